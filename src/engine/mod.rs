@@ -1,0 +1,26 @@
+//! The meaning of the product: what an image reference is, which rule it falls under, and how an AdmissionReview is
+//! answered. Pure and synchronous: no clock, file, environment, socket or log.
+#![deny(clippy::disallowed_types, clippy::disallowed_methods)]
+
+mod answer;
+mod decision;
+mod image;
+mod json;
+mod patch;
+mod pod;
+mod policy;
+mod prefix;
+mod response;
+mod review;
+mod rule;
+
+pub use answer::{Answer, ImageDecision, Options, Outcome, Summary, answer};
+pub use decision::{Decision, Reason};
+pub use image::{DOCKER_HUB, DOCKER_HUB_ALIASES, ImageRef, InvalidReference};
+pub use pod::{List, MIRROR_ANNOTATION, ORIGINALS_ANNOTATION, Place, REWRITE_DISABLED, REWRITE_LABEL};
+pub use policy::{Policy, Previous, Question, Settings, Tried};
+pub use prefix::{InvalidPrefix, Prefix};
+pub use review::{Operation, Resource, Unreadable};
+pub use rule::{
+    Fit, Glob, InvalidGlob, InvalidPattern, InvalidTemplate, Matcher, Mode, Namespaces, Pattern, Rule, Template,
+};

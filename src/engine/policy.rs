@@ -1,0 +1,224 @@
+//! The rules as one value that decides about images.
+
+use std::collections::HashMap;
+
+use super::decision::{Decision, Reason};
+use super::image::ImageRef;
+use super::rule::{Fit, Matcher, Mode, Rewritten, Rule};
+
+/// Checked rules, indexed so that a decision costs the same for one `from` as for thousands.
+#[derive(Debug)]
+pub struct Policy {
+    rules: Vec<Rule>,
+    settings: Settings,
+    prefixes: HashMap<String, PrefixUse>,
+    /// Rules with a pattern, in file order.
+    pattern_rules: Vec<usize>,
+}
+
+/// What a rules file says beside its rules.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Whether a Pod's or namespace's label may switch rewriting off.
+    pub allow_opt_out: bool,
+    /// Whether a Pod gets an annotation with its references as written.
+    pub record_originals: bool,
+}
+
+/// What a canonical prefix is to the rules.
+#[derive(Debug, Default)]
+struct PrefixUse {
+    is_target: bool,
+    /// The rules that have it in `from`, and where there; in file order.
+    sources: Vec<(usize, usize)>,
+}
+
+/// One image and what of its surroundings counts.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'q> {
+    pub image: &'q str,
+    pub namespace: &'q str,
+    /// `imagePullPolicy: Never`.
+    pub pull_never: bool,
+    /// What stood at the same place before an update.
+    pub previous: Option<Previous<'q>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Previous<'q> {
+    pub image: &'q str,
+    /// The API server refuses another image at this place.
+    pub immutable: bool,
+}
+
+/// How far a rule came.
+#[derive(Debug)]
+pub struct Tried<'p> {
+    pub rule: &'p Rule,
+    pub fit: Fit<'p, ()>,
+}
+
+impl Policy {
+    pub fn new(rules: Vec<Rule>, settings: Settings) -> Self {
+        let mut prefixes: HashMap<String, PrefixUse> = HashMap::new();
+        let mut pattern_rules = Vec::new();
+        for (index, rule) in rules.iter().enumerate() {
+            match &rule.matcher {
+                Matcher::From { from, to } => {
+                    prefixes.entry(to.canonical().to_owned()).or_default().is_target = true;
+                    for (position, source) in from.iter().enumerate() {
+                        prefixes.entry(source.canonical().to_owned()).or_default().sources.push((index, position));
+                    }
+                }
+                Matcher::Pattern { .. } => pattern_rules.push(index),
+            }
+        }
+        Self { rules, settings, prefixes, pattern_rules }
+    }
+
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    pub fn settings(&self) -> Settings {
+        self.settings
+    }
+
+    pub fn decide(&self, question: Question) -> Decision<'_> {
+        match self.before_rules(&question) {
+            Ok(image) => self.route(&image, question.namespace),
+            Err(decision) => decision,
+        }
+    }
+
+    /// Every rule that was tried for an image, up to the one that ended the search; none where the decision fell before.
+    pub fn tried<'p>(&'p self, image: &ImageRef, namespace: &str) -> Vec<Tried<'p>> {
+        let mut tried = Vec::new();
+        if self.is_cached(image.canonical()) {
+            return tried;
+        }
+        for rule in &self.rules {
+            let fit = rule.fit(image, namespace, 0);
+            let is_last = matches!(fit, Fit::Excepted { .. } | Fit::Match(_));
+            tried.push(Tried { rule, fit: fit.map(drop) });
+            if is_last {
+                break;
+            }
+        }
+        tried
+    }
+
+    /// All that is decided without asking what the rules make of the image.
+    fn before_rules<'q>(&self, question: &Question<'q>) -> Result<ImageRef<'q>, Decision<'_>> {
+        if matches!(question.image, "" | "auto") {
+            return Err(Decision::keep(Reason::Placeholder));
+        }
+        if question.previous.is_some_and(|previous| previous.image == question.image) {
+            return Err(Decision::keep(Reason::Unchanged));
+        }
+        let image = ImageRef::parse(question.image).map_err(|_| Decision::keep(Reason::Invalid))?;
+        if let Some(Previous { image: previous, immutable: true }) = question.previous
+            && let Some(decision) = self.restore(&image, previous, question.namespace)
+        {
+            return Err(decision);
+        }
+        if question.pull_never { Err(Decision::keep(Reason::PullNever)) } else { Ok(image) }
+    }
+
+    fn route(&self, image: &ImageRef, namespace: &str) -> Decision<'_> {
+        if self.is_cached(image.canonical()) {
+            return Decision::keep(Reason::AlreadyCached);
+        }
+        let (rule, rewritten) = match self.search(image, namespace) {
+            Ok(found) => found,
+            Err(decision) => return decision,
+        };
+        let result = rewritten.name + image.suffix();
+        let reason = if !self.is_valid_result(&result, namespace) {
+            Reason::ResultInvalid
+        } else if rule.mode == Mode::Observe {
+            Reason::Observed
+        } else {
+            return Decision::Rewrite { rule, result };
+        };
+        Decision::Keep { reason, rule: Some(rule) }
+    }
+
+    /// Whether a canonical name is under some rule's `to`.
+    fn is_cached(&self, name: &str) -> bool {
+        boundaries(name).any(|prefix| self.prefixes.get(prefix).is_some_and(|used| used.is_target))
+            || self.pattern_rules.iter().any(|&index| self.rules[index].matcher.is_above(name))
+    }
+
+    /// The first rule in file order that matches, or why there is none.
+    fn search<'n>(&self, image: &'n ImageRef, namespace: &str) -> Result<(&Rule, Rewritten<'n>), Decision<'_>> {
+        let mut candidates: Vec<(usize, usize)> = boundaries(image.canonical())
+            .filter_map(|prefix| self.prefixes.get(prefix))
+            .flat_map(|used| used.sources.iter().copied())
+            .chain(self.pattern_rules.iter().map(|&index| (index, 0)))
+            .collect();
+        candidates.sort_unstable();
+        candidates.dedup_by_key(|(index, _)| *index);
+        let mut outside_namespace = None;
+        for (index, position) in candidates {
+            let rule = &self.rules[index];
+            let reason = match rule.fit(image, namespace, position) {
+                Fit::NoMatch => continue,
+                Fit::NotInNamespace => {
+                    outside_namespace = outside_namespace.or(Some(rule));
+                    continue;
+                }
+                Fit::Excepted { .. } => Reason::Excepted,
+                Fit::Match(rewritten) => return Ok((rule, rewritten)),
+            };
+            return Err(Decision::Keep { reason, rule: Some(rule) });
+        }
+        Err(match outside_namespace {
+            Some(rule) => Decision::Keep { reason: Reason::NamespaceExcluded, rule: Some(rule) },
+            None => Decision::keep(Reason::NoRule),
+        })
+    }
+
+    /// Short enough for every client, on a host that it names, and left alone when it comes round again.
+    fn is_valid_result(&self, result: &str, namespace: &str) -> bool {
+        ImageRef::parse(result).is_ok_and(|image| {
+            image.written_name_bytes() <= MAX_NAME_BYTES
+                && image.host_is_written()
+                && (self.is_cached(image.canonical()) || self.search(&image, namespace).is_err())
+        })
+    }
+
+    /// The old value of a place that can't be changed, if it is what the new one was rewritten to.
+    ///
+    /// The rules may have changed since. So neither mode nor namespaces nor exceptions count here; and where no rule gives
+    /// the old value itself, one that is under some `to` and ends in the same path will do. An old value under no `to` of
+    /// today counts if a rule sends the new one elsewhere and none would send the old one: then the cache has moved.
+    fn restore(&self, image: &ImageRef, previous: &str, namespace: &str) -> Option<Decision<'_>> {
+        let old = ImageRef::parse(previous).ok().filter(|old| old.suffix() == image.suffix())?;
+        let rewritten: Vec<Rewritten> = self.rules.iter().filter_map(|rule| rule.matcher.rewrite(image, 0)).collect();
+        let given_by_a_rule =
+            rewritten.iter().any(|rewritten| previous.strip_suffix(old.suffix()) == Some(&rewritten.name));
+        let mut tails = rewritten.iter().map(|rewritten| rewritten.tail).chain([image.repository()]);
+        let same_path = tails.any(|tail| ends_in(old.repository(), tail));
+        let moved = || {
+            old.host_is_written()
+                && self.search(image, namespace).is_ok_and(|(rule, _)| rule.mode == Mode::Enforce)
+                && self.search(&old, namespace).is_err()
+        };
+        let restored = given_by_a_rule || (same_path && (self.is_cached(old.canonical()) || moved()));
+        restored.then(|| Decision::Restore { result: previous.to_owned() })
+    }
+}
+
+/// Whether the last components of a path are these; none are no evidence.
+fn ends_in(path: &str, tail: &str) -> bool {
+    !tail.is_empty() && path.strip_suffix(tail).is_some_and(|head| head.is_empty() || head.ends_with('/'))
+}
+
+/// Host, slash and path together, as several clients limit them.
+const MAX_NAME_BYTES: usize = 255;
+
+/// A name's prefixes that end where a component ends, the whole last.
+fn boundaries(name: &str) -> impl Iterator<Item = &str> {
+    name.match_indices('/').map(|(slash, _)| &name[..slash]).chain(std::iter::once(name))
+}

@@ -1,0 +1,172 @@
+//! The AdmissionReview that the API server sends (`admission.k8s.io/v1`).
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use thiserror::Error;
+
+use super::json::{Text, object};
+use super::pod::Pod;
+
+pub(super) const API_VERSION: &str = "admission.k8s.io/v1";
+pub(super) const KIND: &str = "AdmissionReview";
+
+/// The body is no AdmissionReview that can be answered.
+#[derive(Debug, Error)]
+pub enum Unreadable {
+    #[error("the body is not UTF-8: {0}")]
+    Utf8(#[from] std::str::Utf8Error),
+    #[error("the body is no AdmissionReview in JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error("the body is `{kind}` of `{api_version}`; this webhook answers `{KIND}` of `{API_VERSION}`")]
+    Version { api_version: String, kind: String },
+    #[error("the AdmissionReview has no `{0}`")]
+    Missing(&'static str),
+}
+
+object! {
+    struct Review<'a, O> {
+        api_version: Option<Text<'a>> = "apiVersion",
+        kind: Option<Text<'a>> = "kind",
+        request: Option<Request<'a, O>> = "request",
+    }
+}
+
+object! {
+    /// What is asked; `O` is how far its objects are read.
+    pub(super) struct Request<'a, O> {
+        uid: Option<Text<'a>> = "uid",
+        resource: Option<GroupVersionResource<'a>> = "resource",
+        subresource: Option<Text<'a>> = "subResource",
+        operation: Option<Text<'a>> = "operation",
+        name: Option<Text<'a>> = "name",
+        namespace: Option<Text<'a>> = "namespace",
+        user_info: Option<UserInfo<'a>> = "userInfo",
+        dry_run: Option<bool> = "dryRun",
+        object: Option<O> = "object",
+        old_object: Option<O> = "oldObject",
+    }
+}
+
+object! {
+    struct GroupVersionResource<'a> {
+        group: Option<Text<'a>> = "group",
+        resource: Option<Text<'a>> = "resource",
+    }
+}
+
+object! {
+    struct UserInfo<'a> {
+        username: Option<Text<'a>> = "username",
+    }
+}
+
+/// The resource and subresource of a request, as far as they make a difference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Resource {
+    Pods,
+    PodsEphemeralContainers,
+    /// Another subresource of Pods.
+    PodsOther,
+    Other,
+}
+
+impl Resource {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pods => "pods",
+            Self::PodsEphemeralContainers => "pods/ephemeralcontainers",
+            Self::PodsOther => "pods/other",
+            Self::Other => "other",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Operation {
+    Create,
+    Update,
+    Delete,
+    Connect,
+    Other,
+}
+
+impl Operation {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "CREATE",
+            Self::Update => "UPDATE",
+            Self::Delete => "DELETE",
+            Self::Connect => "CONNECT",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// What every answer needs of a request.
+#[derive(Debug)]
+pub(super) struct Asked<'a> {
+    pub uid: Cow<'a, str>,
+    pub resource: Resource,
+    pub operation: Operation,
+    pub name: Cow<'a, str>,
+    pub namespace: Cow<'a, str>,
+    pub dry_run: bool,
+    /// A service account, or a component of the cluster.
+    pub is_machine: bool,
+}
+
+/// The Pods of a request, or why they can't be understood.
+pub(super) type Objects<'a> = Result<(Option<Pod<'a>>, Option<Pod<'a>>), serde_json::Error>;
+
+/// Reads a review; what is wrong inside the objects is no reason not to answer.
+pub(super) fn read(body: &[u8]) -> Result<(Asked<'_>, Objects<'_>), Unreadable> {
+    let text = std::str::from_utf8(body)?;
+    match serde_json::from_str::<Review<Pod>>(text) {
+        Ok(review) => {
+            let (asked, object, old_object) = review.check()?;
+            Ok((asked, Ok((object, old_object))))
+        }
+        Err(error) => {
+            let (asked, ..) = serde_json::from_str::<Review<IgnoredAny>>(text)?.check()?;
+            Ok((asked, Err(error)))
+        }
+    }
+}
+
+impl<'a, O: Deserialize<'a>> Review<'a, O> {
+    fn check(self) -> Result<(Asked<'a>, Option<O>, Option<O>), Unreadable> {
+        let Self { api_version, kind, request } = self;
+        let (api_version, kind) = (api_version.unwrap_or_default(), kind.unwrap_or_default());
+        if (&*api_version, &*kind) != (API_VERSION, KIND) {
+            let shown = |text: &str| text.chars().take(64).flat_map(char::escape_debug).collect();
+            return Err(Unreadable::Version { api_version: shown(&api_version), kind: shown(&kind) });
+        }
+        let Request { uid, resource, subresource, operation, name, namespace, user_info, dry_run, object, old_object } =
+            request.ok_or(Unreadable::Missing("request"))?;
+        let GroupVersionResource { group, resource } = resource.unwrap_or_default();
+        let username = user_info.and_then(|user| user.username).unwrap_or_default();
+        let asked = Asked {
+            uid: uid.filter(|uid| !uid.is_empty()).ok_or(Unreadable::Missing("request.uid"))?.0,
+            resource: match (group.as_deref().unwrap_or_default(), resource.as_deref(), subresource.as_deref()) {
+                ("", Some("pods"), None | Some("")) => Resource::Pods,
+                ("", Some("pods"), Some("ephemeralcontainers")) => Resource::PodsEphemeralContainers,
+                ("", Some("pods"), Some(_)) => Resource::PodsOther,
+                _ => Resource::Other,
+            },
+            operation: match operation.as_deref() {
+                Some("CREATE") => Operation::Create,
+                Some("UPDATE") => Operation::Update,
+                Some("DELETE") => Operation::Delete,
+                Some("CONNECT") => Operation::Connect,
+                _ => Operation::Other,
+            },
+            name: name.unwrap_or_default().0,
+            namespace: namespace.unwrap_or_default().0,
+            dry_run: dry_run.unwrap_or_default(),
+            is_machine: username.starts_with("system:"),
+        };
+        Ok((asked, object, old_object))
+    }
+}

@@ -1,0 +1,334 @@
+//! One rule: which names it matches, in which namespaces, and what it makes of them.
+
+use regex::{Captures, Regex};
+use thiserror::Error;
+
+use super::image::ImageRef;
+use super::prefix::{InvalidPrefix, Prefix};
+
+/// A rule of the rules file, checked.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    pub name: String,
+    pub matcher: Matcher,
+    pub except: Vec<Prefix>,
+    pub namespaces: Namespaces,
+    /// Names of Secrets that a Pod needs to pull from `to`.
+    pub image_pull_secrets: Vec<String>,
+    pub mode: Mode,
+}
+
+/// What a rule matches, and what replaces it.
+#[derive(Debug, Clone)]
+pub enum Matcher {
+    /// What one of `from` matched is replaced by `to`.
+    From { from: Vec<Prefix>, to: Prefix },
+    /// The whole name is replaced by the template.
+    Pattern { pattern: Pattern, to: Template },
+}
+
+/// Whether a rule changes images, or only says what it would change.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Mode {
+    #[default]
+    Enforce,
+    Observe,
+}
+
+/// The namespaces in which a rule applies.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Namespaces {
+    #[default]
+    All,
+    Include(Vec<Glob>),
+    Exclude(Vec<Glob>),
+}
+
+impl Namespaces {
+    pub fn contain(&self, namespace: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Include(globs) => globs.iter().any(|glob| glob.matches(namespace)),
+            Self::Exclude(globs) => !globs.iter().any(|glob| glob.matches(namespace)),
+        }
+    }
+}
+
+/// A namespace's name in which `*` stands for any characters, also none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Glob(String);
+
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum InvalidGlob {
+    #[error("it is empty; write a namespace, or `*` for all of them")]
+    Empty,
+    #[error(
+        "`{0}` can't be part of a namespace's name; write lower-case letters, digits, `-`, and `*` for any characters"
+    )]
+    Character(char),
+}
+
+impl Glob {
+    pub fn parse(text: &str) -> Result<Self, InvalidGlob> {
+        match text.chars().find(|c| !matches!(c, 'a'..='z' | '0'..='9' | '-' | '*')) {
+            Some(character) => Err(InvalidGlob::Character(character)),
+            None if text.is_empty() => Err(InvalidGlob::Empty),
+            None => Ok(Self(text.to_owned())),
+        }
+    }
+
+    fn matches(&self, name: &str) -> bool {
+        let mut pieces = self.0.split('*');
+        let first = pieces.next().unwrap_or_default();
+        let Some(mut rest) = name.strip_prefix(first) else { return false };
+        let Some(last) = pieces.next_back() else { return rest.is_empty() };
+        for piece in pieces {
+            let Some(at) = rest.find(piece) else { return false };
+            rest = &rest[at + piece.len()..];
+        }
+        rest.ends_with(last)
+    }
+}
+
+/// A regular expression over the canonical host and path, anchored at both ends.
+#[derive(Debug, Clone)]
+pub struct Pattern(Regex);
+
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("it does not compile: {0}")]
+pub struct InvalidPattern(String);
+
+impl Pattern {
+    pub fn parse(text: &str) -> Result<Self, InvalidPattern> {
+        // On its own first, so that `a)|(b` can't climb out of the anchors.
+        Regex::new(text)
+            .and_then(|_| Regex::new(&format!(r"\A(?:{text})\z")))
+            .map(Self)
+            .map_err(|error| InvalidPattern(last_line(&error.to_string())))
+    }
+
+    pub(super) fn captures<'n>(&self, name: &'n str) -> Option<Captures<'n>> {
+        self.0.captures(name)
+    }
+}
+
+/// The regex crate draws the expression over several lines and says what is wrong in the last.
+fn last_line(message: &str) -> String {
+    message.lines().next_back().unwrap_or_default().trim_start_matches("error: ").to_owned()
+}
+
+/// A `to` in which `$1`…`$9` and `${name}` stand for the groups of a pattern.
+#[derive(Debug, Clone)]
+pub struct Template {
+    written: String,
+    parts: Vec<Part>,
+    /// The literal start, to tell most names apart without the expression.
+    literal_start: String,
+    /// The template with each group as `.+`, and what lies below it.
+    under: Regex,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Literal(String),
+    Group(usize),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum InvalidTemplate {
+    #[error(transparent)]
+    Prefix(#[from] InvalidPrefix),
+    #[error("`{0}` is no group; write `$1` to `$9`, or `${{name}}`")]
+    Syntax(String),
+    #[error("the pattern has no group `{group}`; it has {known}")]
+    UnknownGroup { group: String, known: String },
+}
+
+impl Template {
+    pub fn parse(written: &str, pattern: &Pattern) -> Result<Self, InvalidTemplate> {
+        let parts = parse_parts(written, pattern)?;
+        // With a letter for each group it must be a prefix like any other; so the canonical form of the literals is known.
+        let sample: String = parts.iter().map(|part| if let Part::Literal(text) = part { text } else { "x" }).collect();
+        Prefix::parse(&sample).map_err(|error| match error.of_target() {
+            InvalidPrefix::NotACache { .. } => InvalidPrefix::NotACache { written: written.to_owned() },
+            InvalidPrefix::Host { .. } => {
+                InvalidPrefix::Host { host: written.split('/').next().unwrap_or_default().to_owned() }
+            }
+            InvalidPrefix::Path { .. } => {
+                InvalidPrefix::Path { path: written.split_once('/').map_or(written, |(_, path)| path).to_owned() }
+            }
+            other => other,
+        })?;
+        let (literal_start, expression) = under_expression(&parts);
+        #[expect(clippy::expect_used, reason = "escaped literals between `.+` always compile")]
+        let under = Regex::new(&expression).expect("a template's expression");
+        Ok(Self { written: written.to_owned(), parts, literal_start, under })
+    }
+
+    pub fn written(&self) -> &str {
+        &self.written
+    }
+
+    pub(super) fn expand(&self, groups: &Captures) -> String {
+        let mut result = String::new();
+        for part in &self.parts {
+            match part {
+                Part::Literal(text) => result.push_str(text),
+                Part::Group(index) => result.push_str(groups.get(*index).map_or("", |group| group.as_str())),
+            }
+        }
+        result
+    }
+
+    /// Whether a canonical name is what this template can give, or lies below that.
+    pub(super) fn is_above(&self, name: &str) -> bool {
+        name.starts_with(&self.literal_start) && self.under.is_match(name)
+    }
+}
+
+fn parse_parts(written: &str, pattern: &Pattern) -> Result<Vec<Part>, InvalidTemplate> {
+    let names: Vec<Option<&str>> = pattern.0.capture_names().collect();
+    let mut parts = Vec::new();
+    let mut rest = written;
+    while let Some((literal, after)) = rest.split_once('$') {
+        if !literal.is_empty() {
+            parts.push(Part::Literal(literal.to_owned()));
+        }
+        let (group, after) = if let Some((name, after)) = after.strip_prefix('{').and_then(|name| name.split_once('}'))
+        {
+            (name, after)
+        } else if after.starts_with(|c: char| matches!(c, '1'..='9')) {
+            after.split_at(1)
+        } else {
+            let shown: String = after.chars().take(1).collect();
+            return Err(InvalidTemplate::Syntax(format!("${shown}")));
+        };
+        let index = match group.parse() {
+            Ok(index) => Some(index).filter(|index| (1..names.len()).contains(index)),
+            Err(_) => names.iter().position(|name| *name == Some(group)),
+        };
+        let Some(index) = index else {
+            return Err(InvalidTemplate::UnknownGroup { group: group.to_owned(), known: known_groups(&names) });
+        };
+        parts.push(Part::Group(index));
+        rest = after;
+    }
+    if !rest.is_empty() {
+        parts.push(Part::Literal(rest.to_owned()));
+    }
+    Ok(parts)
+}
+
+fn known_groups(names: &[Option<&str>]) -> String {
+    let groups: Vec<String> = names
+        .iter()
+        .enumerate()
+        .skip(1)
+        .map(|(index, name)| name.map_or_else(|| format!("`${index}`"), |name| format!("`${{{name}}}`")))
+        .collect();
+    if groups.is_empty() { "none".to_owned() } else { groups.join(", ") }
+}
+
+/// The literal start and the whole as an expression, the host's literals folded.
+fn under_expression(parts: &[Part]) -> (String, String) {
+    let mut in_host = true;
+    let mut literal_start = String::new();
+    let mut expression = String::from(r"\A");
+    for (index, part) in parts.iter().enumerate() {
+        let Part::Literal(text) = part else {
+            expression.push_str(".+");
+            continue;
+        };
+        let folded = match (in_host, text.split_once('/')) {
+            (false, _) => text.clone(),
+            (true, None) => text.to_ascii_lowercase(),
+            (true, Some((host, path))) if index == 0 => [&super::image::fold_host(host), "/", path].concat(),
+            (true, Some((host, path))) => [host.to_ascii_lowercase().trim_end_matches(":443"), "/", path].concat(),
+        };
+        in_host = in_host && !text.contains('/');
+        if index == 0 {
+            literal_start.clone_from(&folded);
+        }
+        expression.push_str(&regex::escape(&folded));
+    }
+    expression.push_str(r"(?:/.*)?\z");
+    (literal_start, expression)
+}
+
+/// How far a rule comes with an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fit<'p, R> {
+    NoMatch,
+    /// It matches, but not in this namespace.
+    NotInNamespace,
+    /// It would match, but for this `except`.
+    Excepted {
+        by: &'p Prefix,
+    },
+    Match(R),
+}
+
+impl<'p, R> Fit<'p, R> {
+    pub(super) fn map<S>(self, f: impl FnOnce(R) -> S) -> Fit<'p, S> {
+        match self {
+            Self::NoMatch => Fit::NoMatch,
+            Self::NotInNamespace => Fit::NotInNamespace,
+            Self::Excepted { by } => Fit::Excepted { by },
+            Self::Match(result) => Fit::Match(f(result)),
+        }
+    }
+}
+
+/// What a match gives.
+#[derive(Debug)]
+pub(super) struct Rewritten<'n> {
+    pub name: String,
+    /// The canonical path behind what `from` matched, without its leading slash; the whole path under a pattern.
+    pub tail: &'n str,
+}
+
+impl Rule {
+    /// `skip`: how many of `from` are known not to match.
+    pub(super) fn fit<'n>(&self, image: &'n ImageRef, namespace: &str, skip: usize) -> Fit<'_, Rewritten<'n>> {
+        let Some(rewritten) = self.matcher.rewrite(image, skip) else { return Fit::NoMatch };
+        if !self.namespaces.contain(namespace) {
+            return Fit::NotInNamespace;
+        }
+        match self.except.iter().find(|prefix| prefix.strip(image.canonical()).is_some()) {
+            Some(by) => Fit::Excepted { by },
+            None => Fit::Match(rewritten),
+        }
+    }
+}
+
+impl Matcher {
+    pub(super) fn rewrite<'n>(&self, image: &'n ImageRef, skip: usize) -> Option<Rewritten<'n>> {
+        let name = image.canonical();
+        match self {
+            Self::From { from, to } => {
+                let rest = from.iter().skip(skip).find_map(|prefix| prefix.strip(name))?;
+                Some(Rewritten { name: [to.written(), rest].concat(), tail: rest.trim_start_matches('/') })
+            }
+            Self::Pattern { pattern, to } => {
+                image.registry()?;
+                Some(Rewritten { name: to.expand(&pattern.captures(name)?), tail: image.repository() })
+            }
+        }
+    }
+
+    /// Whether a canonical name is this matcher's `to`, or lies below it.
+    pub(super) fn is_above(&self, name: &str) -> bool {
+        match self {
+            Self::From { to, .. } => to.strip(name).is_some(),
+            Self::Pattern { to, .. } => to.is_above(name),
+        }
+    }
+
+    /// `to` as it was written.
+    pub fn target(&self) -> &str {
+        match self {
+            Self::From { to, .. } => to.written(),
+            Self::Pattern { to, .. } => to.written(),
+        }
+    }
+}

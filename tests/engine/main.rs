@@ -1,0 +1,20 @@
+//! The meaning of the product, through the engine's public interface.
+
+mod answers;
+mod decisions;
+mod laws;
+mod rules_file;
+
+use pullthrough::config;
+use pullthrough::engine::Policy;
+
+/// The policy of these rules, given as the entries of `rules`.
+fn policy(rules: &str) -> Policy {
+    file(&format!("rules:\n{rules}"))
+}
+
+/// The policy of a rules file without its first two lines.
+fn file(text: &str) -> Policy {
+    let text = format!("apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\n{text}");
+    Policy::from(config::parse("rules.yaml", &text).unwrap_or_else(|error| panic!("{error}")))
+}
