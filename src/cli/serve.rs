@@ -1,0 +1,282 @@
+//! `pullthrough serve`: from what was typed to a [`Server`].
+
+mod next_steps;
+mod sources;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context;
+use arc_swap::ArcSwap;
+use clap::builder::{FalseyValueParser, RangedU64ValueParser};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use self::sources::Certificate;
+use super::rules::RulesArgs;
+use crate::engine::{self, Options};
+use crate::server::admission::Admission;
+use crate::server::limits::{self, Limits};
+use crate::server::log;
+use crate::server::metrics::Metrics;
+use crate::server::reload;
+use crate::server::shutdown::Patience;
+use crate::server::tls::Validity;
+use crate::server::{Bound, Server};
+
+/// Answer the API server's admission requests, at POST /mutate
+///
+/// With --cache alone it runs anywhere: it makes a certificate in memory, listens on this machine
+/// only, and prints how to try it and how to register it. In a cluster, give it --rules, --tls-cert
+/// and --tls-key; all three files may change while it serves.
+///
+/// SIGTERM drains: not ready at once, serving on for a delay, then finishing what is in flight.
+/// SIGINT does the same without the delay. Logs go to standard error.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    rules: RulesArgs,
+
+    /// Addresses to listen on for admission requests, over TLS; repeat it or separate by commas
+    ///
+    /// IPv4 and IPv6. [::]:8443 takes both, unless an IPv4 address with the same port is listed too.
+    /// With port 0 the system chooses one; the log says which.
+    #[arg(
+        long,
+        value_name = "IP:PORT",
+        env = "PULLTHROUGH_LISTEN",
+        default_value = "127.0.0.1:8443",
+        value_delimiter = ','
+    )]
+    listen: Vec<SocketAddr>,
+
+    /// Addresses for /metrics, /livez and /readyz, in plain HTTP; repeat it or separate by commas
+    #[arg(
+        long,
+        value_name = "IP:PORT",
+        env = "PULLTHROUGH_METRICS_LISTEN",
+        default_value = "127.0.0.1:8080",
+        value_delimiter = ','
+    )]
+    metrics_listen: Vec<SocketAddr>,
+
+    /// The serving certificate: PEM, followed by its issuers'; read again when it changes
+    #[arg(long, value_name = "FILE", env = "PULLTHROUGH_TLS_CERT", requires = "tls_key", help_heading = "TLS")]
+    tls_cert: Option<PathBuf>,
+
+    /// The serving certificate's private key: PEM, RSA or ECDSA; PKCS#8, PKCS#1 or SEC1
+    #[arg(long, value_name = "FILE", env = "PULLTHROUGH_TLS_KEY", requires = "tls_cert", help_heading = "TLS")]
+    tls_key: Option<PathBuf>,
+
+    /// Answer only clients with a certificate of an authority in this file (PEM)
+    ///
+    /// The API server shows the certificate that its --admission-control-config-file names for the webhook.
+    #[arg(long, value_name = "FILE", env = "PULLTHROUGH_CLIENT_CA", help_heading = "TLS")]
+    client_ca: Option<PathBuf>,
+
+    /// Write the certificate authority that is made in memory to this file, for the registration's caBundle
+    #[arg(long, value_name = "FILE", env = "PULLTHROUGH_WRITE_CA", conflicts_with = "tls_cert", help_heading = "TLS")]
+    write_ca: Option<PathBuf>,
+
+    /// Leave out the warnings that tell people which images were rewritten
+    #[arg(long, env = "PULLTHROUGH_NO_WARNINGS", value_parser = FalseyValueParser::new())]
+    no_warnings: bool,
+
+    /// Look for changed rules and certificates every so many milliseconds
+    #[arg(
+        long,
+        value_name = "MILLISECONDS",
+        env = "PULLTHROUGH_RELOAD_INTERVAL_MILLIS",
+        default_value_t = 1000,
+        value_parser = clap::value_parser!(u64).range(1..)
+    )]
+    reload_interval_millis: u64,
+
+    /// The form of log lines
+    #[arg(long, env = "PULLTHROUGH_LOG_FORMAT", default_value = "text", help_heading = "Logs")]
+    log_format: log::Format,
+
+    /// The least important lines to log
+    #[arg(long, env = "PULLTHROUGH_LOG_LEVEL", default_value = "info", help_heading = "Logs")]
+    log_level: log::Level,
+
+    #[command(flatten)]
+    ending: EndingArgs,
+
+    #[command(flatten)]
+    limits: LimitArgs,
+}
+
+/// How serving ends.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Shutdown")]
+struct EndingArgs {
+    /// Seconds to go on serving after SIGTERM, as endpoints take time to leave Services
+    #[arg(long, value_name = "SECONDS", env = "PULLTHROUGH_DRAIN_DELAY_SECS", default_value_t = 5, value_parser = seconds())]
+    drain_delay_secs: u64,
+
+    /// Seconds after that in which requests may finish; then the process ends
+    ///
+    /// Together with the delay it should be less than the Pod's terminationGracePeriodSeconds (30).
+    #[arg(long, value_name = "SECONDS", env = "PULLTHROUGH_SHUTDOWN_TIMEOUT_SECS", default_value_t = 15, value_parser = seconds())]
+    shutdown_timeout_secs: u64,
+}
+
+/// At most a day: what is meant to be without a bound is better found out at the start.
+fn seconds() -> RangedU64ValueParser<u64> {
+    RangedU64ValueParser::new().range(0..=86_400)
+}
+
+fn at_least_one() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=1_000_000)
+}
+
+/// The bounds of [`Limits`].
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Limits")]
+struct LimitArgs {
+    /// Bytes of one request's body; more is answered 413. The API server's objects have up to 3 MiB, two in a request
+    #[arg(long, value_name = "BYTES", env = "PULLTHROUGH_MAX_BODY_BYTES", default_value_t = limits::BODY_BYTES)]
+    max_body_bytes: usize,
+
+    /// Bytes of all bodies being held at one time; more is answered 503
+    #[arg(long, value_name = "BYTES", env = "PULLTHROUGH_MAX_HELD_BODY_BYTES", default_value_t = limits::HELD_BODY_BYTES)]
+    max_held_body_bytes: usize,
+
+    /// Requests at one time; more are answered 503. Each API server sends up to 600
+    #[arg(long, value_name = "COUNT", env = "PULLTHROUGH_MAX_REQUESTS", default_value_t = limits::REQUESTS, value_parser = at_least_one())]
+    max_requests: usize,
+
+    /// Connections at one time; a few more are answered 503, the rest is closed. Each needs a file descriptor
+    #[arg(long, value_name = "COUNT", env = "PULLTHROUGH_MAX_CONNECTIONS", default_value_t = limits::CONNECTIONS, value_parser = at_least_one())]
+    max_connections: usize,
+
+    /// Seconds for a TLS handshake
+    #[arg(long, value_name = "SECONDS", env = "PULLTHROUGH_HANDSHAKE_TIMEOUT_SECS", default_value_t = limits::HANDSHAKE_SECS, value_parser = seconds())]
+    handshake_timeout_secs: u64,
+
+    /// Seconds for a request's header, from its first byte
+    #[arg(long, value_name = "SECONDS", env = "PULLTHROUGH_HEADER_TIMEOUT_SECS", default_value_t = limits::HEADER_SECS, value_parser = seconds())]
+    header_timeout_secs: u64,
+
+    /// Seconds for a request's body; later is answered 408
+    #[arg(long, value_name = "SECONDS", env = "PULLTHROUGH_BODY_TIMEOUT_SECS", default_value_t = limits::BODY_SECS, value_parser = seconds())]
+    body_timeout_secs: u64,
+
+    /// Seconds a connection may be idle. Keep it above the API server's 90: a request that meets a closed connection fails
+    #[arg(long, value_name = "SECONDS", env = "PULLTHROUGH_IDLE_TIMEOUT_SECS", default_value_t = limits::IDLE_SECS, value_parser = seconds())]
+    idle_timeout_secs: u64,
+}
+
+impl From<&LimitArgs> for Limits {
+    fn from(args: &LimitArgs) -> Limits {
+        let LimitArgs {
+            max_body_bytes,
+            max_held_body_bytes,
+            max_requests,
+            max_connections,
+            handshake_timeout_secs,
+            header_timeout_secs,
+            body_timeout_secs,
+            idle_timeout_secs,
+        } = *args;
+        Limits {
+            body_bytes: max_body_bytes,
+            held_body_bytes: max_held_body_bytes,
+            requests: max_requests,
+            connections: max_connections,
+            handshake: Duration::from_secs(handshake_timeout_secs),
+            header: Duration::from_secs(header_timeout_secs),
+            body: Duration::from_secs(body_timeout_secs),
+            idle: Duration::from_secs(idle_timeout_secs),
+        }
+    }
+}
+
+/// Serves until a signal ends it.
+pub fn run(args: Args) -> anyhow::Result<()> {
+    let log = log::start(args.log_format, args.log_level).context("can't start logging")?;
+    log::panics_by_place();
+
+    if let Some(both) = args.listen.iter().find(|address| address.port() != 0 && args.metrics_listen.contains(address))
+    {
+        anyhow::bail!("--listen and --metrics-listen both name {both}; give one of them another port");
+    }
+    let metrics = Arc::new(Metrics::new()?);
+    let (policy, rules_file) = sources::rules(&args.rules)?;
+    let options = Options { warnings: !args.no_warnings };
+    let limits = Limits::from(&args.limits);
+    raise_open_files(limits.connections);
+    let admission = Admission::new(engine::answer, policy, options, limits, Arc::clone(&metrics));
+
+    let certificate = Certificate::from_args(&args)?;
+    let made = certificate.made.clone();
+    let contents = certificate.read()?;
+    let identity = certificate.identity(&contents)?;
+    metrics.certificate_loaded(identity.not_after_secs());
+    match identity.validity(SystemTime::now()) {
+        Validity::Valid => {}
+        validity => tracing::warn!(?validity, "the serving certificate is not valid now"),
+    }
+    let identity = Arc::new(ArcSwap::from_pointee(identity));
+
+    let watch_rules = rules_file.map(|file| file.watch(Arc::clone(&admission)));
+    let watch_certificate = certificate.watch(&contents, Arc::clone(&identity), Arc::clone(&metrics));
+    let watches = watch_rules.into_iter().chain(watch_certificate).collect();
+    let interval = Duration::from_millis(args.reload_interval_millis);
+    reload::start(watches, interval, Arc::clone(&metrics)).context("can't start watching files")?;
+
+    let server = Server {
+        admission,
+        identity,
+        metrics,
+        listen: args.listen.clone(),
+        metrics_listen: args.metrics_listen.clone(),
+        patience: Patience {
+            drain_delay: Duration::from_secs(args.ending.drain_delay_secs),
+            timeout: Duration::from_secs(args.ending.shutdown_timeout_secs),
+        },
+    };
+    let started = |bound: &Bound| {
+        let Bound { listen, metrics_listen } = bound;
+        tracing::info!(?listen, ?metrics_listen, "serving");
+        // Among JSON lines it would be noise.
+        if let (Some(made), log::Format::Text) = (&made, args.log_format) {
+            log.flush();
+            next_steps::print(&args, made, bound);
+        }
+    };
+    runtime()?.block_on(server.run(started))?;
+    Ok(())
+}
+
+/// One thread where there is one processor: handing work over to itself costs more than it gains.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut builder = match processors {
+        1 => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    builder.enable_all().build().context("can't start the runtime")
+}
+
+/// Lets the process open as many files as it may have connections, and some more, as far as the system allows.
+fn raise_open_files(connections: usize) {
+    const OTHER_FILES: u64 = 256;
+    let needed = connections as u64 + OTHER_FILES;
+    let limit = getrlimit(Resource::Nofile);
+    let (current, maximum) = (limit.current.unwrap_or(u64::MAX), limit.maximum.unwrap_or(u64::MAX));
+    if current >= needed {
+        return;
+    }
+    let raised = needed.min(maximum);
+    if setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum: limit.maximum }).is_err() || raised < needed
+    {
+        tracing::warn!(
+            needed,
+            maximum,
+            "fewer open files than connections; raise the limit or lower --max-connections"
+        );
+    }
+}

@@ -1,0 +1,90 @@
+//! CEL match conditions: which Pods the API server need not ask about.
+//!
+//! With `failurePolicy: Ignore` an expression that fails or costs too much skips the call, so a condition must do
+//! neither for any Pod, and must hold for every Pod that the engine would change.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::admissionregistration::v1::MatchCondition;
+use thiserror::Error;
+
+use super::webhook::condition;
+use crate::engine::{DOCKER_HUB, DOCKER_HUB_ALIASES, MIRROR_ANNOTATION, Matcher, Policy};
+
+/// Why no condition can say which images the rules change.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Inexact {
+    #[error("rule `{0}` has a pattern, and CEL could not say exactly what it matches")]
+    Pattern(String),
+    #[error(
+        "the rules name {0} registry hosts, and above {MAX_HOSTS} the condition could exceed the API server's cost limit"
+    )]
+    TooManyHosts(usize),
+    #[error(
+        "the host `{0}` of a rule is longer than the {MAX_IMAGE_CHARS} characters up to which images are looked at"
+    )]
+    LongHost(String),
+}
+
+/// Pods with more containers and volumes are asked about without a look at their images.
+const MAX_IMAGES: usize = 256;
+/// So are Pods with a longer image string.
+const MAX_IMAGE_CHARS: usize = 1024;
+/// With the two bounds above, the most that a Pod can cost is about half of the limit of 1,000,000: each image costs
+/// up to 5 passes of 0.1 a character over its string (512), a comparison of at most 27 with each host, and 100 for the
+/// steps in between.
+const MAX_HOSTS: usize = 64;
+
+/// Safe for every set of rules: what these leave out is never rewritten.
+pub(super) fn always() -> Vec<MatchCondition> {
+    vec![
+        condition("not-deleting", "!has(object.metadata.deletionTimestamp)".to_owned()),
+        condition("not-mirror-pod", format!("!('{MIRROR_ANNOTATION}' in object.metadata.?annotations.orValue({{}}))")),
+    ]
+}
+
+/// Holds for every Pod with an image on a host that a rule names.
+pub(super) fn on_images(policy: &Policy) -> Result<MatchCondition, Inexact> {
+    let mut hosts = BTreeSet::new();
+    for rule in policy.rules() {
+        let Matcher::From { from, .. } = &rule.matcher else { return Err(Inexact::Pattern(rule.name.clone())) };
+        hosts.extend(from.iter().map(|prefix| prefix.host()));
+    }
+    let docker_hub = hosts.contains(DOCKER_HUB);
+    if docker_hub {
+        hosts.extend(DOCKER_HUB_ALIASES);
+    }
+    if hosts.len() > MAX_HOSTS {
+        return Err(Inexact::TooManyHosts(hosts.len()));
+    }
+    if let Some(host) = hosts.iter().find(|host| host.len() >= MAX_IMAGE_CHARS) {
+        return Err(Inexact::LongHost((*host).to_owned()));
+    }
+    let list = |name: &str| format!("object.spec.?{name}.orValue([])");
+    let containers = ["containers", "initContainers", "ephemeralContainers"].map(list);
+    let volumes = list("volumes");
+    let sizes: Vec<String> = containers.iter().chain([&volumes]).map(|list| format!("size({list})")).collect();
+    let mut images: Vec<String> =
+        containers.iter().map(|list| format!("{list}.map(c, c.?image.orValue(''))")).collect();
+    images.push(format!("{volumes}.filter(v, has(v.image)).map(v, v.image.?reference.orValue(''))"));
+    let hosts: Vec<String> = hosts.iter().map(|host| format!("'{host}'")).collect();
+    let hosts = hosts.join(", ");
+    // A first component without a dot and a colon is no host; and without a slash there is none.
+    let implied = match docker_hub {
+        true => " || !(h.contains('.') || h.contains(':') || h == 'localhost')",
+        false => "",
+    };
+    let expression = [
+        format!("{} > {MAX_IMAGES}", sizes.join(" + ")),
+        // What can't be changed goes back to what it was, whichever the rules are now.
+        format!(
+            "request.operation == 'UPDATE' && ({}.exists(v, has(v.image)) || size({}) > 0)",
+            volumes, containers[2]
+        ),
+        format!(
+            "({})\n    .map(i, size(i) > {MAX_IMAGE_CHARS} ? '' : i.contains('/') ? i.split('/', 2)[0].lowerAscii() : '{DOCKER_HUB}')\n    .map(h, h.endsWith(':443') ? h.substring(0, size(h) - 4) : h)\n    .exists(h, h in ['', {hosts}]{implied})",
+            images.join("\n    + ")
+        ),
+    ];
+    Ok(condition("may-rewrite-an-image", expression.join("\n|| ")))
+}

@@ -1,0 +1,115 @@
+//! The MutatingWebhookConfiguration, with every field set on purpose.
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::admissionregistration::v1::{
+    MatchCondition, MutatingWebhook, MutatingWebhookConfiguration, RuleWithOperations, ServiceReference,
+    WebhookClientConfig,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement, ObjectMeta};
+
+use super::conditions;
+use crate::ADMISSION_PATH;
+use crate::engine::{Policy, REWRITE_DISABLED, REWRITE_LABEL};
+
+/// Webhooks are called in order of their configuration's name: this one after those that add containers.
+pub const CONFIGURATION_NAME: &str = "zz-pullthrough";
+/// Audit annotations are prefixed with it.
+pub const WEBHOOK_NAME: &str = "rewrite.pullthrough.dev";
+const DEFAULT_NAMESPACE: &str = "pullthrough";
+
+/// Where the API server finds the webhook.
+#[derive(Debug, Clone)]
+pub enum Endpoint {
+    Url(String),
+    Service(Service),
+}
+
+#[derive(Debug, Clone)]
+pub struct Service {
+    pub namespace: String,
+    pub name: String,
+    pub port: u16,
+}
+
+/// What the rules do not say.
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub endpoint: Endpoint,
+    /// PEM.
+    pub ca_bundle: Option<Vec<u8>>,
+    pub failure_policy: &'static str,
+    pub timeout_seconds: i32,
+    /// By default the Service's.
+    pub own_namespace: Option<String>,
+    pub skip_unaffected_pods: bool,
+}
+
+/// The configuration, and why conditions on images were left out of it although they were asked for.
+pub fn configuration(policy: &Policy, options: Options) -> (MutatingWebhookConfiguration, Option<conditions::Inexact>) {
+    let Options { endpoint, ca_bundle, failure_policy, timeout_seconds, own_namespace, skip_unaffected_pods } = options;
+    let own_namespace = own_namespace.unwrap_or_else(|| match &endpoint {
+        Endpoint::Service(service) => service.namespace.clone(),
+        Endpoint::Url(_) => DEFAULT_NAMESPACE.to_owned(),
+    });
+    let (url, service) = match endpoint {
+        Endpoint::Url(url) => (Some(url), None),
+        Endpoint::Service(Service { namespace, name, port }) => {
+            let port = Some(i32::from(port));
+            (None, Some(ServiceReference { namespace, name, path: Some(ADMISSION_PATH.to_owned()), port }))
+        }
+    };
+    let mut match_conditions = conditions::always();
+    let mut omitted = None;
+    if skip_unaffected_pods {
+        match conditions::on_images(policy) {
+            Ok(condition) => match_conditions.push(condition),
+            Err(inexact) => omitted = Some(inexact),
+        }
+    }
+    let opt_out = policy.settings().allow_opt_out.then(|| not_in(REWRITE_LABEL, REWRITE_DISABLED));
+    let own = not_in("kubernetes.io/metadata.name", &own_namespace);
+    let webhook = MutatingWebhook {
+        name: WEBHOOK_NAME.to_owned(),
+        client_config: WebhookClientConfig { ca_bundle: ca_bundle.map(ByteString), url, service },
+        rules: Some(vec![pods(&["CREATE", "UPDATE"], "pods"), pods(&["UPDATE"], "pods/ephemeralcontainers")]),
+        match_policy: Some("Equivalent".to_owned()),
+        namespace_selector: Some(selector([Some(own), opt_out.clone()])),
+        object_selector: Some(selector([opt_out, None])),
+        match_conditions: Some(match_conditions),
+        side_effects: "None".to_owned(),
+        admission_review_versions: vec!["v1".to_owned()],
+        timeout_seconds: Some(timeout_seconds),
+        failure_policy: Some(failure_policy.to_owned()),
+        reinvocation_policy: Some("IfNeeded".to_owned()),
+    };
+    let configuration = MutatingWebhookConfiguration {
+        metadata: ObjectMeta { name: Some(CONFIGURATION_NAME.to_owned()), ..ObjectMeta::default() },
+        webhooks: Some(vec![webhook]),
+    };
+    (configuration, omitted)
+}
+
+fn pods(operations: &[&str], resource: &str) -> RuleWithOperations {
+    let strings = |texts: &[&str]| Some(texts.iter().map(|&text| text.to_owned()).collect());
+    RuleWithOperations {
+        operations: strings(operations),
+        api_groups: strings(&[""]),
+        api_versions: strings(&["v1"]),
+        resources: strings(&[resource]),
+        scope: Some("Namespaced".to_owned()),
+    }
+}
+
+fn not_in(key: &str, value: &str) -> LabelSelectorRequirement {
+    let values = Some(vec![value.to_owned()]);
+    LabelSelectorRequirement { key: key.to_owned(), operator: "NotIn".to_owned(), values }
+}
+
+fn selector(requirements: [Option<LabelSelectorRequirement>; 2]) -> LabelSelector {
+    let requirements: Vec<_> = requirements.into_iter().flatten().collect();
+    LabelSelector { match_expressions: (!requirements.is_empty()).then_some(requirements), match_labels: None }
+}
+
+pub(super) fn condition(name: &str, expression: String) -> MatchCondition {
+    MatchCondition { name: name.to_owned(), expression }
+}

@@ -1,0 +1,124 @@
+//! The listening sockets.
+
+use std::io;
+use std::net::{Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::connection::Endpoint;
+use super::shutdown::Phase;
+
+/// Connections that wait to be accepted; the kernel lowers it to its `net.core.somaxconn`.
+const BACKLOG: i32 = 1024;
+
+/// After an accept that failed for want of something, such as file descriptors.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// An address that can't be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("can't listen on {address}: {error}{}", self.hint())]
+pub struct ListenError {
+    address: SocketAddr,
+    error: io::Error,
+}
+
+impl ListenError {
+    fn hint(&self) -> &'static str {
+        match self.error.kind() {
+            io::ErrorKind::AddrInUse => "; another process has it: choose another port, or 0 for any free one",
+            io::ErrorKind::PermissionDenied => "; ports below 1024 need privileges: choose a higher one",
+            io::ErrorKind::AddrNotAvailable => "; it is no address of this machine",
+            _ if self.address.is_ipv6() => "; if this machine has no IPv6, choose an IPv4 address, such as 0.0.0.0",
+            _ => "",
+        }
+    }
+}
+
+/// Binds all of `addresses`.
+pub fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, ListenError> {
+    addresses
+        .iter()
+        .map(|&address| {
+            let only_v6 = only_v6(address, addresses);
+            bind_one(address, only_v6).map_err(|error| ListenError { address, error })
+        })
+        .collect()
+}
+
+/// `[::]` takes IPv4 too, unless an IPv4 address with its port is listed: the kernel would not let both have it.
+fn only_v6(address: SocketAddr, all: &[SocketAddr]) -> bool {
+    let has_ipv4_sibling = all.iter().any(|other| other.is_ipv4() && other.port() == address.port());
+    address.ip() != Ipv6Addr::UNSPECIFIED || has_ipv4_sibling
+}
+
+fn bind_one(address: SocketAddr, only_v6: bool) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(only_v6)?;
+    }
+    // A restart must not wait for the last process' connections to leave TIME_WAIT.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Accepts connections until `last` is over.
+pub async fn accept(listener: TcpListener, endpoint: Arc<Endpoint>, last: Phase) {
+    let mut phase = endpoint.phase();
+    let accepting = async {
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => endpoint.serve(stream),
+                // The client's doing: it left before it was let in.
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    tracing::warn!(error = error.to_string().as_str(), "can't accept connections; retrying");
+                    tokio::time::sleep(RETRY).await;
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = accepting => {}
+        _ = phase.wait_for(|phase| *phase > last) => {}
+    }
+    // Who the kernel has let in already would be reset.
+    while let Some(stream) = waiting(&listener).await {
+        endpoint.serve(stream);
+    }
+}
+
+async fn waiting(listener: &TcpListener) -> Option<TcpStream> {
+    std::future::poll_fn(|cx| match listener.poll_accept(cx) {
+        Poll::Ready(Ok((stream, _))) => Poll::Ready(Some(stream)),
+        Poll::Ready(Err(_)) | Poll::Pending => Poll::Ready(None),
+    })
+    .await
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ipv6_wildcard_is_dual_stack_unless_ipv4_has_the_port() {
+        let addresses = |list: &[&str]| list.iter().map(|text| text.parse().unwrap()).collect::<Vec<SocketAddr>>();
+        let alone = addresses(&["[::]:8443", "0.0.0.0:9443"]);
+        assert!(!only_v6(alone[0], &alone));
+        let both = addresses(&["[::]:8443", "0.0.0.0:8443"]);
+        assert!(only_v6(both[0], &both));
+        let specific = addresses(&["[::1]:8443"]);
+        assert!(only_v6(specific[0], &specific));
+    }
+}

@@ -1,0 +1,117 @@
+//! The webhook server: TCP → TLS → HTTP → [`admission`] → [`crate::engine::answer`].
+//!
+//! Rules and certificate come in from the side, as two values that are swapped whole
+//! ([`reload`]); metrics are made in one place and passed on. There are no statics.
+
+pub mod admission;
+pub mod authority;
+pub mod body;
+pub mod connection;
+pub mod http;
+pub mod limits;
+pub mod lines;
+pub mod listen;
+pub mod log;
+pub mod metrics;
+pub mod probes;
+pub mod progress;
+pub mod reload;
+pub mod shutdown;
+pub mod socket;
+pub mod tls;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
+use admission::Admission;
+use connection::Endpoint;
+use limits::Limits;
+use metrics::Metrics;
+use probes::Probes;
+use shutdown::{Patience, Phase, Signals};
+use tls::Identity;
+
+/// What a server is made of.
+#[derive(Debug)]
+pub struct Server {
+    /// Answers the requests.
+    pub admission: Arc<Admission>,
+    /// What TLS is done with.
+    pub identity: Arc<ArcSwap<Identity>>,
+    pub metrics: Arc<Metrics>,
+    /// Where admission requests come in.
+    pub listen: Vec<SocketAddr>,
+    /// Where probes and Prometheus come in, in plain HTTP.
+    pub metrics_listen: Vec<SocketAddr>,
+    /// The ways to the end.
+    pub patience: Patience,
+}
+
+/// The addresses that were bound, with the ports the system chose.
+#[derive(Debug)]
+pub struct Bound {
+    /// For admission requests.
+    pub listen: Vec<SocketAddr>,
+    /// For probes and Prometheus.
+    pub metrics_listen: Vec<SocketAddr>,
+}
+
+/// Why a server could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address is taken, or none of ours.
+    #[error(transparent)]
+    Listen(#[from] listen::ListenError),
+    /// The system said no.
+    #[error("can't start serving: {0}")]
+    System(#[from] io::Error),
+}
+
+impl Server {
+    /// Serves until a signal ends it; `started` is called once connections are accepted.
+    pub async fn run(self, started: impl FnOnce(&Bound)) -> Result<(), StartError> {
+        let Server { admission, identity, metrics, listen, metrics_listen, patience } = self;
+        let signals = Signals::new()?;
+        let (phase_sender, phase) = watch::channel(Phase::Serving);
+
+        let limits = admission.limits().clone();
+        let endpoint = Endpoint::new(
+            http::router(Arc::clone(&admission)),
+            Some(Arc::clone(&identity)),
+            limits.clone(),
+            Arc::clone(&metrics),
+            phase.clone(),
+        );
+        let connections = Arc::clone(endpoint.connections());
+        let probes = Probes {
+            admission: Arc::clone(&admission),
+            identity,
+            connections: Arc::clone(&connections),
+            metrics: Arc::clone(&metrics),
+            phase: phase.clone(),
+        };
+        let probes_limits = Limits { connections: limits::PROBE_CONNECTIONS, idle: limits.header, ..limits };
+        let probes_endpoint = Endpoint::new(http::probes_router(Arc::new(probes)), None, probes_limits, metrics, phase);
+
+        let listeners = listen::bind(&listen)?;
+        let probe_listeners = listen::bind(&metrics_listen)?;
+        let addresses = |listeners: &[tokio::net::TcpListener]| {
+            listeners.iter().map(tokio::net::TcpListener::local_addr).collect::<io::Result<Vec<_>>>()
+        };
+        let bound = Bound { listen: addresses(&listeners)?, metrics_listen: addresses(&probe_listeners)? };
+        for listener in listeners {
+            tokio::spawn(listen::accept(listener, Arc::clone(&endpoint), Phase::Draining));
+        }
+        // Whoever asks how the end is going gets an answer until it is there.
+        for listener in probe_listeners {
+            tokio::spawn(listen::accept(listener, Arc::clone(&probes_endpoint), Phase::Closing));
+        }
+        started(&bound);
+        shutdown::run(signals, phase_sender, || admission.in_flight(), &connections, patience).await;
+        Ok(())
+    }
+}

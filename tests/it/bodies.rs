@@ -1,0 +1,127 @@
+//! What a hostile or broken client may send to the real server.
+
+use axum::body::Body;
+use axum::http::Request;
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::support::client::{self, Client};
+use crate::support::process::Server;
+use crate::support::review;
+
+#[tokio::test]
+async fn whatever_comes_is_answered_and_survived() {
+    let mut server = Server::start(&[]).await;
+    let nested = "[".repeat(100_000);
+    let truncated = &review()[..100];
+    let bodies: [(&[u8], u16); 6] = [
+        (b"", 400),
+        (truncated, 400),
+        (b"{\"a\":\"\xff\xfe\"}", 400),
+        (nested.as_bytes(), 400),
+        (&vec![b' '; 10 * 1024 * 1024], 413),
+        (&review(), 200),
+    ];
+    for (body, expected) in bodies {
+        for http2 in [false, true] {
+            let mut client = Client::of_version(server.address, &server.trust, http2).await.unwrap();
+            assert_eq!(client.is_http2(), http2);
+            let answer = client.admit(body.to_vec()).await.unwrap();
+            assert_eq!(answer.status, expected, "{}", answer.text());
+        }
+    }
+    let mut client = Client::http1(server.address, &server.trust).await.unwrap();
+    let answer = client.send(Request::post("/mutate").body(Body::from(review())).unwrap()).await.unwrap();
+    assert_eq!(answer.status, 415);
+    // The refused body was read, so the connection is still good.
+    assert_eq!(client.admit(review()).await.unwrap().status, 200);
+    assert!(server.is_alive());
+}
+
+/// Allowed as it is, or with a patch on images alone.
+#[tokio::test]
+async fn whatever_the_object_it_is_allowed() {
+    let mut server = Server::start(&[]).await;
+    let container = r#"{"name":"c","image":"registry.k8s.io/c"}"#;
+    let nested = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    let objects = [
+        ("no object", "null".to_owned(), None),
+        ("nested", nested, None),
+        ("another kind", r#"{"apiVersion":"v1","kind":"Secret","metadata":{},"data":{"a":"b"}}"#.to_owned(), None),
+        ("no spec", r#"{"metadata":{"name":"p"}}"#.to_owned(), None),
+        ("null lists", r#"{"spec":{"containers":null,"initContainers":null,"volumes":null}}"#.to_owned(), None),
+        ("no image", r#"{"spec":{"containers":[{"name":"c"}]}}"#.to_owned(), None),
+        ("a key twice", format!(r#"{{"spec":{{"containers":[{container}],"containers":[{container}]}}}}"#), None),
+        (
+            "fields of the future",
+            r#"{"future":[1,{"x":null}],"spec":{"future":{},"containers":[{"future":7,"image":"registry.k8s.io/c"}]}}"#
+                .to_owned(),
+            Some(json!([{"op": "replace", "path": "/spec/containers/0/image", "value": "cache.example.com/k8s/c"}])),
+        ),
+    ];
+    let mut client = Client::http1(server.address, &server.trust).await.unwrap();
+    for (what, object, expected) in objects {
+        let mut review: Value = serde_json::from_slice(&review()).unwrap();
+        review["request"]["object"] = json!("OBJECT");
+        let body = review.to_string().replace("\"OBJECT\"", &object);
+        let answer = client.admit(body.into_bytes()).await.unwrap();
+        assert_eq!(answer.status, 200, "{what}");
+        let answer: Value = serde_json::from_slice(&answer.body).unwrap();
+        assert_eq!(answer["response"]["allowed"], true, "{what}");
+        let patch = answer["response"].get("patch").map(|patch| {
+            let patch = BASE64_STANDARD.decode(patch.as_str().unwrap()).unwrap();
+            serde_json::from_slice::<Value>(&patch).unwrap()
+        });
+        assert_eq!(patch, expected, "{what}");
+    }
+    assert!(server.is_alive());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_is_bounded_by_what_bodies_may_hold() {
+    let server = Server::start(&["--max-held-body-bytes", "33554432"]).await;
+    let body = vec![b' '; 6 * 1024 * 1024];
+    let clients = (0..40).map(|_| {
+        let (address, trust, body) = (server.address, server.trust.clone(), body.clone());
+        tokio::spawn(async move {
+            let mut client = Client::http1(address, &trust).await.unwrap();
+            client.admit(body).await.unwrap().status
+        })
+    });
+    for client in clients.collect::<Vec<_>>() {
+        let status = client.await.unwrap();
+        assert!(status == 400 || status == 503, "{status}");
+    }
+    // 32 MiB of bodies, twice while the last of their pieces are put together, and the process itself.
+    let resident_bytes = server.metric("process_resident_memory_bytes").await.unwrap();
+    assert!(resident_bytes < f64::from(160 << 20), "{resident_bytes}");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_in_the_middle_of_its_body() {
+    let mut server = Server::start(&[]).await;
+    let mut stream = client::tls(server.address, &server.trust, &["http/1.1"]).await.unwrap();
+    let head = "POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 5000\r\n\r\n{";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let _ = stream.read_to_end(&mut Vec::new()).await;
+    crate::support::until("nothing is in flight", async || {
+        server.metric("pullthrough_admissions_in_flight").await == Some(0.0)
+            && server.metric("pullthrough_connections").await == Some(0.0)
+    })
+    .await;
+    assert!(server.is_alive());
+}
+
+#[tokio::test]
+async fn who_asks_whether_to_send_too_much_is_told_no() {
+    let server = Server::start(&[]).await;
+    let mut stream = client::tls(server.address, &server.trust, &["http/1.1"]).await.unwrap();
+    let head = "POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nExpect: 100-continue\r\n\
+                Content-Length: 10485760\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 413");
+}

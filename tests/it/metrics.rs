@@ -1,0 +1,82 @@
+//! The probes' port.
+
+use std::collections::{BTreeSet, HashSet};
+
+use crate::support::client::Client;
+use crate::support::process::Server;
+use crate::support::review;
+
+#[tokio::test]
+async fn all_metrics_are_there_and_well_formed() {
+    let server = Server::start(&[]).await;
+    let mut client = Client::http1(server.address, &server.trust).await.unwrap();
+    assert_eq!(client.admit(review()).await.unwrap().status, 200);
+    assert_eq!(client.admit("{").await.unwrap().status, 400);
+    let (status, text) = server.probe("/metrics").await;
+    assert_eq!(status, 200);
+
+    let series = [
+        "pullthrough_image_rewrites_total{dry_run=\"false\",rule=",
+        "pullthrough_image_rewrites_total{dry_run=\"true\",rule=",
+        "pullthrough_images_kept_total{dry_run=\"false\",reason=\"no_rule\"}",
+        "pullthrough_images_kept_total{dry_run=\"true\",reason=\"no_rule\"}",
+        "pullthrough_admission_requests_total{dry_run=\"false\",operation=\"CREATE\",outcome=",
+        "pullthrough_admission_requests_total{dry_run=\"false\",operation=\"unknown\",outcome=\"rejected_request\",resource=\"unknown\"} 1",
+        "pullthrough_admission_duration_seconds_bucket{le=\"0.00001\"}",
+        "pullthrough_admission_duration_seconds_bucket{le=\"1\"}",
+        "pullthrough_admission_duration_seconds_count 2",
+        "pullthrough_admissions_in_flight 0",
+        "pullthrough_connections 1",
+        "pullthrough_tls_handshake_errors_total 0",
+        "pullthrough_reloads_total{result=\"success\",what=\"rules\"} 0",
+        "pullthrough_reloads_total{result=\"failure\",what=\"rules\"} 0",
+        "pullthrough_reloads_total{result=\"success\",what=\"certificate\"} 0",
+        "pullthrough_reloads_total{result=\"failure\",what=\"certificate\"} 0",
+        "pullthrough_last_reload_success_timestamp_seconds{what=\"rules\"}",
+        "pullthrough_last_reload_success_timestamp_seconds{what=\"certificate\"}",
+        "pullthrough_rules_info{hash=\"",
+        "pullthrough_certificate_not_after_timestamp_seconds ",
+        "pullthrough_build_info{revision=\"",
+        "process_resident_memory_bytes ",
+        "process_cpu_seconds_total ",
+        "process_open_fds ",
+    ];
+    for series in series {
+        assert!(text.lines().any(|line| line.starts_with(series)), "no {series} in\n{text}");
+    }
+    assert_well_formed(&text);
+
+    // The page lists each of them, and nothing else.
+    let page = include_str!("../../docs/metrics.md");
+    let documented: BTreeSet<&str> =
+        page.lines().filter_map(|line| line.strip_prefix("| `")?.split(['`', '{']).next()).collect();
+    let families: BTreeSet<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    assert_eq!(documented, families);
+}
+
+/// Every sample has a type and help, a number for a value, and labels once only.
+fn assert_well_formed(text: &str) {
+    let mut families = HashSet::new();
+    let mut seen = HashSet::new();
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            assert!(families.insert(rest.split(' ').next().unwrap().to_owned()), "{line}");
+        } else if !line.starts_with('#') {
+            let (series, value) = line.rsplit_once(' ').unwrap();
+            value.parse::<f64>().unwrap();
+            assert!(seen.insert(series.to_owned()), "twice: {series}");
+            let name = series.split('{').next().unwrap();
+            let family = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix));
+            assert!(families.contains(name) || families.contains(family.unwrap_or(name)), "no type: {line}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn probes() {
+    let server = Server::start(&[]).await;
+    assert_eq!(server.probe("/livez").await, (200, "alive\n".to_owned()));
+    assert_eq!(server.probe("/readyz").await, (200, "ready\n".to_owned()));
+    assert_eq!(server.probe("/mutate").await.0, 404);
+}

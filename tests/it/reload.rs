@@ -1,0 +1,154 @@
+//! Rules and certificates change while requests run without pause.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::support::certificates::{Authority, Pair};
+use crate::support::client::Client;
+use crate::support::load::Load;
+use crate::support::process::Server;
+use crate::support::{review, until};
+
+/// Rules that differ from one `version` to the next.
+fn rules(version: usize) -> String {
+    format!(
+        "apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules:\n  - name: v{version}\n    \
+         from: [registry.k8s.io]\n    to: cache.example.com/v{version}\n"
+    )
+}
+
+fn hash(rules: &str) -> String {
+    Sha256::digest(rules)[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// As the kubelet updates a mounted volume: a new directory, and `..data` swapped to it.
+fn swap_data(volume: &Path, name: &str, pair: &Pair) {
+    let directory = volume.join(name);
+    fs::create_dir(&directory).unwrap();
+    pair.write(&directory);
+    symlink(name, volume.join("..data_tmp")).unwrap();
+    fs::rename(volume.join("..data_tmp"), volume.join("..data")).unwrap();
+}
+
+fn replace(path: &Path, content: &str) {
+    let new = path.with_extension("new");
+    fs::write(&new, content).unwrap();
+    fs::rename(new, path).unwrap();
+}
+
+async fn until_served(server: &Server, pair: &Pair) {
+    until("the new certificate", async || {
+        let client = Client::http1(server.address, &server.trust).await.unwrap();
+        client.certificate == pair.leaf_der()
+    })
+    .await;
+}
+
+async fn until_rules(server: &Server, text: &str) {
+    let series = format!("pullthrough_rules_info{{hash=\"{}\"}}", hash(text));
+    until("the new rules", async || server.metric(&series).await == Some(1.0)).await;
+    let (_, metrics) = server.probe("/metrics").await;
+    assert_eq!(metrics.matches("pullthrough_rules_info{").count(), 1, "one hash at a time");
+    assert_eq!(metrics.matches(",rule=\"").count(), 2, "no series of rules that are gone");
+    let mut client = Client::http1(server.address, &server.trust).await.unwrap();
+    let answer: Value = serde_json::from_slice(&client.admit(review()).await.unwrap().body).unwrap();
+    let patch = BASE64_STANDARD.decode(answer["response"]["patch"].as_str().unwrap()).unwrap();
+    let patch: Value = serde_json::from_slice(&patch).unwrap();
+    let target = text.rsplit_once("to: ").unwrap().1.trim_end();
+    assert_eq!(patch[0]["value"], format!("{target}/pause:3.10"), "decisions follow the rules");
+}
+
+fn reloads(what: &str, result: &str) -> String {
+    format!("pullthrough_reloads_total{{result=\"{result}\",what=\"{what}\"}}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_certificates_and_twenty_rules_under_load() {
+    let authority = Authority::new();
+    let volume = tempfile::tempdir().unwrap();
+    swap_data(volume.path(), "..1", &authority.issue());
+    for file in ["tls.crt", "tls.key"] {
+        symlink(format!("..data/{file}"), volume.path().join(file)).unwrap();
+    }
+    let (certificate, key) = (volume.path().join("tls.crt"), volume.path().join("tls.key"));
+    let rules_path = volume.path().join("rules.yaml");
+    fs::write(&rules_path, rules(0)).unwrap();
+    let args = [
+        "--rules",
+        rules_path.to_str().unwrap(),
+        "--tls-cert",
+        certificate.to_str().unwrap(),
+        "--tls-key",
+        key.to_str().unwrap(),
+        "--reload-interval-millis",
+        "25",
+    ];
+    let server = Server::start_with(&args, authority.trust()).await;
+    let load = Load::start(server.address, &server.trust, 4);
+    until("load", async || load.answered() > 50).await;
+
+    for round in 1..=20 {
+        let pair = authority.issue();
+        match round {
+            // The kubelet's way, the way of tools that replace files, and that of those that write in place.
+            1..=10 => swap_data(volume.path(), &format!("..{}", round + 1), &pair),
+            11..=15 => {
+                replace(&certificate, &pair.chain);
+                replace(&key, &pair.key);
+            }
+            _ => drop(pair.write(volume.path())),
+        }
+        if round % 5 == 0 {
+            replace(&rules_path, "bad: [\n");
+            let failures = f64::from(round) / 5.0;
+            until("a failure", async || server.metric(&reloads("rules", "failure")).await == Some(failures)).await;
+            // The last good ones stay.
+            until_rules(&server, &rules(round as usize - 1)).await;
+        }
+        replace(&rules_path, &rules(round as usize));
+        until_served(&server, &pair).await;
+        until_rules(&server, &rules(round as usize)).await;
+    }
+    assert!(load.answered() > 100);
+    assert_eq!(load.stop().await, Vec::<String>::new());
+    assert_eq!(server.metric(&reloads("certificate", "success")).await, Some(20.0));
+    assert_eq!(server.metric(&reloads("rules", "success")).await, Some(20.0));
+}
+
+#[tokio::test]
+async fn a_bad_certificate_keeps_the_last_good_one_and_is_told_once() {
+    let authority = Authority::new();
+    let directory = tempfile::tempdir().unwrap();
+    let (good, other) = (authority.issue(), authority.issue());
+    let (certificate, key) = good.write(directory.path());
+    let (certificate_arg, key_arg) = (certificate.to_str().unwrap(), key.to_str().unwrap());
+    let args = ["--cache", "cache.example.com/k8s", "--tls-cert", certificate_arg, "--tls-key", key_arg];
+    let mut args = args.to_vec();
+    args.extend(["--reload-interval-millis", "10"]);
+    let server = Server::start_with(&args, authority.trust()).await;
+    let failures = reloads("certificate", "failure");
+
+    let mut expected = 0.0;
+    for bad in [other.chain.as_str(), "", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+        replace(&certificate, bad);
+        expected += 1.0;
+        until("a failure", async || server.metric(&failures).await == Some(expected)).await;
+        let client = Client::http1(server.address, &server.trust).await.unwrap();
+        assert_eq!(client.certificate, good.leaf_der());
+    }
+    fs::remove_file(&certificate).unwrap();
+    until("a failure", async || server.metric(&failures).await == Some(4.0)).await;
+    // Ten more looks at the same, and no more reports.
+    tokio::time::sleep(std::time::Duration::from_millis(150)).await;
+    assert_eq!(server.metric(&failures).await, Some(4.0));
+    assert_eq!(server.log().matches("can't reload").count(), 4);
+
+    other.write(directory.path());
+    until_served(&server, &other).await;
+    assert_eq!(server.metric(&reloads("certificate", "success")).await, Some(1.0));
+}

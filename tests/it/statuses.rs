@@ -1,0 +1,198 @@
+//! Each status, through the router alone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{Method, Request};
+use axum::response::Response;
+use http_body_util::BodyExt;
+use hyper::body::Frame;
+use pullthrough::config::Config;
+use pullthrough::engine::{self, Options, Policy};
+use pullthrough::server::admission::{Admission, AnswerFn, NamedPolicy};
+use pullthrough::server::http::router;
+use pullthrough::server::limits::Limits;
+use pullthrough::server::metrics::Metrics;
+use tower::ServiceExt;
+
+use crate::support::review;
+
+fn admission(answer: AnswerFn, limits: Limits) -> Arc<Admission> {
+    let policy = Policy::from(Config::for_cache("cache.example.com/k8s").unwrap());
+    let policy = NamedPolicy { policy, hash: "0123456789abcdef".to_owned() };
+    Admission::new(answer, policy, Options { warnings: true }, limits, Arc::new(Metrics::new().unwrap()))
+}
+
+async fn text(response: Response) -> (u16, String) {
+    let status = response.status().as_u16();
+    assert!(response.headers().get("retry-after").is_none());
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, String::from_utf8(body.to_vec()).unwrap())
+}
+
+async fn ask_with(limits: Limits, request: Request<Body>) -> (u16, String) {
+    text(router(admission(engine::answer, limits)).oneshot(request).await.unwrap()).await
+}
+
+async fn ask(request: Request<Body>) -> (u16, String) {
+    ask_with(Limits::default(), request).await
+}
+
+fn post(body: impl Into<Body>) -> Request<Body> {
+    Request::post("/mutate").header("content-type", "application/json").body(body.into()).unwrap()
+}
+
+#[tokio::test]
+async fn an_admission_review_is_answered() {
+    let (status, body) = ask(post(review())).await;
+    assert_eq!(status, 200);
+    let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(body["response"]["allowed"], true);
+    assert_eq!(body["response"]["uid"], "f0a5ad2c-0000-4000-8000-000000000001");
+}
+
+#[tokio::test]
+async fn the_api_servers_query_is_ignored() {
+    let request = Request::post("/mutate?timeout=10s").header("content-type", "application/json");
+    assert_eq!(ask(request.body(review().into()).unwrap()).await.0, 200);
+}
+
+#[tokio::test]
+async fn content_types() {
+    for good in ["application/json", "Application/JSON; charset=utf-8", "application/json;x=y"] {
+        let request = Request::post("/mutate").header("content-type", good).body(review().into()).unwrap();
+        assert_eq!(ask(request).await.0, 200, "{good}");
+    }
+    for bad in ["text/plain", "application/jsonp", "application/yaml", ""] {
+        let request = Request::post("/mutate").header("content-type", bad).body(review().into()).unwrap();
+        let (status, text) = ask(request).await;
+        assert_eq!(
+            (status, text),
+            (415, format!("the content type is {bad:?}; an AdmissionReview is sent as application/json\n"))
+        );
+    }
+    let (status, text) = ask(Request::post("/mutate").body(review().into()).unwrap()).await;
+    assert_eq!((status, text.starts_with("the content type is missing")), (415, true));
+}
+
+#[tokio::test]
+async fn other_paths_and_methods() {
+    for path in ["/", "/mutate/", "/validate", "/metrics"] {
+        let (status, text) = ask(Request::post(path).body(review().into()).unwrap()).await;
+        assert_eq!(
+            (status, text.as_str()),
+            (404, "there is nothing at this path; AdmissionReviews go to POST /mutate\n")
+        );
+    }
+    for method in [Method::GET, Method::PUT, Method::DELETE, Method::PATCH, Method::OPTIONS] {
+        let request = Request::builder().method(&method).uri("/mutate").body(Body::empty()).unwrap();
+        let response = router(admission(engine::answer, Limits::default())).oneshot(request).await.unwrap();
+        assert_eq!(response.headers().get_all("allow").iter().collect::<Vec<_>>(), ["POST"]);
+        assert_eq!(text(response).await, (405, format!("/mutate takes POST, not {method}\n")));
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_admission_review() {
+    for bad in [&b""[..], b"{", b"[]", b"null", b"\xff\xfe", b"{\"request\": 1}"] {
+        let (status, text) = ask(post(bad)).await;
+        assert_eq!((status, text.lines().count()), (400, 1), "{bad:?}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_of_many_frames_is_put_together() {
+    let review = review();
+    let frames: Vec<_> = review.chunks(7).map(|bytes| Ok::<_, std::io::Error>(bytes.to_vec().into())).collect();
+    assert_eq!(ask(post(Body::new(Frames(frames)))).await.0, 200);
+}
+
+#[tokio::test]
+async fn too_large_with_and_without_a_content_length() {
+    let limits = Limits { body_bytes: 10, ..Limits::default() };
+    let (status, text) = ask_with(limits.clone(), post(review())).await;
+    assert_eq!((status, text.as_str()), (413, "the body has more than 10 bytes\n"));
+    let frames = review().chunks(7).map(|bytes| Ok(bytes.to_vec().into())).collect();
+    assert_eq!(ask_with(limits, post(Body::new(Frames(frames)))).await.0, 413);
+}
+
+#[tokio::test]
+async fn too_many_bytes_at_once() {
+    let limits = Limits { held_body_bytes: 10, ..Limits::default() };
+    let (status, text) = ask_with(limits, post(review())).await;
+    assert_eq!((status, text.contains("memory")), (503, true), "{text}");
+}
+
+#[tokio::test]
+async fn too_slow() {
+    let limits = Limits { body: Duration::from_millis(20), ..Limits::default() };
+    let (status, text) = ask_with(limits, post(Body::new(Never))).await;
+    assert_eq!((status, text.as_str()), (408, "the body did not arrive within 0.02 s\n"));
+}
+
+#[tokio::test]
+async fn too_many_requests_at_once() {
+    let limits = Limits { requests: 1, body: Duration::from_millis(300), ..Limits::default() };
+    let admission = admission(engine::answer, limits);
+    let first = tokio::spawn(router(Arc::clone(&admission)).oneshot(post(Body::new(Never))));
+    crate::support::until("the first is in flight", async || admission.in_flight() == 1).await;
+    let second = router(Arc::clone(&admission)).oneshot(post(review())).await.unwrap();
+    assert_eq!(text(second).await, (503, "too many requests at once; the limit is 1\n".to_owned()));
+    assert_eq!(first.await.unwrap().unwrap().status(), 408);
+    let third = router(Arc::clone(&admission)).oneshot(post(review())).await.unwrap();
+    assert_eq!(third.status(), 200);
+}
+
+#[tokio::test]
+async fn a_panic_is_one_requests_matter() {
+    fn panics_at_a_b<'a>(
+        policy: &'a Policy,
+        options: Options,
+        body: &'a [u8],
+    ) -> Result<engine::Answer<'a>, engine::Unreadable> {
+        assert_ne!(body, b"b", "a secret in a panic's message");
+        engine::answer(policy, options, body)
+    }
+    let admission = admission(panics_at_a_b, Limits::default());
+    for _ in 0..3 {
+        let response = router(Arc::clone(&admission)).oneshot(post("b")).await.unwrap();
+        let (status, text) = text(response).await;
+        assert_eq!(status, 500);
+        assert!(text.contains("panicked") && !text.contains("secret"), "{text}");
+        let response = router(Arc::clone(&admission)).oneshot(post(review())).await.unwrap();
+        assert_eq!(response.status(), 200);
+    }
+    assert_eq!(admission.in_flight(), 0);
+}
+
+/// A body in pieces.
+struct Frames(Vec<Result<axum::body::Bytes, std::io::Error>>);
+
+impl hyper::body::Body for Frames {
+    type Data = axum::body::Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        let next = (!self.0.is_empty()).then(|| self.0.remove(0).map(Frame::data));
+        std::task::Poll::Ready(next)
+    }
+}
+
+/// A body that never comes.
+struct Never;
+
+impl hyper::body::Body for Never {
+    type Data = axum::body::Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        std::task::Poll::Pending
+    }
+}

@@ -1,0 +1,47 @@
+//! What the tests share: a server process, a client, certificates, and load.
+
+pub mod certificates;
+pub mod client;
+pub mod load;
+pub mod process;
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+/// A Pod that is being created, as the API server sends it.
+pub fn review() -> Vec<u8> {
+    review_of("pod-1", "registry.k8s.io/pause:3.10")
+}
+
+/// A Pod with one container.
+pub fn review_of(name: &str, image: &str) -> Vec<u8> {
+    serde_json::to_vec(&serde_json::json!({
+        "apiVersion": "admission.k8s.io/v1",
+        "kind": "AdmissionReview",
+        "request": {
+            "uid": "f0a5ad2c-0000-4000-8000-000000000001",
+            "kind": {"group": "", "version": "v1", "kind": "Pod"},
+            "resource": {"group": "", "version": "v1", "resource": "pods"},
+            "operation": "CREATE",
+            "namespace": "default",
+            "name": name,
+            "object": {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {"name": name},
+                "spec": {"containers": [{"name": "app", "image": image}]},
+            },
+        },
+    }))
+    .unwrap()
+}
+
+/// Waits until `condition` holds; fails the test after 20 s.
+pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let started = Instant::now();
+    while !condition().await {
+        assert!(started.elapsed() < Duration::from_secs(20), "in vain: {what}");
+        sleep(Duration::from_millis(5)).await;
+    }
+}
