@@ -1,0 +1,139 @@
+//! The command line, through the binary.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::{Value, json};
+
+/// `TRYCMD=overwrite cargo test --test cmd` rewrites the snapshots.
+#[test]
+fn commands_print_what_the_snapshots_show() {
+    trycmd::TestCases::new().case("tests/cmd/*.trycmd").case("README.md");
+}
+
+fn pullthrough(arguments: &[&str], stdin: &[u8]) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_pullthrough"))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    child.stdin.take().expect("a pipe").write_all(stdin).expect("the binary reads");
+    child.wait_with_output().expect("the binary ends")
+}
+
+fn explain(arguments: &[&str], stdin: &[u8]) -> Vec<Value> {
+    let output = pullthrough(&[&["explain", "-o", "json"], arguments].concat(), stdin);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let lines = String::from_utf8(output.stdout).expect("UTF-8");
+    lines.lines().map(|line| serde_json::from_str(line).expect("one JSON object a line")).collect()
+}
+
+/// What the reference implementation says of an input, its host folded as rules see it.
+fn expected(fields: &[&str], input: &str) -> Value {
+    let [_, valid, host, path, tag, digest] = fields else { panic!("six fields: {fields:?}") };
+    let some = |text: &str| if text.is_empty() { Value::Null } else { json!(text) };
+    if *valid != "yes" {
+        return json!({"image": input, "valid": false, "registry": null, "repository": null, "tag": null, "digest": null});
+    }
+    let host = host.to_ascii_lowercase();
+    let host = match host.strip_suffix(":443").unwrap_or(&host) {
+        "index.docker.io" | "registry-1.docker.io" => "docker.io",
+        host => host,
+    };
+    let library = if host == "docker.io" && !path.contains('/') { "library/" } else { "" };
+    json!({
+        "image": input, "valid": true, "registry": some(host), "repository": format!("{library}{path}"),
+        "tag": some(tag), "digest": some(digest),
+    })
+}
+
+#[test]
+fn references_are_read_as_the_reference_implementation_reads_them() {
+    let table = include_str!("../data/references.tsv");
+    let rows: Vec<Vec<&str>> = table.lines().skip(1).map(|line| line.split('\t').collect()).collect();
+    let inputs: Vec<String> = rows
+        .iter()
+        .map(|row| serde_json::from_str(&format!("\"{}\"", row[0])).expect("the body of a string literal"))
+        .collect();
+    // Standard input takes one image a line; an argument takes anything but NUL.
+    let (by_argument, by_line): (Vec<_>, Vec<_>) =
+        rows.iter().zip(&inputs).partition(|(_, input)| input.contains('\n'));
+    let stdin = by_line.iter().fold(String::new(), |mut text, (_, input)| {
+        let _ = writeln!(text, "{input}");
+        text
+    });
+    let arguments: Vec<&str> = by_argument.iter().map(|(_, input)| input.as_str()).collect();
+    let cache = ["--cache", "cache.example.com/k8s", "--"];
+    let answers = explain(&[&cache[..], &["-"], &arguments].concat(), stdin.as_bytes());
+    assert_eq!(answers.len(), rows.len());
+    for (mut answer, (row, input)) in answers.into_iter().zip(by_line.into_iter().chain(by_argument)) {
+        let object = answer.as_object_mut().expect("an object");
+        for key in ["decision", "result", "rule", "reason"] {
+            object.remove(key).expect("a stable key");
+        }
+        assert_eq!(answer, expected(row, input), "{input:?}");
+    }
+}
+
+#[test]
+fn standard_input_has_one_image_a_line() {
+    let answers = explain(&["--cache", "cache.example.com", "-"], b"nginx\n\nk8s.gcr.io/a\r\n\xff\nk8s.gcr.io/a");
+    let fields = |answer: &Value| (answer["image"].clone(), answer["result"].clone(), answer["reason"].clone());
+    let expected = [
+        (json!("nginx"), json!("nginx"), json!("no_rule")),
+        (json!(""), json!(""), json!("placeholder")),
+        (json!("k8s.gcr.io/a\r"), json!("k8s.gcr.io/a\r"), json!("invalid")),
+        (json!("\u{fffd}"), json!("\u{fffd}"), json!("invalid")),
+        (json!("k8s.gcr.io/a"), json!("cache.example.com/a"), Value::Null),
+    ];
+    assert_eq!(answers.iter().map(fields).collect::<Vec<_>>(), expected);
+}
+
+/// Arguments of the binary, and the file that keeps what it prints.
+const GENERATED: [(&[&str], &str); 2] = [
+    (&["schema"], "docs/rules.schema.json"),
+    (
+        &["export", "webhook", "--rules", "manifests/base/rules.yaml", "--service", "pullthrough/pullthrough"],
+        "manifests/base/webhook.yaml",
+    ),
+];
+
+/// `GENERATED=overwrite cargo test --test cmd` writes the files again.
+#[test]
+fn what_is_generated_is_current() {
+    for (arguments, file) in GENERATED {
+        let printed = String::from_utf8(pullthrough(arguments, b"").stdout).expect("UTF-8");
+        if std::env::var_os("GENERATED").is_some_and(|mode| mode == "overwrite") {
+            std::fs::write(file, &printed).expect("a file of this repository");
+        }
+        let kept = std::fs::read_to_string(file).unwrap_or_default();
+        let command = arguments.join(" ");
+        assert_eq!(printed, kept, "{file} is not what `pullthrough {command}` prints: run `make generate`");
+    }
+}
+
+#[test]
+fn usage_and_rules_that_are_wrong_exit_with_2() {
+    for arguments in [
+        &["nonsense"][..],
+        &["explain", "nginx"],
+        &["explain", "--cache", "a.io", "--rules", "x.yaml", "nginx"],
+        &["explain", "--cache", "cache", "nginx"],
+        &["explain", "--rules", "tests/data/absent.yaml", "nginx"],
+        &["check", "--rules", "Cargo.toml"],
+        &["export", "webhook", "--cache", "a.io"],
+        &["export", "webhook", "--cache", "a.io", "--service", "a"],
+        &["export", "webhook", "--cache", "a.io", "--service", "a/b:0"],
+        &["export", "webhook", "--cache", "a.io", "--service", "a/b", "--url", "https://a/mutate"],
+        &["export", "webhook", "--cache", "a.io", "--service", "a/b", "--ca-file", "Cargo.toml"],
+        &["export", "webhook", "--cache", "a.io", "--service", "a/b", "--timeout-seconds", "31"],
+        &["serve", "--cache", "a.io", "--tls-cert", "a"],
+    ] {
+        let output = pullthrough(arguments, b"");
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(output.stdout.is_empty() && output.stderr.starts_with(b"error: "), "{arguments:?}");
+    }
+}
