@@ -1,0 +1,104 @@
+#!/usr/bin/env bash
+# Prints the folder that holds the binaries of a Kubernetes control plane.
+#
+#   assets.sh [VERSION [BINARY...]]
+#
+# VERSION is a minor (1.36) or a patch release (1.36.3), by default $KUBERNETES_VERSION or 1.36. etcd, kube-apiserver
+# and kubectl are always there; name others of k8s.io/kubernetes/cmd (kubelet, kube-scheduler, ...) to have them too.
+#
+# KUBEBUILDER_ASSETS, where set, is that folder. Otherwise what is missing is compiled with Go, once, into the user's
+# cache.
+set -euo pipefail
+
+etcd_version=3.7.3
+
+fail() {
+  printf 'assets.sh: %s\n' "$*" >&2
+  exit 1
+}
+
+patch_release() {
+  case $1 in
+    1.33) echo 1.33.13 ;;
+    1.34) echo 1.34.4 ;;
+    1.35) echo 1.35.4 ;;
+    1.36) echo 1.36.3 ;;
+    1.*.*) echo "$1" ;;
+    *) fail "no patch release is known for Kubernetes '$1': name one in full, such as 1.36.3" ;;
+  esac
+}
+
+# Replaces the links to the staging folders of the Kubernetes repository, which a module does not carry, by releases.
+kubernetes_module() {
+  local source
+  source=$(go mod download -json "k8s.io/kubernetes@v$release" | sed -n 's/^.*"Dir": "\(.*\)".*$/\1/p')
+  sed -e 's|^module .*|module assets|' \
+    -e "s|^\(.*k8s.io/[a-z-]*\) v0\.0\.0$|\1 v0.${release#1.}|" \
+    -e "s|=> \./staging/src/\(k8s.io/[a-z-]*\)$|=> \1 v0.${release#1.}|" "$source/go.mod" >go.mod
+  cat "$source/go.sum" >go.sum
+  go mod edit -require "k8s.io/kubernetes@v$release"
+}
+
+compile() {
+  local binary=$1 package ldflags='-s -w' name
+  rm -f go.mod go.sum
+  case $binary in
+    etcd)
+      package=go.etcd.io/etcd/server/v3
+      go mod init assets
+      go mod edit -require "$package@v$etcd_version"
+      ;;
+    *)
+      package=k8s.io/kubernetes/cmd/$binary
+      kubernetes_module
+      # Without these the server calls itself v0.0.0 and clients take it for an old one.
+      for name in component-base/version client-go/pkg/version; do
+        ldflags+=" -X k8s.io/$name.gitVersion=v$release -X k8s.io/$name.gitMajor=1"
+        ldflags+=" -X k8s.io/$name.gitMinor=$(echo "$release" | cut -d. -f2)"
+      done
+      ;;
+  esac
+  CGO_ENABLED=0 GOWORK=off go build -mod=mod -buildvcs=false -trimpath -ldflags "$ldflags" -o "$binary" "$package"
+}
+
+missing_in() {
+  local binary
+  for binary in "${binaries[@]}"; do
+    [[ -x $1/$binary ]] || printf '%s ' "$binary"
+  done
+}
+
+release=$(patch_release "${1:-${KUBERNETES_VERSION:-1.36}}")
+binaries=(etcd kube-apiserver kubectl "${@:2}")
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/pullthrough
+assets=${KUBEBUILDER_ASSETS:-$cache/kubernetes-$release}
+missing=$(missing_in "$assets")
+
+if [[ -z $missing ]]; then
+  printf '%s\n' "$assets"
+  exit
+fi
+[[ -z ${KUBEBUILDER_ASSETS:-} ]] ||
+  fail "KUBEBUILDER_ASSETS is $assets, which lacks ${missing% }:" \
+    "name a folder that has it, or unset the variable to compile it with Go"
+command -v go >/dev/null ||
+  fail "$assets lacks ${missing% }: install Go to compile it, or set KUBEBUILDER_ASSETS to a folder that has it" \
+    "('setup-envtest use $release -p path' prints one)"
+
+mkdir -p "$assets"
+exec 9>"$assets.lock"
+flock --nonblock 9 || {
+  echo "assets.sh: another run compiles into $assets; waiting for it" >&2
+  flock 9
+}
+
+# On the file system of the cache, so that a binary appears there whole or not at all.
+build=$(mktemp -d "$cache/build.XXXXXX")
+trap 'rm -rf "$build"' EXIT
+cd "$build"
+for binary in $(missing_in "$assets"); do
+  echo "assets.sh: compiling $binary for Kubernetes $release" >&2
+  compile "$binary" >&2
+  mv "$binary" "$assets/$binary"
+done
+printf '%s\n' "$assets"

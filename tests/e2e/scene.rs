@@ -1,0 +1,143 @@
+//! A namespace whose Pods one webhook is asked about.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::harness::{Kubectl, Output, Webhook, wait_for};
+use crate::{CLUSTER, DEADLINE};
+
+/// The cache of the rules below.
+pub const CACHE: &str = "cache.example.com/k8s";
+/// An image that every set of rules in these tests rewrites.
+pub const PROBE: &str = "registry.k8s.io/probe:1";
+
+pub const KUBERNETES: &str = "  - {name: kubernetes, from: [registry.k8s.io, k8s.gcr.io], to: cache.example.com/k8s}\n";
+
+pub struct Scene {
+    pub namespace: &'static str,
+    pub webhook: Webhook,
+}
+
+/// A rules file with the fields of its head and the entries of `rules`.
+pub fn rules(head: &str, entries: &str) -> String {
+    format!("apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\n{head}rules:\n{entries}")
+}
+
+impl Scene {
+    /// With the webhook registered as `pullthrough export webhook` prints it.
+    pub fn new(namespace: &'static str, rules: &str) -> Self {
+        let scene = Self::unregistered(namespace, rules);
+        scene.register(&[]);
+        scene
+    }
+
+    pub fn unregistered(namespace: &'static str, rules: &str) -> Self {
+        CLUSTER.create_namespace(namespace);
+        let webhook = Webhook::start(rules).unwrap_or_else(|error| panic!("{error:#}"));
+        Self { namespace, webhook }
+    }
+
+    /// The exported configuration, for this namespace alone.
+    pub fn configuration(&self, arguments: &[&str]) -> Value {
+        let mut configuration = self.webhook.configuration(arguments).unwrap_or_else(|error| panic!("{error:#}"));
+        configuration["metadata"]["name"] = json!(format!("zz-pullthrough-{}", self.namespace));
+        let selector = &mut configuration["webhooks"][0]["namespaceSelector"]["matchExpressions"];
+        let own = json!({"key": "kubernetes.io/metadata.name", "operator": "In", "values": [self.namespace]});
+        selector.as_array_mut().expect("a list of requirements").push(own);
+        configuration
+    }
+
+    /// Registers the webhook with these arguments of `export webhook`, and waits until the API server calls it.
+    pub fn register(&self, arguments: &[&str]) {
+        self.register_as(&self.configuration(arguments));
+    }
+
+    pub fn register_as(&self, configuration: &Value) {
+        CLUSTER.kubectl_with(&["apply", "-f", "-"], &configuration.to_string()).ok();
+        self.wait_until_called();
+    }
+
+    pub fn wait_until_called(&self) {
+        let probe = pod("probe", json!({"containers": [{"name": "probe", "image": PROBE}]}));
+        let called = wait_for(DEADLINE, || {
+            let asked = self.asked();
+            self.create(&probe, &["--dry-run=server"]).ok();
+            (self.asked() > asked).then_some(())
+        });
+        called.expect("the API server calls the webhook");
+    }
+
+    /// How many admissions the webhook has answered.
+    pub fn asked(&self) -> f64 {
+        self.sum("pullthrough_admission_requests_total{")
+    }
+
+    /// The sum of the series that start so.
+    pub fn sum(&self, prefix: &str) -> f64 {
+        let metrics = self.webhook.metrics().unwrap_or_else(|error| panic!("{error:#}"));
+        metrics.iter().filter(|(series, _)| series.starts_with(prefix)).map(|(_, value)| value).sum()
+    }
+
+    /// Images kept for a reason, dry runs and others.
+    pub fn kept(&self, reason: &str) -> f64 {
+        ["false", "true"]
+            .map(|dry_run| {
+                self.webhook
+                    .metric(&format!("pullthrough_images_kept_total{{dry_run=\"{dry_run}\",reason=\"{reason}\"}}"))
+            })
+            .iter()
+            .sum()
+    }
+
+    pub fn kubectl(&self, arguments: &[&str]) -> Output {
+        CLUSTER.kubectl(&[&["--namespace", self.namespace], arguments].concat())
+    }
+
+    /// Creates a Pod as `dev`, who is told warnings.
+    pub fn create(&self, pod: &Value, arguments: &[&str]) -> Output {
+        self.create_as(CLUSTER.dev(), pod, arguments)
+    }
+
+    pub fn create_as(&self, user: &Kubectl, pod: &Value, arguments: &[&str]) -> Output {
+        let create = ["--namespace", self.namespace, "create", "-o", "json", "-f", "-"];
+        user.run_with(&[&create, arguments].concat(), &pod.to_string())
+    }
+
+    pub fn get(&self, pod: &str) -> Value {
+        self.kubectl(&["get", "pod", pod, "-o", "json"]).json()
+    }
+
+    /// The decisions in the audit log on requests about a Pod, oldest first.
+    pub fn audited(&self, pod: &str, verb: &str) -> Vec<BTreeMap<String, Value>> {
+        let events = CLUSTER.audit_events();
+        let of_pod = events.iter().filter(|event| {
+            let object = &event["objectRef"];
+            event["verb"] == verb
+                && object["namespace"] == self.namespace
+                && object["resource"] == "pods"
+                && object["name"] == pod
+        });
+        let decisions = of_pod.map(|event| {
+            let annotations = event["annotations"].as_object().cloned().unwrap_or_default();
+            let ours = annotations.into_iter().filter(|(key, _)| key.starts_with("rewrite.pullthrough.dev/decisions-"));
+            ours.map(|(key, value)| (key, serde_json::from_str(value.as_str().expect("a string")).expect("JSON")))
+                .collect()
+        });
+        decisions.collect()
+    }
+}
+
+pub fn pod(name: &str, spec: Value) -> Value {
+    json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec})
+}
+
+/// One container with an image.
+pub fn simple_pod(name: &str, image: &str) -> Value {
+    pod(name, json!({"containers": [{"name": "c", "image": image}]}))
+}
+
+/// The image of the first container.
+pub fn image(pod: &Value) -> &str {
+    pod["spec"]["containers"][0]["image"].as_str().expect("an image")
+}
