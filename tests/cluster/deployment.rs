@@ -1,0 +1,55 @@
+//! A Deployment that names a public registry, and whose Pods run without it.
+
+use serde_json::json;
+
+use crate::cluster::Cluster;
+use crate::{ROLLOUT_TIMEOUT, step};
+
+pub const HELLO: &str = "registry.k8s.io/hello:1";
+const NAMESPACE: &str = "shop";
+
+pub fn runs_with_an_image_from_the_cache(cluster: &Cluster) {
+    let labels = json!({"app": "hello"});
+    let deployment = json!({
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "hello"},
+        "spec": {
+            "replicas": 2,
+            "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {"containers": [{"name": "hello", "image": HELLO}]},
+            },
+        },
+    });
+    cluster.control_plane.create_namespace(NAMESPACE);
+    step("a Deployment's Pods run", || {
+        cluster.apply(NAMESPACE, &deployment);
+        let status = ["rollout", "status", "deployment/hello", "--namespace", NAMESPACE, ROLLOUT_TIMEOUT];
+        cluster.kubectl(&status).ok();
+    });
+
+    let get = |what: &str| cluster.kubectl(&["get", what, "--namespace", NAMESPACE, "--output=json"]).json();
+    let pods = get("pods");
+    let pods = pods["items"].as_array().expect("a list of Pods");
+    assert_eq!(pods.len(), 2, "{pods:#?}");
+    for pod in pods {
+        let (spec, status) = (&pod["spec"], &pod["status"]);
+        let image = cluster.cache.image("k8s/hello");
+        assert_eq!(spec["containers"][0]["image"], format!("{image}:1"));
+        let spec = spec.to_string();
+        for upstream in ["registry.k8s.io", &cluster.upstream.image("")] {
+            assert!(!spec.contains(upstream), "{upstream} in {spec}");
+        }
+        assert_eq!(status["phase"], "Running");
+        let id = status["containerStatuses"][0]["imageID"].as_str().unwrap_or_default();
+        assert!(id.starts_with(&format!("{image}@sha256:")), "{id}");
+    }
+    let template = &get("deployment/hello")["spec"]["template"];
+    assert_eq!(template["spec"]["containers"][0]["image"], HELLO, "templates are left alone");
+    for part in ["manifests", "blobs"] {
+        assert!(cluster.cache.pulls("k8s/hello", part) > 0, "the node asked the cache for {part}");
+        assert_eq!(cluster.upstream.pulls("k8s/hello", part), 0, "the node asked the upstream for {part}");
+    }
+}

@@ -1,0 +1,102 @@
+#!/usr/bin/env bash
+# Prints the folder with the images that the cluster runs, as OCI archives: pullthrough.tar, built with the project's
+# Dockerfile as it stands, and pause.tar and hello.tar, which only wait.
+#
+# They are built once for each state of their inputs, and kept in the user's cache. The base images are made from Debian
+# packages, and the toolchain and the dependencies are those of this machine, so that no registry is needed.
+set -euo pipefail
+
+suite=bookworm # of the Dockerfile's own base images
+days_kept=14
+
+fail() {
+  printf 'images.sh: %s\n' "$*" >&2
+  exit 1
+}
+
+buildah() {
+  command buildah --storage-driver vfs --root "$work/storage" --runroot "$work/run" "$@"
+}
+
+build() {
+  buildah bud --quiet --isolation chroot "$@" >/dev/null
+}
+
+archive() {
+  buildah push --quiet "localhost/$1" "oci-archive:$work/images/$1.tar:$1"
+}
+
+# A base image of Debian packages, and more lines of a Dockerfile: base NAME VARIANT PACKAGES [LINE...]
+base() {
+  local name=$1 variant=$2 packages=$3 context=$work/$1 root
+  root=$cache/debian-$suite-$variant-${packages//,/-}.tar
+  if [[ ! -e $root ]]; then
+    echo "images.sh: making a root file system of Debian packages, $root" >&2
+    mmdebstrap --quiet --variant="$variant" --include="$packages" "$suite" "$work/root.tar" ||
+      fail "mmdebstrap can't make $root, see above"
+    mv "$work/root.tar" "$root"
+  fi
+  mkdir "$context"
+  ln "$root" "$context/root.tar"
+  printf '%s\n' 'FROM scratch' 'ADD root.tar /' "${@:4}" >"$context/Dockerfile"
+  build --tag "localhost/$name" "$context"
+}
+
+build_pullthrough() {
+  local host
+  host=$(rustc -vV | sed -n 's/^host: //p')
+  cargo fetch --locked --quiet --target "$host"
+  base build-base essential gcc,libc6-dev \
+    'ENV PATH=/usr/local/rust/bin:/usr/bin:/bin CARGO_HOME=/usr/local/cargo CARGO_NET_OFFLINE=true'
+  # Without a shell, as the Dockerfile's own.
+  base runtime-base extract libc6,libgcc-s1
+  build --tag localhost/pullthrough \
+    --volume "$(rustc --print sysroot):/usr/local/rust:ro" \
+    --volume "${CARGO_HOME:-$HOME/.cargo}/registry:/usr/local/cargo/registry:ro" \
+    --build-arg BUILD_IMAGE=localhost/build-base --build-arg RUNTIME_IMAGE=localhost/runtime-base .
+  archive pullthrough
+}
+
+build_waiting() {
+  local context=$work/waiting name
+  mkdir "$context"
+  rustc --edition 2024 -C opt-level=s -C strip=symbols -C target-feature=+crt-static -o "$context/wait" \
+    tests/cluster/wait.rs
+  for name in pause hello; do
+    # Under names of their own, so that neither has a layer or a manifest of the other.
+    printf '%s\n' 'FROM scratch' "COPY wait /$name" "ENTRYPOINT [\"/$name\"]" >"$context/Dockerfile"
+    build --tag "localhost/$name" "$context"
+    archive "$name"
+  done
+}
+
+for program in buildah mmdebstrap rustc cargo; do
+  command -v "$program" >/dev/null || fail "$program is missing: run tests/cluster/install.sh, and install Rust"
+done
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/pullthrough
+inputs=(Dockerfile .dockerignore Cargo.toml Cargo.lock src tests/cluster/images.sh tests/cluster/wait.rs)
+state=$({
+  rustc -vV
+  find "${inputs[@]}" -type f -print0 | LC_ALL=C sort --zero-terminated | xargs -0 sha256sum
+} | sha256sum | cut -c 1-16)
+images=$cache/images-$state
+
+mkdir -p "$cache"
+exec 9>"$cache/images.lock"
+flock 9
+if [[ ! -d $images ]]; then
+  # On the file system of the cache, so that the folder appears there whole or not at all.
+  work=$(mktemp -d "$cache/build.XXXXXX")
+  trap 'rm -rf --one-file-system "$work"' EXIT
+  mkdir "$work/images"
+  echo "images.sh: building the image of pullthrough, for minutes; it is kept in $images" >&2
+  build_waiting
+  build_pullthrough
+  mv "$work/images" "$images"
+fi
+touch "$images"
+# Also what a run that was killed could not remove.
+find "$cache" -maxdepth 1 -type d \( -name 'images-*' -o -name 'build.??????' \) -mtime "+$days_kept" \
+  -exec rm -rf --one-file-system {} +
+printf '%s\n' "$images"

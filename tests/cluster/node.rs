@@ -1,0 +1,102 @@
+//! A node: containerd, kube-proxy, and the kubelet.
+
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use serde_json::json;
+
+use crate::cluster::{folder, write};
+use crate::containerd::Containerd;
+use crate::harness::{ControlPlane, Server};
+use crate::registry::Registry;
+
+pub const NODE: &str = "node";
+/// The node's own address, and the way out for its Pods.
+pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 88, 0, 1);
+pub const POD_NETWORK: &str = "10.88.0.0/24";
+
+// Dropped in this order.
+pub struct Node {
+    kubelet: Server,
+    containerd: Containerd,
+    proxy: Server,
+    static_pods: PathBuf,
+}
+
+impl Node {
+    pub fn start(control_plane: &ControlPlane, upstream: &Registry) -> Result<Self> {
+        let containerd = Containerd::start(upstream)?;
+        let proxy = start_proxy(control_plane)?;
+        let (kubelet, static_pods) = start_kubelet(control_plane, &containerd)?;
+        Ok(Self { kubelet, containerd, proxy, static_pods })
+    }
+
+    /// Where the kubelet finds static Pods.
+    pub fn static_pods(&self) -> &Path {
+        &self.static_pods
+    }
+
+    pub fn kubelet_log(&self) -> String {
+        self.kubelet.log()
+    }
+
+    pub fn log_tails(&self) -> String {
+        [&self.proxy, &self.containerd.server, &self.kubelet].map(Server::log_tail).concat()
+    }
+}
+
+fn start_proxy(control_plane: &ControlPlane) -> Result<Server> {
+    let folder = folder()?;
+    let config = json!({
+        "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
+        "kind": "KubeProxyConfiguration",
+        "mode": "iptables",
+        "clusterCIDR": POD_NETWORK,
+        "hostnameOverride": NODE,
+        "clientConnection": {"kubeconfig": control_plane.kubeconfig_of("system:kube-proxy")},
+        // Nothing that would be set for the whole machine.
+        "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
+    });
+    let config = write(&folder, "config.json", &config.to_string())?;
+    let program = control_plane.assets().join("kube-proxy");
+    Server::start(&program, ["--config".as_ref(), config.as_os_str()], &folder)
+}
+
+/// The kubelet, and the folder of its static Pods.
+fn start_kubelet(control_plane: &ControlPlane, containerd: &Containerd) -> Result<(Server, PathBuf)> {
+    let folder = folder()?;
+    let static_pods = folder.join("static");
+    let config = json!({
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "containerRuntimeEndpoint": format!("unix://{}", containerd.socket().display()),
+        "staticPodPath": static_pods,
+        // Instead of every minute, so that one can watch some.
+        "syncFrequency": "1s",
+        "fileCheckFrequency": "1s",
+        // Whatever the machine is like.
+        "failCgroupV1": false,
+        "failSwapOn": false,
+        "cgroupDriver": "cgroupfs",
+        "cgroupsPerQOS": false,
+        "enforceNodeAllocatable": [],
+        "localStorageCapacityIsolation": false,
+        "evictionHard": {},
+        "resolvConf": "",
+    });
+    let config = write(&folder, "config.json", &config.to_string())?;
+    let path = |path: &Path| path.display().to_string();
+    let arguments = [
+        format!("--config={}", path(&config)),
+        format!("--kubeconfig={}", path(&control_plane.kubeconfig_of("system:node:node"))),
+        format!("--root-dir={}", path(&folder.join("root"))),
+        format!("--cert-dir={}", path(&folder.join("certificates"))),
+        format!("--hostname-override={NODE}"),
+        format!("--node-ip={GATEWAY}"),
+        "--v=2".into(),
+        // Tells of every sync.
+        "--vmodule=kubelet=4".into(),
+    ];
+    Ok((Server::start(&control_plane.assets().join("kubelet"), arguments, &folder)?, static_pods))
+}

@@ -1,0 +1,7 @@
+//! The one program of the images that the tests pull: it waits until it is killed.
+
+fn main() {
+    loop {
+        std::thread::park();
+    }
+}
