@@ -1,0 +1,109 @@
+//! What the benchmarks feed: recorded reviews, a large one made of them, and rules files of any length.
+#![allow(dead_code, reason = "each benchmark takes another part of it")]
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+/// An AdmissionReview as the API server sends it.
+#[derive(Debug, Clone)]
+pub struct Review {
+    pub name: &'static str,
+    pub body: Vec<u8>,
+}
+
+macro_rules! recorded {
+    ($name:literal) => {
+        Review {
+            name: $name,
+            body: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/reviews/", $name, ".json")).to_vec(),
+        }
+    };
+}
+
+/// One container, rewritten; 1.9 KB.
+pub fn one() -> Review {
+    recorded!("a-one")
+}
+
+/// Three containers and two init containers of a Deployment's kind, three rewritten; 12 KB.
+pub fn realistic() -> Review {
+    recorded!("b-realistic")
+}
+
+/// One container, left alone; 2.2 KB.
+pub fn none() -> Review {
+    recorded!("c-none")
+}
+
+/// An update that adds an ephemeral container, so with `oldObject`; 4.2 KB.
+pub fn ephemeral() -> Review {
+    recorded!("e-ephemeral")
+}
+
+const LARGE_BYTES: usize = 1 << 20;
+/// The API server accepts 256 KiB of annotations.
+const LAST_APPLIED_BYTES: usize = 200 << 10;
+
+/// [`realistic`] with its containers, and their entries in `managedFields`, repeated under other names up to 1 MiB, of
+/// which 200 KiB are one annotation that is JSON in a string, as `kubectl apply` leaves it: hundreds of images, deep
+/// objects with few keys, flat objects with hundreds of keys, and escapes.
+pub fn large() -> Review {
+    let Review { body, .. } = realistic();
+    let mut review: Value = serde_json::from_slice(&body).expect("a recorded review");
+    let object = &mut review["request"]["object"];
+    let containers = object["spec"]["containers"].as_array().expect("containers").clone();
+    let fields = |metadata: &mut Value| metadata["managedFields"][0]["fieldsV1"]["f:spec"]["f:containers"].take();
+    let mut managed = fields(&mut object["metadata"]);
+
+    let spec = Value::from(containers.clone()).to_string();
+    let last_applied = spec.repeat(LAST_APPLIED_BYTES / spec.len());
+    let mut size_bytes = body.len() + Value::from(last_applied.as_str()).to_string().len();
+    object["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"] = last_applied.into();
+
+    for (copy, container) in containers.iter().cycle().enumerate() {
+        if size_bytes >= LARGE_BYTES {
+            break;
+        }
+        let name = container["name"].as_str().expect("a name");
+        let entry = managed[key(name)].clone();
+        let new_name = format!("{name}-{copy}");
+        let mut container = container.clone();
+        container["name"] = new_name.as_str().into();
+        size_bytes += container.to_string().len() + entry.to_string().len() + key(&new_name).len();
+        managed[key(&new_name)] = entry;
+        object["spec"]["containers"].as_array_mut().expect("containers").push(container);
+    }
+    object["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"]["f:containers"] = managed;
+    Review { name: "1 MiB", body: review.to_string().into_bytes() }
+}
+
+/// A container's key in `managedFields`.
+fn key(name: &str) -> String {
+    format!("k:{{\"name\":\"{name}\"}}")
+}
+
+const HEADER: &str = "apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules:\n";
+
+/// A file of `count` rules, of which the last sends the registry of the Kubernetes project to the cache.
+pub fn rules(count: usize) -> String {
+    let mut text = HEADER.to_owned();
+    for index in 1..count {
+        let _ = write!(
+            text,
+            "- name: registry-{index}\n  from: [registry-{index}.example.com]\n  to: cache.example.com/registry-{index}\n"
+        );
+    }
+    let from = pullthrough::config::KUBERNETES_REGISTRY.join(", ");
+    let _ = write!(text, "- name: kubernetes\n  from: [{from}]\n  to: cache.example.com/k8s\n");
+    text
+}
+
+/// A file of one rule with `count` sources, of which the last is the registry of the Kubernetes project.
+pub fn sources(count: usize) -> String {
+    let mut text = format!("{HEADER}- name: many\n  to: cache.example.com/k8s\n  from:\n");
+    for index in 1..count {
+        let _ = writeln!(text, "  - registry-{index}.example.com");
+    }
+    text + "  - registry.k8s.io\n"
+}

@@ -1,0 +1,151 @@
+//! A client that costs little, so that it is the server that is measured: requests are written as prepared bytes, and of
+//! an answer only its status and its length are read.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+pub struct Client {
+    runtime: Runtime,
+    connector: TlsConnector,
+}
+
+/// What came of a load.
+#[derive(Debug)]
+pub struct Load {
+    /// One of each answered request.
+    pub latencies: Vec<Duration>,
+    pub elapsed: Duration,
+}
+
+impl Client {
+    /// A client that sleeps has to be woken by the server's system call that answers it. That would be charged to servers
+    /// that are slower than the client, and not to faster ones; so one with a processor of its own had better not sleep.
+    pub fn new(authority: &str, never_sleeps: bool) -> Result<Self> {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(authority.as_bytes())?)?;
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        if never_sleeps {
+            runtime.spawn(async {
+                loop {
+                    tokio::task::yield_now().await;
+                }
+            });
+        }
+        Ok(Self { runtime, connector: TlsConnector::from(Arc::new(config)) })
+    }
+
+    /// One request on a connection of its own.
+    pub fn first_answer(&self, address: SocketAddr, body: &[u8]) -> Result<()> {
+        let request = request(body);
+        self.runtime.block_on(async {
+            let mut connection = Connection::open(&self.connector, address).await?;
+            connection.exchange(&request).await
+        })
+    }
+
+    /// Requests on so many connections for so long, each sent when the last of its connection was answered.
+    pub fn load(&self, address: SocketAddr, body: &[u8], connections: usize, duration: Duration) -> Result<Load> {
+        let request: Arc<[u8]> = request(body).into();
+        self.runtime.block_on(async {
+            let mut open = Vec::new();
+            for _ in 0..connections {
+                open.push(Connection::open(&self.connector, address).await?);
+            }
+            let start = Instant::now();
+            let mut tasks = JoinSet::new();
+            for connection in open {
+                tasks.spawn(connection.repeat(Arc::clone(&request), start + duration));
+            }
+            let mut latencies = Vec::new();
+            while let Some(done) = tasks.join_next().await {
+                latencies.extend(done??);
+            }
+            Ok(Load { latencies, elapsed: start.elapsed() })
+        })
+    }
+}
+
+fn request(body: &[u8]) -> Vec<u8> {
+    let mut request = format!(
+        "POST /mutate?timeout=10s HTTP/1.1\r\nHost: localhost\r\nUser-Agent: kube-apiserver-admission\r\nContent-Length: {}\r\n\
+         Accept: application/json, */*\r\nContent-Type: application/json\r\nAccept-Encoding: gzip\r\n\r\n",
+        body.len()
+    )
+    .into_bytes();
+    request.extend_from_slice(body);
+    request
+}
+
+struct Connection {
+    stream: TlsStream<TcpStream>,
+    answer: Vec<u8>,
+}
+
+impl Connection {
+    async fn open(connector: &TlsConnector, address: SocketAddr) -> Result<Self> {
+        let stream = TcpStream::connect(address).await.context("connect")?;
+        stream.set_nodelay(true)?;
+        let name = ServerName::try_from("localhost")?;
+        Ok(Self { stream: connector.connect(name, stream).await.context("TLS handshake")?, answer: Vec::new() })
+    }
+
+    async fn repeat(mut self, request: Arc<[u8]>, end: Instant) -> Result<Vec<Duration>> {
+        let mut latencies = Vec::new();
+        let mut start = Instant::now();
+        while start < end {
+            self.exchange(&request).await?;
+            let now = Instant::now();
+            latencies.push(now - start);
+            start = now;
+        }
+        Ok(latencies)
+    }
+
+    async fn exchange(&mut self, request: &[u8]) -> Result<()> {
+        self.stream.write_all(request).await?;
+        self.stream.flush().await?;
+        self.answer.clear();
+        let answer_bytes = loop {
+            ensure!(self.stream.read_buf(&mut self.answer).await? > 0, "the server closed the connection");
+            if let Some(end) = self.answer.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
+                break end + 4 + body_bytes(&self.answer[..end])?;
+            }
+        };
+        while self.answer.len() < answer_bytes {
+            ensure!(self.stream.read_buf(&mut self.answer).await? > 0, "the server closed the connection");
+        }
+        Ok(())
+    }
+}
+
+/// The Content-Length in the header of an answer that must be a 200.
+fn body_bytes(header: &[u8]) -> Result<usize> {
+    let header = std::str::from_utf8(header)?;
+    let (status, fields) = header.split_once("\r\n").context("a header of one line")?;
+    if !status.starts_with("HTTP/1.1 200 ") {
+        bail!("answered {status}");
+    }
+    fields
+        .lines()
+        .filter_map(|field| field.split_once(": "))
+        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+        .and_then(|(_, length)| length.parse().ok())
+        .context("no Content-Length in the answer")
+}

@@ -1,0 +1,199 @@
+//! The whole server under load, beside a null webhook: `cargo bench --bench load`, quickly with `-- --quick`.
+//!
+//! It compares the release build of `pullthrough serve`, as it comes (metrics, limits, logging at info into a pipe that
+//! is read), with a webhook that does nothing: the same hyper, tokio-rustls and aws-lc-rs, TLS 1.3, ECDSA P-256 and
+//! TCP_NODELAY; it reads the body, and its answer is constant. What is above it is what pullthrough itself costs.
+//! A third server, `1,000 rules`, is pullthrough with the same rule behind 999 others.
+//!
+//! Servers run on one processor and the client on another, where `taskset` and two processors are there. Each figure is
+//! the median of the rounds, and in each round all servers have their turn. CPU is the server process's user and system
+//! time by the kernel's scheduler, divided by the requests answered: the figure that is worth comparing. It too differs
+//! from machine to machine; the ratios of one run hold. Latencies and rates are those of a client that sends the next
+//! request when the last was answered.
+
+mod client;
+mod null;
+mod process;
+mod report;
+
+#[path = "../common/mod.rs"]
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use clap::Parser;
+
+use client::Client;
+use process::{Processors, Server};
+use report::{Figures, Row};
+
+/// The server under load beside a null webhook.
+#[derive(Debug, Parser)]
+struct Args {
+    /// Short rounds, and few: for a look, not for a verdict
+    #[arg(long)]
+    quick: bool,
+
+    /// Rounds, of which each figure is the median
+    #[arg(long, value_name = "COUNT")]
+    rounds: Option<usize>,
+
+    /// Seconds of load for a server in one round
+    #[arg(long, value_name = "SECONDS")]
+    secs: Option<f64>,
+
+    /// Only this body; repeat it for more
+    #[arg(long, value_name = "NAME")]
+    body: Vec<String>,
+
+    /// Another build of pullthrough, measured in the same run
+    #[arg(long, value_name = "FILE")]
+    other: Option<PathBuf>,
+
+    /// Given by cargo
+    #[arg(long, hide = true)]
+    bench: bool,
+
+    /// What the null webhook is started with: its certificate and its key
+    #[arg(long, hide = true, num_args = 2, value_name = "FILE")]
+    null_webhook: Vec<PathBuf>,
+}
+
+const CONNECTIONS: usize = 8;
+const WARM_UP: Duration = Duration::from_millis(300);
+
+/// The servers' names in the table.
+const NULL: &str = "null";
+const PULLTHROUGH: &str = "pullthrough";
+const MANY_RULES: &str = "1,000 rules";
+const OTHER: &str = "other";
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    if let [certificate, key] = &args.null_webhook[..] {
+        return null::serve(certificate, key);
+    }
+    let rounds = args.rounds.unwrap_or(if args.quick { 1 } else { 5 });
+    let duration = Duration::from_secs_f64(args.secs.unwrap_or(if args.quick { 1.0 } else { 3.0 }));
+    ensure!(rounds > 0 && !duration.is_zero(), "there is nothing to measure");
+
+    let processors = Processors::claim();
+    println!("{processors}\n{rounds} rounds of {duration:?}\n");
+    let folder = tempfile::tempdir().context("make a folder")?;
+    let commands = Commands::new(folder.path(), args.other.as_deref(), &processors)?;
+    let never_sleeps = matches!(processors, Processors::Split { .. });
+    let client = Client::new(&commands.authority, never_sleeps)?;
+
+    let starts: Vec<_> = commands.servers().map(|(name, _)| name).zip(starts(&commands, &client, rounds)?).collect();
+    let mut servers =
+        commands.servers().map(|(name, command)| Ok((name, Server::start(command)?))).collect::<Result<Vec<_>>>()?;
+    let idle: Vec<_> = servers.iter().map(|(name, server)| Ok((*name, server.memory_mib()?))).collect::<Result<_>>()?;
+
+    let reviews = [common::one(), common::none(), common::realistic(), common::large()];
+    let chosen =
+        reviews.iter().filter(|review| args.body.is_empty() || args.body.iter().any(|name| name == review.name));
+    let mut rows = Vec::new();
+    for review in chosen {
+        rows.extend(measure(&mut servers, &client, review, CONNECTIONS, rounds, duration)?);
+        if review.name == common::realistic().name {
+            rows.extend(measure(&mut servers, &client, review, 1, rounds, duration)?);
+        }
+    }
+    ensure!(!rows.is_empty(), "the bodies are {}", reviews.map(|review| review.name).join(", "));
+    report::print(&Figures { starts, idle, rows });
+    Ok(())
+}
+
+/// How each server is started.
+struct Commands {
+    authority: String,
+    servers: Vec<(&'static str, Vec<PathBuf>)>,
+}
+
+impl Commands {
+    fn new(folder: &Path, other: Option<&Path>, processors: &Processors) -> Result<Self> {
+        let file = |name: &str, text: &str| -> Result<PathBuf> {
+            let path = folder.join(name);
+            std::fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
+            Ok(path)
+        };
+        let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
+        let authority = rcgen::CertificateParams::new(["localhost".to_owned()])?.self_signed(&key)?.pem();
+        let certificate = file("tls.crt", &authority)?;
+        let key = file("tls.key", &key.serialize_pem())?;
+        let one_rule = file("1-rule.yaml", &common::rules(1))?;
+        let many_rules = file("1000-rules.yaml", &common::rules(1000))?;
+
+        let null =
+            processors.of_server([std::env::current_exe()?, "--null-webhook".into(), certificate.clone(), key.clone()]);
+        let pullthrough = |binary: &Path, rules: &Path| {
+            let options = ["serve", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"].map(PathBuf::from);
+            let files = [
+                "--rules".into(),
+                rules.to_owned(),
+                "--tls-cert".into(),
+                certificate.clone(),
+                "--tls-key".into(),
+                key.clone(),
+            ];
+            processors.of_server([binary.to_owned()].into_iter().chain(options).chain(files))
+        };
+        let this = Path::new(env!("CARGO_BIN_EXE_pullthrough"));
+        let mut servers = vec![
+            (NULL, null),
+            (PULLTHROUGH, pullthrough(this, &one_rule)),
+            (MANY_RULES, pullthrough(this, &many_rules)),
+        ];
+        servers.extend(other.map(|binary| (OTHER, pullthrough(binary, &one_rule))));
+        Ok(Self { authority, servers })
+    }
+
+    fn servers(&self) -> impl Iterator<Item = (&'static str, &[PathBuf])> {
+        self.servers.iter().map(|(name, command)| (*name, &command[..]))
+    }
+}
+
+/// Milliseconds from the start of each server's process to its first answer.
+fn starts(commands: &Commands, client: &Client, rounds: usize) -> Result<Vec<f64>> {
+    let body = common::realistic().body;
+    let mut millis = vec![Vec::new(); commands.servers().count()];
+    // One round more than is counted: the first reads the binaries from the disk.
+    for round in 0..=rounds {
+        for ((_, command), millis) in commands.servers().zip(&mut millis) {
+            let start = Instant::now();
+            let server = Server::start(command)?;
+            client.first_answer(server.address, &body)?;
+            if round > 0 {
+                millis.push(start.elapsed().as_secs_f64() * 1e3);
+            }
+        }
+    }
+    Ok(millis.into_iter().map(report::median).collect())
+}
+
+/// One body for each server in turn, and that for each round.
+fn measure(
+    servers: &mut [(&'static str, Server)],
+    client: &Client,
+    review: &common::Review,
+    connections: usize,
+    rounds: usize,
+    duration: Duration,
+) -> Result<Vec<Row>> {
+    let mut measured = vec![Vec::new(); servers.len()];
+    for _ in 0..rounds {
+        for ((name, server), measured) in servers.iter_mut().zip(&mut measured) {
+            client.load(server.address, &review.body, connections, WARM_UP)?;
+            let before = server.cpu()?;
+            let load = client
+                .load(server.address, &review.body, connections, duration)
+                .with_context(|| format!("load {name}"))?;
+            let cpu = server.cpu()? - before;
+            measured.push(report::Round::new(&load, cpu, server.memory_mib()?));
+        }
+    }
+    let rows = servers.iter().zip(measured);
+    Ok(rows.map(|((server, _), rounds)| Row::new(review.name, connections, server, &rounds)).collect())
+}

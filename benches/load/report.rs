@@ -1,0 +1,131 @@
+//! From measurements to tables.
+
+use std::time::Duration;
+
+use super::client::Load;
+use super::{CONNECTIONS, MANY_RULES, NULL, OTHER, PULLTHROUGH};
+
+/// All that was measured.
+pub struct Figures {
+    /// Milliseconds from a server's start to its first answer.
+    pub starts: Vec<(&'static str, f64)>,
+    /// MiB before the first request.
+    pub idle: Vec<(&'static str, f64)>,
+    pub rows: Vec<Row>,
+}
+
+/// One server under one load, in one round or as the median of all.
+#[derive(Debug, Clone, Copy)]
+pub struct Round {
+    cpu_micros: f64,
+    requests_per_sec: f64,
+    p50_micros: f64,
+    p99_micros: f64,
+    p999_micros: f64,
+    memory_mib: f64,
+}
+
+impl Round {
+    pub fn new(load: &Load, cpu: Duration, memory_mib: f64) -> Self {
+        let Load { latencies, elapsed } = load;
+        let mut micros: Vec<f64> = latencies.iter().map(|latency| latency.as_secs_f64() * 1e6).collect();
+        micros.sort_by(f64::total_cmp);
+        let requests = micros.len() as f64;
+        let quantile = |part: f64| micros[((requests * part) as usize).min(micros.len() - 1)];
+        Self {
+            cpu_micros: cpu.as_secs_f64() * 1e6 / requests,
+            requests_per_sec: requests / elapsed.as_secs_f64(),
+            p50_micros: quantile(0.5),
+            p99_micros: quantile(0.99),
+            p999_micros: quantile(0.999),
+            memory_mib,
+        }
+    }
+
+    fn median(rounds: &[Self]) -> Self {
+        let of = |figure: fn(&Self) -> f64| median(rounds.iter().map(figure).collect());
+        Self {
+            cpu_micros: of(|round| round.cpu_micros),
+            requests_per_sec: of(|round| round.requests_per_sec),
+            p50_micros: of(|round| round.p50_micros),
+            p99_micros: of(|round| round.p99_micros),
+            p999_micros: of(|round| round.p999_micros),
+            memory_mib: of(|round| round.memory_mib),
+        }
+    }
+}
+
+/// A line of the table.
+pub struct Row {
+    body: &'static str,
+    connections: usize,
+    server: &'static str,
+    median: Round,
+}
+
+impl Row {
+    pub fn new(body: &'static str, connections: usize, server: &'static str, rounds: &[Round]) -> Self {
+        Self { body, connections, server, median: Round::median(rounds) }
+    }
+}
+
+/// Of an even number, the upper of the two in the middle.
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+pub fn print(figures: &Figures) {
+    let Figures { starts, idle, rows } = figures;
+    println!(
+        "{:<12} {:>5}  {:<12} {:>12} {:>10} {:>9} {:>9} {:>9} {:>8}",
+        "body", "conns", "server", "CPU µs/req", "req/s", "p50 µs", "p99 µs", "p99.9 µs", "RSS MiB"
+    );
+    for Row { body, connections, server, median } in rows {
+        let Round { cpu_micros, requests_per_sec, p50_micros, p99_micros, p999_micros, memory_mib } = median;
+        println!(
+            "{body:<12} {connections:>5}  {server:<12} {cpu_micros:>12.1} {requests_per_sec:>10.0} {p50_micros:>9.0} \
+             {p99_micros:>9.0} {p999_micros:>9.0} {memory_mib:>8.1}"
+        );
+    }
+    println!("\n{:<12} {:>10} {:>15}", "server", "start ms", "RSS idle MiB");
+    for ((server, millis), (_, mib)) in starts.iter().zip(idle) {
+        println!("{server:<12} {millis:>10.1} {mib:>15.1}");
+    }
+    targets(figures, PULLTHROUGH);
+    if rows.iter().any(|row| row.server == OTHER) {
+        targets(figures, OTHER);
+    }
+}
+
+/// The figures that have a target, as far as they were measured.
+fn targets(figures: &Figures, server: &str) {
+    let Figures { starts, idle, rows } = figures;
+    let median = |server: &str, body: &str, connections: usize| {
+        let row = rows.iter().find(|row| (row.server, row.body, row.connections) == (server, body, connections));
+        row.map(|row| row.median)
+    };
+    let cpu_ratio = |server: &str, base: &str, body: &str| {
+        let cpu = |server| Some(median(server, body, CONNECTIONS)?.cpu_micros);
+        Some(cpu(server)? / cpu(base)?)
+    };
+    let of = |list: &[(&str, f64)]| list.iter().find(|(name, _)| *name == server).map(|(_, figure)| *figure);
+    let p999_millis = median(server, "b-realistic", 1).map(|median| median.p999_micros / 1e3);
+    let loaded_mib = median(server, "b-realistic", CONNECTIONS).map(|median| median.memory_mib);
+    let lines = [
+        ("CPU over null, b-realistic", cpu_ratio(server, NULL, "b-realistic"), 2.0),
+        ("CPU over null, a-one", cpu_ratio(server, NULL, "a-one"), 1.5),
+        ("CPU over null, 1 MiB", cpu_ratio(server, NULL, "1 MiB"), 2.2),
+        ("CPU with 1,000 rules over 1 rule, b-realistic", cpu_ratio(MANY_RULES, PULLTHROUGH, "b-realistic"), 1.1),
+        ("p99.9 at one connection, b-realistic, ms", p999_millis, 5.0),
+        ("RSS idle, MiB", of(idle), 8.0),
+        ("RSS under load, b-realistic, MiB", loaded_mib, 12.0),
+        ("start to first answer, ms", of(starts), 50.0),
+    ];
+    println!("\n{:<48} {:>8} {:>8}", format!("{server}: target"), "at most", "is");
+    for (figure, is, at_most) in lines {
+        let Some(is) = is else { continue };
+        let verdict = if is <= at_most { "met" } else { "NOT MET" };
+        println!("{figure:<48} {at_most:>8.1} {is:>8.2}  {verdict}");
+    }
+}
