@@ -121,10 +121,10 @@ fn text(policy: &Policy, written: &str, namespace: &str, decision: &Decision) ->
             Fit::Match(()) => writeln!(text, "  rule       {name}: matches, to {}", rule.matcher.target())?,
         }
     }
-    match (decision, decision.reason()) {
-        (Decision::Rewrite { rule, result }, _) => writeln!(text, "  rewrite    {result}  (rule {})", rule.name)?,
-        (_, Some(reason)) => writeln!(text, "  keep       {}: {}", reason.as_str(), reason.describe())?,
-        (_, None) => {}
+    if let Decision::Rewrite { rule, result } = decision {
+        writeln!(text, "  rewrite    {result}  (rule {})", rule.name)?;
+    } else if let Some(reason) = decision.reason() {
+        writeln!(text, "  keep       {}: {}", reason.as_str(), reason.describe())?;
     }
     Ok(text)
 }

@@ -33,7 +33,7 @@ struct WebhookArgs {
     rules: RulesArgs,
 
     #[command(flatten)]
-    place: PlaceArgs,
+    endpoint: EndpointArgs,
 
     /// The CA that signed the serving certificate (PEM). Without it `caBundle` is left out, for cert-manager to fill in.
     #[arg(long, value_name = "FILE")]
@@ -62,7 +62,7 @@ struct WebhookArgs {
 
 #[derive(clap::Args)]
 #[group(required = true, multiple = false)]
-struct PlaceArgs {
+struct EndpointArgs {
     /// Where the API server reaches the webhook, with its path: https://HOST:PORT/mutate.
     #[arg(long, value_name = "URL", value_parser = parse_url)]
     url: Option<String>,
@@ -114,12 +114,12 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 }
 
 fn webhook(args: WebhookArgs) -> anyhow::Result<()> {
-    let WebhookArgs { rules, place, ca_file, failure_policy, timeout_seconds, own_namespace, skip_unaffected_pods } =
+    let WebhookArgs { rules, endpoint, ca_file, failure_policy, timeout_seconds, own_namespace, skip_unaffected_pods } =
         args;
     let policy = Policy::from(rules.load()?);
-    let endpoint = match place {
-        PlaceArgs { service: Some(service), .. } => webhook::Endpoint::Service(service),
-        PlaceArgs { url, .. } => webhook::Endpoint::Url(url.unwrap_or_default()),
+    let endpoint = match endpoint {
+        EndpointArgs { service: Some(service), .. } => webhook::Endpoint::Service(service),
+        EndpointArgs { url, .. } => webhook::Endpoint::Url(url.unwrap_or_default()),
     };
     let ca_bundle = ca_file.as_deref().map(certificates).transpose()?;
     let (configuration, omitted) = webhook::configuration(

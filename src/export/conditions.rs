@@ -8,7 +8,6 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::admissionregistration::v1::MatchCondition;
 use thiserror::Error;
 
-use super::webhook::condition;
 use crate::engine::{DOCKER_HUB, DOCKER_HUB_ALIASES, MIRROR_ANNOTATION, Matcher, Policy};
 
 /// Why no condition can say which images the rules change.
@@ -87,4 +86,8 @@ pub(super) fn on_images(policy: &Policy) -> Result<MatchCondition, Inexact> {
         ),
     ];
     Ok(condition("may-rewrite-an-image", expression.join("\n|| ")))
+}
+
+fn condition(name: &str, expression: String) -> MatchCondition {
+    MatchCondition { name: name.to_owned(), expression }
 }

@@ -2,8 +2,7 @@
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::{
-    MatchCondition, MutatingWebhook, MutatingWebhookConfiguration, RuleWithOperations, ServiceReference,
-    WebhookClientConfig,
+    MutatingWebhook, MutatingWebhookConfiguration, RuleWithOperations, ServiceReference, WebhookClientConfig,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement, ObjectMeta};
 
@@ -108,8 +107,4 @@ fn not_in(key: &str, value: &str) -> LabelSelectorRequirement {
 fn selector(requirements: [Option<LabelSelectorRequirement>; 2]) -> LabelSelector {
     let requirements: Vec<_> = requirements.into_iter().flatten().collect();
     LabelSelector { match_expressions: (!requirements.is_empty()).then_some(requirements), match_labels: None }
-}
-
-pub(super) fn condition(name: &str, expression: String) -> MatchCondition {
-    MatchCondition { name: name.to_owned(), expression }
 }

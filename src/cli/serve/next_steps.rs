@@ -1,7 +1,6 @@
 //! What to do with a server that was started by hand.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
@@ -10,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::Args;
 use crate::ADMISSION_PATH;
+use crate::cli::output;
 use crate::server::Bound;
 use crate::server::authority::Made;
 
@@ -22,10 +22,8 @@ const REVIEW: &str = concat!(
     r#""spec":{"containers":[{"name":"pause","image":"registry.k8s.io/pause:3.10"}]}}}}"#
 );
 
-/// Writes to standard error: standard output is data, and a server has none.
 pub fn print(args: &Args, made: &Made, bound: &Bound) {
-    // Nobody is left to be told that standard error is gone.
-    let _ = io::stderr().write_all(text(args, made, bound).as_bytes());
+    output::talk(text(args, made, bound));
 }
 
 fn text(args: &Args, made: &Made, bound: &Bound) -> String {
@@ -54,7 +52,7 @@ fn text(args: &Args, made: &Made, bound: &Bound) -> String {
     let _ = write!(
         text,
         "\nRegister it with an API server that reaches this address{note}:\n\n  \
-         pullthrough export webhook {rules} --url {url} --ca-file {ca} | kubectl apply -f -\n\n"
+         pullthrough export webhook {rules} --url {url} --ca-file {ca} | kubectl apply -f -\n"
     );
     text
 }
