@@ -8,6 +8,7 @@ mod schema;
 use std::fmt;
 
 use annotate_snippets::Level;
+use sha2::{Digest, Sha256};
 
 use self::checker::Checker;
 pub use self::checker::is_dns_label;
@@ -63,6 +64,12 @@ impl Config {
         };
         Ok(Self { settings: Settings::default(), rules: vec![rule], notes: Vec::new() })
     }
+}
+
+/// What tells one content of a rules file from another: the start of its SHA-256, as `pullthrough_rules_info` has it.
+pub fn fingerprint(content: &[u8]) -> String {
+    let digest = Sha256::digest(content);
+    digest[..8].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The JSON Schema of the rules file, for editors.

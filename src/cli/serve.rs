@@ -1,25 +1,29 @@
 //! `pullthrough serve`: from what was typed to a [`Server`].
 
+mod certificate;
+mod managed;
 mod next_steps;
-mod sources;
+mod rules_file;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::Context;
-use arc_swap::ArcSwap;
 use clap::builder::{FalseyValueParser, RangedU64ValueParser};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use self::sources::Certificate;
+use self::certificate::{Certificate, Pair};
+use self::managed::{ManageArgs, Managed};
 use super::rules::RulesArgs;
+use crate::certificate::clock::Clock;
 use crate::engine::{self, Options};
 use crate::server::admission::Admission;
 use crate::server::limits::{self, Limits};
 use crate::server::log;
 use crate::server::metrics::Metrics;
+use crate::server::probes::Distrust;
 use crate::server::reload;
 use crate::server::shutdown::Patience;
 use crate::server::tls::Validity;
@@ -28,8 +32,8 @@ use crate::server::{Bound, Server};
 /// Answer the API server's admission requests, at POST /mutate
 ///
 /// With --cache alone it runs anywhere: it makes a certificate in memory, listens on this machine
-/// only, and prints how to try it and how to register it. In a cluster, give it --rules, --tls-cert
-/// and --tls-key; all three files may change while it serves.
+/// only, and prints how to try it and how to register it. In a cluster, give it --rules and either
+/// --manage-certificates or --tls-cert and --tls-key; the files may change while it serves.
 ///
 /// SIGTERM drains: not ready at once, serving on for a delay, then finishing what is in flight.
 /// SIGINT does the same without the delay. Logs go to standard error.
@@ -78,6 +82,9 @@ pub struct Args {
     /// Write the certificate authority that is made in memory to this file, for the registration's caBundle
     #[arg(long, value_name = "FILE", env = "PULLTHROUGH_WRITE_CA", conflicts_with = "tls_cert", help_heading = "TLS")]
     write_ca: Option<PathBuf>,
+
+    #[command(flatten)]
+    managed: ManageArgs,
 
     /// Leave out the warnings that tell people which images were rewritten
     #[arg(long, env = "PULLTHROUGH_NO_WARNINGS", value_parser = FalseyValueParser::new())]
@@ -204,33 +211,41 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         anyhow::bail!("--listen and --metrics-listen both name {both}; give one of them another port");
     }
     let metrics = Arc::new(Metrics::new()?);
-    let (policy, rules_file) = sources::rules(&args.rules)?;
+    let (policy, rules_file) = rules_file::rules(&args.rules)?;
     let options = Options { warnings: !args.no_warnings };
     let limits = Limits::from(&args.limits);
     raise_open_files(limits.connections);
     let admission = Admission::new(engine::answer, policy, options, limits, Arc::clone(&metrics));
 
-    let certificate = Certificate::from_args(&args)?;
-    let made = certificate.made.clone();
-    let contents = certificate.read()?;
-    let identity = certificate.identity(&contents)?;
-    metrics.certificate_loaded(identity.not_after_secs());
-    match identity.validity(SystemTime::now()) {
+    let clock = Arc::new(Clock::default());
+    let made = args.tls_cert.is_none().then(|| certificate::in_memory(&args.listen)).transpose()?;
+    if let (Some(path), Some(made)) = (&args.write_ca, &made) {
+        std::fs::write(path, &made.ca).with_context(|| format!("{}: can't be written", path.display()))?;
+    }
+    let pair = made.as_ref().map(|made| Pair {
+        place: "memory",
+        certificate: made.certificate.clone(),
+        key: made.key.clone(),
+    });
+    let certificate = Certificate::new(&args, pair, Arc::clone(&clock), Arc::clone(&metrics))?;
+    match certificate.validity() {
         Validity::Valid => {}
         validity => tracing::warn!(?validity, "the serving certificate is not valid now"),
     }
-    let identity = Arc::new(ArcSwap::from_pointee(identity));
 
     let watch_rules = rules_file.map(|file| file.watch(Arc::clone(&admission)));
-    let watch_certificate = certificate.watch(&contents, Arc::clone(&identity), Arc::clone(&metrics));
+    let watch_certificate = Arc::clone(&certificate).watch();
     let watches = watch_rules.into_iter().chain(watch_certificate).collect();
     let interval = Duration::from_millis(args.reload_interval_millis);
     reload::start(watches, interval, Arc::clone(&metrics)).context("can't start watching files")?;
 
+    let distrust = Distrust::default();
     let server = Server {
         admission,
-        identity,
-        metrics,
+        identity: Arc::clone(certificate.identity()),
+        clock: Arc::clone(&clock),
+        distrust: Arc::clone(&distrust),
+        metrics: Arc::clone(&metrics),
         listen: args.listen.clone(),
         metrics_listen: args.metrics_listen.clone(),
         patience: Patience {
@@ -242,13 +257,24 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         let Bound { listen, metrics_listen } = bound;
         tracing::info!(?listen, ?metrics_listen, "serving");
         // Among JSON lines it would be noise.
-        if let (Some(made), log::Format::Text) = (&made, args.log_format) {
+        if let (Some(made), log::Format::Text, false) = (&made, args.log_format, args.managed.manage_certificates) {
             log.flush();
             next_steps::print(&args, made, bound);
         }
     };
-    runtime()?.block_on(server.run(started))?;
-    Ok(())
+    let managed = args.managed.manage_certificates.then(|| Managed {
+        args: args.managed.clone(),
+        certificate,
+        clock,
+        distrust,
+        metrics,
+    });
+    runtime()?.block_on(async {
+        if let Some(managed) = managed {
+            managed.start().await?;
+        }
+        Ok(server.run(started).await?)
+    })
 }
 
 /// One thread where there is one processor: handing work over to itself costs more than it gains.

@@ -10,6 +10,9 @@ use thiserror::Error;
 
 use crate::engine::{DOCKER_HUB, DOCKER_HUB_ALIASES, MIRROR_ANNOTATION, Matcher, Policy};
 
+/// The name of the condition on images.
+pub const ON_IMAGES: &str = "may-rewrite-an-image";
+
 /// Why no condition can say which images the rules change.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Inexact {
@@ -85,7 +88,7 @@ pub(super) fn on_images(policy: &Policy) -> Result<MatchCondition, Inexact> {
             images.join("\n    + ")
         ),
     ];
-    Ok(condition("may-rewrite-an-image", expression.join("\n|| ")))
+    Ok(condition(ON_IMAGES, expression.join("\n|| ")))
 }
 
 fn condition(name: &str, expression: String) -> MatchCondition {

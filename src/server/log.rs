@@ -66,7 +66,11 @@ pub fn start(format: Format, level: Level) -> io::Result<Writing> {
     let level = LevelFilter::from(level);
     // What hyper and rustls say of every frame drowns the rest: it comes with `trace` alone.
     let of_others = if level < LevelFilter::TRACE { level.min(LevelFilter::WARN) } else { level };
-    let shown = Targets::new().with_default(of_others).with_target("pullthrough", level);
+    let mut shown = Targets::new().with_default(of_others).with_target("pullthrough", level);
+    if level < LevelFilter::TRACE {
+        // It tells each failed request as an error; whoever sent it tells what comes of it, once.
+        shown = shown.with_target("kube_client", LevelFilter::OFF);
+    }
     let destination = Lines::default();
     let writing = destination.write()?;
     let lines = fmt::layer().with_writer(destination).with_target(false);

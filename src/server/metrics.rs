@@ -74,6 +74,7 @@ pub struct Metrics {
     handshake_errors: IntCounter,
     reloads: IntCounterVec,
     last_reload: IntGaugeVec,
+    in_order: IntGaugeVec,
     rules_info: IntGaugeVec,
     not_after: IntGauge,
 }
@@ -147,6 +148,11 @@ impl Metrics {
             last_reload: gauges(
                 "pullthrough_last_reload_success_timestamp_seconds",
                 "When what is in use now was loaded, in seconds since 1970.",
+                &["what"],
+            )?,
+            in_order: gauges(
+                "pullthrough_last_reload_successful",
+                "Whether what is there now is in use (1), or was refused or can't be had (0).",
                 &["what"],
             )?,
             rules_info: gauges(
@@ -230,8 +236,19 @@ impl Metrics {
         self.loaded(Reloaded::Certificate);
     }
 
+    /// Notes that what is there now is what is in use.
+    pub fn in_order(&self, what: Reloaded) {
+        self.in_order.with_label_values(&[what.as_str()]).set(1);
+    }
+
+    /// Notes that what is there now is still not in use.
+    pub fn out_of_order(&self, what: Reloaded) {
+        self.in_order.with_label_values(&[what.as_str()]).set(0);
+    }
+
     /// Counts a reload.
     pub fn reload(&self, what: Reloaded, success: bool) {
+        self.in_order.with_label_values(&[what.as_str()]).set(i64::from(success));
         let result = if success { "success" } else { "failure" };
         self.reloads.with_label_values(&[what.as_str(), result]).inc();
     }
@@ -244,6 +261,7 @@ impl Metrics {
     }
 
     fn loaded(&self, what: Reloaded) {
+        self.in_order(what);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.last_reload.with_label_values(&[what.as_str()]).set(now.as_secs() as i64);
     }

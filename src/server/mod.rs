@@ -4,7 +4,6 @@
 //! ([`reload`]); metrics are made in one place and passed on. There are no statics.
 
 pub mod admission;
-pub mod authority;
 pub mod body;
 pub mod connection;
 pub mod http;
@@ -31,9 +30,11 @@ use admission::Admission;
 use connection::Endpoint;
 use limits::Limits;
 use metrics::Metrics;
-use probes::Probes;
+use probes::{Distrust, Probes};
 use shutdown::{Patience, Phase, Signals};
 use tls::Identity;
+
+use crate::certificate::clock::Clock;
 
 /// What a server is made of.
 #[derive(Debug)]
@@ -42,6 +43,10 @@ pub struct Server {
     pub admission: Arc<Admission>,
     /// What TLS is done with.
     pub identity: Arc<ArcSwap<Identity>>,
+    /// By which its validity is told.
+    pub clock: Arc<Clock>,
+    /// Set where somebody finds out that clients do not accept it.
+    pub distrust: Distrust,
     pub metrics: Arc<Metrics>,
     /// Where admission requests come in.
     pub listen: Vec<SocketAddr>,
@@ -74,7 +79,7 @@ pub enum StartError {
 impl Server {
     /// Serves until a signal ends it; `started` is called once connections are accepted.
     pub async fn run(self, started: impl FnOnce(&Bound)) -> Result<(), StartError> {
-        let Server { admission, identity, metrics, listen, metrics_listen, patience } = self;
+        let Server { admission, identity, clock, distrust, metrics, listen, metrics_listen, patience } = self;
         let signals = Signals::new()?;
         let (phase_sender, phase) = watch::channel(Phase::Serving);
 
@@ -90,6 +95,8 @@ impl Server {
         let probes = Probes {
             admission: Arc::clone(&admission),
             identity,
+            clock,
+            distrust,
             connections: Arc::clone(&connections),
             metrics: Arc::clone(&metrics),
             phase: phase.clone(),

@@ -1,9 +1,8 @@
 //! What the kubelet and Prometheus ask.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::watch;
 
 use super::admission::Admission;
@@ -11,6 +10,10 @@ use super::limits::Budget;
 use super::metrics::Metrics;
 use super::shutdown::Phase;
 use super::tls::{Identity, Validity};
+use crate::certificate::clock::Clock;
+
+/// Why clients would not accept the serving certificate, where that is known.
+pub type Distrust = Arc<ArcSwapOption<String>>;
 
 /// The server's state, as seen from outside.
 #[derive(Debug)]
@@ -19,6 +22,9 @@ pub struct Probes {
     pub admission: Arc<Admission>,
     /// For its validity.
     pub identity: Arc<ArcSwap<Identity>>,
+    /// By which its validity is told.
+    pub clock: Arc<Clock>,
+    pub distrust: Distrust,
     /// The admission endpoint's connections.
     pub connections: Arc<Budget>,
     pub metrics: Arc<Metrics>,
@@ -26,15 +32,18 @@ pub struct Probes {
 }
 
 /// Why no new requests should be sent here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotReady {
     /// SIGTERM has come.
     #[error("shutting down")]
     ShuttingDown,
-    /// By this machine's clock.
+    /// The registration asks for another.
+    #[error("the API server does not accept the serving certificate: {0}")]
+    Untrusted(Arc<String>),
+    /// By the [`Clock`].
     #[error("the serving certificate has expired")]
     Expired,
-    /// By this machine's clock.
+    /// By the [`Clock`].
     #[error("the serving certificate is not valid yet")]
     NotYetValid,
 }
@@ -45,7 +54,10 @@ impl Probes {
         if *self.phase.borrow() != Phase::Serving {
             return Err(NotReady::ShuttingDown);
         }
-        match self.identity.load().validity(SystemTime::now()) {
+        if let Some(why) = self.distrust.load_full() {
+            return Err(NotReady::Untrusted(why));
+        }
+        match self.identity.load().validity(self.clock.now()) {
             Validity::Valid => Ok(()),
             Validity::Expired => Err(NotReady::Expired),
             Validity::NotYet => Err(NotReady::NotYetValid),

@@ -44,6 +44,8 @@ pub enum Look {
     Same,
     /// New content is used now.
     TakenOver,
+    /// What is in use is there again, after content that can't be used.
+    Mended,
     /// New content that can't be used, seen for the second time and told for the first and only time.
     Bad(String),
 }
@@ -65,8 +67,8 @@ impl Watch {
             Err(error) => fingerprint(&[error.clone().into_bytes(), Vec::new()]),
         };
         if seen == self.serving {
-            self.bad = None;
-            return Look::Same;
+            let was_told = self.bad.take().is_some_and(|bad| bad.reported);
+            return if was_told { Look::Mended } else { Look::Same };
         }
         if let Some(bad) = self.bad.as_mut().filter(|bad| bad.fingerprint == seen) {
             if bad.reported {
@@ -102,6 +104,10 @@ pub fn start(mut watches: Vec<Watch>, interval: Duration, metrics: Arc<Metrics>)
                     Look::TakenOver => {
                         metrics.reload(what, true);
                         tracing::info!(what = what.as_str(), "reloaded");
+                    }
+                    Look::Mended => {
+                        metrics.in_order(what);
+                        tracing::info!(what = what.as_str(), "what is in use is there again");
                     }
                     Look::Bad(error) => {
                         metrics.reload(what, false);
@@ -182,7 +188,8 @@ mod tests {
         let looks: Vec<_> = (0..4).map(|_| watch.look()).collect();
         assert_eq!(looks, [Look::Same, Look::Bad("not a pair".to_owned()), Look::Same, Look::Same]);
         fs::write(directory.path().join("a"), "1").unwrap();
-        assert_eq!(watch.look(), Look::Same);
+        let looks: Vec<_> = (0..2).map(|_| watch.look()).collect();
+        assert_eq!(looks, [Look::Mended, Look::Same]);
         assert_eq!(taken.load(Ordering::Relaxed), 0);
     }
 

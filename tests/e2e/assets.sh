@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Prints the folder that holds the binaries of a Kubernetes control plane.
+# Prints the folder that holds the binaries of a Kubernetes control plane, or of Helm.
 #
 #   assets.sh [VERSION [BINARY...]]
+#   assets.sh helm
 #
 # VERSION is a minor (1.36) or a patch release (1.36.3), by default $KUBERNETES_VERSION or 1.36. etcd, kube-apiserver
 # and kubectl are always there; name others of k8s.io/kubernetes/cmd (kubelet, kube-scheduler, ...) to have them too.
@@ -11,6 +12,7 @@
 set -euo pipefail
 
 etcd_version=3.7.3
+helm_version=4.3.1
 
 fail() {
   printf 'assets.sh: %s\n' "$*" >&2
@@ -48,6 +50,11 @@ compile() {
       go mod init assets
       go mod edit -require "$package@v$etcd_version"
       ;;
+    helm)
+      package=helm.sh/helm/v4/cmd/helm
+      go mod init assets
+      go mod edit -require "helm.sh/helm/v4@v$helm_version"
+      ;;
     *)
       package=k8s.io/kubernetes/cmd/$binary
       kubernetes_module
@@ -68,10 +75,18 @@ missing_in() {
   done
 }
 
-release=$(patch_release "${1:-${KUBERNETES_VERSION:-1.36}}")
-binaries=(etcd kube-apiserver kubectl "${@:2}")
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/pullthrough
-assets=${KUBEBUILDER_ASSETS:-$cache/kubernetes-$release}
+if [[ ${1:-} == helm ]]; then
+  # What KUBEBUILDER_ASSETS names has none.
+  unset KUBEBUILDER_ASSETS
+  release=none
+  binaries=(helm)
+  assets=$cache/helm-$helm_version
+else
+  release=$(patch_release "${1:-${KUBERNETES_VERSION:-1.36}}")
+  binaries=(etcd kube-apiserver kubectl "${@:2}")
+  assets=${KUBEBUILDER_ASSETS:-$cache/kubernetes-$release}
+fi
 missing=$(missing_in "$assets")
 
 if [[ -z $missing ]]; then
@@ -97,7 +112,7 @@ build=$(mktemp -d "$cache/build.XXXXXX")
 trap 'rm -rf "$build"' EXIT
 cd "$build"
 for binary in $(missing_in "$assets"); do
-  echo "assets.sh: compiling $binary for Kubernetes $release" >&2
+  echo "assets.sh: compiling $binary into $assets" >&2
   compile "$binary" >&2
   mv "$binary" "$assets/$binary"
 done

@@ -4,6 +4,7 @@
 mod harness;
 
 mod additions;
+mod certificates;
 mod conditions;
 mod create;
 mod exclusions;

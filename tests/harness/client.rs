@@ -1,36 +1,69 @@
 use anyhow::{Context, Result};
-use axum::http::Request;
+use axum::http::{Method, Request};
 use kube::Config;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
-use super::ControlPlane;
+use super::{ControlPlane, Kubectl};
 
-/// A connection to the API server as `admin`, for many requests: a kubectl takes tens of milliseconds to start.
+/// A connection to the API server, for many requests: a kubectl takes tens of milliseconds to start.
 pub struct Client {
     runtime: Runtime,
     client: kube::Client,
 }
 
 impl Client {
-    pub(super) fn new(cluster: &ControlPlane) -> Result<Self> {
+    pub(super) fn new(config: Config) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let mut config = Config::new(cluster.url().parse()?);
-        // The API server's own certificate comes first, then its authority's.
-        let chain = CertificateDer::pem_file_iter(cluster.certificate_authority())?;
-        config.root_cert = Some(chain.map(|certificate| Ok(certificate?.to_vec())).collect::<Result<_>>()?);
-        config.auth_info.token = Some(cluster.admin().token().to_owned().into());
         let client = runtime.block_on(async { kube::Client::try_from(config) }).context("make a client")?;
         Ok(Self { runtime, client })
     }
 
     /// Creates a Pod without storing it.
     pub fn dry_run(&self, namespace: &str, pod: &Value) -> Result<Value> {
-        let path = format!("/api/v1/namespaces/{namespace}/pods?dryRun=All");
-        let request =
-            Request::post(path).header("content-type", "application/json").body(pod.to_string().into_bytes())?;
-        Ok(self.runtime.block_on(self.client.request(request))?)
+        Ok(self.post(&format!("/api/v1/namespaces/{namespace}/pods?dryRun=All"), pod)?)
+    }
+
+    pub fn get(&self, path: &str) -> Result<Value, kube::Error> {
+        self.request(Method::GET, path, Vec::new())
+    }
+
+    pub fn post(&self, path: &str, object: &Value) -> Result<Value, kube::Error> {
+        self.request(Method::POST, path, object.to_string().into_bytes())
+    }
+
+    pub fn request(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Value, kube::Error> {
+        self.runtime.block_on(self.client.request(request(method, path, body)))
+    }
+}
+
+/// A request of JSON.
+pub fn request(method: Method, path: &str, body: Vec<u8>) -> Request<Vec<u8>> {
+    let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
+    request.body(body).expect("a method and a path make a request")
+}
+
+impl ControlPlane {
+    /// A client that is `admin`.
+    pub fn client(&self) -> Client {
+        self.client_of(self.admin())
+    }
+
+    pub fn client_of(&self, user: &Kubectl) -> Client {
+        self.client_config(user).and_then(Client::new).unwrap_or_else(|error| panic!("{error:#}"))
+    }
+
+    /// For a client in another runtime.
+    pub fn client_config(&self, user: &Kubectl) -> Result<Config> {
+        let mut config = Config::new(self.url().parse()?);
+        // The API server's own certificate comes first, then its authority's.
+        let chain = CertificateDer::pem_file_iter(self.certificate_authority())?;
+        config.root_cert = Some(chain.map(|certificate| Ok(certificate?.to_vec())).collect::<Result<_>>()?);
+        config.auth_info.token = Some(user.token().to_owned().into());
+        // What the API server answers is what a test wants to see.
+        config.default_retry = false;
+        Ok(config)
     }
 }

@@ -25,7 +25,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-pub use client::Client;
+pub use client::{Client, request};
 pub use kubectl::{Kubectl, Output};
 pub use server::Server;
 pub use webhook::Webhook;
@@ -61,6 +61,8 @@ pub struct ControlPlane {
     admin: Kubectl,
     dev: Kubectl,
     assets: PathBuf,
+    /// Of kube-apiserver.
+    arguments: Vec<String>,
     url: String,
     minor: u32,
     folder: TempDir,
@@ -88,7 +90,7 @@ impl ControlPlane {
         write(&folder, "audit-policy.yaml", AUDIT_POLICY)?;
 
         let mut etcd = Server::start(&assets.join("etcd"), etcd_arguments(), folder.path())?;
-        let (api_server, url) = start_api_server(&assets, &folder, options, &admin, &mut etcd)?;
+        let (api_server, arguments, url) = start_api_server(&assets, &folder, options, &admin, &mut etcd)?;
         for (name, token) in users {
             write(&folder, &format!("{name}.kubeconfig"), &kubeconfig(&url, &token))?;
         }
@@ -96,7 +98,7 @@ impl ControlPlane {
         let minor = version["minor"].as_str().and_then(|minor| minor.trim_end_matches('+').parse().ok());
         let minor = minor.with_context(|| format!("no minor version in {version}"))?;
         admin.run(&["create", "clusterrolebinding", "dev", "--clusterrole=cluster-admin", "--user=dev"]).ok();
-        Ok(Self { api_server, etcd, admin, dev, assets, url, minor, folder })
+        Ok(Self { api_server, etcd, admin, dev, assets, arguments, url, minor, folder })
     }
 
     /// Runs kubectl as a member of system:masters.
@@ -139,11 +141,6 @@ impl ControlPlane {
         complete.lines().map(|line| serde_json::from_str(line).expect("a line of the audit log is an event")).collect()
     }
 
-    /// For many requests.
-    pub fn client(&self) -> Client {
-        Client::new(self).unwrap_or_else(|error| panic!("{error:#}"))
-    }
-
     /// The minor version of Kubernetes: 36 for 1.36.
     pub fn minor(&self) -> u32 {
         self.minor
@@ -178,6 +175,18 @@ impl ControlPlane {
         self.folder.path().join("service-account.key")
     }
 
+    /// Kills kube-apiserver, and nothing else.
+    pub fn stop_api_server(&mut self) -> Result<()> {
+        self.api_server.kill()
+    }
+
+    /// Runs it again, as it was and where it was.
+    pub fn resume_api_server(&mut self) -> Result<()> {
+        let program = self.assets.join("kube-apiserver");
+        self.api_server = Server::start(&program, &self.arguments, self.folder.path())?;
+        wait_until_ready(&self.admin, &mut self.api_server, &mut self.etcd)
+    }
+
     /// What kube-apiserver wrote.
     pub fn log(&self) -> String {
         self.api_server.log()
@@ -202,6 +211,11 @@ pub fn assets(version: Option<&str>, binaries: &[&str]) -> Result<PathBuf> {
         .with_context(|| format!("run {ASSETS}"))?;
     ensure!(output.status.success(), "{ASSETS} failed ({}), see above", output.status);
     Ok(PathBuf::from(String::from_utf8(output.stdout)?.trim_end()))
+}
+
+/// The program `helm`, compiled like those.
+pub fn helm() -> Result<PathBuf> {
+    Ok(assets(Some("helm"), &[])?.join("helm"))
 }
 
 /// Polls until there is a value; fails after the deadline.
@@ -242,16 +256,16 @@ fn start_api_server(
     options: &Options,
     admin: &Kubectl,
     etcd: &mut Server,
-) -> Result<(Server, String)> {
+) -> Result<(Server, Vec<String>, String)> {
     let address = options.address.unwrap_or(Ipv4Addr::LOCALHOST);
     for _ in 0..ATTEMPTS {
         let port = free_port()?;
         let url = format!("https://{address}:{port}");
         write(folder, "kubeconfig", &kubeconfig(&url, &admin.token))?;
         let arguments = api_server_arguments(address, port, options);
-        let mut server = Server::start(&assets.join("kube-apiserver"), arguments, folder.path())?;
+        let mut server = Server::start(&assets.join("kube-apiserver"), &arguments, folder.path())?;
         match wait_until_ready(admin, &mut server, etcd) {
-            Ok(()) => return Ok((server, url)),
+            Ok(()) => return Ok((server, arguments, url)),
             Err(_) if server.log().contains("address already in use") => {}
             Err(error) => bail!("{error:#}\n{}{}", etcd.log_tail(), server.log_tail()),
         }

@@ -5,7 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 const LEASH: &str = include_str!("leash.sh");
 const TAIL: usize = 30;
@@ -49,6 +49,22 @@ impl Server {
         if let Some(status) = self.leash.try_wait()? {
             bail!("{} ended early ({status})", self.name);
         }
+        Ok(())
+    }
+
+    /// Kills the program and keeps its folder, which others use too.
+    pub fn kill(&mut self) -> Result<()> {
+        let leash = self.leash.id();
+        let children =
+            fs::read_to_string(format!("/proc/{leash}/task/{leash}/children")).context("find the program")?;
+        // The leash starts it before the one that watches over it.
+        let program = children.split_whitespace().next().with_context(|| format!("{} has ended", self.name))?;
+        let kill = Command::new("kill").args(["-KILL", program]).status().context("run kill")?;
+        ensure!(kill.success(), "{} can't be killed", self.name);
+        // The leash goes with it. Waiting would close its stdin, which has it clear up.
+        let stdin = self.leash.stdin.take();
+        self.leash.wait().context("wait for the end")?;
+        self.leash.stdin = stdin;
         Ok(())
     }
 

@@ -18,6 +18,7 @@ const START_DEADLINE: Duration = Duration::from_secs(20);
 /// A running `pullthrough serve`, with a certificate that outlives restarts.
 pub struct Webhook {
     server: Option<Server>,
+    environment: Vec<String>,
     arguments: Vec<String>,
     listen: SocketAddr,
     metrics_listen: SocketAddr,
@@ -28,19 +29,25 @@ impl Webhook {
     /// Serves a rules file of this text.
     pub fn start(rules: &str) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("pullthrough-").tempdir().context("make a folder")?;
-        make_certificate(folder.path())?;
-        let file = |name: &str| folder.path().join(name).display().to_string();
-        let arguments = [
-            "serve".to_owned(),
-            format!("--rules={}", file("rules.yaml")),
-            format!("--tls-cert={}", file("tls.crt")),
-            format!("--tls-key={}", file("tls.key")),
-            "--drain-delay-secs=0".to_owned(),
-            "--reload-interval-millis=50".to_owned(),
-            "--log-format=json".to_owned(),
-        ];
+        make_certificate(folder.path(), None)?;
+        let file = |option: &str, name: &str| format!("--{option}={}", folder.path().join(name).display());
+        let arguments = vec![file("tls-cert", "tls.crt"), file("tls-key", "tls.key")];
+        Self::start_in(folder, rules, arguments, vec![])
+    }
+
+    /// Serves with certificates that are looked after by way of a kubeconfig.
+    pub fn start_managed(rules: &str, kubeconfig: &Path, arguments: &[&str]) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("pullthrough-").tempdir().context("make a folder")?;
+        let arguments = ["--manage-certificates"].iter().chain(arguments).map(|&argument| argument.to_owned());
+        let kubeconfig = format!("KUBECONFIG={}", kubeconfig.display());
+        Self::start_in(folder, rules, arguments.collect(), vec![kubeconfig])
+    }
+
+    fn start_in(folder: TempDir, rules: &str, mut arguments: Vec<String>, environment: Vec<String>) -> Result<Self> {
+        let common = ["--drain-delay-secs=0", "--reload-interval-millis=50", "--log-format=json"];
+        arguments.extend(common.map(str::to_owned));
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut webhook = Self { server: None, arguments: arguments.into(), listen: any, metrics_listen: any, folder };
+        let mut webhook = Self { server: None, environment, arguments, listen: any, metrics_listen: any, folder };
         fs::write(webhook.rules_file(), rules).context("write the rules")?;
         webhook.resume()?;
         Ok(webhook)
@@ -49,9 +56,15 @@ impl Webhook {
     /// Runs the program, on the addresses of its earlier run if there was one.
     pub fn resume(&mut self) -> Result<()> {
         let own = tempfile::Builder::new().prefix("pullthrough-").tempdir().context("make a folder")?.keep();
-        let addresses = [format!("--listen={}", self.listen), format!("--metrics-listen={}", self.metrics_listen)];
-        let arguments = self.arguments.iter().chain(&addresses);
-        let mut server = Server::start(Path::new(PROGRAM), arguments, &own)?;
+        let command = [
+            PROGRAM.to_owned(),
+            "serve".to_owned(),
+            format!("--rules={}", self.rules_file().display()),
+            format!("--listen={}", self.listen),
+            format!("--metrics-listen={}", self.metrics_listen),
+        ];
+        let arguments = self.environment.iter().chain(&command).chain(&self.arguments);
+        let mut server = Server::start(Path::new("env"), arguments, &own)?;
         let serving = wait_for(START_DEADLINE, || {
             if let Err(error) = server.check_alive() {
                 return Some(Err(error));
@@ -68,6 +81,13 @@ impl Webhook {
         self.metrics_listen = address(&serving["metrics_listen"])?;
         self.server = Some(server);
         Ok(())
+    }
+
+    /// Runs the program again with a certificate of a new authority that has ended long ago.
+    pub fn resume_expired(&mut self) -> Result<()> {
+        self.stop();
+        make_certificate(self.folder.path(), Some(2001))?;
+        self.resume()
     }
 
     pub fn stop(&mut self) {
@@ -105,8 +125,8 @@ impl Webhook {
         let output = std::process::Command::new(PROGRAM)
             .args(["export", "webhook", "--rules"])
             .arg(self.rules_file())
-            .args(["--url", &self.url(), "--ca-file"])
-            .arg(self.ca_file())
+            .args(["--url", &self.url()])
+            .args(self.ca_file().exists().then(|| format!("--ca-file={}", self.ca_file().display())))
             .args(arguments)
             .output()
             .context("run pullthrough")?;
@@ -116,6 +136,16 @@ impl Webhook {
         Ok(serde_saphyr::from_slice(&output.stdout)?)
     }
 
+    /// What the kubelet is told, as an error where that is not to be sent requests.
+    pub fn ready(&self) -> Result<(), String> {
+        let answer = self.get("/readyz").unwrap_or_else(|error| panic!("{error:#}"));
+        if answer.starts_with("HTTP/1.1 200 ") { Ok(()) } else { Err(answer) }
+    }
+
+    pub fn log(&self) -> String {
+        self.server.as_ref().map(Server::log).unwrap_or_default()
+    }
+
     /// One series of `/metrics`; 0 where it is not there yet.
     pub fn metric(&self, series: &str) -> f64 {
         self.metrics().unwrap_or_else(|error| panic!("{error:#}")).get(series).copied().unwrap_or_default()
@@ -123,15 +153,20 @@ impl Webhook {
 
     /// All of `/metrics`, by series.
     pub fn metrics(&self) -> Result<BTreeMap<String, f64>> {
-        let mut stream = TcpStream::connect(self.metrics_listen).context("connect for metrics")?;
-        write!(stream, "GET /metrics HTTP/1.1\r\nHost: metrics\r\nConnection: close\r\n\r\n")?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text)?;
+        let text = self.get("/metrics")?;
         let series = text.lines().filter(|line| line.starts_with("pullthrough_")).filter_map(|line| {
             let (series, value) = line.rsplit_once(' ')?;
             Some((series.to_owned(), value.parse().ok()?))
         });
         Ok(series.collect())
+    }
+
+    fn get(&self, path: &str) -> Result<String> {
+        let mut stream = TcpStream::connect(self.metrics_listen).context("connect for metrics")?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: metrics\r\nConnection: close\r\n\r\n")?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text)?;
+        Ok(text)
     }
 }
 
@@ -140,12 +175,17 @@ fn address(logged: &Value) -> Result<SocketAddr> {
     text.trim_matches(['[', ']']).parse().with_context(|| format!("no address in {logged}"))
 }
 
-fn make_certificate(folder: &Path) -> Result<()> {
+/// An authority and a certificate of it, which ends with the year if there is one.
+fn make_certificate(folder: &Path, last_year: Option<i32>) -> Result<()> {
     let mut authority = CertificateParams::new([])?;
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
     let key = KeyPair::generate()?;
-    let certificate = CertificateParams::new(["127.0.0.1".to_owned()])?.signed_by(&key, &authority)?;
+    let mut certificate = CertificateParams::new(["127.0.0.1".to_owned()])?;
+    if let Some(year) = last_year {
+        certificate.not_after = rcgen::date_time_ymd(year, 12, 31);
+    }
+    let certificate = certificate.signed_by(&key, &authority)?;
     fs::write(folder.join("ca.crt"), authority.pem())?;
     fs::write(folder.join("tls.crt"), certificate.pem())?;
     fs::write(folder.join("tls.key"), key.serialize_pem())?;

@@ -9,9 +9,9 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::Args;
 use crate::ADMISSION_PATH;
+use crate::certificate::authority::Made;
 use crate::cli::output;
 use crate::server::Bound;
-use crate::server::authority::Made;
 
 /// A review such as the API server sends: a dry run, so that trying counts as trying.
 const REVIEW: &str = concat!(

@@ -1,6 +1,5 @@
-//! A certificate authority in memory, for when nobody has brought certificates.
+//! An authority that vouches for one serving certificate. Its key is thrown away, so it can vouch for no other.
 
-use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use rcgen::{
@@ -9,14 +8,11 @@ use rcgen::{
 };
 use sha2::{Digest, Sha256};
 
-/// It lives as long as the process does, or this.
-const LIFETIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-
 /// For clients whose clock is behind.
 const BACKDATED: Duration = Duration::from_secs(60 * 60);
 
-/// A serving certificate, its key, and the authority that vouches for it; the authority's key is gone.
-#[derive(Debug)]
+/// A serving certificate, its key, and the authority that vouches for it.
+#[derive(Debug, Clone)]
 pub struct Made {
     /// The authority's certificate, in PEM: the webhook registration's `caBundle`.
     pub ca: String,
@@ -28,21 +24,22 @@ pub struct Made {
     pub public_key_sha256: [u8; 32],
 }
 
-/// Makes a certificate for this machine's own names and for `addresses`.
-pub fn make(addresses: &[IpAddr]) -> Result<Made, rcgen::Error> {
+/// Makes a certificate for DNS names and IP addresses that is valid from `now` for `lifetime`.
+pub fn make(names: Vec<String>, now: SystemTime, lifetime: Duration) -> Result<Made, rcgen::Error> {
+    let params = |common_name: &str, names: Vec<String>| -> Result<CertificateParams, rcgen::Error> {
+        let mut params = CertificateParams::new(names)?;
+        params.distinguished_name.push(DnType::CommonName, common_name);
+        params.not_before = (now - BACKDATED).into();
+        params.not_after = (now + lifetime).into();
+        Ok(params)
+    };
     let ca_key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-    let mut ca = params("pullthrough CA in memory", Vec::new())?;
+    let mut ca = params("pullthrough CA", Vec::new())?;
     ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let ca_certificate = ca.self_signed(&ca_key)?;
 
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-    let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
-    for name in addresses.iter().filter(|ip| !ip.is_unspecified()).map(IpAddr::to_string) {
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
     let mut serving = params("pullthrough", names)?;
     serving.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     serving.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
@@ -54,13 +51,4 @@ pub fn make(addresses: &[IpAddr]) -> Result<Made, rcgen::Error> {
         public_key_sha256: Sha256::digest(key.subject_public_key_info()).into(),
         key: key.serialize_pem(),
     })
-}
-
-fn params(common_name: &str, names: Vec<String>) -> Result<CertificateParams, rcgen::Error> {
-    let mut params = CertificateParams::new(names)?;
-    params.distinguished_name.push(DnType::CommonName, common_name);
-    let now = SystemTime::now();
-    params.not_before = (now - BACKDATED).into();
-    params.not_after = (now + LIFETIME).into();
-    Ok(params)
 }

@@ -1,0 +1,341 @@
+//! Whether the API server would believe a certificate, and if not, why.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use pem::Pem;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier as _;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, RootCertStore};
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+/// The certificates of a `caBundle`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Bundle(Vec<Authority>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Authority {
+    der: CertificateDer<'static>,
+    subject: String,
+    validity: Validity,
+}
+
+/// From when until when, in seconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Validity {
+    pub not_before_secs: i64,
+    pub not_after_secs: i64,
+}
+
+/// Less is left of a certificate than it should be.
+const ENDING_SHARE: i64 = 4;
+const WEEK_SECS: i64 = 7 * 24 * 60 * 60;
+/// From this lifetime on, a week is little.
+const LONG_LIFETIME_SECS: i64 = 28 * 24 * 60 * 60;
+
+impl Validity {
+    /// Of a certificate in DER.
+    pub fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
+        let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+        let validity = parsed.validity();
+        Some(Self { not_before_secs: validity.not_before.timestamp(), not_after_secs: validity.not_after.timestamp() })
+    }
+
+    pub fn contains(&self, now: SystemTime) -> bool {
+        (self.not_before_secs..=self.not_after_secs).contains(&secs(now))
+    }
+
+    /// Whether a renewal is overdue: less than a quarter is left, or of a long lifetime less than a week.
+    pub fn is_ending(&self, now: SystemTime) -> bool {
+        let lifetime = self.not_after_secs.saturating_sub(self.not_before_secs);
+        let left = self.not_after_secs.saturating_sub(secs(now));
+        left < lifetime / ENDING_SHARE || (lifetime >= LONG_LIFETIME_SECS && left < WEEK_SECS)
+    }
+
+    /// How long until the end; negative after it.
+    pub fn left_secs(&self, now: SystemTime) -> i64 {
+        self.not_after_secs.saturating_sub(secs(now))
+    }
+}
+
+/// Why a certificate is not believed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Distrust {
+    /// No published CA signed it.
+    #[error("no trusted authority has signed it")]
+    WrongCa,
+    /// The CA that signed it has expired, or is not valid yet.
+    #[error("the authority that signed it, {subject}, is not valid now")]
+    CaExpired { subject: String, not_after_secs: i64 },
+    #[error("it has expired")]
+    Expired { not_after_secs: i64 },
+    #[error("it is not valid yet")]
+    NotYetValid { not_before_secs: i64 },
+    /// The names it has.
+    #[error("it is for {}", names.join(", "))]
+    WrongName { names: Vec<String> },
+    /// Whatever else.
+    #[error("{0}")]
+    Unusable(String),
+}
+
+/// A certificate that is believed, and the end of the CA that vouches for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trusted {
+    pub validity: Validity,
+    /// Of the CAs that each vouch for it alone, the one that lasts longest.
+    pub ca_validity: Option<Validity>,
+}
+
+impl Bundle {
+    /// # Errors
+    ///
+    /// What is wrong with the PEM; also where it has no certificate.
+    pub fn parse(pem: &[u8]) -> Result<Self, String> {
+        let authorities: Vec<_> = authorities(pem).collect::<Result<_, _>>()?;
+        match authorities.is_empty() {
+            true => Err("there is no certificate in it".to_owned()),
+            false => Ok(Self(authorities)),
+        }
+    }
+
+    /// What can be read of it, perhaps nothing.
+    pub fn readable(pem: &[u8]) -> Self {
+        Self(authorities(pem).filter_map(Result::ok).collect())
+    }
+
+    /// Trusts those of another bundle too that are new and still valid, until it has as many as `most`.
+    pub fn extend(&mut self, other: &Self, now: SystemTime, most: usize) {
+        for authority in other.0.iter().filter(|authority| authority.validity.left_secs(now) > 0) {
+            if self.len() < most && !self.0.contains(authority) {
+                self.0.push(authority.clone());
+            }
+        }
+    }
+
+    /// Trusts only the first.
+    pub fn first(&self) -> Self {
+        Self(self.0.first().cloned().into_iter().collect())
+    }
+
+    pub fn to_pem(&self) -> String {
+        self.0.iter().map(|authority| pem::encode(&Pem::new("CERTIFICATE", authority.der.as_ref()))).collect()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The names and ends of CAs that have expired.
+    pub fn expired(&self, now: SystemTime) -> impl Iterator<Item = (&str, i64)> {
+        let expired = self.0.iter().filter(move |ca| ca.validity.left_secs(now) < 0);
+        expired.map(|ca| (ca.subject.as_str(), ca.validity.not_after_secs))
+    }
+
+    /// Whether the API server, asking for `name` at `now`, believes a chain.
+    ///
+    /// Go, and so the API server, wants CAs to be valid at the time too; webpki does not look.
+    pub fn trusts(
+        &self,
+        chain: &[CertificateDer<'static>],
+        name: &ServerName<'_>,
+        now: SystemTime,
+    ) -> Result<Trusted, Distrust> {
+        let Some(leaf) = chain.first() else { return Err(Distrust::Unusable("no certificate was shown".to_owned())) };
+        let validity = Validity::of(leaf).ok_or_else(|| Distrust::Unusable("it can't be parsed".to_owned()))?;
+        let (valid, invalid): (Vec<_>, Vec<_>) = self.0.iter().partition(|ca| ca.validity.contains(now));
+        match verify(&valid, chain, name, now) {
+            Ok(()) => {
+                let vouching = valid.iter().filter(|ca| verify(&[**ca], chain, name, now).is_ok());
+                let ca_validity = vouching.map(|ca| ca.validity).max_by_key(|validity| validity.not_after_secs);
+                Ok(Trusted { validity, ca_validity })
+            }
+            Err(CertificateError::UnknownIssuer) => {
+                let culprit = invalid
+                    .iter()
+                    .find(|ca| !matches!(verify(&[**ca], chain, name, now), Err(CertificateError::UnknownIssuer)));
+                Err(match culprit {
+                    Some(ca) if validity.contains(now) => {
+                        let (subject, not_after_secs) = (ca.subject.clone(), ca.validity.not_after_secs);
+                        Distrust::CaExpired { subject, not_after_secs }
+                    }
+                    Some(_) => of_time(validity),
+                    None => Distrust::WrongCa,
+                })
+            }
+            Err(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => Err(of_time(validity)),
+            Err(CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. }) => {
+                Err(Distrust::NotYetValid { not_before_secs: validity.not_before_secs })
+            }
+            Err(CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }) => {
+                Err(Distrust::WrongName { names: names(leaf) })
+            }
+            Err(error) => Err(Distrust::Unusable(error.to_string())),
+        }
+    }
+}
+
+fn authorities(pem: &[u8]) -> impl Iterator<Item = Result<Authority, String>> {
+    CertificateDer::pem_slice_iter(pem).map(|der| {
+        let der = der.map_err(|error| format!("damaged PEM: {error}"))?;
+        let (_, parsed) = X509Certificate::from_der(&der).map_err(|error| format!("no certificate: {error}"))?;
+        let subject = parsed.subject().to_string();
+        let validity = Validity::of(&der).ok_or("a certificate without validity")?;
+        Ok(Authority { der: der.clone(), subject, validity })
+    })
+}
+
+fn of_time(validity: Validity) -> Distrust {
+    Distrust::Expired { not_after_secs: validity.not_after_secs }
+}
+
+fn verify(
+    authorities: &[&Authority],
+    chain: &[CertificateDer<'static>],
+    name: &ServerName<'_>,
+    now: SystemTime,
+) -> Result<(), CertificateError> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(authorities.iter().map(|ca| ca.der.clone()));
+    let Some((leaf, issuers)) = chain.split_first().filter(|_| !roots.is_empty()) else {
+        return Err(CertificateError::UnknownIssuer);
+    };
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
+    let verifier = verifier.map_err(|_| CertificateError::UnknownIssuer)?;
+    let now = UnixTime::since_unix_epoch(Duration::from_secs(secs(now).unsigned_abs()));
+    match verifier.verify_server_cert(leaf, issuers, name, &[], now) {
+        Ok(_) => Ok(()),
+        // A CA of the same name with another key, such as the one before it.
+        Err(rustls::Error::InvalidCertificate(CertificateError::BadSignature)) => Err(CertificateError::UnknownIssuer),
+        Err(rustls::Error::InvalidCertificate(error)) => Err(error),
+        Err(_) => Err(CertificateError::BadEncoding),
+    }
+}
+
+/// The names that a certificate is for.
+fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
+    use x509_parser::extensions::GeneralName;
+
+    let Ok((_, parsed)) = X509Certificate::from_der(certificate) else { return Vec::new() };
+    let Ok(Some(extension)) = parsed.subject_alternative_name() else { return Vec::new() };
+    let names = extension.value.general_names.iter().map(|name| match name {
+        GeneralName::DNSName(name) => (*name).to_owned(),
+        GeneralName::IPAddress(bytes) => address(bytes),
+        other => other.to_string(),
+    });
+    names.collect()
+}
+
+fn address(bytes: &[u8]) -> String {
+    if let Ok(v4) = <[u8; 4]>::try_from(bytes) {
+        return std::net::Ipv4Addr::from(v4).to_string();
+    }
+    match <[u8; 16]>::try_from(bytes) {
+        Ok(v6) => std::net::Ipv6Addr::from(v6).to_string(),
+        Err(_) => format!("{bytes:02x?}"),
+    }
+}
+
+fn secs(time: SystemTime) -> i64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |time| i64::try_from(time.as_secs()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
+
+    const NAME: &str = "pullthrough.pullthrough.svc";
+
+    type Authority = CertifiedIssuer<'static, KeyPair>;
+
+    fn authority(name: &str, change: impl FnOnce(&mut CertificateParams)) -> Authority {
+        let mut params = CertificateParams::new([]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        change(&mut params);
+        CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+    }
+
+    fn chain(
+        ca: &Authority,
+        names: &[&str],
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Vec<CertificateDer<'static>> {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let mut params = CertificateParams::new(names).unwrap();
+        change(&mut params);
+        vec![params.signed_by(&KeyPair::generate().unwrap(), ca).unwrap().der().clone()]
+    }
+
+    fn judge(bundle: &[&Authority], chain: &[CertificateDer<'static>]) -> Result<Trusted, Distrust> {
+        let pem: String = bundle.iter().map(|ca| ca.pem()).collect();
+        let name = ServerName::try_from(NAME).unwrap();
+        Bundle::parse(pem.as_bytes()).unwrap().trusts(chain, &name, SystemTime::now())
+    }
+
+    #[test]
+    fn each_reason_is_told_apart() {
+        let ca = authority("ca", |_| {});
+        let good = chain(&ca, &[NAME], |_| {});
+        assert!(judge(&[&ca], &good).is_ok());
+        assert_eq!(judge(&[&authority("other", |_| {})], &good), Err(Distrust::WrongCa));
+        // The CA before it, of the same name.
+        assert_eq!(judge(&[&authority("ca", |_| {})], &good), Err(Distrust::WrongCa));
+        assert!(judge(&[&authority("ca", |_| {}), &ca], &good).is_ok());
+
+        let named = chain(&ca, &["a.example.com", "10.0.0.1"], |_| {});
+        let names = vec!["a.example.com".to_owned(), "10.0.0.1".to_owned()];
+        assert_eq!(judge(&[&ca], &named), Err(Distrust::WrongName { names }));
+
+        let expired = chain(&ca, &[NAME], |params| params.not_after = date_time_ymd(2001, 1, 1));
+        assert_eq!(judge(&[&ca], &expired), Err(Distrust::Expired { not_after_secs: 978_307_200 }));
+        let future = chain(&ca, &[NAME], |params| params.not_before = date_time_ymd(2990, 1, 1));
+        assert!(matches!(judge(&[&ca], &future), Err(Distrust::NotYetValid { .. })));
+        assert!(matches!(judge(&[&ca], &[]), Err(Distrust::Unusable(_))));
+        assert!(matches!(judge(&[&ca], &[CertificateDer::from(vec![1, 2, 3])]), Err(Distrust::Unusable(_))));
+    }
+
+    #[test]
+    fn a_ca_that_ended_vouches_for_nothing() {
+        let old = authority("old", |params| params.not_after = date_time_ymd(2001, 1, 1));
+        let shown = chain(&old, &[NAME], |_| {});
+        assert!(matches!(judge(&[&old], &shown), Err(Distrust::CaExpired { .. })));
+        // Both at an end: the certificate is what is renewed.
+        let both = chain(&old, &[NAME], |params| params.not_after = date_time_ymd(2001, 1, 1));
+        assert!(matches!(judge(&[&old], &both), Err(Distrust::Expired { .. })));
+        // It is not what matters where another one signed.
+        let ca = authority("ca", |_| {});
+        assert!(judge(&[&old, &ca], &chain(&ca, &[NAME], |_| {})).is_ok());
+    }
+
+    #[test]
+    fn a_bundle_without_certificates_is_told() {
+        assert_eq!(Bundle::parse(b"nonsense").unwrap_err(), "there is no certificate in it");
+        let damaged = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        assert!(Bundle::parse(damaged).unwrap_err().starts_with("no certificate: "));
+    }
+
+    #[test]
+    fn a_renewal_is_overdue_in_the_last_quarter() {
+        let now = UNIX_EPOCH + Duration::from_secs(1_000_000);
+        let of = |lifetime: i64, left: i64| Validity {
+            not_before_secs: 1_000_000 + left - lifetime,
+            not_after_secs: 1_000_000 + left,
+        };
+        assert!(!of(60, 20).is_ending(now));
+        assert!(of(60, 10).is_ending(now));
+        let day = 86_400;
+        assert!(!of(28 * day, 8 * day).is_ending(now));
+        assert!(of(28 * day, 6 * day).is_ending(now));
+        assert!(of(60, -10).is_ending(now));
+    }
+}

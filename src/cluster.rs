@@ -1,0 +1,4 @@
+//! What talks to the Kubernetes API.
+
+pub mod api;
+pub mod certificates;

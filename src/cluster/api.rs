@@ -1,0 +1,301 @@
+//! The API server, asked with a deadline, and with answers that say what was refused.
+
+use std::time::{Duration, SystemTime};
+
+use http_body_util::BodyExt as _;
+use hyper::body::Bytes;
+use hyper::header::{CONTENT_TYPE, DATE, WARNING};
+use hyper::{HeaderMap, Method, Request};
+use k8s_openapi::api::core::v1::Pod;
+use kube::client::Body;
+use kube::{Client, Config};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::io::DuplexStream;
+
+/// More than this is no list of 500 objects.
+const MAX_BODY_BYTES: usize = 256 << 20;
+
+/// What the kubelet says of a port may come after the end of the stream.
+const LATE: Duration = Duration::from_millis(500);
+
+/// An object, or a list of objects.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// `api/v1`, or `apis/GROUP/VERSION`.
+    pub api: &'a str,
+    pub resource: &'a str,
+    pub namespace: Option<&'a str>,
+    pub name: Option<&'a str>,
+}
+
+impl Target<'_> {
+    fn path(&self) -> String {
+        let Self { api, resource, namespace, name } = self;
+        let namespace = namespace.map(|namespace| format!("/namespaces/{namespace}")).unwrap_or_default();
+        let name = name.map(|name| format!("/{name}")).unwrap_or_default();
+        format!("/{api}{namespace}/{resource}{name}")
+    }
+
+    fn permission(&self, verb: &str) -> String {
+        let group = self.api.strip_prefix("apis/").and_then(|rest| rest.split('/').next());
+        let group = group.map(|group| format!(".{group}")).unwrap_or_default();
+        let place = match self.namespace {
+            Some(namespace) => format!("in namespace {namespace}"),
+            None => "in the whole cluster".to_owned(),
+        };
+        format!("{verb} {}{group} {place}", self.resource)
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    #[error("{0}")]
+    NotFound(String),
+    #[error("forbidden: {message}")]
+    Forbidden { needs: String, message: String },
+    /// Another status than 2xx.
+    #[error("{message} ({code})")]
+    Refused { code: u16, message: String },
+    #[error("no answer within {0:?}")]
+    TooSlow(Duration),
+    #[error("{0}")]
+    Broken(String),
+}
+
+/// What was seen of something; `None`: it does not exist.
+pub type Seen<T> = Result<Option<T>, Failure>;
+
+/// An answer, and what the API server had to remark.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub body: Value,
+    pub warnings: Vec<String>,
+    /// The API server's time.
+    pub date: Option<SystemTime>,
+}
+
+/// The API server.
+#[derive(Clone)]
+pub struct Api {
+    client: Client,
+    timeout: Duration,
+}
+
+impl Api {
+    /// # Errors
+    ///
+    /// Where the configuration makes no client, such as one with a damaged certificate, or whose credentials do not come.
+    pub async fn new(mut config: Config, timeout: Duration) -> Result<Self, Failure> {
+        // Requests have a deadline each, and the reason for the first refusal is worth more than patience.
+        config.connect_timeout = None;
+        config.default_retry = false;
+        // It waits for the program that the kubeconfig names for credentials.
+        let making = tokio::task::spawn_blocking(|| Client::try_from(config));
+        let made = tokio::time::timeout(timeout, making).await;
+        let made =
+            made.map_err(|_| Failure::Broken(format!("the kubeconfig has no credentials within {timeout:?}")))?;
+        let made = made.map_err(|error| Failure::Broken(error.to_string()))?;
+        Ok(Self { client: made.map_err(|error| Failure::Broken(of_client(&error)))?, timeout })
+    }
+
+    pub async fn within<T>(&self, future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        tokio::time::timeout(self.timeout, future).await.unwrap_or(Err(Failure::TooSlow(self.timeout)))
+    }
+
+    /// An object or a list.
+    pub async fn get<T: DeserializeOwned>(&self, target: Target<'_>) -> Result<T, Failure> {
+        let verb = if target.name.is_some() { "get" } else { "list" };
+        self.read(&target.path(), &target.permission(verb)).await
+    }
+
+    /// The same where absence is an answer.
+    pub async fn find<T: DeserializeOwned>(&self, target: Target<'_>) -> Seen<T> {
+        match self.get(target).await {
+            Ok(object) => Ok(Some(object)),
+            Err(Failure::NotFound(_)) => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// One page of a list, with a query such as `limit=500&continue=…`.
+    pub async fn page<T: DeserializeOwned>(&self, target: Target<'_>, query: &str) -> Result<T, Failure> {
+        self.read(&format!("{}?{query}", target.path()), &target.permission("list")).await
+    }
+
+    /// A path that is no object, such as `/version`.
+    pub async fn read<T: DeserializeOwned>(&self, path: &str, needs: &str) -> Result<T, Failure> {
+        let answer = self.send(Method::GET, path, None, needs).await?;
+        parse(&answer.text)
+    }
+
+    /// An object as JSON, whole; `None` where there is none.
+    pub async fn look_up(&self, target: Target<'_>) -> Seen<Answer> {
+        match self.send(Method::GET, &target.path(), None, &target.permission("get")).await {
+            Ok(answer) => answer.parsed().map(Some),
+            Err(Failure::NotFound(_)) => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Creates an object, with a query such as `dryRun=All`.
+    pub async fn create(&self, target: Target<'_>, query: &str, object: &Value) -> Result<Answer, Failure> {
+        let path = format!("{}?{query}", target.path());
+        self.send(Method::POST, &path, Some(object), &target.permission("create")).await?.parsed()
+    }
+
+    /// Replaces an object, unless it is no longer the one with this `resourceVersion`.
+    pub async fn update(&self, target: Target<'_>, object: &Value) -> Result<Answer, Failure> {
+        self.send(Method::PUT, &target.path(), Some(object), &target.permission("update")).await?.parsed()
+    }
+
+    async fn send(&self, method: Method, path: &str, object: Option<&Value>, needs: &str) -> Result<Text, Failure> {
+        let body = object.map_or_else(Body::empty, |object| Body::from(object.to_string().into_bytes()));
+        let request = Request::builder().method(method).uri(path).header(CONTENT_TYPE, "application/json").body(body);
+        let request = request.map_err(|error| Failure::Broken(error.to_string()))?;
+        self.within(async {
+            let response = self.client.send(request).await.map_err(|error| Failure::Broken(of_client(&error)))?;
+            let (head, body) = response.into_parts();
+            let body = http_body_util::Limited::new(body, MAX_BODY_BYTES).collect().await;
+            let text = body.map_err(|error| Failure::Broken(chain(&*error)))?.to_bytes();
+            if !head.status.is_success() {
+                return Err(refusal(head.status.as_u16(), &text, needs));
+            }
+            Ok(Text { text, headers: head.headers })
+        })
+        .await
+    }
+
+    /// Talks to a port of a Pod, by way of the API server and the kubelet.
+    pub async fn forward<T>(
+        &self,
+        namespace: &str,
+        pod: &str,
+        port: u16,
+        talk: impl AsyncFnOnce(DuplexStream) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let pods = kube::Api::<Pod>::namespaced(self.client.clone(), namespace);
+        let needs = format!("get and create pods/portforward in namespace {namespace}");
+        let mut forwarder = self
+            .within(async {
+                pods.portforward(pod, &[port]).await.map_err(|error| match error {
+                    kube::Error::Api(status) if status.code == 403 => {
+                        Failure::Forbidden { needs, message: status.message.clone() }
+                    }
+                    kube::Error::Api(status) => {
+                        Failure::Refused { code: status.code, message: format!("port-forward: {}", status.message) }
+                    }
+                    error => Failure::Broken(format!("port-forward: {}", of_client(&error))),
+                })
+            })
+            .await?;
+        let (Some(stream), Some(refused)) = (forwarder.take_stream(port), forwarder.take_error(port)) else {
+            return Err(Failure::Broken("port-forward: no stream".to_owned()));
+        };
+        let outcome = self.within(talk(stream)).await;
+        if outcome.is_err()
+            && let Ok(Some(why)) = tokio::time::timeout(LATE, refused).await
+        {
+            // What the kubelet says of the port says more than a stream that ended.
+            return Err(Failure::Broken(format!("port-forward: {}", why.trim())));
+        }
+        outcome
+    }
+}
+
+/// An answer, not parsed yet.
+struct Text {
+    text: Bytes,
+    headers: HeaderMap,
+}
+
+impl Text {
+    fn parsed(&self) -> Result<Answer, Failure> {
+        let warnings = self.headers.get_all(WARNING).iter();
+        let warnings = warnings.filter_map(|value| warning(&String::from_utf8_lossy(value.as_bytes()))).collect();
+        let date = self.headers.get(DATE).and_then(|date| date.to_str().ok());
+        let date = date.and_then(|date| httpdate::parse_http_date(date).ok());
+        Ok(Answer { body: parse(&self.text)?, warnings, date })
+    }
+}
+
+fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(text).map_err(|error| Failure::Broken(format!("unexpected answer: {error}")))
+}
+
+fn refusal(code: u16, body: &[u8], needs: &str) -> Failure {
+    let status: Value = serde_json::from_slice(body).unwrap_or_default();
+    let message = match status["message"].as_str() {
+        Some(message) if !message.is_empty() => message.to_owned(),
+        _ => String::from_utf8_lossy(&body[..body.len().min(200)]).trim().to_owned(),
+    };
+    let is_of_rbac = message.contains(" cannot ");
+    match code {
+        404 => Failure::NotFound(message),
+        403 if is_of_rbac => Failure::Forbidden { needs: needs.to_owned(), message },
+        code => Failure::Refused { code, message },
+    }
+}
+
+/// The text of a `Warning` header: `299 - "text"`.
+fn warning(header: &str) -> Option<String> {
+    let quoted = header.splitn(3, ' ').nth(2)?.trim();
+    let inner = quoted.strip_prefix('"').unwrap_or(quoted).split("\" \"").next()?;
+    let inner = inner.strip_suffix('"').unwrap_or(inner);
+    Some(inner.replace("\\\"", "\"").replace("\\\\", "\\"))
+}
+
+/// Without the client's own names for its layers.
+fn of_client(error: &kube::Error) -> String {
+    let text = match error {
+        kube::Error::Service(inner) => chain(&**inner),
+        kube::Error::HyperError(inner) => chain(inner),
+        other => chain(other),
+    };
+    let text = text.trim_start_matches("client error (Connect): ");
+    // As a clock that is months off has it.
+    let is_of_time = text.contains("certificate expired") || text.contains("certificate not valid yet");
+    if is_of_time { format!("{text} (is this machine's clock right?)") } else { text.to_owned() }
+}
+
+/// An error with its causes, those left out that say nothing new.
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let words = cause.to_string();
+        if !text.contains(&words) {
+            text = format!("{text}: {words}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_are_unquoted() {
+        assert_eq!(warning(r#"299 - "a \"b\" \\c""#).unwrap(), r#"a "b" \c"#);
+        assert_eq!(warning("299"), None);
+    }
+
+    #[test]
+    fn only_missing_permissions_are_forbidden() {
+        let rbac = br#"{"message": "pods is forbidden: User \"a\" cannot create resource \"pods\""}"#;
+        assert!(matches!(refusal(403, rbac, "x"), Failure::Forbidden { .. }));
+        let admission = br#"{"message": "pods \"a\" is forbidden: violates PodSecurity"}"#;
+        assert!(matches!(refusal(403, admission, "x"), Failure::Refused { code: 403, .. }));
+        assert!(matches!(refusal(502, b"<html>", "x"), Failure::Refused { message, .. } if message == "<html>"));
+    }
+
+    #[test]
+    fn a_permission_is_named_as_rbac_does() {
+        let target = Target { api: "apis/apps/v1", resource: "deployments", namespace: Some("a"), name: None };
+        assert_eq!(target.path(), "/apis/apps/v1/namespaces/a/deployments");
+        assert_eq!(target.permission("list"), "list deployments.apps in namespace a");
+    }
+}
