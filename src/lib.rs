@@ -7,7 +7,7 @@
 //! | [`config`] | the rules file: text in, checked rules or errors with their place out |
 //! | [`certificate`] | how certificates are made, whether one is trusted, and by which time |
 //! | [`server`] | the HTTPS server around the engine: TLS, limits, reloading, metrics, shutdown |
-//! | [`cluster`] | what talks to the Kubernetes API: certificates that look after themselves |
+//! | [`cluster`] | what talks to the Kubernetes API: certificates that look after themselves, and the doctor |
 //! | [`export`] | the same rules for other parts of the platform |
 //! | [`cli`] | one file per command |
 //!

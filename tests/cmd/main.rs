@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 
+use pullthrough::cluster::doctor::fault::Fault;
 use serde_json::{Value, json};
 
 /// `TRYCMD=overwrite cargo test --test cmd` rewrites the snapshots.
@@ -115,6 +116,32 @@ fn what_is_generated_is_current() {
     }
 }
 
+/// As [`what_is_generated_is_current`].
+#[test]
+fn the_findings_of_doctor_are_documented() {
+    const FILE: &str = "docs/doctor.md";
+    let (start, end) = ("<!-- written by `make generate` -->\n", "<!-- end -->");
+    let page = std::fs::read_to_string(FILE).expect("a file of this repository");
+    let (head, rest) = page.split_once(start).expect("where the table starts");
+    let (kept, tail) = rest.split_once(end).expect("where it ends");
+    let mut table = String::from("\n| Finding | Severity | Cure |\n| --- | --- | --- |\n");
+    for fault in Fault::ALL {
+        let cure = fault.cure().replace('|', "\\|");
+        let _ = writeln!(table, "| `{}` | {} | {cure} |", fault.as_str(), fault.severity().as_str());
+    }
+    table.push('\n');
+    if std::env::var_os("GENERATED").is_some_and(|mode| mode == "overwrite") {
+        std::fs::write(FILE, [head, start, &table, end, tail].concat()).expect("a file of this repository");
+    } else {
+        assert_eq!(kept, table, "{FILE} is out of date: run `make generate`");
+    }
+    let names: std::collections::BTreeSet<_> = Fault::ALL.iter().map(|fault| fault.as_str()).collect();
+    assert_eq!(names.len(), Fault::ALL.len());
+    let is_kebab =
+        |name: &&&str| name.split('-').all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase()));
+    assert_eq!(names.iter().filter(is_kebab).count(), names.len());
+}
+
 #[test]
 fn usage_and_rules_that_are_wrong_exit_with_2() {
     for arguments in [
@@ -131,6 +158,10 @@ fn usage_and_rules_that_are_wrong_exit_with_2() {
         &["export", "webhook", "--cache", "a.io", "--service", "a/b", "--ca-file", "Cargo.toml"],
         &["export", "webhook", "--cache", "a.io", "--service", "a/b", "--timeout-seconds", "31"],
         &["serve", "--cache", "a.io", "--tls-cert", "a"],
+        &["doctor", "--kubeconfig", "tests/data/absent.yaml"],
+        &["doctor", "--kubeconfig", "Cargo.toml"],
+        &["doctor", "--rules", "Cargo.toml"],
+        &["doctor", "--timeout", "0"],
     ] {
         let output = pullthrough(arguments, b"");
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");

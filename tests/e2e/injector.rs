@@ -1,4 +1,5 @@
-//! Another mutating webhook, which adds a sidecar to every Pod that has none.
+//! Another mutating webhook, which changes Pods in its own way.
+#![allow(dead_code, reason = "every user takes another kind of it")]
 
 use std::sync::Arc;
 use std::thread;
@@ -20,9 +21,22 @@ pub struct Injector {
     pub ca_pem: String,
 }
 
+/// The JSON patch for a Pod; without operations, none.
+type Change = Arc<dyn Fn(&Value) -> Value + Send + Sync>;
+
 impl Injector {
-    /// Serves until the test process ends.
+    /// Adds a sidecar to every Pod that has none. Serves until the test process ends.
     pub fn start() -> Self {
+        Self::with(Arc::new(add_sidecar))
+    }
+
+    /// Names the registry again in images that were sent to the cache of registry.k8s.io.
+    pub fn undoing(cache: &str) -> Self {
+        let cache = format!("{cache}/");
+        Self::with(Arc::new(move |pod| undo(pod, &cache)))
+    }
+
+    fn with(change: Change) -> Self {
         let key = KeyPair::generate().expect("a key");
         let params = CertificateParams::new(["127.0.0.1".to_owned()]).expect("a name");
         let certificate = params.self_signed(&key).expect("a certificate");
@@ -37,23 +51,27 @@ impl Injector {
         let url = format!("https://{}/", listener.local_addr().expect("an address"));
         thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-            runtime.block_on(serve(listener, TlsAcceptor::from(Arc::new(config))));
+            runtime.block_on(serve(listener, TlsAcceptor::from(Arc::new(config)), change));
         });
         Self { url, ca_pem: certificate.pem() }
     }
 }
 
-async fn serve(listener: std::net::TcpListener, acceptor: TlsAcceptor) {
+async fn serve(listener: std::net::TcpListener, acceptor: TlsAcceptor, change: Change) {
     listener.set_nonblocking(true).expect("a listener");
     let listener = TcpListener::from_std(listener).expect("a listener");
     loop {
         let (stream, _) = listener.accept().await.expect("a connection");
-        let acceptor = acceptor.clone();
+        let (acceptor, change) = (acceptor.clone(), change.clone());
         tokio::spawn(async move {
             let Ok(stream) = acceptor.accept(stream).await else { return };
-            let service = service_fn(async |request: Request<hyper::body::Incoming>| {
-                let body = to_bytes(axum::body::Body::new(request.into_body()), usize::MAX).await?;
-                Ok::<_, axum::Error>(hyper::Response::new(http_body_util::Full::new(inject(&body))))
+            let service = service_fn(move |request: Request<hyper::body::Incoming>| {
+                let change = change.clone();
+                async move {
+                    let body = to_bytes(axum::body::Body::new(request.into_body()), usize::MAX).await?;
+                    let answer = http_body_util::Full::new(answer(&body, &change));
+                    Ok::<_, axum::Error>(hyper::Response::new(answer))
+                }
             });
             // A client that goes away is no failure of the test.
             let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
@@ -61,16 +79,35 @@ async fn serve(listener: std::net::TcpListener, acceptor: TlsAcceptor) {
     }
 }
 
-fn inject(body: &[u8]) -> Bytes {
+fn answer(body: &[u8], change: &Change) -> Bytes {
     let review: Value = serde_json::from_slice(body).expect("an AdmissionReview");
-    let containers = review["request"]["object"]["spec"]["containers"].as_array().expect("containers");
     let mut response = json!({"uid": review["request"]["uid"], "allowed": true});
-    if !containers.iter().any(|container| container["name"] == "sidecar") {
-        let sidecar = json!({"name": "sidecar", "image": "registry.k8s.io/sidecar:1"});
-        let patch = json!([{"op": "add", "path": "/spec/containers/-", "value": sidecar}]);
+    let patch = change(&review["request"]["object"]);
+    if patch.as_array().is_some_and(|operations| !operations.is_empty()) {
         response["patchType"] = json!("JSONPatch");
         response["patch"] = json!(BASE64_STANDARD.encode(patch.to_string()));
     }
     let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response});
     Bytes::from(review.to_string())
+}
+
+fn containers(pod: &Value) -> &[Value] {
+    pod["spec"]["containers"].as_array().expect("containers")
+}
+
+fn add_sidecar(pod: &Value) -> Value {
+    if containers(pod).iter().any(|container| container["name"] == "sidecar") {
+        return json!([]);
+    }
+    let sidecar = json!({"name": "sidecar", "image": "registry.k8s.io/sidecar:1"});
+    json!([{"op": "add", "path": "/spec/containers/-", "value": sidecar}])
+}
+
+fn undo(pod: &Value, cache: &str) -> Value {
+    let operations = containers(pod).iter().enumerate().filter_map(|(index, container)| {
+        let tail = container["image"].as_str()?.strip_prefix(cache)?;
+        let path = format!("/spec/containers/{index}/image");
+        Some(json!({"op": "replace", "path": path, "value": format!("registry.k8s.io/{tail}")}))
+    });
+    operations.collect()
 }

@@ -7,6 +7,7 @@ mod additions;
 mod certificates;
 mod conditions;
 mod create;
+mod doctor;
 mod exclusions;
 mod failure;
 mod injector;
@@ -15,6 +16,7 @@ mod reinvocation;
 mod scene;
 mod server;
 mod update;
+mod ward;
 
 use std::sync::LazyLock;
 use std::time::Duration;

@@ -1,0 +1,133 @@
+//! Does the API server believe the certificates that are served, and until when?
+
+use rustls::pki_types::ServerName;
+
+use crate::certificate::trust::{Bundle, Distrust, Trusted};
+use crate::cluster::api::Failure;
+use crate::cluster::doctor::endpoint::server_name;
+use crate::cluster::doctor::fault::Fault;
+use crate::cluster::doctor::handshake::Chain;
+use crate::cluster::doctor::report::Check;
+use crate::cluster::doctor::snapshot::{Endpoint, Snapshot};
+use crate::cluster::doctor::words::{count, few, when};
+
+pub fn check(snapshot: &Snapshot) -> Check {
+    let mut check = Check::new("certificates", "Does the API server believe the certificates that are served?");
+    let Some(webhook) = snapshot.webhook() else { return check.skip("the webhook is not registered") };
+    let place = snapshot.configuration_place();
+    let Some(name) = server_name(&snapshot.endpoint) else {
+        check.unseen("the certificate", "the API server is given no valid name to ask for");
+        return check;
+    };
+    let pem = webhook.client_config.ca_bundle.as_ref().map(|bytes| bytes.0.as_slice()).unwrap_or_default();
+    let bundle = match pem {
+        [] if matches!(snapshot.endpoint, Endpoint::Url(_)) => {
+            check.unseen("the certificate", "without caBundle the API server goes by its own machine's CAs");
+            None
+        }
+        [] => {
+            check.find(Fault::CaBundleEmpty, &place, "caBundle is empty, so the API server believes no certificate");
+            None
+        }
+        pem => match Bundle::parse(pem) {
+            Ok(bundle) => Some(bundle),
+            Err(error) => {
+                check.find(Fault::CaBundleInvalid, &place, format!("caBundle can't be used: {error}"));
+                None
+            }
+        },
+    };
+    if let Some(bundle) = &bundle {
+        check.fact(format!("caBundle has {}", count(bundle.len(), "CA")));
+        for (subject, at_secs) in bundle.expired(snapshot.now) {
+            let what = format!("the CA `{subject}` in caBundle has expired ({})", when(at_secs, snapshot.now));
+            check.find(Fault::ExpiredCaInBundle, &place, what);
+        }
+    }
+    let servers = servers(snapshot);
+    if servers.is_empty() {
+        check.unseen("the certificate that is served", "no Pod runs");
+    }
+    for (place, shown) in servers {
+        look(&mut check, snapshot, &place, shown, bundle.as_ref(), &name);
+    }
+    check
+}
+
+/// Each server that could be asked, and what it showed.
+fn servers(snapshot: &Snapshot) -> Vec<(String, &Result<Chain, Failure>)> {
+    let direct = match (&snapshot.endpoint, &snapshot.direct) {
+        (Endpoint::Url(url), Some(shown)) => return vec![(url.clone(), shown)],
+        _ => snapshot.replicas.iter(),
+    };
+    let asked = direct.filter_map(|replica| Some((replica, &replica.asked.as_ref()?.chain)));
+    asked.map(|(replica, shown)| (format!("Pod {}/{}", snapshot.namespace, replica.name), shown)).collect()
+}
+
+fn look(
+    check: &mut Check,
+    snapshot: &Snapshot,
+    place: &str,
+    shown: &Result<Chain, Failure>,
+    bundle: Option<&Bundle>,
+    name: &ServerName<'_>,
+) {
+    let chain = match shown {
+        Ok(chain) => chain,
+        Err(failure @ Failure::Broken(message)) if message.starts_with("TLS handshake") => {
+            check.find(Fault::HandshakeFailing, place, failure.to_string());
+            return;
+        }
+        Err(failure) if matches!(snapshot.endpoint, Endpoint::Url(_)) => {
+            check.find(Fault::EndpointUnreachable, place, format!("from this machine: {failure}"));
+            return;
+        }
+        Err(failure) => return check.could_not_look(failure, format!("the certificate of {place}")),
+    };
+    let Some(bundle) = bundle else { return };
+    let now = snapshot.now;
+    match bundle.trusts(chain, name, now) {
+        Ok(Trusted { validity, ca_validity }) => {
+            check.fact(format!("{place}: its certificate ends at {}", when(validity.not_after_secs, now)));
+            if validity.is_ending(now) {
+                let what = format!("its certificate ends at {}", when(validity.not_after_secs, now));
+                check.find(Fault::CertificateEnding, place, what);
+            }
+            // One that ends with the certificate says nothing new.
+            if let Some(ca) = ca_validity.filter(|ca| ca.is_ending(now) && !validity.is_ending(now)) {
+                let what = format!("the CA of its certificate ends at {}", when(ca.not_after_secs, now));
+                check.find(Fault::CaEnding, place, what);
+            }
+        }
+        Err(distrust) => {
+            let (fault, what) = tell(snapshot, &distrust, name);
+            check.find(fault, place, what);
+        }
+    }
+}
+
+fn tell(snapshot: &Snapshot, distrust: &Distrust, name: &ServerName<'_>) -> (Fault, String) {
+    let now = snapshot.now;
+    match distrust {
+        Distrust::WrongCa => (Fault::WrongCa, "no CA in caBundle signed the certificate that it serves".to_owned()),
+        Distrust::CaExpired { subject, not_after_secs } => {
+            let what = format!(
+                "the CA `{subject}` that signed its certificate is not valid: it ends at {}",
+                when(*not_after_secs, now)
+            );
+            (Fault::CaExpired, what)
+        }
+        Distrust::Expired { not_after_secs } => {
+            (Fault::CertificateExpired, format!("its certificate expired at {}", when(*not_after_secs, now)))
+        }
+        Distrust::NotYetValid { not_before_secs } => {
+            (Fault::CertificateNotYetValid, format!("its certificate is valid from {}", when(*not_before_secs, now)))
+        }
+        Distrust::WrongName { names } => {
+            let has = if names.is_empty() { "no name".to_owned() } else { few(names) };
+            let what = format!("the API server asks for {}, and the certificate is for {has}", name.to_str());
+            (Fault::CertificateWrongName, what)
+        }
+        Distrust::Unusable(why) => (Fault::CertificateUnusable, format!("its certificate can't be used: {why}")),
+    }
+}

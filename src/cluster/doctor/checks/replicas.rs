@@ -1,0 +1,104 @@
+//! Do the replicas run, and if not, why?
+
+use crate::cluster::api::Failure;
+use crate::cluster::doctor::collect::found;
+use crate::cluster::doctor::fault::Fault;
+use crate::cluster::doctor::replica::Replica;
+use crate::cluster::doctor::report::{Check, Severity};
+use crate::cluster::doctor::snapshot::{Endpoint, Snapshot};
+use crate::cluster::doctor::words::{count, when};
+
+const PULL_REASONS: [&str; 5] =
+    ["ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"];
+/// What a Pod waits for while it starts.
+const STARTING: [&str; 2] = ["ContainerCreating", "PodInitializing"];
+
+pub fn check(snapshot: &Snapshot) -> Check {
+    let mut check = Check::new("replicas", "Do the replicas run?");
+    let is_by_url = matches!(snapshot.endpoint, Endpoint::Url(_));
+    let deployment = match &snapshot.deployment {
+        Err(failure) if !is_by_url => {
+            check.could_not_look(failure, "the Deployment");
+            None
+        }
+        Ok(None) if !is_by_url => {
+            let what = "no Deployment has Pods that the Service selects, or the name or the label of pullthrough";
+            check.find(Fault::DeploymentMissing, format!("namespace {}", snapshot.namespace), what);
+            None
+        }
+        deployment => found(deployment),
+    };
+    if is_by_url && deployment.is_none() {
+        return check.skip("the webhook is registered by a URL, and there is no Deployment");
+    }
+    if let Some(deployment) = deployment {
+        let name = deployment.metadata.name.as_deref().unwrap_or_default();
+        let place = format!("Deployment {}/{name}", snapshot.namespace);
+        let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+        let available = deployment.status.as_ref().and_then(|status| status.available_replicas).unwrap_or(0);
+        check.fact(format!("{available} of {} available", count(usize::try_from(wanted).unwrap_or(0), "replica")));
+        match wanted {
+            0 => {
+                check.find(Fault::NoReplicas, &place, "it is scaled to 0, so nobody answers the API server");
+            }
+            1 if available == 1 => {
+                check.find(Fault::SingleReplica, &place, "it has a single replica: nobody answers while that is moved");
+            }
+            _ => {}
+        }
+        if available < wanted {
+            let what = format!("{available} of {wanted} replicas are available");
+            let finding = check.find(Fault::ReplicasUnavailable, &place, what);
+            if available == 0 {
+                finding.severity = Severity::Error;
+            }
+        }
+    }
+    if let Err(failure) = &snapshot.pods {
+        check.could_not_look(failure, "the Pods");
+    }
+    for replica in snapshot.replicas.iter().filter(|replica| !replica.terminating) {
+        look(&mut check, snapshot, replica);
+    }
+    check
+}
+
+fn look(check: &mut Check, snapshot: &Snapshot, replica: &Replica) {
+    let place = format!("Pod {}/{}", snapshot.namespace, replica.name);
+    if let Some(message) = &replica.unschedulable {
+        check.find(Fault::PodUnschedulable, &place, format!("no node takes it: {message}"));
+    }
+    for (reason, message) in &replica.waiting {
+        let fault = match reason.as_str() {
+            reason if PULL_REASONS.contains(&reason) => Fault::ImagePullFailing,
+            reason if STARTING.contains(&reason) => continue,
+            _ => Fault::ContainerFailing,
+        };
+        let message = if message.is_empty() { String::new() } else { format!(": {message}") };
+        check.find(fault, &place, format!("its container waits, {reason}{message}"));
+    }
+    if replica.is_restarting(snapshot.now)
+        && let Some((at_secs, how)) = &replica.last_end
+    {
+        let restarts = count(usize::try_from(replica.restarts).unwrap_or(0), "restart");
+        let what = format!("{restarts}; it last ended at {}: {how}", when(*at_secs, snapshot.now));
+        check.find(Fault::Restarting, &place, what);
+    }
+    if !replica.ready && replica.waiting.is_empty() && replica.unschedulable.is_none() {
+        let readyz = replica.asked.as_ref().and_then(|asked| asked.readyz.as_ref());
+        let what = match readyz {
+            Some(Ok((200, _))) => "it is not ready, though /readyz says yes by now".to_owned(),
+            Some(Ok((status, text))) => format!("it is not ready: /readyz says {status}, {}", text.trim()),
+            Some(Err(failure)) => {
+                unreached(check, &place, failure);
+                "it is not ready, and /readyz can't be asked".to_owned()
+            }
+            None => format!("it is not ready, in phase {}", replica.phase),
+        };
+        check.find(Fault::PodNotReady, &place, what);
+    }
+}
+
+fn unreached(check: &mut Check, place: &str, failure: &Failure) {
+    check.could_not_look(failure, format!("/readyz of {place}"));
+}

@@ -1,0 +1,113 @@
+//! Are the rules valid, and are they in force in every replica?
+
+use std::collections::BTreeMap;
+
+use crate::cluster::doctor::fault::Fault;
+use crate::cluster::doctor::metrics::Metrics;
+use crate::cluster::doctor::report::Check;
+use crate::cluster::doctor::rules::{NoRules, Rules};
+use crate::cluster::doctor::snapshot::{Endpoint, Snapshot};
+use crate::cluster::doctor::words::{count, when};
+use crate::engine::Mode;
+
+pub fn check(snapshot: &Snapshot) -> Check {
+    let mut check = Check::new("rules", "Are the rules valid, and in force in every replica?");
+    match &snapshot.rules {
+        Ok(rules) => parsed(&mut check, rules),
+        Err(NoRules::Missing { place, what }) => {
+            check.find(Fault::RulesMissing, place, what);
+        }
+        Err(NoRules::Unknown(why)) => check.unseen("the rules", why),
+        Err(NoRules::Unseen(failure)) => check.could_not_look(failure, "the rules"),
+    }
+    if let Some(mount) = snapshot.arguments.as_ref().and_then(|arguments| arguments.rules.as_ref())
+        && mount.by_sub_path
+    {
+        let what = format!("it mounts ConfigMap {} with subPath: the kubelet never updates that", mount.config_map);
+        check.find(Fault::RulesBySubPath, format!("the Deployment in namespace {}", snapshot.namespace), what);
+    }
+    in_force(&mut check, snapshot);
+    check
+}
+
+fn parsed(check: &mut Check, rules: &Rules) {
+    match &rules.parsed {
+        Err(error) => {
+            check.find(Fault::RulesInvalid, &rules.place, format!("the rules have a mistake\n{error}"));
+        }
+        Ok((policy, notes)) => {
+            check.fact(format!("{}: {}, hash {}", rules.place, count(policy.rules().len(), "rule"), rules.hash));
+            for note in notes {
+                check.find(Fault::RulesNoted, &rules.place, note);
+            }
+            if !policy.rules().iter().any(|rule| rule.mode == Mode::Enforce) {
+                check.find(Fault::NothingEnforced, &rules.place, "no rule changes anything: all only observe");
+            }
+        }
+    }
+}
+
+fn in_force(check: &mut Check, snapshot: &Snapshot) {
+    let mut hashes: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let mut versions: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for replica in &snapshot.replicas {
+        let Some(asked) = &replica.asked else { continue };
+        let place = format!("Pod {}/{}", snapshot.namespace, replica.name);
+        let metrics = match &asked.metrics {
+            Ok(metrics) => metrics,
+            Err(failure) => {
+                check.could_not_look(failure, format!("the rules in force in {place}"));
+                continue;
+            }
+        };
+        if let Some(hash) = &metrics.rules_hash {
+            hashes.entry(hash).or_default().push(&replica.name);
+        }
+        if let Some(version) = &metrics.version {
+            versions.entry(version).or_default().push(&replica.name);
+        }
+        look(check, snapshot, &place, metrics);
+    }
+    let is_by_service = matches!(snapshot.endpoint, Endpoint::Service { .. });
+    if is_by_service && snapshot.replicas.iter().all(|replica| replica.asked.is_none()) {
+        check.unseen("the rules in force", "no Pod runs");
+    }
+    let groups = |map: &BTreeMap<&str, Vec<&str>>| {
+        let groups = map.iter().map(|(value, names)| format!("{value} in {}", names.join(", ")));
+        groups.collect::<Vec<_>>().join("; ")
+    };
+    let place = format!("the Pods in namespace {}", snapshot.namespace);
+    if hashes.len() > 1 {
+        let what = format!("the replicas have different rules: {}", groups(&hashes));
+        check.find(Fault::ReplicasDisagree, &place, what);
+    }
+    if versions.len() > 1 {
+        let what = format!("the replicas are of different versions: {}", groups(&versions));
+        check.find(Fault::VersionsDiffer, &place, what);
+    }
+}
+
+fn look(check: &mut Check, snapshot: &Snapshot, place: &str, metrics: &Metrics) {
+    let since = metrics.rules_since_secs.map(|secs| when(secs, snapshot.now)).unwrap_or_else(|| "unknown".to_owned());
+    let hash = metrics.rules_hash.as_deref().unwrap_or("unknown");
+    check.fact(format!("{place}: rules {hash} in force since {since}"));
+    if let Ok(rules) = &snapshot.rules
+        && metrics.rules_hash.as_ref().is_some_and(|hash| *hash != rules.hash)
+    {
+        let what = format!("it has the rules {hash}, since {since}; those of {} are {}", rules.place, rules.hash);
+        let finding = check.find(Fault::RulesNotInForce, place, what);
+        if !rules.of_cluster {
+            finding.cure = "apply these rules, if they are meant to be in force".to_owned();
+        } else if rules.parsed.is_err() {
+            finding.cure = "mend the rules: replicas keep the last good ones".to_owned();
+        }
+    }
+    if metrics.rules_reload_ok == Some(false) {
+        let what = format!("it could not take over its rules file as it is now; those of {since} stay in force");
+        check.find(Fault::ReloadFailing, place, what);
+    }
+    if metrics.certificate_reload_ok == Some(false) {
+        let what = "its last attempt to take over certificates failed; it serves on with the last good one";
+        check.find(Fault::CertificateRoundFailing, place, what);
+    }
+}

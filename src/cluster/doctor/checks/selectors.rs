@@ -1,0 +1,76 @@
+//! What the selectors of the registration leave out.
+
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhook;
+
+use crate::cluster::doctor::fault::Fault;
+use crate::cluster::doctor::report::{Check, Severity};
+use crate::cluster::doctor::selector::{Operator, Requirement, requirements};
+use crate::cluster::doctor::snapshot::Snapshot;
+use crate::cluster::doctor::words::few;
+use crate::engine::{REWRITE_DISABLED, REWRITE_LABEL};
+
+const NAME_LABEL: &str = "kubernetes.io/metadata.name";
+
+pub fn look(check: &mut Check, snapshot: &Snapshot, webhook: &MutatingWebhook) {
+    let place = snapshot.configuration_place();
+    let on_namespaces = requirements(webhook.namespace_selector.as_ref());
+    let on_objects = requirements(webhook.object_selector.as_ref());
+    opt_out(check, &place, snapshot, &on_namespaces, &on_objects);
+    for requirement in on_namespaces.iter().filter(|requirement| !is_opt_out(requirement)) {
+        if !requirement.only_excludes() {
+            let what =
+                format!("the namespaceSelector wants `{requirement}`: namespaces without it are not asked about");
+            check.find(Fault::NamespacesMustOptIn, &place, what);
+        } else if requirement.key != NAME_LABEL {
+            // Namespaces by name are somebody's wish; the check `reach` tells them.
+            let namespaces = snapshot.namespaces.iter().flatten();
+            let excluded: Vec<&str> = namespaces
+                .filter(|namespace| !requirement.matches(&namespace.labels))
+                .map(|namespace| namespace.name.as_str())
+                .collect();
+            let excludes = if excluded.is_empty() { "no namespace".to_owned() } else { few(&excluded) };
+            let what = format!("the namespaceSelector has `{requirement}`, which excludes {excludes}");
+            check.find(Fault::ForeignNamespaceSelector, &place, what);
+        }
+    }
+    for requirement in on_objects.iter().filter(|requirement| !is_opt_out(requirement)) {
+        let what = format!("the objectSelector has `{requirement}`: other Pods are not asked about");
+        let finding = check.find(Fault::ForeignObjectSelector, &place, what);
+        if requirement.only_excludes() {
+            finding.severity = Severity::Note;
+        }
+    }
+}
+
+fn is_opt_out(requirement: &Requirement) -> bool {
+    requirement.key == REWRITE_LABEL && requirement.operator == Operator::NotIn(vec![REWRITE_DISABLED.to_owned()])
+}
+
+/// Whether the label switches rewriting off, as the rules say.
+fn opt_out(
+    check: &mut Check,
+    place: &str,
+    snapshot: &Snapshot,
+    on_namespaces: &[Requirement],
+    on_objects: &[Requirement],
+) {
+    let Some(policy) = snapshot.policy() else { return };
+    let allowed = policy.settings().allow_opt_out;
+    for (name, requirements) in [("namespaceSelector", on_namespaces), ("objectSelector", on_objects)] {
+        match (allowed, requirements.iter().any(is_opt_out)) {
+            (true, false) => {
+                let what = format!(
+                    "the rules have allowOptOut, but the {name} does not leave out what is labelled {REWRITE_LABEL}: {REWRITE_DISABLED}"
+                );
+                check.find(Fault::OptOutNotInForce, place, what);
+            }
+            (false, true) => {
+                let what = format!(
+                    "the {name} leaves out what is labelled {REWRITE_LABEL}: {REWRITE_DISABLED}, which the rules do not allow"
+                );
+                check.find(Fault::OptOutNotAllowed, place, what);
+            }
+            _ => {}
+        }
+    }
+}

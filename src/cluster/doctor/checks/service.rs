@@ -1,0 +1,107 @@
+//! Does the Service lead to Pods that answer?
+
+use k8s_openapi::api::core::v1::{Service, ServicePort};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use crate::cluster::doctor::arguments::{container, port};
+use crate::cluster::doctor::fault::Fault;
+use crate::cluster::doctor::report::Check;
+use crate::cluster::doctor::selector;
+use crate::cluster::doctor::snapshot::{Endpoint, Snapshot};
+use crate::cluster::doctor::words::count;
+
+pub fn check(snapshot: &Snapshot) -> Check {
+    let mut check = Check::new("service", "Does the Service lead to Pods that answer?");
+    let (namespace, name, number) = match &snapshot.endpoint {
+        Endpoint::Url(url) => return check.skip(format!("the webhook is registered by its URL, {url}")),
+        Endpoint::Service { namespace, name, port } => (namespace, name, *port),
+    };
+    let place = format!("Service {namespace}/{name}");
+    let service = match &snapshot.service {
+        Err(failure) => {
+            check.could_not_look(failure, &place);
+            return check;
+        }
+        Ok(None) => {
+            check.find(Fault::ServiceMissing, place, "it does not exist, so the API server finds no replica");
+            return check;
+        }
+        Ok(Some(service)) => service,
+    };
+    selected(&mut check, snapshot, service, &place);
+    let ports = service.spec.iter().flat_map(|spec| spec.ports.iter().flatten());
+    let ports: Vec<&ServicePort> = ports.collect();
+    match ports.iter().find(|port| port.port == number) {
+        None => {
+            let has: Vec<String> = ports.iter().map(|port| port.port.to_string()).collect();
+            let has = if has.is_empty() { "none".to_owned() } else { has.join(", ") };
+            let what = format!("the API server asks at port {number}, and the Service's ports are: {has}");
+            check.find(Fault::ServicePortMissing, &place, what);
+        }
+        Some(port) => target(&mut check, snapshot, port, &place),
+    }
+    endpoints(&mut check, snapshot, &place);
+    check
+}
+
+fn selected(check: &mut Check, snapshot: &Snapshot, service: &Service, place: &str) {
+    let wanted = service.spec.as_ref().and_then(|spec| spec.selector.clone()).unwrap_or_default();
+    if wanted.is_empty() {
+        // Somebody keeps the endpoints by hand.
+        check.fact("the Service has no selector");
+        return;
+    }
+    let pods = match &snapshot.pods {
+        Ok(pods) => pods,
+        Err(failure) => return check.could_not_look(failure, "which Pods the Service selects"),
+    };
+    let is_selected =
+        |labels: Option<&selector::Labels>| labels.is_some_and(|labels| selector::selects(&wanted, labels));
+    if !pods.is_empty() && !pods.iter().any(|pod| is_selected(pod.metadata.labels.as_ref())) {
+        let shown: Vec<String> = wanted.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let what = format!("its selector {} is the labels of no Pod of the Deployment", shown.join(","));
+        check.find(Fault::ServiceSelectsNothing, place, what);
+    }
+}
+
+/// Whether the Service's port leads to the port of the containers that is named `https`.
+fn target(check: &mut Check, snapshot: &Snapshot, service_port: &ServicePort, place: &str) {
+    let Some(container) = snapshot.pods.iter().flatten().find_map(|pod| container(pod.spec.as_ref()?)) else { return };
+    let Some(https) = port(container, "https") else { return };
+    let (is_right, shown) = match &service_port.target_port {
+        Some(IntOrString::String(name)) => (port(container, name) == Some(https), format!("`{name}`")),
+        Some(IntOrString::Int(number)) => (*number == i32::from(https), number.to_string()),
+        None => (service_port.port == i32::from(https), service_port.port.to_string()),
+    };
+    if !is_right {
+        let what =
+            format!("its port {} leads to {shown} of the Pods, but they answer at `https`, {https}", service_port.port);
+        check.find(Fault::ServiceTargetWrong, place, what);
+    }
+}
+
+fn endpoints(check: &mut Check, snapshot: &Snapshot, place: &str) {
+    let slices = match &snapshot.slices {
+        Ok(slices) => slices,
+        Err(failure) => return check.could_not_look(failure, "the Service's EndpointSlices"),
+    };
+    let endpoints: Vec<_> = slices.iter().flat_map(|slice| &slice.endpoints).collect();
+    // An absent condition means ready.
+    let is_ready = |conditions: Option<bool>| conditions.unwrap_or(true);
+    let ready = endpoints
+        .iter()
+        .filter(|endpoint| is_ready(endpoint.conditions.as_ref().and_then(|conditions| conditions.ready)))
+        .map(|endpoint| endpoint.addresses.len())
+        .sum::<usize>();
+    match ready {
+        0 => {
+            let what = match endpoints.len() {
+                0 => "it has no endpoints, so no call arrives".to_owned(),
+                number => format!("none of its {} is ready, so no call arrives", count(number, "endpoint")),
+            };
+            check.find(Fault::NoReadyEndpoints, place, what);
+        }
+        1 => check.fact("1 address is ready"),
+        ready => check.fact(format!("{ready} addresses are ready")),
+    }
+}

@@ -1,0 +1,370 @@
+//! The checks on a sound snapshot, and on it with one thing broken at a time.
+
+use std::time::{Duration, SystemTime};
+
+use k8s_openapi::ByteString;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::all;
+use crate::cluster::api::Failure;
+use crate::cluster::doctor::arguments::Arguments;
+use crate::cluster::doctor::metrics::Metrics;
+use crate::cluster::doctor::pods::Survey;
+use crate::cluster::doctor::probe::{Plan, Probed};
+use crate::cluster::doctor::replica::{Asked, Replica};
+use crate::cluster::doctor::report::{Report, Verdict};
+use crate::cluster::doctor::rules::{Given, NoRules, Rules};
+use crate::cluster::doctor::snapshot::{
+    DryRun, Endpoint, Managed, Namespace, Permission, Snapshot, Version, labels_of_name,
+};
+use crate::cluster::doctor::words::secs;
+use crate::engine::Policy;
+use crate::export::webhook;
+
+const RULES: &str = "apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules:\n  \
+                     - {name: kubernetes, from: [registry.k8s.io], to: cache.example.com/k8s}\n";
+
+fn object<T: DeserializeOwned>(value: Value) -> T {
+    serde_json::from_value(value).unwrap()
+}
+
+fn rules(text: &str) -> Rules {
+    Rules { of_cluster: true, ..Rules::given(&Given { name: "the rules".to_owned(), content: text.into() }) }
+}
+
+fn deployment(change: impl FnOnce(&mut Value)) -> Value {
+    let mut deployment = json!({
+        "metadata": {"name": "pullthrough"},
+        "spec": {"replicas": 2, "selector": {"matchLabels": {"app": "p"}}, "template": {
+            "metadata": {"labels": {"app": "p"}},
+            "spec": {
+                "automountServiceAccountToken": true,
+                "serviceAccountName": "pullthrough",
+                "containers": [{
+                    "name": "pullthrough",
+                    "args": ["serve", "--rules=/r/rules.yaml", "--manage-certificates"],
+                    "ports": [{"name": "https", "containerPort": 8443}, {"name": "metrics", "containerPort": 8080}],
+                    "volumeMounts": [{"name": "r", "mountPath": "/r"}],
+                }],
+                "volumes": [{"name": "r", "configMap": {"name": "pullthrough-rules"}}],
+            },
+        }},
+        "status": {"availableReplicas": 2},
+    });
+    change(&mut deployment);
+    deployment
+}
+
+fn set_deployment(snapshot: &mut Snapshot, change: impl FnOnce(&mut Value)) {
+    let deployment = object(deployment(change));
+    snapshot.arguments = Arguments::of(&deployment);
+    snapshot.deployment = Ok(Some(deployment));
+}
+
+fn pod(name: &str) -> Value {
+    let spec = deployment(|_| {})["spec"]["template"]["spec"].clone();
+    let conditions = json!([{"type": "Ready", "status": "True"}]);
+    json!({
+        "metadata": {"name": name, "labels": {"app": "p"}},
+        "spec": spec,
+        "status": {"phase": "Running", "conditions": conditions},
+    })
+}
+
+fn service(change: impl FnOnce(&mut Value)) -> Value {
+    let mut service = json!({"spec": {"selector": {"app": "p"}, "ports": [{"port": 443, "targetPort": "https"}]}});
+    change(&mut service);
+    service
+}
+
+fn registered(change: impl FnOnce(&mut Value)) -> Value {
+    let endpoint = webhook::Endpoint::Service(webhook::Service {
+        namespace: "pullthrough".to_owned(),
+        name: "pullthrough".to_owned(),
+        port: 443,
+    });
+    let options = webhook::Options {
+        endpoint,
+        ca_bundle: Some(b"PEM".to_vec()),
+        failure_policy: "Ignore",
+        timeout_seconds: 3,
+        own_namespace: None,
+        skip_unaffected_pods: false,
+    };
+    let policy = Policy::new(Vec::new(), crate::engine::Settings::default());
+    let mut registered = serde_json::to_value(webhook::configuration(&policy, options).0).unwrap();
+    change(&mut registered);
+    registered
+}
+
+/// The snapshot of a cluster where all is well.
+fn sound() -> Snapshot {
+    let mut authority = CertificateParams::new([]).unwrap();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
+    let certificate = CertificateParams::new(["pullthrough.pullthrough.svc".to_owned()]).unwrap();
+    let certificate = certificate.signed_by(&KeyPair::generate().unwrap(), &authority).unwrap();
+
+    let now = SystemTime::now();
+    let rules = rules(RULES);
+    let replicas = ["a", "b"].map(|name| {
+        let metrics = Metrics {
+            rules_hash: Some(rules.hash.clone()),
+            rules_since_secs: Some(secs(now) - 60),
+            rules_reload_ok: Some(true),
+            certificate_reload_ok: Some(true),
+            version: Some("0.1.0".to_owned()),
+        };
+        let chain = Ok(vec![certificate.der().clone()]);
+        let asked = Some(Asked { chain, metrics: Ok(metrics), readyz: None });
+        Replica { asked, ..Replica::of(&object(pod(name))) }
+    });
+    let ca_bundle = authority.pem().into_bytes();
+    let mut configuration: k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration =
+        object(registered(|_| {}));
+    configuration.webhooks.iter_mut().flatten().for_each(|webhook| {
+        webhook.client_config.ca_bundle = Some(ByteString(ca_bundle.clone()));
+    });
+    let namespaces = ["default", "kube-system", "pullthrough"];
+    let namespaces =
+        namespaces.map(|name| Namespace { name: name.to_owned(), labels: labels_of_name(name), terminating: false });
+    let endpoint = json!({"addresses": ["10.0.0.1"], "conditions": {"ready": true}});
+    let secret = json!({"data": {"tls.crt": "eA==", "tls.key": "eA=="}});
+    let mut secret: k8s_openapi::api::core::v1::Secret = object(secret);
+    secret.data.get_or_insert_default().insert("ca.crt".to_owned(), ByteString(ca_bundle.clone()));
+    let permission = Permission { what: "get secrets pullthrough-tls".to_owned(), allowed: true };
+    let mut snapshot = Snapshot {
+        now,
+        configuration_name: "zz-pullthrough".to_owned(),
+        version: Ok(Version { git: "v1.36.3".to_owned(), minor: Some(36) }),
+        configurations: Ok(vec![configuration.clone()]),
+        registered: Ok(Some(configuration)),
+        policies: Ok(Vec::new()),
+        namespaces: Ok(namespaces.into()),
+        is_told_warnings: true,
+        endpoint: Endpoint::Service { namespace: "pullthrough".to_owned(), name: "pullthrough".to_owned(), port: 443 },
+        namespace: "pullthrough".to_owned(),
+        service: Ok(Some(object(service(|_| {})))),
+        slices: Ok(vec![object(json!({"addressType": "IPv4", "endpoints": [endpoint]}))]),
+        deployment: Ok(None),
+        arguments: None,
+        pods: Ok(vec![object(pod("a")), object(pod("b"))]),
+        replicas: replicas.into(),
+        direct: None,
+        rules: Ok(rules),
+        in_force_since_secs: Some(secs(now) - 60),
+        survey: Some(Ok(Survey::default())),
+        dry_run: DryRun::Skipped(String::new()),
+        managed: Some(Managed {
+            secret_name: "pullthrough-tls".to_owned(),
+            secret: Ok(Some(secret)),
+            ca_bundle: Some(ca_bundle),
+            permissions: Ok(vec![permission]),
+            has_token: Some(true),
+        }),
+    };
+    set_deployment(&mut snapshot, |_| {});
+    let plan = Plan::make(&snapshot, None).unwrap();
+    let images =
+        plan.probes.iter().enumerate().map(|(index, probe)| (format!("probe-{index}"), probe.expected.clone()));
+    let probed = Probed { images: images.collect(), warnings: vec![told()] };
+    snapshot.dry_run = DryRun::Done(plan, Ok(probed));
+    snapshot
+}
+
+fn told() -> String {
+    "pullthrough: 1 image is pulled through cache.example.com/k8s (rule kubernetes)".to_owned()
+}
+
+fn report(change: impl FnOnce(&mut Snapshot)) -> Report {
+    let mut snapshot = sound();
+    change(&mut snapshot);
+    Report { server: String::new(), checks: all(&snapshot) }
+}
+
+/// The errors and warnings, by name.
+#[track_caller]
+fn faults(change: impl FnOnce(&mut Snapshot)) -> Vec<&'static str> {
+    let report = report(change);
+    let faults = report.findings().filter(|found| found.severity > super::super::report::Severity::Note);
+    faults.map(|found| found.id.as_str()).collect()
+}
+
+fn metrics(snapshot: &mut Snapshot, change: impl FnOnce(&mut Metrics)) {
+    change(snapshot.replicas[0].asked.as_mut().unwrap().metrics.as_mut().unwrap());
+}
+
+fn waiting(snapshot: &mut Snapshot, reason: &str) {
+    let mut pod = pod("a");
+    pod["status"] = json!({
+        "phase": "Pending",
+        "containerStatuses": [{"name": "pullthrough", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+            "state": {"waiting": {"reason": reason, "message": "why"}}}],
+    });
+    snapshot.replicas[0] = Replica::of(&object(pod));
+}
+
+fn forbidden() -> Failure {
+    Failure::Forbidden { needs: "get a".to_owned(), message: "no".to_owned() }
+}
+
+#[test]
+fn all_is_well() {
+    let report = report(|_| {});
+    let findings: Vec<_> = report.findings().collect();
+    assert!(findings.is_empty(), "{findings:#?}");
+    assert_eq!((report.verdict(), report.unseen()), (Verdict::Healthy, 0));
+}
+
+#[test]
+fn faults_of_the_service_are_told_apart() {
+    let with = |change: fn(&mut Value)| faults(move |snapshot| snapshot.service = Ok(Some(object(service(change)))));
+    assert_eq!(faults(|snapshot| snapshot.service = Ok(None)), ["service-missing"]);
+    assert_eq!(with(|service| service["spec"]["ports"][0]["port"] = json!(444)), ["service-port-missing"]);
+    assert_eq!(with(|service| service["spec"]["ports"][0]["targetPort"] = json!("metrics")), ["service-target-wrong"]);
+    assert_eq!(with(|service| service["spec"]["ports"][0]["targetPort"] = json!(8080)), ["service-target-wrong"]);
+    assert!(with(|service| service["spec"]["ports"][0]["targetPort"] = json!(8443)).is_empty());
+    assert_eq!(with(|service| service["spec"]["selector"]["b"] = json!("c")), ["service-selects-nothing"]);
+    assert_eq!(faults(|snapshot| snapshot.slices = Ok(Vec::new())), ["no-ready-endpoints"]);
+    let unready = json!({"addressType": "IPv4", "endpoints": [{"addresses": ["a"], "conditions": {"ready": false}}]});
+    assert_eq!(faults(|snapshot| snapshot.slices = Ok(vec![object(unready)])), ["no-ready-endpoints"]);
+}
+
+#[test]
+fn faults_of_replicas_are_told_apart() {
+    assert_eq!(faults(|snapshot| snapshot.deployment = Ok(None)), ["deployment-missing"]);
+    let zero = |snapshot: &mut Snapshot| set_deployment(snapshot, |one| one["spec"]["replicas"] = json!(0));
+    assert_eq!(faults(zero), ["no-replicas"]);
+    let short = |snapshot: &mut Snapshot| set_deployment(snapshot, |one| one["status"]["availableReplicas"] = json!(1));
+    assert_eq!(faults(short), ["replicas-unavailable"]);
+    assert_eq!(faults(|snapshot| waiting(snapshot, "ImagePullBackOff")), ["image-pull-failing"]);
+    assert_eq!(faults(|snapshot| waiting(snapshot, "CrashLoopBackOff")), ["container-failing"]);
+    assert!(faults(|snapshot| waiting(snapshot, "ContainerCreating")).is_empty());
+    let no_node = |snapshot: &mut Snapshot| {
+        let mut pod = pod("a");
+        let condition = json!({"type": "PodScheduled", "status": "False", "message": "0/1 nodes"});
+        pod["status"] = json!({"phase": "Pending", "conditions": [condition]});
+        snapshot.replicas[0] = Replica::of(&object(pod));
+    };
+    assert_eq!(faults(no_node), ["pod-unschedulable"]);
+    let unready = |snapshot: &mut Snapshot| {
+        let replica = &mut snapshot.replicas[0];
+        replica.ready = false;
+        replica.asked.as_mut().unwrap().readyz = Some(Ok((503, "shutting down\n".to_owned())));
+    };
+    assert_eq!(faults(unready), ["pod-not-ready"]);
+    let told = report(unready);
+    assert!(told.findings().any(|found| found.what == "it is not ready: /readyz says 503, shutting down"));
+    let restarting = |snapshot: &mut Snapshot| {
+        let end = (secs(snapshot.now) - 5, "Error, exit code 1".to_owned());
+        (snapshot.replicas[0].restarts, snapshot.replicas[0].last_end) = (4, Some(end));
+    };
+    assert_eq!(faults(restarting), ["restarting"]);
+    // A Pod that is going has nothing to answer for.
+    assert!(faults(|snapshot| (unready(snapshot), snapshot.replicas[0].terminating = true).1).is_empty());
+}
+
+#[test]
+fn faults_of_rules_are_told_apart() {
+    let other = |metrics: &mut Metrics| metrics.rules_hash = Some("other".to_owned());
+    assert_eq!(faults(|snapshot| metrics(snapshot, other)), ["rules-not-in-force", "replicas-disagree"]);
+    let failing = |metrics: &mut Metrics| metrics.rules_reload_ok = Some(false);
+    assert_eq!(faults(|snapshot| metrics(snapshot, failing)), ["reload-failing"]);
+    let round = |metrics: &mut Metrics| metrics.certificate_reload_ok = Some(false);
+    assert_eq!(faults(|snapshot| metrics(snapshot, round)), ["certificate-round-failing"]);
+    let version = |metrics: &mut Metrics| metrics.version = Some("0.2.0".to_owned());
+    assert_eq!(faults(|snapshot| metrics(snapshot, version)), ["versions-differ"]);
+    let missing = || NoRules::Missing { place: "ConfigMap a/b".to_owned(), what: "it does not exist".to_owned() };
+    assert_eq!(faults(|snapshot| snapshot.rules = Err(missing())), ["rules-missing"]);
+    let told = report(|snapshot| snapshot.rules = Ok(rules("rules: 1")));
+    assert!(told.findings().any(|found| found.id.as_str() == "rules-invalid" && found.what.contains("the rules:1:")));
+    let sub_path = |one: &mut Value| {
+        let mount = json!({"name": "r", "mountPath": "/r/rules.yaml", "subPath": "rules.yaml"});
+        one["spec"]["template"]["spec"]["containers"][0]["volumeMounts"][0] = mount;
+    };
+    assert_eq!(faults(|snapshot| set_deployment(snapshot, sub_path)), ["rules-by-sub-path"]);
+    let nowhere = RULES.replace("name: kubernetes", "namespaces: {include: [x]}, name: kubernetes");
+    let hash = |snapshot: &mut Snapshot, hash: &str| {
+        snapshot.replicas.iter_mut().for_each(|replica| {
+            let metrics = replica.asked.as_mut().unwrap().metrics.as_mut().unwrap();
+            metrics.rules_hash = Some(hash.to_owned());
+        });
+    };
+    let nowhere = |snapshot: &mut Snapshot| {
+        let rules = rules(&nowhere);
+        hash(snapshot, &rules.hash);
+        snapshot.rules = Ok(rules);
+    };
+    assert_eq!(faults(nowhere), ["rule-without-namespace"]);
+}
+
+#[test]
+fn faults_of_managed_certificates_are_told_apart() {
+    fn managed(snapshot: &mut Snapshot) -> &mut Managed {
+        snapshot.managed.as_mut().unwrap()
+    }
+    assert_eq!(faults(|snapshot| managed(snapshot).secret = Ok(None)), ["managed-secret-missing"]);
+    let garbage = json!({"data": {"ca.crt": "eA==", "tls.crt": "eA==", "tls.key": "eA=="}});
+    assert_eq!(faults(|snapshot| managed(snapshot).secret = Ok(Some(object(garbage)))), ["managed-secret-invalid"]);
+    assert_eq!(faults(|snapshot| managed(snapshot).ca_bundle = None), ["managed-ca-differs"]);
+    assert_eq!(faults(|snapshot| managed(snapshot).has_token = Some(false)), ["token-not-mounted"]);
+    let denied = Permission { what: "create secrets".to_owned(), allowed: false };
+    assert_eq!(faults(|snapshot| managed(snapshot).permissions = Ok(vec![denied])), ["permission-missing"]);
+}
+
+#[test]
+fn faults_of_the_dry_run_are_told_apart() {
+    let with = |image: &str, warnings: Vec<String>| {
+        let images = vec![("probe-0".to_owned(), image.to_owned())];
+        faults(move |snapshot| {
+            if let DryRun::Done(_, probed) = &mut snapshot.dry_run {
+                *probed = Ok(Probed { images, warnings });
+            }
+        })
+    };
+    let written = "registry.k8s.io/pullthrough-doctor:probe";
+    assert_eq!(with(written, Vec::new()), ["not-rewritten"]);
+    assert_eq!(with(written, vec![told()]), ["rewrite-undone"]);
+    assert_eq!(with("elsewhere.example.com/x", vec![told()]), ["rewritten-differently"]);
+    let refused = |message: &str| {
+        let failure = Failure::Refused { code: 500, message: message.to_owned() };
+        faults(|snapshot| match &mut snapshot.dry_run {
+            DryRun::Done(_, probed) => *probed = Err(failure),
+            DryRun::Skipped(_) => unreachable!(),
+        })
+    };
+    assert_eq!(refused("admission webhook \"a.b.c\" denied the request"), ["pod-refused"]);
+    assert_eq!(refused("failed calling webhook \"rewrite.pullthrough.dev\": EOF"), ["webhook-call-failing"]);
+}
+
+#[test]
+fn what_is_not_seen_is_no_fault() {
+    let blind = report(|snapshot| {
+        snapshot.version = Err(forbidden());
+        snapshot.configurations = Err(forbidden());
+        snapshot.policies = Err(forbidden());
+        snapshot.namespaces = Err(forbidden());
+        snapshot.service = Err(forbidden());
+        snapshot.slices = Err(forbidden());
+        snapshot.deployment = Err(forbidden());
+        snapshot.pods = Err(forbidden());
+        snapshot.rules = Err(NoRules::Unseen(forbidden()));
+        snapshot.survey = Some(Err(forbidden()));
+        snapshot.replicas.iter_mut().for_each(|replica| {
+            replica.asked = Some(Asked { chain: Err(forbidden()), metrics: Err(forbidden()), readyz: None });
+        });
+    });
+    assert_eq!(blind.findings().count(), 0);
+    assert!(blind.checks.iter().flat_map(|check| &check.unseen).all(|unseen| unseen.needs.as_deref() == Some("get a")));
+    assert_eq!((blind.verdict(), blind.unseen()), (Verdict::Healthy, 13));
+    let unregistered = report(|snapshot| snapshot.registered = Err(forbidden()));
+    assert_eq!(unregistered.verdict(), Verdict::CouldNotLook);
+}
+
+#[test]
+fn a_certificate_near_its_end_is_told() {
+    let later = |years: u64| Duration::from_secs(years * 365 * 86_400);
+    assert_eq!(faults(|snapshot| snapshot.now += later(1900)), ["certificate-ending"; 2]);
+}

@@ -1,0 +1,281 @@
+//! Gathers the snapshot: all requests are here and in what this calls.
+
+use std::time::SystemTime;
+
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use super::Options;
+use super::arguments::Arguments;
+use super::endpoint;
+use super::managed;
+use super::pods::{Scope, Survey};
+use super::probe::{Plan, Probed};
+use super::replica::{Questions, Replica};
+use super::rules::{NoRules, Rules};
+use super::selector::{self, Labels};
+use super::snapshot::{DryRun, Endpoint, MutatingPolicy, Namespace, Snapshot, Version};
+use crate::cluster::api::{Api, Failure, Seen, Target};
+
+const ADMISSION: &str = "apis/admissionregistration.k8s.io/v1";
+/// What the manifests call Service and Deployment.
+const NAME: &str = "pullthrough";
+
+#[derive(Deserialize)]
+struct List<T> {
+    #[serde(default = "Vec::new")]
+    items: Vec<T>,
+}
+
+/// # Errors
+///
+/// Where the API server can't be reached, or does not know who asks.
+pub async fn snapshot(api: &Api, options: &Options) -> Result<Snapshot, Failure> {
+    let version = match version(api).await {
+        Err(failure @ (Failure::Broken(_) | Failure::TooSlow(_) | Failure::Refused { code: 401, .. })) => {
+            return Err(failure);
+        }
+        version => version,
+    };
+    let cluster_wide = |api, resource| Target { api, resource, namespace: None, name: None };
+    let webhooks = cluster_wide(ADMISSION, "mutatingwebhookconfigurations");
+    let (registered, configurations, policies, namespaces, is_told_warnings) = tokio::join!(
+        api.find::<MutatingWebhookConfiguration>(Target { name: Some(&options.configuration), ..webhooks }),
+        list::<MutatingWebhookConfiguration>(api, webhooks),
+        policies(api),
+        namespaces(api),
+        is_told_warnings(api),
+    );
+    let endpoint = endpoint::of(&registered, &options.namespace, NAME);
+    let (namespace, service_name) = match &endpoint {
+        Endpoint::Service { namespace, name, .. } => (namespace.clone(), name.clone()),
+        Endpoint::Url(_) => (options.namespace.clone(), NAME.to_owned()),
+    };
+    let within = |api, resource| Target { api, resource, namespace: Some(&namespace), name: None };
+    let (service, slices, deployments, pods) = tokio::join!(
+        api.find::<Service>(Target { name: Some(&service_name), ..within("api/v1", "services") }),
+        list::<EndpointSlice>(api, within("apis/discovery.k8s.io/v1", "endpointslices")),
+        list::<Deployment>(api, within("apis/apps/v1", "deployments")),
+        list::<Pod>(api, within("api/v1", "pods")),
+    );
+    let selector = service.iter().flatten().find_map(|service| service.spec.as_ref()?.selector.clone());
+    let selector = selector.unwrap_or_default();
+    let deployment = deployments.map(|deployments| choose(deployments, &selector));
+    let pods = pods.map(|pods| ours(pods, &selector, deployment.as_ref().ok().and_then(Option::as_ref)));
+    let slices = slices.map(|slices| slices.into_iter().filter(|slice| is_of(slice, &service_name)).collect());
+    let arguments = deployment.as_ref().ok().and_then(|found| Arguments::of(found.as_ref()?));
+
+    let mut snapshot = Snapshot {
+        now: SystemTime::now(),
+        configuration_name: options.configuration.clone(),
+        version,
+        registered,
+        configurations,
+        policies,
+        namespaces,
+        is_told_warnings,
+        service,
+        slices,
+        deployment,
+        pods,
+        replicas: Vec::new(),
+        direct: None,
+        rules: rules(api, &namespace, options, arguments.as_ref()).await,
+        arguments,
+        endpoint,
+        namespace,
+        in_force_since_secs: None,
+        survey: None,
+        dry_run: DryRun::Skipped(String::new()),
+        managed: None,
+    };
+    ask_servers(api, &mut snapshot).await;
+    snapshot.in_force_since_secs = in_force_since_secs(&snapshot);
+    snapshot.survey = survey(api, &snapshot).await;
+    snapshot.dry_run = dry_run(api, options, &snapshot).await;
+    snapshot.managed = managed::look(api, &snapshot).await;
+    Ok(snapshot)
+}
+
+async fn list<T: DeserializeOwned>(api: &Api, target: Target<'_>) -> Result<Vec<T>, Failure> {
+    Ok(api.get::<List<T>>(target).await?.items)
+}
+
+async fn version(api: &Api) -> Result<Version, Failure> {
+    let version: Value = api.read("/version", "get /version (system:public-info-viewer)").await?;
+    let minor = version["minor"].as_str().unwrap_or_default();
+    let digits: String = minor.chars().take_while(char::is_ascii_digit).collect();
+    let minor = digits.parse().ok().filter(|_| version["major"] == "1");
+    Ok(Version { git: version["gitVersion"].as_str().unwrap_or("unknown").to_owned(), minor })
+}
+
+async fn namespaces(api: &Api) -> Result<Vec<Namespace>, Failure> {
+    let target = Target { api: "api/v1", resource: "namespaces", namespace: None, name: None };
+    let items: Vec<k8s_openapi::api::core::v1::Namespace> = list(api, target).await?;
+    let read = items.into_iter().map(|namespace| Namespace {
+        terminating: namespace.metadata.deletion_timestamp.is_some(),
+        name: namespace.metadata.name.unwrap_or_default(),
+        labels: namespace.metadata.labels.unwrap_or_default(),
+    });
+    Ok(read.collect())
+}
+
+/// MutatingAdmissionPolicies, in the newest version that is served.
+async fn policies(api: &Api) -> Result<Vec<MutatingPolicy>, Failure> {
+    for version in ["v1", "v1beta1", "v1alpha1"] {
+        let group = format!("apis/admissionregistration.k8s.io/{version}");
+        let target = Target { api: &group, resource: "mutatingadmissionpolicies", namespace: None, name: None };
+        match list::<Value>(api, target).await {
+            Err(Failure::NotFound(_)) => {}
+            Err(failure) => return Err(failure),
+            Ok(items) => return Ok(items.iter().map(policy).collect()),
+        }
+    }
+    Ok(Vec::new())
+}
+
+fn policy(item: &Value) -> MutatingPolicy {
+    let rules = &item["spec"]["matchConstraints"]["resourceRules"];
+    let has = |rule: &Value, key: &str, wanted: &str| {
+        rule[key].as_array().is_some_and(|values| values.iter().any(|value| value == wanted || value == "*"))
+    };
+    let on_pods = rules.as_array().is_some_and(|rules| {
+        rules.iter().any(|rule| has(rule, "resources", "pods") && has(rule, "operations", "CREATE"))
+    });
+    MutatingPolicy {
+        name: item["metadata"]["name"].as_str().unwrap_or_default().to_owned(),
+        reinvoked: item["spec"]["reinvocationPolicy"] == "IfNeeded",
+        on_pods,
+    }
+}
+
+/// Machines are told nothing by the webhook.
+async fn is_told_warnings(api: &Api) -> bool {
+    let target =
+        Target { api: "apis/authentication.k8s.io/v1", resource: "selfsubjectreviews", namespace: None, name: None };
+    let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
+    let answer = api.create(target, "", &review).await;
+    answer.is_ok_and(|answer| {
+        let name = answer.body["status"]["userInfo"]["username"].as_str();
+        name.is_some_and(|name| !name.starts_with("system:"))
+    })
+}
+
+/// The Deployment behind the Service, or else the one that has the usual name or label.
+fn choose(deployments: Vec<Deployment>, selector: &Labels) -> Option<Deployment> {
+    let is_behind = |deployment: &&Deployment| {
+        let template = deployment.spec.as_ref().and_then(|spec| spec.template.metadata.as_ref()?.labels.as_ref());
+        template.is_some_and(|labels| selector::selects(selector, labels))
+    };
+    let is_named = |deployment: &&Deployment| deployment.metadata.name.as_deref() == Some(NAME);
+    let is_labelled = |deployment: &&Deployment| {
+        let labels = deployment.metadata.labels.as_ref();
+        labels.and_then(|labels| labels.get("app.kubernetes.io/name")).is_some_and(|name| name == NAME)
+    };
+    let found = deployments
+        .iter()
+        .find(|deployment| is_behind(deployment) && is_named(deployment))
+        .or_else(|| deployments.iter().find(is_behind))
+        .or_else(|| deployments.iter().find(is_named))
+        .or_else(|| deployments.iter().find(is_labelled));
+    found.cloned()
+}
+
+/// The Pods that the Service selects, and those of the Deployment; without those that have ended.
+fn ours(pods: Vec<Pod>, selector: &Labels, deployment: Option<&Deployment>) -> Vec<Pod> {
+    let requirements = deployment.and_then(|deployment| deployment.spec.as_ref());
+    let requirements = requirements.map(|spec| selector::requirements(Some(&spec.selector))).unwrap_or_default();
+    let is_ours = |pod: &Pod| {
+        let labels = pod.metadata.labels.clone().unwrap_or_default();
+        let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+        let of_deployment = !requirements.is_empty() && selector::failed(&requirements, &labels).is_empty();
+        (of_deployment || selector::selects(selector, &labels)) && !matches!(phase, Some("Succeeded" | "Failed"))
+    };
+    pods.into_iter().filter(is_ours).collect()
+}
+
+fn is_of(slice: &EndpointSlice, service: &str) -> bool {
+    let labels = slice.metadata.labels.as_ref();
+    labels.and_then(|labels| labels.get("kubernetes.io/service-name")).is_some_and(|name| name == service)
+}
+
+async fn rules(api: &Api, namespace: &str, options: &Options, arguments: Option<&Arguments>) -> Result<Rules, NoRules> {
+    match (&options.rules, arguments) {
+        (Some(given), _) => Ok(Rules::given(given)),
+        (None, Some(arguments)) => Rules::of_deployment(api, namespace, arguments).await,
+        (None, None) => Err(NoRules::Unknown(format!(
+            "there is no Deployment of pullthrough in namespace {namespace} to tell them; give them with --rules"
+        ))),
+    }
+}
+
+/// Has the replicas, or the server behind a URL, show what they have.
+async fn ask_servers(api: &Api, snapshot: &mut Snapshot) {
+    if let Endpoint::Url(url) = &snapshot.endpoint {
+        snapshot.direct = Some(endpoint::shown(api, url).await);
+    }
+    let questions =
+        Questions { namespace: snapshot.namespace.clone(), server_name: endpoint::server_name(&snapshot.endpoint) };
+    let mut asked = JoinSet::new();
+    for pod in snapshot.pods.iter().flatten() {
+        asked.spawn(Replica::examine(api.clone(), pod.clone(), questions.clone()));
+    }
+    while let Some(replica) = asked.join_next().await {
+        snapshot.replicas.extend(replica.ok());
+    }
+    snapshot.replicas.sort_by(|a, b| a.name.cmp(&b.name));
+}
+
+/// Since when all replicas have had the rules of the cluster, where all say so.
+fn in_force_since_secs(snapshot: &Snapshot) -> Option<i64> {
+    let rules = snapshot.rules.as_ref().ok()?;
+    let mut latest = None;
+    for replica in snapshot.replicas.iter().filter(|replica| replica.ready) {
+        let metrics = replica.metrics()?;
+        let since_secs = metrics.rules_since_secs.filter(|_| metrics.rules_hash.as_ref() == Some(&rules.hash))?;
+        latest = latest.max(Some(since_secs));
+    }
+    latest
+}
+
+async fn survey(api: &Api, snapshot: &Snapshot) -> Option<Result<Survey, Failure>> {
+    let policy = snapshot.policy()?;
+    snapshot.webhook()?;
+    let registered = snapshot.registered.as_ref().ok()?.as_ref()?;
+    let created_secs = registered.metadata.creation_timestamp.as_ref().map(|time| time.0.as_second());
+    let since_secs = snapshot.in_force_since_secs.zip(created_secs).map(|(rules, created)| rules.max(created));
+    let in_reach = |namespace: &str| snapshot.is_in_reach(namespace);
+    Some(Survey::take(api, &Scope { policy, in_reach: &in_reach, since_secs }).await)
+}
+
+async fn dry_run(api: &Api, options: &Options, snapshot: &Snapshot) -> DryRun {
+    let plan = match Plan::make(snapshot, options.probe_namespace.as_deref()) {
+        Ok(plan) => plan,
+        Err(why) => return DryRun::Skipped(why),
+    };
+    let target = Target { api: "api/v1", resource: "pods", namespace: Some(&plan.namespace), name: None };
+    let mut answer = api.create(target, "dryRun=All", &plan.pod(true)).await;
+    if let Err(Failure::Refused { code, message }) = &answer {
+        answer = match api.create(target, "dryRun=All", &plan.pod(false)).await {
+            Err(Failure::Refused { message: other, .. }) if other != *message => {
+                let message = format!("{message}; and the same without resources: {other}");
+                Err(Failure::Refused { code: *code, message })
+            }
+            Err(_) => answer,
+            accepted => accepted,
+        };
+    }
+    let probed = answer.map(|answer| Probed::read(&answer.body, answer.warnings));
+    DryRun::Done(plan, probed)
+}
+
+/// As [`Seen`], for a list of one.
+pub fn found<T>(seen: &Seen<T>) -> Option<&T> {
+    seen.as_ref().ok().and_then(Option::as_ref)
+}

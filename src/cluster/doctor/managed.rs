@@ -1,0 +1,94 @@
+//! What `--manage-certificates` lives on: the Secret, and what the service account may do.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
+use serde_json::json;
+
+use super::snapshot::{Managed, Permission, Snapshot, our_webhook};
+use crate::cluster::api::{Api, Failure, Target};
+
+/// A renewal writes Secret and caBundle one after the other, within about so long.
+const BETWEEN: Duration = Duration::from_secs(3);
+
+pub async fn look(api: &Api, snapshot: &Snapshot) -> Option<Managed> {
+    let arguments = snapshot.arguments.as_ref()?;
+    let secret_name = arguments.managed_secret.clone()?;
+    let namespace = &snapshot.namespace;
+    let read = async || {
+        let name = Some(secret_name.as_str());
+        let secret = Target { api: "api/v1", resource: "secrets", namespace: Some(namespace), name };
+        let secret = api.find::<Secret>(secret).await;
+        let configuration = Target {
+            api: "apis/admissionregistration.k8s.io/v1",
+            resource: "mutatingwebhookconfigurations",
+            namespace: None,
+            name: Some(&snapshot.configuration_name),
+        };
+        let configuration = api.find(configuration).await.ok().flatten();
+        let ca_bundle = configuration.as_ref().and_then(our_webhook);
+        let ca_bundle = ca_bundle.and_then(|webhook| webhook.client_config.ca_bundle.clone()).map(|bytes| bytes.0);
+        (secret, ca_bundle)
+    };
+    let (mut secret, mut ca_bundle) = read().await;
+    if let Ok(Some(found)) = &secret
+        && authorities(found) != ca_bundle.as_deref()
+    {
+        tokio::time::sleep(BETWEEN).await;
+        (secret, ca_bundle) = read().await;
+    }
+    let has_token = match arguments.has_token {
+        Some(has_token) => Some(has_token),
+        None => {
+            let name = Some(arguments.service_account.as_str());
+            let account = Target { api: "api/v1", resource: "serviceaccounts", namespace: Some(namespace), name };
+            let account = api.get::<ServiceAccount>(account).await;
+            account.ok().map(|account| account.automount_service_account_token.unwrap_or(true))
+        }
+    };
+    let permissions = permissions(api, snapshot, &arguments.service_account, &secret_name).await;
+    Some(Managed { secret_name, secret, ca_bundle, permissions, has_token })
+}
+
+/// The Secret's trusted CAs.
+pub fn authorities(secret: &Secret) -> Option<&[u8]> {
+    secret.data.as_ref()?.get("ca.crt").map(|bytes| bytes.0.as_slice()).filter(|bytes| !bytes.is_empty())
+}
+
+async fn permissions(api: &Api, snapshot: &Snapshot, account: &str, secret: &str) -> Result<Vec<Permission>, Failure> {
+    let namespace = snapshot.namespace.as_str();
+    let configuration = snapshot.configuration_name.as_str();
+    let group = "admissionregistration.k8s.io";
+    let wanted = [
+        ("", "secrets", Some(namespace), "get", Some(secret)),
+        ("", "secrets", Some(namespace), "update", Some(secret)),
+        ("", "secrets", Some(namespace), "create", None),
+        (group, "mutatingwebhookconfigurations", None, "get", Some(configuration)),
+        (group, "mutatingwebhookconfigurations", None, "update", Some(configuration)),
+    ];
+    let reviews =
+        Target { api: "apis/authorization.k8s.io/v1", resource: "subjectaccessreviews", namespace: None, name: None };
+    let mut permissions = Vec::new();
+    for (group, resource, namespace_of, verb, name) in wanted {
+        let review = json!({
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SubjectAccessReview",
+            "spec": {
+                "user": format!("system:serviceaccount:{namespace}:{account}"),
+                "groups": ["system:serviceaccounts", format!("system:serviceaccounts:{namespace}"), "system:authenticated"],
+                "resourceAttributes": {
+                    "group": group,
+                    "resource": resource,
+                    "namespace": namespace_of.unwrap_or_default(),
+                    "verb": verb,
+                    "name": name.unwrap_or_default(),
+                },
+            },
+        });
+        let answer = api.create(reviews, "", &review).await?;
+        let allowed = answer.body["status"]["allowed"] == true;
+        let what = [&format!("{verb} {resource}"), name.unwrap_or_default()].map(str::trim).join(" ");
+        permissions.push(Permission { what: what.trim().to_owned(), allowed });
+    }
+    Ok(permissions)
+}

@@ -1,0 +1,76 @@
+//! What a replica says of itself in `/metrics`.
+
+/// Of the metrics in docs/metrics.md those that replicas are compared by.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Metrics {
+    pub rules_hash: Option<String>,
+    /// When its rules were taken over, in seconds since 1970.
+    pub rules_since_secs: Option<i64>,
+    /// Whether the last attempt to take over rules succeeded.
+    pub rules_reload_ok: Option<bool>,
+    pub certificate_reload_ok: Option<bool>,
+    pub version: Option<String>,
+}
+
+impl Metrics {
+    /// Reads Prometheus' text format, and passes over what it does not know.
+    pub fn parse(text: &str) -> Self {
+        let mut metrics = Self::default();
+        for line in text.lines().filter(|line| line.starts_with("pullthrough_")) {
+            let Some((series, value)) = line.rsplit_once(' ') else { continue };
+            let (name, labels) = series.split_once('{').unwrap_or((series, ""));
+            let Ok(value) = value.parse::<f64>() else { continue };
+            let label = |name: &str| label(labels, name);
+            match (name, label("what")) {
+                ("pullthrough_rules_info", _) if value == 1.0 => metrics.rules_hash = label("hash").map(str::to_owned),
+                ("pullthrough_build_info", _) => metrics.version = version(label("version"), label("revision")),
+                ("pullthrough_last_reload_success_timestamp_seconds", Some("rules")) => {
+                    metrics.rules_since_secs = Some(value as i64);
+                }
+                ("pullthrough_last_reload_successful", Some("rules")) => metrics.rules_reload_ok = Some(value != 0.0),
+                ("pullthrough_last_reload_successful", Some("certificate")) => {
+                    metrics.certificate_reload_ok = Some(value != 0.0);
+                }
+                _ => {}
+            }
+        }
+        metrics
+    }
+}
+
+fn version(version: Option<&str>, revision: Option<&str>) -> Option<String> {
+    Some(match revision {
+        Some(revision) if revision != "unknown" => format!("{} ({revision})", version?),
+        _ => version?.to_owned(),
+    })
+}
+
+/// The value of a label; those that are asked for have no quotes in them.
+fn label<'l>(labels: &'l str, name: &str) -> Option<&'l str> {
+    let start = labels.split(',').find_map(|label| label.strip_prefix(name)?.strip_prefix("=\""))?;
+    start.split('"').next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_is_read_and_the_rest_passed_over() {
+        let text = "# HELP pullthrough_rules_info x\n\
+            pullthrough_rules_info{hash=\"00ff\"} 1\n\
+            pullthrough_build_info{revision=\"unknown\",version=\"0.1.0\"} 1\n\
+            pullthrough_last_reload_success_timestamp_seconds{what=\"rules\"} 1700000000\n\
+            pullthrough_last_reload_success_timestamp_seconds{what=\"certificate\"} 1\n\
+            pullthrough_last_reload_successful{what=\"rules\"} 0\n\
+            pullthrough_odd\npullthrough_odd x\n";
+        let expected = Metrics {
+            rules_hash: Some("00ff".to_owned()),
+            rules_since_secs: Some(1_700_000_000),
+            rules_reload_ok: Some(false),
+            certificate_reload_ok: None,
+            version: Some("0.1.0".to_owned()),
+        };
+        assert_eq!(Metrics::parse(text), expected);
+    }
+}

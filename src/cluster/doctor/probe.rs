@@ -1,0 +1,166 @@
+//! A Pod, created without being stored, that has an image for each rule.
+
+use serde_json::{Value, json};
+
+use super::collect::found;
+use super::snapshot::Snapshot;
+use crate::engine::{Decision, Matcher, Mode, Policy, Question, Rule};
+
+/// Containers of the Pod; more rules than this are rare.
+const MAX_IMAGES: usize = 100;
+/// What stands behind a `from`, so that it is an image; nobody needs to have it.
+const IMAGES: [&str; 2] = ["pullthrough-doctor:probe", "pullthrough-doctor/probe:1"];
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    pub namespace: String,
+    pub probes: Vec<Probe>,
+    /// Rules that are not tried, and why.
+    pub left_out: Vec<String>,
+}
+
+/// An image, and what the rules make of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probe {
+    pub rule: String,
+    pub image: String,
+    pub expected: String,
+}
+
+/// What came back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probed {
+    /// By container.
+    pub images: Vec<(String, String)>,
+    pub warnings: Vec<String>,
+}
+
+impl Plan {
+    /// # Errors
+    ///
+    /// Why nothing can be tried.
+    pub fn make(snapshot: &Snapshot, wanted_namespace: Option<&str>) -> Result<Self, String> {
+        let policy = snapshot.policy().ok_or("the rules are not known")?;
+        match found(&snapshot.registered) {
+            Some(_) if snapshot.webhook().is_some() => {}
+            _ => return Err("the webhook is not registered".to_owned()),
+        }
+        let enforced = policy.rules().iter().filter(|rule| rule.mode == Mode::Enforce).count();
+        if enforced == 0 {
+            return Err("no rule changes anything".to_owned());
+        }
+        let candidates = match wanted_namespace {
+            Some(namespace) => vec![namespace],
+            None => candidates(snapshot),
+        };
+        // The first of those where most can be tried.
+        let mut best: Option<Self> = None;
+        for namespace in candidates {
+            let plan = Self::within(namespace, policy, snapshot);
+            if plan.probes.len() > best.as_ref().map_or(0, |best| best.probes.len()) {
+                best = Some(plan);
+            }
+        }
+        best.ok_or_else(|| match wanted_namespace {
+            Some(namespace) => format!("no rule changes an image in namespace {namespace}"),
+            None => "no rule changes an image in a namespace that is in reach".to_owned(),
+        })
+    }
+
+    fn within(namespace: &str, policy: &Policy, snapshot: &Snapshot) -> Self {
+        let mut plan = Self { namespace: namespace.to_owned(), probes: Vec::new(), left_out: Vec::new() };
+        for rule in policy.rules().iter().filter(|rule| rule.mode == Mode::Enforce) {
+            match example(rule, namespace, policy, snapshot) {
+                Some(_) if plan.probes.len() == MAX_IMAGES => plan.left_out.push(rule.name.clone()),
+                Some((image, expected)) => {
+                    plan.probes.push(Probe { rule: rule.name.clone(), image, expected });
+                }
+                None if matches!(rule.matcher, Matcher::Pattern { .. }) => {
+                    plan.left_out.push(format!("{} (no Pod has an image that its pattern matches)", rule.name));
+                }
+                None => plan.left_out.push(format!("{} (it changes no image in namespace {namespace})", rule.name)),
+            }
+        }
+        plan
+    }
+
+    /// A Pod that any admission should let in. A quota wants resources to be named, and a LimitRange others.
+    pub fn pod(&self, names_resources: bool) -> Value {
+        let small = json!({"cpu": "1m", "memory": "1Mi"});
+        let container = |(index, probe): (usize, &Probe)| {
+            let mut container = json!({
+                "name": format!("probe-{index}"),
+                "image": probe.image,
+                "securityContext": {
+                    "allowPrivilegeEscalation": false,
+                    "capabilities": {"drop": ["ALL"]},
+                    "readOnlyRootFilesystem": true,
+                },
+            });
+            if names_resources {
+                container["resources"] = json!({"requests": small, "limits": small});
+            }
+            container
+        };
+        json!({
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"generateName": "pullthrough-doctor-", "namespace": self.namespace},
+            "spec": {
+                "automountServiceAccountToken": false,
+                "securityContext": {
+                    "runAsNonRoot": true,
+                    "runAsUser": 65532,
+                    "seccompProfile": {"type": "RuntimeDefault"},
+                },
+                "containers": self.probes.iter().enumerate().map(container).collect::<Vec<_>>(),
+            },
+        })
+    }
+}
+
+/// Namespaces in reach, in the order in which they are preferred.
+fn candidates(snapshot: &Snapshot) -> Vec<&str> {
+    let Ok(namespaces) = &snapshot.namespaces else { return vec!["default"] };
+    let mut names: Vec<&str> = namespaces
+        .iter()
+        .filter(|namespace| !namespace.terminating && snapshot.is_in_reach(&namespace.name))
+        .map(|namespace| namespace.name.as_str())
+        .collect();
+    names.sort_by_key(|name| (*name != "default", name.starts_with("kube-"), *name == snapshot.namespace));
+    names
+}
+
+/// An image that the engine rewrites by this rule, and to what.
+fn example(rule: &Rule, namespace: &str, policy: &Policy, snapshot: &Snapshot) -> Option<(String, String)> {
+    let survey = snapshot.survey.as_ref().and_then(|survey| survey.as_ref().ok());
+    let seen = survey.and_then(|survey| survey.examples.get(&rule.name)).map(|(image, _)| image.clone());
+    let made: Vec<String> = match &rule.matcher {
+        Matcher::From { from, .. } => {
+            from.iter().flat_map(|prefix| IMAGES.map(|image| format!("{}/{image}", prefix.written()))).collect()
+        }
+        Matcher::Pattern { .. } => Vec::new(),
+    };
+    made.into_iter().chain(seen).find_map(|image| {
+        let question = Question { image: &image, namespace, pull_never: false, previous: None };
+        match policy.decide(question) {
+            Decision::Rewrite { rule: by, result } if by.name == rule.name => Some((image, result)),
+            _ => None,
+        }
+    })
+}
+
+impl Probed {
+    pub fn read(pod: &Value, warnings: Vec<String>) -> Self {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let containers = pod["spec"]["containers"].as_array().into_iter().flatten();
+        Self { images: containers.map(|one| (text(&one["name"]), text(&one["image"]))).collect(), warnings }
+    }
+
+    /// The image that a probe's container has now.
+    pub fn image(&self, index: usize) -> Option<&str> {
+        let name = format!("probe-{index}");
+        self.images.iter().find(|(of, _)| *of == name).map(|(_, image)| image.as_str())
+    }
+}

@@ -1,0 +1,136 @@
+//! A Pod of the Deployment: what its status says, what certificate it shows, and what it says of its rules.
+
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use rustls::pki_types::ServerName;
+
+use super::arguments;
+use super::ask;
+use super::handshake::{self, Chain};
+use super::metrics::Metrics;
+use super::words::secs;
+use crate::cluster::api::{Api, Failure};
+
+/// One of the Pods behind the Service.
+#[derive(Debug)]
+pub struct Replica {
+    pub name: String,
+    pub ready: bool,
+    pub terminating: bool,
+    pub phase: String,
+    /// Waiting containers: the reason and the message.
+    pub waiting: Vec<(String, String)>,
+    /// Why no node takes it.
+    pub unschedulable: Option<String>,
+    pub restarts: i32,
+    /// When a container last ended, in seconds since 1970, and how.
+    pub last_end: Option<(i64, String)>,
+    /// What it is asked; nothing of one that does not run.
+    pub asked: Option<Asked>,
+}
+
+/// What a running Pod answered.
+#[derive(Debug)]
+pub struct Asked {
+    pub chain: Result<Chain, Failure>,
+    pub metrics: Result<Metrics, Failure>,
+    /// The status and text of `/readyz`, for one that is not ready.
+    pub readyz: Option<Result<(u16, String), Failure>>,
+}
+
+/// What to ask of replicas.
+#[derive(Debug, Clone)]
+pub struct Questions {
+    pub namespace: String,
+    /// The name that the API server asks for.
+    pub server_name: Option<ServerName<'static>>,
+}
+
+impl Replica {
+    pub async fn examine(api: Api, pod: Pod, questions: Questions) -> Self {
+        let mut replica = Self::of(&pod);
+        if replica.phase == "Running" && !replica.terminating {
+            let asked = Asked::of(&api, &pod, &replica, &questions).await;
+            replica.asked = Some(asked);
+        }
+        replica
+    }
+
+    /// What the status alone says.
+    pub fn of(pod: &Pod) -> Self {
+        let status = pod.status.clone().unwrap_or_default();
+        let conditions = status.conditions.unwrap_or_default();
+        let is = |kind: &str, value: &str| {
+            conditions.iter().find(|condition| condition.type_ == kind && condition.status == value)
+        };
+        let unschedulable = is("PodScheduled", "False").map(|condition| condition.message.clone().unwrap_or_default());
+        let containers: Vec<ContainerStatus> =
+            status.init_container_statuses.into_iter().chain(status.container_statuses).flatten().collect();
+        let waiting = containers.iter().filter_map(|container| {
+            let waiting = container.state.as_ref()?.waiting.as_ref()?;
+            Some((waiting.reason.clone().unwrap_or_default(), waiting.message.clone().unwrap_or_default()))
+        });
+        let ends = containers.iter().filter_map(|container| {
+            let ended = container.last_state.as_ref()?.terminated.as_ref()?;
+            let at_secs = ended.finished_at.as_ref().map_or(0, |time| time.0.as_second());
+            let how = format!("{}, exit code {}", ended.reason.as_deref().unwrap_or("ended"), ended.exit_code);
+            Some((at_secs, how))
+        });
+        Self {
+            name: pod.metadata.name.clone().unwrap_or_default(),
+            ready: is("Ready", "True").is_some(),
+            terminating: pod.metadata.deletion_timestamp.is_some(),
+            phase: status.phase.unwrap_or_default(),
+            waiting: waiting.collect(),
+            unschedulable,
+            restarts: containers.iter().map(|container| container.restart_count).sum(),
+            last_end: ends.max_by_key(|(at_secs, _)| *at_secs),
+            asked: None,
+        }
+    }
+
+    /// What it says of itself, if it could be asked.
+    pub fn metrics(&self) -> Option<&Metrics> {
+        self.asked.as_ref()?.metrics.as_ref().ok()
+    }
+
+    /// Whether it ended not long ago, and not for the first time.
+    pub fn is_restarting(&self, now: std::time::SystemTime) -> bool {
+        const RECENT_SECS: i64 = 60 * 60;
+        const OFTEN: i32 = 3;
+        self.restarts >= OFTEN && self.last_end.as_ref().is_some_and(|(at, _)| secs(now) - at < RECENT_SECS)
+    }
+}
+
+impl Asked {
+    async fn of(api: &Api, pod: &Pod, replica: &Replica, questions: &Questions) -> Self {
+        let Questions { namespace, server_name } = questions;
+        let port = |name: &str| {
+            let container = pod.spec.as_ref().and_then(arguments::container);
+            let port = container.and_then(|container| arguments::port(container, name));
+            port.ok_or_else(|| Failure::Broken(format!("its container has no port named `{name}`")))
+        };
+        let chain = async {
+            let name = server_name.as_ref().ok_or_else(|| Failure::Broken("no name to ask for".to_owned()))?;
+            let talk = async |stream| handshake::shown(stream, name).await;
+            api.forward(namespace, &replica.name, port("https")?, talk).await
+        };
+        let get = async |path: &str| {
+            let talk = async |stream| ask::get(stream, path).await;
+            api.forward(namespace, &replica.name, port("metrics")?, talk).await
+        };
+        let metrics = async {
+            match get("/metrics").await? {
+                (200, text) => Ok(Metrics::parse(&text)),
+                (status, _) => Err(Failure::Broken(format!("GET /metrics: status {status}"))),
+            }
+        };
+        let readyz = async {
+            match replica.ready {
+                true => None,
+                false => Some(get("/readyz").await),
+            }
+        };
+        let (chain, metrics, readyz) = tokio::join!(chain, metrics, readyz);
+        Self { chain, metrics, readyz }
+    }
+}

@@ -1,0 +1,104 @@
+//! The rules that should be in force, and where they are kept.
+
+use k8s_openapi::api::core::v1::ConfigMap;
+
+use super::arguments::{Arguments, Mount};
+use crate::cluster::api::{Api, Failure, Target};
+use crate::config::{self, Config};
+use crate::engine::Policy;
+
+/// A rules file that somebody has at hand.
+#[derive(Debug, Clone)]
+pub struct Given {
+    /// What errors call it.
+    pub name: String,
+    pub content: Vec<u8>,
+}
+
+/// Rules, perhaps with mistakes.
+#[derive(Debug)]
+pub struct Rules {
+    /// Where they are kept, as a sentence has it.
+    pub place: String,
+    /// As `pullthrough_rules_info` has it.
+    pub hash: String,
+    /// The rules and what is noted about them, or all that is wrong.
+    pub parsed: Result<(Policy, Vec<String>), String>,
+    /// Whether the cluster keeps them, so that the replicas should have the same.
+    pub of_cluster: bool,
+}
+
+/// Why there are no rules.
+#[derive(Debug)]
+pub enum NoRules {
+    /// The replicas have none either.
+    Missing {
+        place: String,
+        what: String,
+    },
+    /// They are kept where nobody can look.
+    Unknown(String),
+    Unseen(Failure),
+}
+
+impl Rules {
+    pub fn policy(&self) -> Option<&Policy> {
+        self.parsed.as_ref().ok().map(|(policy, _)| policy)
+    }
+
+    pub fn given(given: &Given) -> Self {
+        Self::parse(given.name.clone(), &given.content, false)
+    }
+
+    fn parse(place: String, content: &[u8], of_cluster: bool) -> Self {
+        let parsed = match std::str::from_utf8(content) {
+            Ok(text) => config::parse(&place, text).map_err(|error| error.to_string()),
+            Err(error) => Err(format!("{place}: not UTF-8 after byte {}", error.valid_up_to())),
+        };
+        let parsed = parsed.map(|config| {
+            let notes = config.notes.clone();
+            (Policy::from(config), notes)
+        });
+        Self { place, hash: config::fingerprint(content), parsed, of_cluster }
+    }
+
+    /// What the arguments of the Deployment lead to.
+    pub async fn of_deployment(api: &Api, namespace: &str, arguments: &Arguments) -> Result<Self, NoRules> {
+        match arguments {
+            Arguments { rules: Some(mount), .. } => Self::of_config_map(api, namespace, mount).await,
+            Arguments { cache: Some(prefix), .. } => {
+                let parsed = Config::for_cache(prefix).map(|config| (Policy::from(config), Vec::new()));
+                Ok(Self {
+                    place: format!("the Deployment's --cache {prefix}"),
+                    hash: config::fingerprint(prefix.as_bytes()),
+                    parsed: parsed.map_err(|error| format!("invalid --cache `{prefix}`: {error}")),
+                    of_cluster: true,
+                })
+            }
+            Arguments { unmounted_rules: Some(file), .. } => Err(NoRules::Unknown(format!(
+                "the Deployment reads its rules from {file}, which is no ConfigMap's; give them with --rules"
+            ))),
+            _ => Err(NoRules::Unknown("the Deployment has neither --rules nor --cache".to_owned())),
+        }
+    }
+
+    async fn of_config_map(api: &Api, namespace: &str, mount: &Mount) -> Result<Self, NoRules> {
+        let Mount { config_map: name, key, .. } = mount;
+        let target = Target { api: "api/v1", resource: "configmaps", namespace: Some(namespace), name: Some(name) };
+        let place = format!("ConfigMap {namespace}/{name}");
+        let found: Option<ConfigMap> = api.find(target).await.map_err(NoRules::Unseen)?;
+        let Some(ConfigMap { data, binary_data, .. }) = found else {
+            let what = "it does not exist, so no new Pod of the Deployment can start".to_owned();
+            return Err(NoRules::Missing { place, what });
+        };
+        let text = data.and_then(|mut data| data.remove(key)).map(String::into_bytes);
+        let bytes = || binary_data.and_then(|mut data| data.remove(key)).map(|bytes| bytes.0);
+        match text.or_else(bytes) {
+            Some(content) => Ok(Self::parse(format!("{place}, {key}"), &content, true)),
+            None => {
+                let what = format!("it has no key {key}, which the Deployment reads its rules from");
+                Err(NoRules::Missing { place, what })
+            }
+        }
+    }
+}

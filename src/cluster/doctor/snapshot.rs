@@ -1,0 +1,151 @@
+//! All that the checks look at, gathered once. The checks themselves ask nothing.
+
+use std::time::SystemTime;
+
+use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, MutatingWebhookConfiguration};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{Pod, Secret, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+
+use super::arguments::Arguments;
+use super::handshake::Chain;
+use super::pods::Survey;
+use super::probe::{Plan, Probed};
+use super::replica::Replica;
+use super::rules::{NoRules, Rules};
+use super::selector::{self, Labels, Requirement};
+use crate::cluster::api::{Failure, Seen};
+use crate::export::webhook::WEBHOOK_NAME;
+
+/// What the cluster was found to be.
+#[derive(Debug)]
+pub struct Snapshot {
+    pub now: SystemTime,
+    /// Of the webhook configuration.
+    pub configuration_name: String,
+    pub version: Result<Version, Failure>,
+    pub registered: Seen<MutatingWebhookConfiguration>,
+    /// All of them, ours included.
+    pub configurations: Result<Vec<MutatingWebhookConfiguration>, Failure>,
+    pub policies: Result<Vec<MutatingPolicy>, Failure>,
+    pub namespaces: Result<Vec<Namespace>, Failure>,
+    /// Whether the API server's warnings for us would include the webhook's.
+    pub is_told_warnings: bool,
+    pub endpoint: Endpoint,
+    /// Where Service, Deployment and Pods are looked for.
+    pub namespace: String,
+    pub service: Seen<Service>,
+    pub slices: Result<Vec<EndpointSlice>, Failure>,
+    pub deployment: Seen<Deployment>,
+    pub arguments: Option<Arguments>,
+    /// Those that the Service selects, and those of the Deployment.
+    pub pods: Result<Vec<Pod>, Failure>,
+    pub replicas: Vec<Replica>,
+    /// What the server behind a URL shows.
+    pub direct: Option<Result<Chain, Failure>>,
+    pub rules: Result<Rules, NoRules>,
+    /// Since when every replica has had these rules, as far as that is known; in seconds since 1970.
+    pub in_force_since_secs: Option<i64>,
+    pub survey: Option<Result<Survey, Failure>>,
+    pub dry_run: DryRun,
+    pub managed: Option<Managed>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Version {
+    pub git: String,
+    /// Of Kubernetes 1.
+    pub minor: Option<u32>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Namespace {
+    pub name: String,
+    pub labels: Labels,
+    pub terminating: bool,
+}
+
+/// A MutatingAdmissionPolicy.
+#[derive(Debug, Clone)]
+pub struct MutatingPolicy {
+    pub name: String,
+    pub reinvoked: bool,
+    /// Whether it is called for the creation of Pods.
+    pub on_pods: bool,
+}
+
+/// Where the API server finds the webhook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Endpoint {
+    Url(String),
+    Service { namespace: String, name: String, port: i32 },
+}
+
+/// What became of the dry run.
+#[derive(Debug)]
+pub enum DryRun {
+    /// Why there was none.
+    Skipped(String),
+    Done(Plan, Result<Probed, Failure>),
+}
+
+/// What belongs to `--manage-certificates`.
+#[derive(Debug)]
+pub struct Managed {
+    pub secret_name: String,
+    pub secret: Seen<Secret>,
+    /// `caBundle` as it was when the Secret was read.
+    pub ca_bundle: Option<Vec<u8>>,
+    /// What the service account may do.
+    pub permissions: Result<Vec<Permission>, Failure>,
+    /// Whether its Pods have its token; `None` where that is the ServiceAccount's choice and can't be read.
+    pub has_token: Option<bool>,
+}
+
+/// Something that the service account needs to do.
+#[derive(Debug, Clone)]
+pub struct Permission {
+    pub what: String,
+    pub allowed: bool,
+}
+
+impl Snapshot {
+    /// Our webhook of the configuration.
+    pub fn webhook(&self) -> Option<&MutatingWebhook> {
+        our_webhook(self.registered.as_ref().ok()?.as_ref()?)
+    }
+
+    pub fn policy(&self) -> Option<&crate::engine::Policy> {
+        self.rules.as_ref().ok()?.policy()
+    }
+
+    /// The object that is registered, as findings name it.
+    pub fn configuration_place(&self) -> String {
+        format!("MutatingWebhookConfiguration {}", self.configuration_name)
+    }
+
+    /// A namespace's labels; of one that is not known, those that every namespace has.
+    pub fn labels_of(&self, namespace: &str) -> Labels {
+        let known = self.namespaces.iter().flatten().find(|known| known.name == namespace);
+        known.map(|known| known.labels.clone()).unwrap_or_else(|| labels_of_name(namespace))
+    }
+
+    /// The conditions of the namespaceSelector that a namespace fails; none: it is in reach.
+    pub fn obstacles(&self, namespace: &str) -> Vec<Requirement> {
+        let Some(webhook) = self.webhook() else { return Vec::new() };
+        let requirements = selector::requirements(webhook.namespace_selector.as_ref());
+        selector::failed(&requirements, &self.labels_of(namespace)).into_iter().cloned().collect()
+    }
+
+    pub fn is_in_reach(&self, namespace: &str) -> bool {
+        self.obstacles(namespace).is_empty()
+    }
+}
+
+pub fn labels_of_name(namespace: &str) -> Labels {
+    Labels::from([("kubernetes.io/metadata.name".to_owned(), namespace.to_owned())])
+}
+
+pub fn our_webhook(configuration: &MutatingWebhookConfiguration) -> Option<&MutatingWebhook> {
+    configuration.webhooks.iter().flatten().find(|webhook| webhook.name == WEBHOOK_NAME)
+}
