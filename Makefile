@@ -1,8 +1,14 @@
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-cluster test-kubernetes-versions lint bench fuzz deny advisories generate format
+.PHONY: help run demo test test-cluster test-kubernetes-versions lint bench fuzz deny advisories generate format image \
+	chart sbom checksums release-check
 
 CACHE ?= cache.example.com/k8s
 FUZZ_SECONDS ?= 120
+VERSION := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' Cargo.toml)
+IMAGE ?= ghcr.io/pullthrough/pullthrough:$(VERSION)
+BUILDER ?= docker buildx build
+# What a release consists of, beside the image.
+DIST ?= dist
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-26s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,8 +51,30 @@ deny: ## Check bans, licences and sources of dependencies (needs cargo-deny)
 advisories: ## Check dependencies for published vulnerabilities (needs cargo-deny and its database)
 	cargo deny check advisories
 
-generate: ## Write again what is generated from the code
+generate: ## Write again what is generated from the code and from the chart
 	GENERATED=overwrite TRYCMD=overwrite cargo test --quiet --locked --test cmd
+	@# From the chart, which the line above has written a part of.
+	GENERATED=overwrite cargo test --quiet --locked --test e2e manifests::render
 
 format: ## Format the code
 	cargo fmt
+
+image: ## Build the container image (IMAGE=name BUILDER="buildah bud" BUILD_OPTIONS="--build-arg BUILD_IMAGE=...")
+	$(BUILDER) --tag $(IMAGE) --build-arg REVISION=$(shell git rev-parse HEAD) \
+		--build-arg SOURCE_DATE_EPOCH=$(shell git log -1 --format=%ct) $(BUILD_OPTIONS) .
+
+chart: ## Package the Helm chart into DIST (needs helm)
+	helm package manifests/chart --destination $(DIST)
+
+sbom: ## Write the bill of materials into DIST, in CycloneDX (needs cargo-cyclonedx)
+	mkdir -p $(DIST)
+	cargo cyclonedx --format json --spec-version 1.5 --no-build-deps --override-filename sbom
+	mv sbom.json $(DIST)/pullthrough-$(VERSION).cdx.json
+
+checksums: ## Write SHA256SUMS of what is in DIST
+	cd $(DIST) && rm -f SHA256SUMS && sha256sum -- * >SHA256SUMS
+
+release-check: ## Fail unless TAG is v and the version that Cargo.toml, the chart and the changelog have
+	@test "$(TAG)" = "v$(VERSION)" || { echo "TAG is '$(TAG)', but Cargo.toml has $(VERSION)" >&2; exit 1; }
+	@grep -qx 'version: $(VERSION)' manifests/chart/Chart.yaml || { echo "the chart is not of $(VERSION)" >&2; exit 1; }
+	@grep -q '^## \[$(VERSION)\]' CHANGELOG.md || { echo "CHANGELOG.md has no section [$(VERSION)]" >&2; exit 1; }

@@ -94,11 +94,15 @@ fn standard_input_has_one_image_a_line() {
 }
 
 /// Arguments of the binary, and the file that keeps what it prints.
-const GENERATED: [(&[&str], &str); 2] = [
+const GENERATED: [(&[&str], &str); 3] = [
     (&["schema"], "docs/rules.schema.json"),
     (
         &["export", "webhook", "--rules", "manifests/base/rules.yaml", "--service", "pullthrough/pullthrough"],
-        "manifests/base/webhook.yaml",
+        "manifests/chart/files/webhook.yaml",
+    ),
+    (
+        &["export", "webhook", "--rules", "tests/data/rules-opt-out.yaml", "--service", "pullthrough/pullthrough"],
+        "manifests/chart/files/webhook-opt-out.yaml",
     ),
 ];
 
@@ -107,13 +111,21 @@ const GENERATED: [(&[&str], &str); 2] = [
 fn what_is_generated_is_current() {
     for (arguments, file) in GENERATED {
         let printed = String::from_utf8(pullthrough(arguments, b"").stdout).expect("UTF-8");
-        if std::env::var_os("GENERATED").is_some_and(|mode| mode == "overwrite") {
-            std::fs::write(file, &printed).expect("a file of this repository");
-        }
-        let kept = std::fs::read_to_string(file).unwrap_or_default();
-        let command = arguments.join(" ");
-        assert_eq!(printed, kept, "{file} is not what `pullthrough {command}` prints: run `make generate`");
+        let command = format!("what `pullthrough {}` prints", arguments.join(" "));
+        is_current(file, &printed, &command);
     }
+}
+
+/// The schema of the chart's values knows rules as the schema of the rules file does.
+#[test]
+fn the_values_of_the_chart_know_the_rules() {
+    const DEFINITIONS: &str = "  \"$defs\": {";
+    let file = "manifests/chart/values.schema.json";
+    let values = std::fs::read_to_string(file).expect("a file of this repository");
+    let schema = String::from_utf8(pullthrough(&["schema"], b"").stdout).expect("UTF-8");
+    let before = values.split(DEFINITIONS).next().unwrap_or_default();
+    let (_, definitions) = schema.split_once(DEFINITIONS).expect("definitions");
+    is_current(file, &format!("{before}{DEFINITIONS}{definitions}"), "what `pullthrough schema` prints under $defs");
 }
 
 /// As [`what_is_generated_is_current`].
@@ -123,23 +135,27 @@ fn the_findings_of_doctor_are_documented() {
     let (start, end) = ("<!-- written by `make generate` -->\n", "<!-- end -->");
     let page = std::fs::read_to_string(FILE).expect("a file of this repository");
     let (head, rest) = page.split_once(start).expect("where the table starts");
-    let (kept, tail) = rest.split_once(end).expect("where it ends");
+    let (_, tail) = rest.split_once(end).expect("where it ends");
     let mut table = String::from("\n| Finding | Severity | Cure |\n| --- | --- | --- |\n");
     for fault in Fault::ALL {
         let cure = fault.cure().replace('|', "\\|");
         let _ = writeln!(table, "| `{}` | {} | {cure} |", fault.as_str(), fault.severity().as_str());
     }
     table.push('\n');
-    if std::env::var_os("GENERATED").is_some_and(|mode| mode == "overwrite") {
-        std::fs::write(FILE, [head, start, &table, end, tail].concat()).expect("a file of this repository");
-    } else {
-        assert_eq!(kept, table, "{FILE} is out of date: run `make generate`");
-    }
+    is_current(FILE, &[head, start, &table, end, tail].concat(), "the page with the findings that the code has");
     let names: std::collections::BTreeSet<_> = Fault::ALL.iter().map(|fault| fault.as_str()).collect();
     assert_eq!(names.len(), Fault::ALL.len());
     let is_kebab =
         |name: &&&str| name.split('-').all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase()));
     assert_eq!(names.iter().filter(is_kebab).count(), names.len());
+}
+
+fn is_current(file: &str, text: &str, what: &str) {
+    if std::env::var_os("GENERATED").is_some_and(|mode| mode == "overwrite") {
+        std::fs::write(file, text).expect("a file of this repository");
+    }
+    let kept = std::fs::read_to_string(file).unwrap_or_default();
+    assert_eq!(text, kept, "{file} is not {what}: run `make generate`");
 }
 
 #[test]
