@@ -35,8 +35,12 @@ impl Cluster {
         let control_plane = ControlPlane::start(&Options {
             address: Some(GATEWAY),
             controllers: true,
-            // Services are called as in most clusters, at their address, and not by way of their endpoints.
-            arguments: vec!["--enable-aggregator-routing=false".into()],
+            arguments: vec![
+                // Services are called as in most clusters, at their address, and not by way of their endpoints.
+                "--enable-aggregator-routing=false".into(),
+                // Nobody knows the node by its name.
+                "--kubelet-preferred-address-types=InternalIP".into(),
+            ],
             users: vec![
                 ("system:kube-controller-manager", ""),
                 ("system:kube-scheduler", ""),

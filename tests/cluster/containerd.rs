@@ -58,6 +58,11 @@ impl Containerd {
         &self.socket
     }
 
+    /// Sends SIGKILL to the first process of a container.
+    pub fn kill(&self, container: &str) -> Result<()> {
+        self.tasks(&["kill", "--signal", "SIGKILL", container]).map(drop)
+    }
+
     fn containers(&self) -> Result<Vec<String>> {
         let output = self.tasks(&["list", "--quiet"])?;
         Ok(output.lines().map(str::to_owned).collect())
@@ -86,7 +91,7 @@ impl Drop for Containerd {
             let containers = self.containers().ok()?;
             for container in &containers {
                 // One that has ended meanwhile can't be killed.
-                let _ = self.tasks(&["kill", "--signal", "SIGKILL", container]);
+                let _ = self.kill(container);
             }
             containers.is_empty().then_some(())
         });

@@ -7,6 +7,8 @@ use crate::{ROLLOUT_TIMEOUT, step};
 
 pub const HELLO: &str = "registry.k8s.io/hello:1";
 const NAMESPACE: &str = "shop";
+/// Of an image.
+const PARTS: [&str; 2] = ["manifests", "blobs"];
 
 pub fn runs_with_an_image_from_the_cache(cluster: &Cluster) {
     let labels = json!({"app": "hello"});
@@ -19,10 +21,16 @@ pub fn runs_with_an_image_from_the_cache(cluster: &Cluster) {
             "selector": {"matchLabels": labels},
             "template": {
                 "metadata": {"labels": labels},
-                "spec": {"containers": [{"name": "hello", "image": HELLO}]},
+                "spec": {
+                    "containers": [{"name": "hello", "image": HELLO}],
+                    // It has no handler for SIGTERM.
+                    "terminationGracePeriodSeconds": 1,
+                },
             },
         },
     });
+    let from_upstream = |part: &str| cluster.upstream.pulls("k8s/hello", part);
+    let before = PARTS.map(from_upstream);
     cluster.control_plane.create_namespace(NAMESPACE);
     step("a Deployment's Pods run", || {
         cluster.apply(NAMESPACE, &deployment);
@@ -48,8 +56,10 @@ pub fn runs_with_an_image_from_the_cache(cluster: &Cluster) {
     }
     let template = &get("deployment/hello")["spec"]["template"];
     assert_eq!(template["spec"]["containers"][0]["image"], HELLO, "templates are left alone");
-    for part in ["manifests", "blobs"] {
+    for part in PARTS {
         assert!(cluster.cache.pulls("k8s/hello", part) > 0, "the node asked the cache for {part}");
-        assert_eq!(cluster.upstream.pulls("k8s/hello", part), 0, "the node asked the upstream for {part}");
     }
+    assert_eq!(PARTS.map(from_upstream), before, "what the node asked the upstream for");
+    // Whoever needs it gone waits for that.
+    cluster.kubectl(&["delete", "namespace", NAMESPACE, "--wait=false"]).ok();
 }

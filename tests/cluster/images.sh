@@ -2,8 +2,9 @@
 # Prints the folder with the images that the cluster runs, as OCI archives: pullthrough.tar, built with the project's
 # Dockerfile as it stands, and pause.tar and hello.tar, which only wait.
 #
-# They are built once for each state of their inputs, and kept in the user's cache. The base images are made from Debian
-# packages, and the toolchain and the dependencies are those of this machine, so that no registry is needed.
+# They are built once for each state of their inputs, and kept in the user's cache, as are the compiled dependencies. The
+# base images are made from Debian packages, and the toolchain and the sources of dependencies are those of this machine,
+# so that no registry is needed.
 set -euo pipefail
 
 suite=bookworm # of the Dockerfile's own base images
@@ -50,9 +51,11 @@ build_pullthrough() {
     'ENV PATH=/usr/local/rust/bin:/usr/bin:/bin CARGO_HOME=/usr/local/cargo CARGO_NET_OFFLINE=true'
   # Without a shell, as the Dockerfile's own.
   base runtime-base extract libc6,libgcc-s1
-  build --tag localhost/pullthrough \
+  mkdir -p "$cache/image-target"
+  build --tag localhost/pullthrough --timestamp 0 \
     --volume "$(rustc --print sysroot):/usr/local/rust:ro" \
     --volume "${CARGO_HOME:-$HOME/.cargo}/registry:/usr/local/cargo/registry:ro" \
+    --volume "$cache/image-target:/build/target" \
     --build-arg BUILD_IMAGE=localhost/build-base --build-arg RUNTIME_IMAGE=localhost/runtime-base .
   archive pullthrough
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that `make test-cluster` needs: a container runtime with its network, registries, and what
-# builds images. None of their services is started. With --check it only tells what is missing.
+# Installs the Debian packages that `make test-cluster` needs: a container runtime with its network, registries, what
+# builds images, and Prometheus. None of their services is started. With --check it only tells what is missing.
 set -euo pipefail
 
 packages=(
@@ -8,6 +8,8 @@ packages=(
   containerd runc containernetworking-plugins      # the node's Pods
   iproute2 iptables util-linux                     # the node's network and namespaces
   ca-certificates gcc libc6-dev                    # what Rust links with
+  prometheus                                       # what scrapes, and promtool
+  libfaketime                                      # a clock that is wrong
 )
 
 fail() {

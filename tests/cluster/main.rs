@@ -5,13 +5,26 @@
 
 #[path = "../harness/mod.rs"]
 mod harness;
+#[path = "../e2e/injector.rs"]
+mod injector;
 
+mod alerts;
+mod certificates;
 mod cluster;
 mod containerd;
 mod deployment;
+mod doctor;
+mod helm;
 mod installation;
+mod inventory;
+mod load;
 mod node;
+mod operator;
+mod prometheus;
+mod rbac;
 mod registry;
+mod removal;
+mod replicas;
 mod rollout;
 mod static_pod;
 
@@ -26,6 +39,8 @@ use anyhow::{Context, Result, ensure};
 
 use cluster::Cluster;
 use harness::SERVICE_NETWORK;
+use installation::Installation;
+use inventory::Inventory;
 use node::GATEWAY;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cluster");
@@ -37,38 +52,70 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// For `kubectl rollout status`, where Pods are pulled, started and ended one after the other.
 const ROLLOUT_TIMEOUT: &str = "--timeout=180s";
 
+type Part = (&'static str, fn(&mut Cluster));
+
+/// What is shown of an installation, in this order.
+const PARTS: [Part; 10] = [
+    ("alerts", |_| alerts::fire_and_resolve()),
+    ("deployment", |cluster| deployment::runs_with_an_image_from_the_cache(cluster)),
+    ("operator", |cluster| operator::reaches_the_pods(cluster)),
+    ("static-pod", |cluster| static_pod::stays_as_it_is(cluster)),
+    ("rbac", |cluster| rbac::is_minimal(cluster)),
+    ("prometheus", |cluster| prometheus::shows_what_happens(cluster)),
+    ("rollout", |cluster| rollout::lose_nothing(cluster)),
+    ("doctor", |cluster| doctor::finds_what_is_broken(cluster)),
+    ("rotation", certificates::rotate),
+    ("recovery", certificates::recover),
+];
+
+/// With arguments, only those of [`PARTS`] and `helm` that they name are shown.
 fn main() -> Result<()> {
-    match env::args().collect::<Vec<_>>().as_slice() {
-        [_, inside, images] if inside == INSIDE => {
-            run(Path::new(images));
+    let arguments: Vec<_> = env::args().skip(1).collect();
+    match arguments.split_first() {
+        Some((inside, rest)) if inside == INSIDE => {
+            let (images, parts) = rest.split_first().context("no folder of images")?;
+            run(Path::new(images), parts);
             Ok(())
         }
-        _ => enter_namespaces(),
+        _ => enter_namespaces(&arguments),
     }
 }
 
 /// Prepares what the cluster is made of, and becomes the process that runs it.
-fn enter_namespaces() -> Result<()> {
+fn enter_namespaces(parts: &[String]) -> Result<()> {
+    let known = |part: &String| part == "helm" || PARTS.iter().any(|(known, _)| known == part);
+    ensure!(parts.iter().all(known), "{parts:?}: the parts are helm and {:?}", PARTS.map(|(part, _)| part));
     let user = Path::new("/proc/self").metadata().context("/proc/self")?.uid();
     ensure!(user == 0, "a node needs root: run `sudo -E make test-cluster`");
     script("install.sh", &["--check"])?;
     step("the programs of Kubernetes are there", || harness::assets(None, &BINARIES))?;
+    step("Helm is there", harness::helm)?;
     let images = step("the images are there", || script("images.sh", &[]))?;
     let error = Command::new(format!("{FOLDER}/namespaces.sh"))
         .args([&GATEWAY.to_string(), SERVICE_NETWORK])
         .arg(env::current_exe()?)
         .args([INSIDE, &images])
+        .args(parts)
         .exec();
     Err(error).context("run namespaces.sh")
 }
 
-fn run(images: &Path) {
-    let cluster = step("the cluster is started", || Cluster::start(images)).unwrap_or_else(|error| panic!("{error:#}"));
+fn run(images: &Path, parts: &[String]) {
+    let wanted = |part: &str| parts.is_empty() || parts.iter().any(|wanted| wanted == part);
+    let mut cluster =
+        step("the cluster is started", || Cluster::start(images)).unwrap_or_else(|error| panic!("{error:#}"));
     step("the node is ready", || cluster.wait_until_ready());
-    installation::becomes_ready(&cluster);
-    deployment::runs_with_an_image_from_the_cache(&cluster);
-    static_pod::stays_as_it_is(&cluster);
-    rollout::fails_no_creation(&cluster);
+    let before = Inventory::take(&cluster);
+    let installation = Installation::apply(&cluster);
+    for (part, show) in PARTS {
+        if wanted(part) {
+            show(&mut cluster);
+        }
+    }
+    removal::leaves_nothing(&cluster, &installation, &before);
+    if wanted("helm") {
+        helm::installs(&cluster, &before);
+    }
     step("the cluster is stopped", || drop(cluster));
 }
 

@@ -1,78 +1,255 @@
-//! A rolling restart of the webhook while Pods are created that may not be without it.
+//! The webhook's Pods come and go while others are created that may not be without it: what is lost in which case.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::time::Duration;
 
 use serde_json::json;
 
 use crate::cluster::Cluster;
-use crate::deployment::HELLO;
 use crate::harness::wait_for;
-use crate::{DEADLINE, ROLLOUT_TIMEOUT, step};
+use crate::installation::NAMESPACE;
+use crate::load::{self, Creation, Fault, Load, Outcome};
+use crate::replicas::{self, Replicas};
+use crate::{DEADLINE, step};
 
 const REPLICAS: usize = 2;
+/// How long is looked at what follows a case.
+const AFTERMATH: Duration = Duration::from_secs(3);
 
-pub fn fails_no_creation(cluster: &Cluster) {
-    let patch = r#"[{"op": "replace", "path": "/webhooks/0/failurePolicy", "value": "Fail"}]"#;
-    cluster.kubectl(&["patch", "mutatingwebhookconfiguration/zz-pullthrough", "--type=json", "--patch", patch]).ok();
-
-    let done = AtomicBool::new(false);
-    let Created { count, slowest, faults } = step("a rolling restart", || {
-        thread::scope(|scope| {
-            let creations = scope.spawn(|| create_pods_until(&done, cluster));
-            let restarted = restart(cluster);
-            done.store(true, Ordering::Relaxed);
-            restarted.unwrap_or_else(|error| panic!("{error}"));
-            creations.join().expect("no panic")
-        })
-    });
-    println!("          {count} Pods were created meanwhile, the slowest in {} ms", slowest.as_millis());
-    assert!(faults.is_empty(), "{} of {count} failed: {:#?}", faults.len(), &faults[..faults.len().min(5)]);
-    assert!(count > 0);
+pub fn lose_nothing(cluster: &Cluster) {
+    for policy in [Policy::Fail, Policy::Ignore] {
+        policy.set(cluster);
+        Course::run(cluster, policy);
+    }
 }
 
-/// Returns when the new Pods are ready, and the old ones have drained and are gone.
-fn restart(cluster: &Cluster) -> Result<(), String> {
-    let kubectl = |arguments: &[&str]| {
-        let output = cluster.kubectl(&[&["--namespace=pullthrough"], arguments].concat());
-        if output.status.success() { Ok(output.stdout) } else { Err(output.stderr) }
-    };
-    kubectl(&["rollout", "restart", "deployment/pullthrough"])?;
-    kubectl(&["rollout", "status", "deployment/pullthrough", ROLLOUT_TIMEOUT])?;
-    let pods = || kubectl(&["get", "pods", "--output=name"]).map_or(0, |names| names.lines().count());
-    wait_for(DEADLINE, || (pods() == REPLICAS).then_some(())).map_err(|error| format!("the old Pods: {error:#}"))
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Policy {
+    Fail,
+    Ignore,
 }
 
-#[derive(Default)]
-struct Created {
-    count: usize,
-    slowest: Duration,
-    /// Why Pods were refused, or what image they were left with.
-    faults: Vec<String>,
-}
+impl Policy {
+    fn set(self, cluster: &Cluster) {
+        let patch = json!([{"op": "replace", "path": "/webhooks/0/failurePolicy", "value": format!("{self:?}")}]);
+        let configuration = "mutatingwebhookconfiguration/zz-pullthrough";
+        cluster.kubectl(&["patch", configuration, "--type=json", "--patch", &patch.to_string()]).ok();
+    }
 
-/// Creates Pods, in dry runs, one after the other without a pause.
-fn create_pods_until(done: &AtomicBool, cluster: &Cluster) -> Created {
-    let client = cluster.control_plane.client();
-    let pod = json!({
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": "p"},
-        "spec": {"containers": [{"name": "hello", "image": HELLO}]},
-    });
-    let expected = cluster.cache.image("k8s/hello:1");
-    let mut created = Created::default();
-    while !done.load(Ordering::Relaxed) {
-        let start = Instant::now();
-        let answer = client.dry_run("default", &pod);
-        created.count += 1;
-        created.slowest = created.slowest.max(start.elapsed());
-        match answer.map(|pod| pod["spec"]["containers"][0]["image"].clone()) {
-            Ok(image) if image == expected => {}
-            Ok(image) => created.faults.push(format!("its image is {image}")),
-            Err(error) => created.faults.push(format!("{error:#}")),
+    /// Whether this is what becomes of a Pod when the webhook does not answer.
+    fn brings(self, fault: Option<&Fault>) -> bool {
+        match self {
+            Policy::Fail => matches!(fault, Some(Fault::Refused(_))),
+            Policy::Ignore => fault == Some(&Fault::SlippedThrough),
         }
     }
-    created
+}
+
+/// All cases under one policy, one after the other, with one load from the first to the last.
+struct Course<'a> {
+    cluster: &'a Cluster,
+    policy: Policy,
+    replicas: Replicas<'a>,
+    load: Load,
+}
+
+/// A replica that was killed, by the clock of the load.
+struct Killed {
+    time: Range<Duration>,
+    at: Duration,
+    /// When its endpoint was seen not to be ready any more, if ever.
+    left: Option<Duration>,
+    /// When it was ready again.
+    ready: Duration,
+    /// Why the API server could not call the webhook, after its log.
+    failing_open: BTreeMap<String, usize>,
+}
+
+impl<'a> Course<'a> {
+    fn run(cluster: &'a Cluster, policy: Policy) {
+        let course = Self { cluster, policy, replicas: Replicas::of(cluster), load: Load::start(cluster) };
+        let mut graceful = Vec::new();
+        graceful.push(course.case("a rolling restart", || {
+            course.replicas.restart();
+            course.replicas.wait_until_settled(REPLICAS);
+        }));
+        for (from, to) in [(REPLICAS, 4), (4, 1), (1, 3)] {
+            graceful.push(course.case(&format!("scaling from {from} to {to}"), || {
+                course.replicas.scale(to);
+                course.replicas.wait_until_settled(to);
+            }));
+        }
+        graceful.push(course.case("eviction of each of 3", || course.evict_each()));
+        graceful.push(course.case("scaling from 3 to 1", || {
+            course.replicas.scale(1);
+            course.replicas.wait_until_settled(1);
+        }));
+        let only = course.case("eviction of the only one", || course.evict_each());
+        graceful.push(course.case("scaling from 1 to 2", || {
+            course.replicas.scale(REPLICAS);
+            course.replicas.wait_until_settled(REPLICAS);
+        }));
+        let names: Vec<_> = course.replicas.pods().iter().map(|pod| replicas::name(pod).to_owned()).collect();
+        let killed: Vec<_> = names.iter().map(|name| course.kill(name)).collect();
+        let none = course.case("no replica at all", || {
+            course.replicas.scale(0);
+            course.replicas.wait_until_settled(0);
+            course.watch_for(AFTERMATH);
+            course.replicas.scale(REPLICAS);
+            course.replicas.wait_until_settled(REPLICAS);
+        });
+
+        let outcome = course.load.stop();
+        for (what, time) in &graceful {
+            println!("          {what}: {}", outcome.during(time));
+        }
+        for killed in &killed {
+            killed.print(&outcome, policy);
+        }
+        println!(
+            "          (connections are cut with requests under way; and until the end of the process is known to the"
+        );
+        println!(
+            "          kubelet, and from it to kube-proxy, a new connection may meet a port that nobody listens on)"
+        );
+        for (what, time) in [&only, &none] {
+            println!("          {what}: {}", outcome.during(time));
+            print_reasons(outcome.during(time).reasons());
+        }
+
+        for (what, time) in &graceful {
+            outcome.during(time).assert_nothing_lost(&format!("{what} with failurePolicy {policy:?}"));
+        }
+        for killed in &killed {
+            killed.check(&outcome, policy);
+        }
+        // It drains for some seconds, in which the one that follows may not get ready.
+        assert_brought(&outcome.during(&only.1), policy);
+        // Or none of the above would mean anything.
+        let lost = outcome.during(&none.1);
+        assert!(lost.faulty().count() > 0, "nobody rewrites, and the load does not notice");
+        assert_brought(&lost, policy);
+    }
+
+    /// Runs a case, and returns when it was.
+    fn case(&self, what: &str, act: impl FnOnce()) -> (String, Range<Duration>) {
+        let start = self.load.elapsed();
+        step(&format!("failurePolicy {:?}: {what}", self.policy), act);
+        (what.to_owned(), start..self.load.elapsed())
+    }
+
+    /// Lets the load go on for a while.
+    fn watch_for(&self, time: Duration) {
+        let end = self.load.elapsed() + time;
+        wait_for(2 * time, || (self.load.elapsed() >= end).then_some(())).expect("time passes");
+    }
+
+    /// As `kubectl drain` does with the Pods of a node, one after the other: what the PodDisruptionBudget does not
+    /// allow yet is tried again.
+    fn evict_each(&self) {
+        let pods = self.replicas.pods();
+        for (index, pod) in pods.iter().enumerate() {
+            let name = replicas::name(pod);
+            let eviction = json!({
+                "apiVersion": "policy/v1",
+                "kind": "Eviction",
+                "metadata": {"name": name, "namespace": NAMESPACE},
+            });
+            let path = format!("/api/v1/namespaces/{NAMESPACE}/pods/{name}/eviction");
+            let mut blocked = 0;
+            let evicted = wait_for(DEADLINE, || match self.replicas.client.post(&path, &eviction) {
+                Ok(_) => Some(()),
+                Err(kube::Error::Api(status)) if status.code == 429 => {
+                    assert!(status.message.contains("disruption budget"), "{status:#?}");
+                    blocked += 1;
+                    None
+                }
+                Err(error) => panic!("eviction of {name}: {error}"),
+            });
+            evicted.unwrap_or_else(|error| panic!("eviction of {name}: {error:#}"));
+            assert!(self.replicas.ready_count() >= pods.len() - 1, "the others stay while {name} goes");
+            assert!(index == 0 || blocked > 0, "the budget blocks {name} until the Pod before it is replaced");
+        }
+        self.replicas.wait_until_settled(pods.len());
+        let now = self.replicas.pods();
+        assert!(
+            !now.iter().any(|new| pods.iter().any(|old| replicas::name(old) == replicas::name(new))),
+            "all are new"
+        );
+    }
+
+    fn kill(&self, name: &str) -> Killed {
+        let pod = self.replicas.pod(name);
+        let container = &pod["status"]["containerStatuses"][0];
+        let id = container["containerID"].as_str().and_then(|id| id.strip_prefix("containerd://"));
+        let restarts = container["restartCount"].as_u64().expect("a count");
+        let log_before = self.cluster.control_plane.log().len();
+
+        let (mut at, mut left, mut ready) = (Duration::ZERO, None, Duration::ZERO);
+        let (_, time) = self.case("a replica of 2 killed", || {
+            at = self.load.elapsed();
+            self.cluster.node.kill_container(id.expect("a container of containerd")).unwrap();
+            let is_back = wait_for(DEADLINE, || {
+                let is_endpoint = self.replicas.is_endpoint(name);
+                if !is_endpoint && left.is_none() {
+                    left = Some(self.load.elapsed());
+                }
+                let pod = self.replicas.pod(name);
+                let restarted = pod["status"]["containerStatuses"][0]["restartCount"].as_u64() > Some(restarts);
+                (restarted && replicas::is_ready(&pod) && is_endpoint).then_some(())
+            });
+            is_back.unwrap_or_else(|error| panic!("{name} does not come back: {error:#}"));
+            ready = self.load.elapsed();
+            self.watch_for(AFTERMATH);
+        });
+
+        let log = self.cluster.control_plane.log();
+        let mut failing_open = BTreeMap::new();
+        for line in log[log_before..].lines().filter(|line| line.contains("failing open rewrite.pullthrough.dev")) {
+            *failing_open.entry(load::cause(line).to_owned()).or_default() += 1;
+        }
+        Killed { time, at, left, ready, failing_open }
+    }
+}
+
+impl Killed {
+    fn print(&self, outcome: &Outcome, policy: Policy) {
+        let outcome = outcome.during(&self.time);
+        println!("          a replica of {REPLICAS} killed: {outcome}");
+        let after = |time: Duration| format!("{:.2} s", time.saturating_sub(self.at).as_secs_f64());
+        let left = self.left.map_or("it never left the endpoints".into(), |left| {
+            format!("it had left the endpoints after {}", after(left))
+        });
+        println!("            {left}, and was ready again after {}", after(self.ready));
+        print_reasons(if policy == Policy::Fail { outcome.reasons() } else { self.failing_open.clone() });
+        let times: Vec<_> = outcome.faulty().map(|creation| after(creation.sent)).collect();
+        if !times.is_empty() {
+            println!("            sent {} after the kill", times.join(", "));
+        }
+    }
+
+    /// What is lost is lost because of the kill, and between it and the recovery.
+    fn check(&self, outcome: &Outcome, policy: Policy) {
+        let during = outcome.during(&self.time);
+        assert_brought(&during, policy);
+        let is_explained = |creation: &Creation| creation.answered >= self.at && creation.sent <= self.ready;
+        let unexplained: Vec<_> = during.faulty().filter(|creation| !is_explained(creation)).collect();
+        assert!(unexplained.is_empty(), "killed at {:?}, ready at {:?}: {unexplained:#?}", self.at, self.ready);
+        let after = outcome.during(&(self.ready..self.time.end)).count();
+        assert!(after > 0, "the load goes on after the recovery");
+    }
+}
+
+/// What was lost is what the policy brings about when the webhook does not answer.
+#[track_caller]
+fn assert_brought(outcome: &Outcome, policy: Policy) {
+    let other: Vec<_> = outcome.faulty().filter(|creation| !policy.brings(creation.fault.as_ref())).collect();
+    assert!(other.is_empty(), "not what failurePolicy {policy:?} does: {other:#?}");
+}
+
+fn print_reasons(reasons: BTreeMap<String, usize>) {
+    for (reason, count) in reasons {
+        println!("            {count} × {reason}");
+    }
 }

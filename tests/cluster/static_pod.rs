@@ -18,7 +18,8 @@ pub fn stays_as_it_is(cluster: &Cluster) {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": "static", "namespace": "default"},
-        "spec": {"containers": [{"name": "hello", "image": HELLO}]},
+        // It has no handler for SIGTERM.
+        "spec": {"containers": [{"name": "hello", "image": HELLO}], "terminationGracePeriodSeconds": 1},
     });
     let get = || -> Option<Value> {
         let output = cluster.kubectl(&["get", "pod", &name, "--output=json"]);
@@ -39,22 +40,59 @@ pub fn stays_as_it_is(cluster: &Cluster) {
         let log = cluster.node.kubelet_log();
         log.lines().filter(|line| line.contains("SyncLoop (SYNC)") && line.contains(&name)).count()
     };
-    step("it stays as it is over some syncs", || {
+    let wait_for_syncs = || {
         let before = syncs();
         wait_for(DEADLINE, || (syncs() >= before + SYNCS).then_some(())).expect("the kubelet syncs it");
-    });
-    let later = get().expect("the mirror Pod");
-    assert_eq!(later["metadata"]["uid"], mirror["metadata"]["uid"]);
-    assert_eq!(later["spec"], mirror["spec"]);
-    assert_eq!(later["status"]["containerStatuses"][0]["restartCount"], 0);
-    let requests = |verb: &str| {
+    };
+    let requests = || {
         let events = cluster.control_plane.audit_events();
         let of_pod = events.iter().filter(|event| {
             let object = &event["objectRef"];
             let done = event["responseStatus"]["code"].as_u64().is_some_and(|code| code < 300);
             object["resource"] == "pods" && object["name"] == name && object["subresource"].is_null() && done
         });
-        of_pod.filter(|event| event["verb"] == verb).count()
+        let of_kubelet: Vec<_> =
+            of_pod.filter(|event| event["user"]["username"] == format!("system:node:{NODE}")).collect();
+        ["create", "delete", "update", "patch"].map(|verb| {
+            let with_verb = of_kubelet.iter().filter(|event| event["verb"] == verb);
+            with_verb.count()
+        })
     };
-    assert_eq!(["create", "delete", "update", "patch"].map(requests), [1, 0, 0, 0], "the kubelet's requests for it");
+    step("it stays as it is over some syncs", wait_for_syncs);
+    let later = get().expect("the mirror Pod");
+    assert_eq!(later["metadata"]["uid"], mirror["metadata"]["uid"]);
+    assert_eq!(later["spec"], mirror["spec"]);
+    assert_eq!(restarts(&later), 0);
+    assert_eq!(requests(), [1, 0, 0, 0], "the kubelet's requests for it");
+
+    let again = step("its mirror Pod is deleted, and comes back once", || {
+        cluster.kubectl(&["delete", "pod", &name, "--force", "--grace-period=0"]).ok();
+        let is_new = |pod: &Value| pod["metadata"]["uid"] != mirror["metadata"]["uid"];
+        let is_told = |pod: &Value| pod["status"]["containerStatuses"][0]["ready"] == true;
+        let again = wait_for(DEADLINE, || get().filter(|pod| is_new(pod) && is_told(pod))).expect("a new mirror Pod");
+        wait_for_syncs();
+        again
+    });
+    let later = get().expect("the mirror Pod");
+    assert_eq!(later["metadata"]["uid"], again["metadata"]["uid"]);
+    for pod in [&again, &later] {
+        assert_eq!(pod["spec"], mirror["spec"]);
+        assert_eq!(restarts(pod), 0, "what runs has no part in it");
+        assert_eq!(container(pod), container(&mirror));
+    }
+    assert_eq!(requests(), [2, 0, 0, 0], "the kubelet's requests for it");
+
+    step("it ends with its file", || {
+        fs::remove_file(cluster.node.static_pods().join("static.json")).unwrap();
+        wait_for(DEADLINE, || get().is_none().then_some(())).expect("the mirror Pod is gone");
+    });
+}
+
+fn restarts(pod: &Value) -> u64 {
+    pod["status"]["containerStatuses"][0]["restartCount"].as_u64().expect("a count")
+}
+
+/// Which container runs.
+fn container(pod: &Value) -> &Value {
+    &pod["status"]["containerStatuses"][0]["containerID"]
 }

@@ -1,0 +1,106 @@
+//! The alerts and the dashboard that come with the chart.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::{run_program, step};
+
+const ALERTS: &str = "manifests/chart/files/alerts.yaml";
+const DASHBOARD: &str = "manifests/chart/files/dashboard.json";
+const TESTS: [&str; 2] = ["tests/monitoring/alerts.yaml", "tests/monitoring/alerts-over-days.yaml"];
+const OPERATIONS: &str = "docs/operations.md";
+const METRICS: &str = "docs/metrics.md";
+
+/// Prometheus itself says so, of series made up for it.
+pub fn fire_and_resolve() {
+    are_documented();
+    step("each alert fires and resolves", || {
+        let file = |path| checkout(path).display().to_string();
+        let promtool =
+            |arguments: &[&str]| run_program(Path::new("promtool"), arguments).unwrap_or_else(|e| panic!("{e}"));
+        promtool(&["check", "rules", "--lint=all", "--lint-fatal", &file(ALERTS)]);
+        for tests in TESTS {
+            promtool(&["test", "rules", &file(tests)]);
+        }
+    });
+
+    let files = TESTS.map(yaml);
+    let tests = files.iter().flat_map(|file| array(&file["tests"]));
+    let steps: Vec<_> = tests.flat_map(|test| array(&test["alert_rule_test"])).collect();
+    let seen = |fires: bool| -> BTreeSet<_> {
+        let such = steps.iter().filter(|step| array(&step["exp_alerts"]).is_empty() != fires);
+        such.map(|step| step["alertname"].as_str().unwrap()).collect()
+    };
+    let alerts = alerts();
+    let names: BTreeSet<_> = alerts.iter().map(|alert| alert["alert"].as_str().unwrap()).collect();
+    assert_eq!(seen(true), names, "those that fire in {TESTS:?}");
+    assert_eq!(seen(false), names, "those that do not fire, or not any more, in {TESTS:?}");
+}
+
+/// Each leads to a section of its own, and is about metrics that exist.
+fn are_documented() {
+    let operations = read(OPERATIONS);
+    let sections: BTreeSet<_> = operations.lines().filter(|line| line.starts_with('#')).map(anchor).collect();
+    for alert in alerts() {
+        let url = alert["annotations"]["runbook_url"].as_str().unwrap();
+        let (page, section) = url.split_once('#').unwrap();
+        assert!(page.ends_with(OPERATIONS), "{url}");
+        assert!(sections.contains(section), "{OPERATIONS} has no section {section}");
+    }
+
+    let documented = read(METRICS);
+    let alerts: Vec<_> = alerts().iter().map(|alert| alert["expr"].as_str().unwrap().to_owned()).collect();
+    for expression in alerts.iter().chain(&dashboard_expressions("pullthrough")) {
+        for word in expression.split(|c: char| !c.is_ascii_alphanumeric() && c != '_') {
+            let name = word.strip_suffix("_bucket").unwrap_or(word);
+            let is_ours = name.starts_with("pullthrough_") || name.starts_with("process_");
+            let is_known = documented.contains(&format!("`{name}`")) || documented.contains(&format!("`{name}{{"));
+            assert!(!is_ours || is_known, "{METRICS} does not know {name} of {expression}");
+        }
+    }
+}
+
+/// What the panels of the dashboard ask Prometheus, for a job of this name.
+pub fn dashboard_expressions(job: &str) -> Vec<String> {
+    let dashboard: Value = serde_json::from_str(&read(DASHBOARD)).expect("JSON");
+    let targets = array(&dashboard["panels"]).iter().flat_map(|panel| array(&panel["targets"]));
+    let expressions = targets.map(|target| {
+        let expression = target["expr"].as_str().expect("an expression").replace("$job", job);
+        // What Grafana fills in.
+        expression.replace("$__rate_interval", "20s").replace("$__range", "1m")
+    });
+    let expressions: Vec<_> = expressions.collect();
+    assert!(
+        expressions.len() > 20 && expressions.iter().all(|expression| !expression.contains('$')),
+        "{expressions:#?}"
+    );
+    expressions
+}
+
+fn alerts() -> Vec<Value> {
+    array(&yaml(ALERTS)["groups"]).iter().flat_map(|group| array(&group["rules"]).to_vec()).collect()
+}
+
+/// As GitHub makes it of a heading, for what alerts' names are made of.
+fn anchor(heading: &str) -> String {
+    heading.trim_start_matches('#').trim().trim_matches('`').to_lowercase().replace(' ', "-")
+}
+
+fn array(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+fn yaml(path: &str) -> Value {
+    serde_saphyr::from_str(&read(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(checkout(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn checkout(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}

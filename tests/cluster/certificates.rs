@@ -1,0 +1,375 @@
+//! Certificates that look after themselves: rotated under load, and repaired whatever is done to them.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use serde_json::{Value, json};
+
+use crate::cluster::{Cluster, folder, write};
+use crate::harness::{Client, Server, wait_for};
+use crate::installation::{NAMESPACE, rewrites};
+use crate::load::Load;
+use crate::replicas::{self, Replicas};
+use crate::{DEADLINE, step};
+
+const SECRET: &str = "pullthrough-tls";
+const CONFIGURATION: &str = "mutatingwebhookconfiguration/zz-pullthrough";
+const HOST: &str = "pullthrough.pullthrough.svc";
+const REPLICAS: usize = 3;
+const ROTATIONS: usize = 10;
+const LIFETIME: &str = "--certificate-lifetime-secs=";
+/// Renewed at half of it.
+const LIFETIME_SECS: u64 = 60;
+const ROTATIONS_DEADLINE: Duration = Duration::from_secs(LIFETIME_SECS * (ROTATIONS as u64 + 2));
+const OUTAGE: Duration = Duration::from_secs(30);
+/// Before a certificate is served, its authority is published for 5 s, of which two looks may take away some.
+const SETTLED: Duration = Duration::from_secs(4);
+/// A look every 3 s, and 5 s in which a published authority settles.
+const REPAIRED: Duration = Duration::from_secs(20);
+/// After an outage the rest of the cluster comes back by and by, kube-proxy with the way to the API server among it.
+const IN_ORDER: Duration = Duration::from_secs(180);
+
+/// Three replicas, certificates of a minute, and `failurePolicy: Fail`.
+fn shorten(cluster: &Cluster) {
+    let replicas = Replicas::of(cluster);
+    step("three replicas with certificates of a minute are ready", || {
+        fail_closed(cluster);
+        replicas.scale(REPLICAS);
+        let get = ["get", "deployment/pullthrough", "--namespace", NAMESPACE, "--output=json"];
+        let arguments = &cluster.kubectl(&get).json()["spec"]["template"]["spec"]["containers"][0]["args"];
+        let is_lifetime = |argument: &Value| argument.as_str().is_some_and(|text| text.starts_with(LIFETIME));
+        let index = arguments.as_array().and_then(|arguments| arguments.iter().position(is_lifetime));
+        let argument = json!([{
+            "op": "replace",
+            "path": format!("/spec/template/spec/containers/0/args/{}", index.expect("a lifetime")),
+            "value": format!("{LIFETIME}{LIFETIME_SECS}"),
+        }]);
+        patch(cluster, "deployment/pullthrough", &argument);
+        replicas.wait_until_settled(REPLICAS);
+        let is_short = || serving(cluster).filter(|leaf| ends_in_secs(leaf) <= LIFETIME_SECS as i64).map(drop);
+        if is_short().is_none() {
+            // One of three months is there already, and good.
+            delete_secret(cluster);
+        }
+        wait_for(REPAIRED, is_short).expect("a certificate of a minute");
+    });
+}
+
+pub fn rotate(cluster: &mut Cluster) {
+    shorten(cluster);
+    let replicas = Replicas::of(cluster);
+    let load = Load::start(cluster);
+    let watch = Watch::start(cluster);
+    let seen = step("ten rotations", || {
+        let rotated = wait_for(ROTATIONS_DEADLINE, || watch.check(|seen| seen.rotations() >= ROTATIONS));
+        rotated.unwrap_or_else(|error| panic!("{error:#}: {:?}", watch.check(|_| true)));
+        watch.stop()
+    });
+    let outcome = load.stop();
+    println!("          {outcome}");
+    println!(
+        "          {} handshakes with {} replicas, each verified with the caBundle of before",
+        seen.handshakes, REPLICAS
+    );
+    outcome.assert_nothing_lost("ten rotations");
+    assert!(seen.faults.is_empty(), "{:#?}", seen.faults);
+    let settled = seen.settled.expect("rotations");
+    println!(
+        "          an authority was published for {:.1} s at least before its certificate was served",
+        settled.as_secs_f64()
+    );
+    assert!(settled >= SETTLED);
+    let restarts = replicas.pods().iter().map(restarts).sum::<u64>();
+    assert_eq!(restarts, 0);
+}
+
+/// What is done to certificates, and how it is repaired.
+pub fn recover(cluster: &mut Cluster) {
+    shorten(cluster);
+    for (what, refuses, act) in [
+        ("the Secret is deleted", false, delete_secret as fn(&Cluster)),
+        ("the Secret is filled with garbage", false, fill_secret_with_garbage),
+        // Without it the API server trusts what its system trusts, so Pods are refused until it is back.
+        ("caBundle is emptied", true, empty_bundle),
+    ] {
+        let load = Load::start(cluster);
+        let before = serving(cluster);
+        step(&format!("{what}, and is repaired"), || {
+            act(cluster);
+            wait_until_in_order(cluster, || refuses || serving(cluster) != before);
+        });
+        let outcome = load.stop();
+        println!("          {outcome}");
+        match refuses {
+            false => outcome.assert_nothing_lost(what),
+            true => assert_eq!((outcome.slipped_through(), outcome.unanswered()), (0, 0), "{outcome}"),
+        }
+    }
+    start_with_a_wrong_clock(cluster);
+    survive_an_outage(cluster);
+}
+
+/// Longer than until the next rotation is due.
+fn survive_an_outage(cluster: &mut Cluster) {
+    // The one that was made with a wrong clock is good for months.
+    delete_secret(cluster);
+    wait_until_in_order(cluster, || true);
+    let first = serving(cluster);
+    let before: Vec<_> = Replicas::of(cluster).pods().iter().map(uid).collect();
+    step("the API server is stopped for 30 s, and started", || {
+        cluster.control_plane.stop_api_server().unwrap();
+        thread::sleep(OUTAGE);
+        cluster.control_plane.resume_api_server().unwrap();
+    });
+    step("the certificates are renewed, and all is in order", || {
+        wait_until_in_order(cluster, || serving(cluster) != first);
+    });
+    rewrites(cluster);
+    let pods = Replicas::of(cluster).pods();
+    assert_eq!(pods.iter().map(uid).collect::<Vec<_>>(), before);
+    assert_eq!(pods.iter().map(restarts).sum::<u64>(), 0);
+}
+
+/// One more replica, on the node itself, whose clock is months ahead, at first alone and then beside others.
+fn start_with_a_wrong_clock(cluster: &Cluster) {
+    let replicas = Replicas::of(cluster);
+    step("a replica starts with a wrong clock, and makes a certificate that is valid", || {
+        replicas.scale(0);
+        replicas.wait_until_settled(0);
+        delete_secret(cluster);
+        let ahead = start_ahead(cluster);
+        let made = wait_for(REPAIRED, || serving(cluster)).expect("a certificate");
+        let left = ends_in_secs(&made);
+        assert!((1..=90 * 86_400).contains(&left), "it ends in {left} s");
+        wait_for(REPAIRED, || ahead.log().contains("serving the certificate of the Secret").then_some(())).unwrap();
+        assert!(ahead.log().contains("this machine's clock is not the API server's"), "{}", ahead.log());
+        // The others take it for a good one, and the one that is ahead goes on doing so.
+        replicas.scale(REPLICAS);
+        replicas.wait_until_settled(REPLICAS);
+        rewrites(cluster);
+        assert_eq!(serving(cluster), Some(made));
+        assert_eq!(ahead.log().matches("wrote the certificate").count(), 1, "{}", ahead.log());
+    });
+}
+
+/// With Debian's faketime, and the rights of the service account.
+fn start_ahead(cluster: &Cluster) -> Server {
+    let folder = folder().unwrap();
+    let control_plane = &cluster.control_plane;
+    let token = control_plane.service_account(NAMESPACE, "pullthrough");
+    let kubeconfig = json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "c", "cluster": {
+            "server": control_plane.url(),
+            "certificate-authority": control_plane.certificate_authority(),
+        }}],
+        "users": [{"name": "u", "user": {"token": token.token()}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u", "namespace": NAMESPACE}}],
+        "current-context": "c",
+    });
+    let kubeconfig = write(&folder, "kubeconfig", &kubeconfig.to_string()).unwrap();
+    let command = [
+        &format!("KUBECONFIG={}", kubeconfig.display()),
+        // What the program `faketime` sets, which itself would outlive what it runs. The linker knows where libraries are.
+        "LD_PRELOAD=/usr/$LIB/faketime/libfaketime.so.1",
+        "FAKETIME_DONT_FAKE_MONOTONIC=1",
+        // Later than any certificate that is made lasts; the API server's own is good for a year.
+        "FAKETIME=+100d",
+        env!("CARGO_BIN_EXE_pullthrough"),
+        "serve",
+        "--cache=cache.example.com/k8s",
+        "--manage-certificates",
+        "--listen=127.0.0.1:0",
+        "--metrics-listen=127.0.0.1:0",
+        "--log-format=json",
+    ];
+    Server::start("env".as_ref(), command, &folder).unwrap()
+}
+
+/// Returns when what is kept is published, is served by all, and Pods are rewritten.
+fn wait_until_in_order(cluster: &Cluster, changed: impl Fn() -> bool) {
+    let replicas = Replicas::of(cluster);
+    let in_order = wait_for(IN_ORDER, || {
+        let (bundle, leaf) = (published(&replicas.client)?, serving(cluster)?);
+        let pods = replicas.pods();
+        let serve_it = pods.iter().all(|pod| handshake(pod, &bundle).is_ok_and(|shown| shown == leaf));
+        (changed() && pods.len() == REPLICAS && serve_it).then_some(())
+    });
+    in_order.unwrap_or_else(|error| panic!("the certificates: {error:#}"));
+    rewrites(cluster);
+}
+
+/// Handshakes with every replica, again and again.
+struct Watch {
+    stop: Arc<AtomicBool>,
+    seen: Arc<std::sync::Mutex<Seen>>,
+    thread: JoinHandle<()>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Seen {
+    handshakes: usize,
+    /// When each authority was published.
+    published: Vec<(CertificateDer<'static>, Instant)>,
+    /// What each Pod has served, one after the other.
+    served: BTreeMap<String, Vec<CertificateDer<'static>>>,
+    /// The least time from the publication of an authority to its certificate being served.
+    settled: Option<Duration>,
+    faults: Vec<String>,
+}
+
+impl Watch {
+    fn start(cluster: &Cluster) -> Self {
+        let client = cluster.control_plane.client();
+        let stop = Arc::new(AtomicBool::new(false));
+        let seen = Arc::new(std::sync::Mutex::default());
+        let (stopped, seeing) = (Arc::clone(&stop), Arc::clone(&seen));
+        let thread = thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                look(&client, &seeing);
+                thread::sleep(Duration::from_millis(250));
+            }
+        });
+        Self { stop, seen, thread }
+    }
+
+    /// What was seen so far, if it is enough.
+    fn check(&self, enough: impl Fn(&Seen) -> bool) -> Option<Seen> {
+        let seen = self.seen.lock().unwrap();
+        enough(&seen).then(|| seen.clone())
+    }
+
+    fn stop(self) -> Seen {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().expect("the watch looks until it is stopped");
+        self.seen.lock().unwrap().clone()
+    }
+}
+
+impl Seen {
+    /// That all replicas have gone through.
+    fn rotations(&self) -> usize {
+        let changes = self.served.values().map(|served| served.len() - 1);
+        if self.served.len() < REPLICAS { 0 } else { changes.min().unwrap_or_default() }
+    }
+}
+
+fn look(client: &Client, seen: &std::sync::Mutex<Seen>) {
+    let pods = client.get(&format!("/api/v1/namespaces/{NAMESPACE}/pods")).expect("the Pods");
+    for pod in pods["items"].as_array().into_iter().flatten() {
+        let name = replicas::name(pod).to_owned();
+        let Some(bundle) = published(client) else {
+            seen.lock().unwrap().faults.push("caBundle is empty".to_owned());
+            continue;
+        };
+        let shown = handshake(pod, &bundle);
+        let mut seen = seen.lock().unwrap();
+        seen.handshakes += 1;
+        for authority in &bundle {
+            if !seen.published.iter().any(|(known, _)| known == authority) {
+                seen.published.push((authority.clone(), Instant::now()));
+            }
+        }
+        match shown {
+            Ok(leaf) if seen.served.get(&name).and_then(|served| served.last()) == Some(&leaf) => {}
+            Ok(leaf) => {
+                let served = seen.served.entry(name).or_default();
+                served.push(leaf);
+                if served.len() > 1 {
+                    // The newest comes first.
+                    let (_, since) = seen.published.iter().find(|(known, _)| *known == bundle[0]).expect("published");
+                    let settled = since.elapsed();
+                    seen.settled = Some(seen.settled.map_or(settled, |least| least.min(settled)));
+                }
+            }
+            Err(error) => seen.faults.push(format!("{name}: {error}")),
+        }
+    }
+}
+
+/// What a Pod shows to a client that trusts these authorities, as the API server does.
+fn handshake(pod: &Value, bundle: &[CertificateDer<'static>]) -> io::Result<CertificateDer<'static>> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(bundle.iter().cloned());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = config.with_root_certificates(roots).with_no_client_auth();
+    let name = ServerName::try_from(HOST).unwrap();
+    let connection = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
+    let address = format!("{}:8443", pod["status"]["podIP"].as_str().unwrap_or_default());
+    let mut stream = StreamOwned::new(connection, TcpStream::connect(address)?);
+    stream.sock.set_read_timeout(Some(DEADLINE))?;
+    stream.flush()?;
+    while stream.conn.is_handshaking() {
+        stream.conn.complete_io(&mut stream.sock)?;
+    }
+    let shown = stream.conn.peer_certificates().and_then(|chain| chain.first()).cloned();
+    shown.ok_or_else(|| io::Error::other("no certificate"))
+}
+
+/// The authorities in `caBundle`; `None` where there are none.
+fn published(client: &Client) -> Option<Vec<CertificateDer<'static>>> {
+    let path = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/zz-pullthrough";
+    let configuration = client.get(path).expect("the configuration");
+    let bundle = configuration["webhooks"][0]["clientConfig"]["caBundle"].as_str()?;
+    let bundle = certificates(bundle);
+    (!bundle.is_empty()).then_some(bundle)
+}
+
+/// The serving certificate in the Secret, where there is a good one.
+fn serving(cluster: &Cluster) -> Option<CertificateDer<'static>> {
+    let get = ["get", "secret", SECRET, "--namespace", NAMESPACE, "--ignore-not-found", "--output=json"];
+    let secret: Value = serde_json::from_str(&cluster.kubectl(&get).ok()).ok()?;
+    certificates(secret["data"]["tls.crt"].as_str()?).into_iter().next()
+}
+
+fn certificates(encoded: &str) -> Vec<CertificateDer<'static>> {
+    let pem = BASE64_STANDARD.decode(encoded).unwrap_or_default();
+    CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok).collect()
+}
+
+fn ends_in_secs(certificate: &CertificateDer<'_>) -> i64 {
+    let (_, parsed) = x509_parser::parse_x509_certificate(certificate).expect("a certificate");
+    parsed.validity().time_to_expiration().map_or(0, |left| left.whole_seconds())
+}
+
+fn fail_closed(cluster: &Cluster) {
+    patch(cluster, CONFIGURATION, &json!([{"op": "replace", "path": "/webhooks/0/failurePolicy", "value": "Fail"}]));
+}
+
+fn delete_secret(cluster: &Cluster) {
+    cluster.kubectl(&["delete", "secret", SECRET, "--namespace", NAMESPACE]).ok();
+}
+
+fn fill_secret_with_garbage(cluster: &Cluster) {
+    let garbage = BASE64_STANDARD.encode("garbage");
+    let data = json!([{"op": "replace", "path": "/data", "value": {"ca.crt": garbage, "tls.crt": garbage, "tls.key": garbage}}]);
+    patch(cluster, &format!("secret/{SECRET}"), &data);
+}
+
+fn empty_bundle(cluster: &Cluster) {
+    patch(cluster, CONFIGURATION, &json!([{"op": "remove", "path": "/webhooks/0/clientConfig/caBundle"}]));
+}
+
+fn patch(cluster: &Cluster, what: &str, patch: &Value) {
+    cluster.kubectl(&["patch", what, "--namespace", NAMESPACE, "--type=json", "--patch", &patch.to_string()]).ok();
+}
+
+fn uid(pod: &Value) -> String {
+    pod["metadata"]["uid"].as_str().expect("a UID").to_owned()
+}
+
+fn restarts(pod: &Value) -> u64 {
+    pod["status"]["containerStatuses"][0]["restartCount"].as_u64().unwrap_or_default()
+}

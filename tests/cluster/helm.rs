@@ -1,0 +1,52 @@
+//! The Helm chart, installed and removed.
+
+use std::path::Path;
+
+use crate::cluster::Cluster;
+use crate::deployment;
+use crate::harness::{self, wait_for};
+use crate::installation::{self, CHECKOUT, NAMESPACE};
+use crate::inventory::Inventory;
+use crate::{DEADLINE, run_program, step};
+
+/// How Helm calls the installation.
+const RELEASE: &str = "pullthrough";
+
+/// Leaves the cluster as it was `before`.
+pub fn installs(cluster: &Cluster, before: &Inventory) {
+    let helm = |arguments: &[&str]| {
+        let kubeconfig = cluster.control_plane.kubeconfig().display().to_string();
+        let common = ["--kubeconfig", &kubeconfig, "--namespace", NAMESPACE];
+        let program = harness::helm().unwrap_or_else(|error| panic!("{error:#}"));
+        run_program(&program, &[arguments, &common].concat()).unwrap_or_else(|error| panic!("{error:#}"))
+    };
+    let empty = step("an empty namespace", || {
+        cluster.control_plane.create_namespace(NAMESPACE);
+        // What every namespace gets by and by.
+        for what in ["serviceaccount/default", "configmap/kube-root-ca.crt"] {
+            let exists = || cluster.kubectl(&["get", what, "--namespace", NAMESPACE]).status.success().then_some(());
+            wait_for(DEADLINE, exists).unwrap_or_else(|error| panic!("no {what}: {error:#}"));
+        }
+        Inventory::take(cluster)
+    });
+    step("from helm upgrade --install to Ready", || {
+        let chart = Path::new(CHECKOUT).join("manifests/chart").display().to_string();
+        let set = [
+            format!("image.repository={}", cluster.upstream.image("pullthrough")),
+            "image.tag=test".to_owned(),
+            format!("cache={}", cluster.cache.image("k8s")),
+        ];
+        let mut arguments = vec!["upgrade", "--install", RELEASE, &chart, "--wait"];
+        arguments.extend(set.iter().flat_map(|value| ["--set", value]));
+        arguments.push("--timeout=3m");
+        helm(&arguments);
+    });
+    installation::rewrites(cluster);
+    deployment::runs_with_an_image_from_the_cache(cluster);
+    step("helm uninstall", || {
+        helm(&["uninstall", RELEASE, "--wait"]);
+    });
+    step("the namespace is empty again", || empty.wait_until_again(cluster));
+    cluster.kubectl(&["delete", "namespace", NAMESPACE]).ok();
+    step("the cluster is what it was", || before.wait_until_again(cluster));
+}
