@@ -83,5 +83,8 @@ async fn one_connection(
 
 /// The request was never sent or never looked at, so that any client sends it again elsewhere.
 fn is_refused_stream(error: &super::client::Error) -> bool {
-    error.downcast_ref::<hyper::Error>().is_some_and(|error| error.is_canceled() || error.is_closed())
+    // By RFC 9113, section 6.8, a GOAWAY ends the streams above the last one that the server has looked at, and no others.
+    let is_above_the_last = format!("{error:?}").contains("GoAway(b\"\", NO_ERROR, Remote)");
+    let is_unsent = |error: &hyper::Error| error.is_canceled() || error.is_closed();
+    is_above_the_last || error.downcast_ref::<hyper::Error>().is_some_and(is_unsent)
 }
