@@ -177,7 +177,10 @@ fn replicas_agree_and_repair() {
     let owner = &secret["metadata"]["ownerReferences"][0];
     assert_eq!((&owner["kind"], &owner["name"]), (&json!("ServiceAccount"), &json!(ACCOUNT)));
     let generations = |replica: &Webhook| replica.log().matches("wrote the certificate").count();
-    assert_eq!(replicas.iter().map(|replica| generations(replica)).sum::<usize>(), 1, "one made it for all");
+    let made = || replicas.iter().map(|replica| generations(replica)).sum::<usize>();
+    // Lines are written a moment after what they tell of.
+    wait_for(SOON, || (made() > 0).then_some(())).expect("a line that tells of it");
+    assert_eq!(made(), 1, "one made it for all");
 
     let namespace = ["--namespace", installation.namespace];
     let certificate = || installation.secret().map(|secret| secret["data"]["tls.crt"].clone());
@@ -246,7 +249,7 @@ fn what_cannot_be_renewed_is_served_on() {
     installation.register(&[&replica, &other]);
     let failing = r#"pullthrough_last_reload_successful{what="certificate"}"#;
     installation.wait_until_in_order(&[&replica, &other], || other.metric(failing) == 0.0);
-    assert!(other.log().contains("field is immutable when `immutable` is set"), "{}", other.log());
+    other.wait_for_log("field is immutable when `immutable` is set");
 }
 
 #[test]
@@ -268,11 +271,7 @@ fn a_server_that_may_not_publish_serves_on() {
         "{not_ready}"
     );
     assert_eq!(replica.metric(failing), 0.0);
-    assert!(
-        replica.log().contains("cannot update resource \\\"mutatingwebhookconfigurations\\\""),
-        "{}",
-        replica.log()
-    );
+    replica.wait_for_log(r#"cannot update resource \"mutatingwebhookconfigurations\""#);
 
     installation.grant(&["get", "update"]);
     installation.wait_until_in_order(&[&replica], || replica.metric(failing) == 1.0);

@@ -14,6 +14,7 @@ use super::{Server, wait_for};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_pullthrough");
 const START_DEADLINE: Duration = Duration::from_secs(20);
+const LOG_DEADLINE: Duration = Duration::from_secs(20);
 
 /// A running `pullthrough serve`, with a certificate that outlives restarts.
 pub struct Webhook {
@@ -144,6 +145,12 @@ impl Webhook {
 
     pub fn log(&self) -> String {
         self.server.as_ref().map(Server::log).unwrap_or_default()
+    }
+
+    /// Lines are written a moment after what they tell of.
+    pub fn wait_for_log(&self, part: &str) {
+        let found = wait_for(LOG_DEADLINE, || self.log().contains(part).then_some(()));
+        found.unwrap_or_else(|error| panic!("the log has no `{part}`: {error}\n{}", self.log()));
     }
 
     /// One series of `/metrics`; 0 where it is not there yet.

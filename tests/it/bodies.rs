@@ -80,7 +80,7 @@ async fn whatever_the_object_it_is_allowed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn memory_is_bounded_by_what_bodies_may_hold() {
-    let server = Server::start(&["--max-held-body-bytes", "33554432"]).await;
+    let server = Server::start(&["--max-held-body-bytes", "33554432", "--body-timeout-secs", "120"]).await;
     let body = vec![b' '; 6 * 1024 * 1024];
     let clients = (0..40).map(|_| {
         let (address, trust, body) = (server.address, server.trust.clone(), body.clone());
