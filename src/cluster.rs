@@ -3,3 +3,17 @@
 pub mod api;
 pub mod certificates;
 pub mod doctor;
+pub mod pages;
+mod selector;
+pub mod words;
+
+use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, MutatingWebhookConfiguration};
+
+use crate::export::webhook::WEBHOOK_NAME;
+
+/// The API group of registrations.
+const ADMISSION: &str = "apis/admissionregistration.k8s.io/v1";
+
+fn our_webhook(configuration: &MutatingWebhookConfiguration) -> Option<&MutatingWebhook> {
+    configuration.webhooks.iter().flatten().find(|webhook| webhook.name == WEBHOOK_NAME)
+}

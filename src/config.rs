@@ -2,21 +2,28 @@
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
 
 mod checker;
+mod declarations;
+mod places;
 mod problem;
-mod schema;
+pub(crate) mod schema;
 
 use std::fmt;
 
 use annotate_snippets::Level;
+use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 use self::checker::Checker;
 pub use self::checker::is_dns_label;
-use self::problem::{Problem, structural};
+pub use self::places::Places;
+pub use self::problem::Problem;
+pub(crate) use self::problem::bytes;
+use self::problem::structural;
 use self::schema::RulesFile;
 use crate::engine::{InvalidPrefix, Matcher, Mode, Namespaces, Policy, Prefix, Rule, Settings};
+use crate::manifest::declared::Declaration;
 
-const API_VERSION: &str = "pullthrough.dev/v1alpha1";
+pub(crate) const API_VERSION: &str = "pullthrough.dev/v1alpha1";
 const KIND: &str = "Rules";
 
 /// What `--cache PREFIX` sends through the cache: the registry of the Kubernetes project, under each of its names.
@@ -35,12 +42,14 @@ pub const KUBERNETES_REGISTRY: [&str; 7] = [
 pub struct Config {
     pub settings: Settings,
     pub rules: Vec<Rule>,
-    /// What is valid, but may not be meant. Each is drawn like an error.
-    pub notes: Vec<String>,
+    /// Where manifests have images, beside the kinds that are known.
+    pub manifests: Vec<Declaration>,
+    /// Where each rule stands in the text; none for the built-in one.
+    pub places: Vec<Places>,
 }
 
 impl From<Config> for Policy {
-    fn from(Config { settings, rules, notes: _ }: Config) -> Self {
+    fn from(Config { settings, rules, manifests: _, places: _ }: Config) -> Self {
         Self::new(rules, settings)
     }
 }
@@ -62,7 +71,7 @@ impl Config {
             image_pull_secrets: Vec::new(),
             mode: Mode::Enforce,
         };
-        Ok(Self { settings: Settings::default(), rules: vec![rule], notes: Vec::new() })
+        Ok(Self { settings: Settings::default(), rules: vec![rule], manifests: Vec::new(), places: Vec::new() })
     }
 }
 
@@ -77,13 +86,24 @@ pub fn schema() -> schemars::Schema {
     schemars::schema_for!(RulesFile)
 }
 
-/// All that is wrong with a rules file. Displays each problem with file, line, column, the line itself and a cure.
+/// All that is wrong with a rules file, or with one that tests them. Displays each problem with file, line, column, the line itself and a cure.
 #[derive(Debug)]
-pub struct RulesError(String);
+pub struct RulesError {
+    pub problems: Vec<Problem>,
+    drawn: String,
+}
+
+impl RulesError {
+    pub(crate) fn new(problems: Vec<Problem>, name: &str, text: &str) -> Self {
+        let drawn: Vec<String> =
+            problems.iter().map(|problem| problem.render(Level::ERROR, None, name, text)).collect();
+        Self { drawn: drawn.join("\n\n"), problems }
+    }
+}
 
 impl fmt::Display for RulesError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.drawn)
     }
 }
 
@@ -100,21 +120,16 @@ impl std::error::Error for RulesError {}
 ///
 /// With every problem of the file that can be told at once.
 pub fn parse(name: &str, text: &str) -> Result<Config, RulesError> {
+    let file: RulesFile = read(name, text, KIND)?;
+    let mut checker = Checker::new(text);
+    let config = checker.file(file);
+    if checker.problems.is_empty() { Ok(config) } else { Err(RulesError::new(checker.problems, name, text)) }
+}
+
+/// Reads a file of this project, as far as its schema can tell.
+pub(crate) fn read<T: DeserializeOwned>(name: &str, text: &str, kind: &str) -> Result<T, RulesError> {
     // `yes` and `on` are strings in YAML 1.2.
     let options = serde_saphyr::options! { strict_booleans: true };
-    let draw = |problems: &[Problem], level: Level| -> Vec<String> {
-        problems.iter().map(|problem| problem.render(level.clone(), name, text)).collect()
-    };
-    let problems = match serde_saphyr::from_str_with_options::<RulesFile>(text, options) {
-        Ok(file) => {
-            let mut checker = Checker::new(text);
-            let config = checker.file(file);
-            if checker.problems.is_empty() {
-                return Ok(Config { notes: draw(&checker.notes, Level::WARNING), ..config });
-            }
-            checker.problems
-        }
-        Err(error) => vec![structural(text, &error)],
-    };
-    Err(RulesError(draw(&problems, Level::ERROR).join("\n\n")))
+    serde_saphyr::from_str_with_options(text, options)
+        .map_err(|error| RulesError::new(vec![structural(text, &error, kind)], name, text))
 }

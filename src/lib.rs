@@ -7,11 +7,18 @@
 //! | [`config`] | the rules file: text in, checked rules or errors with their place out |
 //! | [`certificate`] | how certificates are made, whether one is trusted, and by which time |
 //! | [`server`] | the HTTPS server around the engine: TLS, limits, reloading, metrics, shutdown |
-//! | [`cluster`] | what talks to the Kubernetes API: certificates that look after themselves, and the doctor |
+//! | [`cluster`] | what talks to the Kubernetes API: certificates that look after themselves, the doctor, and the scan |
+//! | [`files`] | finding files with manifests, and reading them |
+//! | [`manifest`] | YAML and JSON text in, the same text out with nothing but images changed |
+//! | [`golden`] | what rules should make of images, as a file of cases says it |
+//! | [`init`] | rules for a product that caches images, and the commands that create its caches |
+//! | [`lint`] | what is valid in a rules file, but hardly meant |
+//! | [`registries`] | what is known of public registries, and of the registries that caches are |
 //! | [`export`] | the same rules for other parts of the platform |
 //! | [`cli`] | one file per command |
 //!
-//! Arrows point one way: `cli → server, cluster, export → engine, config, certificate`.
+//! Arrows point one way: `cli → server, scan, cluster, export, init, golden → lint, manifest, files → engine, config,
+//! certificate, registries`.
 
 // `cli::output` prints: standard output is data. And serving never fails a Pod.
 #![deny(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -22,6 +29,12 @@ pub mod cluster;
 pub mod config;
 pub mod engine;
 pub mod export;
+pub mod files;
+pub mod golden;
+pub mod init;
+pub mod lint;
+pub mod manifest;
+pub mod registries;
 pub mod server;
 
 /// Where the API server posts its AdmissionReviews.

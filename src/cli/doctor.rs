@@ -4,31 +4,27 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use kube::Config;
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde::Serialize;
 
+use super::kubeconfig::KubeconfigArgs;
 use super::{output, rules};
-use crate::cluster::api::chain;
 use crate::cluster::doctor::report::{Check, Finding, Report, Severity, State, Unseen, Verdict};
 use crate::cluster::doctor::{self, Given, Options};
 use crate::export::webhook::CONFIGURATION_NAME;
 
-/// Look at a cluster and tell what is wrong with pullthrough there.
+/// Look at a cluster and tell what is wrong with pullthrough there
 ///
 /// Reads the registration, the Service, the Pods, their certificates and their rules, creates a Pod in a dry run, and names
 /// a cure for each thing it finds. It changes nothing.
 ///
 /// Exit codes: 0 healthy; 1 an error or a warning was found; 2 the cluster can't be looked at.
 #[derive(clap::Args)]
+#[command(after_long_help = "Examples:
+  $ pullthrough doctor
+  $ pullthrough doctor --context production --rules rules.yaml -o json")]
 pub struct Args {
-    /// The kubeconfig file. Default: the variable KUBECONFIG, ~/.kube/config, or the Pod's own service account.
-    #[arg(long, value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
-
-    /// The context of the kubeconfig. Default: its current one.
-    #[arg(long, value_name = "NAME")]
-    context: Option<String>,
+    #[command(flatten)]
+    kubeconfig: KubeconfigArgs,
 
     /// The namespace that pullthrough runs in, unless the registration names another.
     #[arg(short, long, value_name = "NAMESPACE", default_value = "pullthrough")]
@@ -62,7 +58,7 @@ enum Format {
 }
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let Args { kubeconfig, context, namespace, configuration, rules, probe_namespace, timeout, output } = args;
+    let Args { kubeconfig, namespace, configuration, rules, probe_namespace, timeout, output } = args;
     let given = rules.map(|file| -> anyhow::Result<_> {
         let content = rules::read_file(&file)?;
         Ok(Given { name: file.display().to_string(), content })
@@ -76,9 +72,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let options = Options { namespace, configuration, rules, probe_namespace, timeout };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("can't start")?;
     let report = runtime.block_on(async {
-        // Credentials may come from another program.
-        let config = tokio::time::timeout(timeout, config(kubeconfig, context)).await;
-        let config = config.map_err(|_| anyhow!("the kubeconfig gave no answer within {timeout:?}"))??;
+        let config = kubeconfig.read(timeout).await?;
         let server = config.cluster_url.clone();
         let report = doctor::examine(config, &options).await;
         report.map_err(|failure| anyhow!("can't ask the API server at {server}: {failure}"))
@@ -86,41 +80,16 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     // A lookup of a name that never ends must not keep the process.
     runtime.shutdown_background();
     let report = report?;
-    match output {
-        Format::Text => output::data(text(&report)?)?,
-        Format::Json => output::data(format_args!("{}\n", serde_json::to_string(&Document::new(&report))?))?,
-    }
-    Ok(match report.verdict() {
-        Verdict::Healthy => ExitCode::SUCCESS,
-        Verdict::Faults => ExitCode::from(1),
-        Verdict::CouldNotLook => ExitCode::from(2),
-    })
-}
-
-async fn config(kubeconfig: Option<PathBuf>, context: Option<String>) -> anyhow::Result<Config> {
-    let options = KubeConfigOptions { context, ..KubeConfigOptions::default() };
-    // Further lines would show the file, and it may hold secrets.
-    let told =
-        |error: &(dyn std::error::Error + 'static)| anyhow!("{}", chain(error).lines().next().unwrap_or_default());
-    match kubeconfig {
-        Some(file) => {
-            let read = Kubeconfig::read_from(&file).map_err(|error| told(&error));
-            let read = read.with_context(|| format!("can't use the kubeconfig {}", file.display()))?;
-            let config = Config::from_custom_kubeconfig(read, &options).await.map_err(|error| told(&error));
-            config.with_context(|| format!("can't use the kubeconfig {}", file.display()))
-        }
-        None => {
-            let error = match Config::from_kubeconfig(&options).await {
-                Ok(config) => return Ok(config),
-                Err(error) => error,
-            };
-            // A context is asked of a kubeconfig alone.
-            match options.context.is_none().then(Config::incluster) {
-                Some(Ok(config)) => Ok(config),
-                _ => Err(told(&error)).context("no cluster to look at; name a kubeconfig with --kubeconfig"),
-            }
-        }
-    }
+    let printed = match output {
+        Format::Text => output::data(text(&report)?),
+        Format::Json => output::data(format_args!("{}\n", serde_json::to_string(&Document::new(&report))?)),
+    };
+    let code = match report.verdict() {
+        Verdict::Healthy => 0,
+        Verdict::Faults => 1,
+        Verdict::CouldNotLook => 2,
+    };
+    output::verdict(printed, code)
 }
 
 /// The keys of `-o json`. They are stable; new ones may come.

@@ -7,10 +7,16 @@ use super::output;
 use super::rules::RulesArgs;
 use crate::engine::{Decision, Fit, ImageRef, Policy, Question, Reason, Tried};
 
-/// Tell what would happen to images, and why.
+/// Tell what would happen to images, and why
 ///
-/// Example: pullthrough explain --cache cache.example.com/k8s registry.k8s.io/pause:3.10
+/// For each image: its canonical form, each rule that was tried, and what it is rewritten to or the reason that it is kept.
+///
+/// Exit codes: 0 done; 2 wrong usage, or the rules are invalid or can't be read.
 #[derive(clap::Args)]
+#[command(after_long_help = "Examples:
+  $ pullthrough explain --rules rules.yaml nginx registry.k8s.io/pause:3.10
+  $ pullthrough explain --rules rules.yaml --namespace kube-system nginx
+  $ pullthrough explain --cache cache.example.com/k8s -o json - < images.txt")]
 pub struct Args {
     /// Images as a Pod names them; `-` reads one a line from standard input.
     #[arg(required = true, value_name = "IMAGE")]
@@ -40,7 +46,10 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let explain = |image: &str| {
         let decision = policy.decide(Question { image, namespace: &namespace, pull_never: false, previous: None });
         match output {
-            Format::Text => output::data(text(&policy, image, &namespace, &decision)?),
+            Format::Text => {
+                let trail = trail(&policy, image, &namespace, &decision)?;
+                output::data(format_args!("{}\n{trail}", image.escape_debug()))
+            }
             Format::Json => output::data(format_args!("{}\n", serde_json::to_string(&Line::new(image, &decision))?)),
         }
     };
@@ -101,16 +110,16 @@ impl<'a> Line<'a> {
     }
 }
 
-fn text(policy: &Policy, written: &str, namespace: &str, decision: &Decision) -> Result<String, std::fmt::Error> {
+/// How the decision came about, line by line.
+pub fn trail(policy: &Policy, written: &str, namespace: &str, decision: &Decision) -> Result<String, std::fmt::Error> {
     let mut text = String::new();
-    writeln!(text, "{}", written.escape_debug())?;
     let image = ImageRef::parse(written);
     match &image {
         Ok(image) => writeln!(text, "  canonical  {}{}", image.canonical(), image.suffix())?,
         Err(_) if written.is_empty() => writeln!(text, "  canonical  none: it is empty")?,
         Err(error) => writeln!(text, "  canonical  none: {error}")?,
     }
-    let is_tried = decision.reason() != Some(Reason::Placeholder);
+    let is_tried = !matches!(decision.reason(), Some(Reason::Placeholder | Reason::PullNever));
     let tried = image.ok().filter(|_| is_tried).map(|image| policy.tried(&image, namespace)).unwrap_or_default();
     for Tried { rule, fit } in tried {
         let name = &rule.name;

@@ -11,7 +11,7 @@ use crate::config::is_dns_label;
 use crate::engine::Policy;
 use crate::export::webhook;
 
-/// Print what other parts need to know of the rules.
+/// Print what other parts need to know of the rules
 #[derive(clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -23,11 +23,14 @@ enum What {
     Webhook(WebhookArgs),
 }
 
-/// Print the MutatingWebhookConfiguration that registers this webhook.
+/// Print the MutatingWebhookConfiguration that registers this webhook
 ///
-/// Example: pullthrough export webhook --cache cache.example.com/k8s --service pullthrough/pullthrough
-/// --ca-file ca.crt | kubectl apply -f -
+/// Exit codes: 0 done; 2 wrong usage, or the rules or the CA can't be read.
 #[derive(clap::Args)]
+#[command(after_long_help = "Examples:
+  $ pullthrough export webhook --rules rules.yaml --service pullthrough/pullthrough
+  $ pullthrough export webhook --rules rules.yaml --url https://webhook.example.com:8443/mutate \\
+      --ca-file ca.crt | kubectl apply -f -")]
 struct WebhookArgs {
     #[command(flatten)]
     rules: RulesArgs,

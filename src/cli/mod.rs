@@ -4,19 +4,24 @@ mod check;
 mod doctor;
 mod explain;
 mod export;
+mod init;
+mod kubeconfig;
 mod output;
 mod rules;
 mod schema;
 mod serve;
+mod test;
 
+use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-/// Sends every image pull of a Kubernetes cluster through the organisation's pull-through cache.
+/// Sends every image pull of a Kubernetes cluster through the organisation's pull-through cache
 ///
-/// Exit codes: 0 done; 1 `doctor` found faults; 2 wrong usage, unreadable or invalid rules, a server that can't start, or a
-/// cluster that can't be looked at.
+/// Exit codes: 0 done; 1 something was found; 2 wrong usage, or something invalid or that can't be read. The help of each
+/// command says it in detail.
 #[derive(Parser)]
 #[command(version, max_term_width = 100)]
 struct Cli {
@@ -29,17 +34,46 @@ enum Command {
     Serve(serve::Args),
     Explain(explain::Args),
     Check(check::Args),
+    Test(test::Args),
+    Init(init::Args),
     Schema(schema::Args),
     Export(export::Args),
     Doctor(doctor::Args),
 }
 
+/// The name under which kubectl finds its plugin.
+const PLUGIN: &str = "kubectl-pullthrough";
+
+/// All that the command line takes, as the program is called: by its own name, or by kubectl as its plugin.
+pub fn command(called: Option<OsString>) -> clap::Command {
+    let called = called.as_deref().and_then(|path| Path::new(path).file_stem());
+    match called.is_some_and(|name| name == PLUGIN) {
+        true => as_plugin(Cli::command()).bin_name("kubectl pullthrough"),
+        false => Cli::command(),
+    }
+}
+
+/// With examples that begin as the user's own lines do.
+fn as_plugin(command: clap::Command) -> clap::Command {
+    let help =
+        command.get_after_long_help().map(|help| help.to_string().replace("$ pullthrough", "$ kubectl pullthrough"));
+    let command = command.mut_subcommands(as_plugin);
+    match help {
+        Some(help) => command.after_long_help(help),
+        None => command,
+    }
+}
+
 /// Runs the command that the arguments of the process name.
 pub fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let matches = command(std::env::args_os().next()).get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let result = match cli.command {
         Command::Serve(args) => serve::run(args).map(done),
         Command::Explain(args) => explain::run(args).map(done),
-        Command::Check(args) => check::run(args).map(done),
+        Command::Check(args) => check::run(args),
+        Command::Test(args) => test::run(args),
+        Command::Init(args) => init::run(args).map(done),
         Command::Schema(args) => schema::run(args).map(done),
         Command::Export(args) => export::run(args).map(done),
         Command::Doctor(args) => doctor::run(args),

@@ -2,10 +2,26 @@
 
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::process::ExitCode;
 
 /// Data, as it is.
 pub fn data(text: impl Display) -> anyhow::Result<()> {
     Ok(write!(io::stdout().lock(), "{text}")?)
+}
+
+/// Whether people see what is printed as data, and want colours.
+pub fn is_coloured() -> bool {
+    anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never
+}
+
+/// Data with ANSI colours, which are only for terminals.
+pub fn styled(text: impl Display) -> anyhow::Result<()> {
+    Ok(write!(anstream::stdout().lock(), "{text}")?)
+}
+
+/// Columns of standard output, where it is a terminal.
+pub fn width() -> Option<usize> {
+    terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0))
 }
 
 /// A line for people.
@@ -20,6 +36,14 @@ pub fn error(error: &anyhow::Error) {
     match text.starts_with("error: ") {
         true => talk(text),
         false => talk(format_args!("error: {text}")),
+    }
+}
+
+/// The exit code that goes with what was printed, also for whoever has seen enough of it.
+pub fn verdict(printed: anyhow::Result<()>, code: u8) -> anyhow::Result<ExitCode> {
+    match printed {
+        Err(error) if !is_broken_pipe(&error) => Err(error),
+        _ => Ok(ExitCode::from(code)),
     }
 }
 

@@ -24,6 +24,14 @@ impl RulesArgs {
         Ok(self.read()?.0)
     }
 
+    /// What headings call the rules.
+    pub fn name(&self) -> String {
+        match (&self.rules, &self.cache) {
+            (Some(file), _) => file.display().to_string(),
+            (None, prefix) => format!("--cache {}", prefix.as_deref().unwrap_or_default()),
+        }
+    }
+
     /// The rules, and the bytes that say which they are.
     pub fn read(&self) -> anyhow::Result<(Config, Vec<u8>)> {
         match (&self.rules, &self.cache) {
@@ -46,8 +54,10 @@ pub fn read_file(file: &Path) -> anyhow::Result<Vec<u8>> {
 }
 
 pub fn parse(file: &Path, content: &[u8]) -> anyhow::Result<Config> {
-    let name = file.display().to_string();
-    let text = std::str::from_utf8(content)
-        .map_err(|error| anyhow!("{name}: not UTF-8 after byte {}; save it as UTF-8", error.valid_up_to()))?;
-    Ok(config::parse(&name, text)?)
+    Ok(config::parse(&file.display().to_string(), text(file, content)?)?)
+}
+
+pub fn text<'c>(file: &Path, content: &'c [u8]) -> anyhow::Result<&'c str> {
+    std::str::from_utf8(content)
+        .map_err(|error| anyhow!("{}: not UTF-8 after byte {}; save it as UTF-8", file.display(), error.valid_up_to()))
 }

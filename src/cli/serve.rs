@@ -37,7 +37,12 @@ use crate::server::{Bound, Server};
 ///
 /// SIGTERM drains: not ready at once, serving on for a delay, then finishing what is in flight.
 /// SIGINT does the same without the delay. Logs go to standard error.
+///
+/// Exit codes: 0 it was told to stop, and has; 2 wrong usage, invalid rules, or it can't start.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = "Examples:
+  $ pullthrough serve --cache cache.example.com/k8s
+  $ pullthrough serve --rules rules.yaml --tls-cert tls.crt --tls-key tls.key --listen '[::]:8443'")]
 pub struct Args {
     #[command(flatten)]
     rules: RulesArgs,

@@ -3,7 +3,6 @@
 use std::time::{Duration, SystemTime};
 
 use http_body_util::BodyExt as _;
-use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, DATE, WARNING};
 use hyper::{HeaderMap, Method, Request};
 use k8s_openapi::api::core::v1::Pod;
@@ -13,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::io::DuplexStream;
 
-/// More than this is no list of 500 objects.
+/// More than this is no object, and no list that is not read in pages.
 const MAX_BODY_BYTES: usize = 256 << 20;
 
 /// What the kubelet says of a port may come after the end of the stream.
@@ -30,16 +29,23 @@ pub struct Target<'a> {
 }
 
 impl Target<'_> {
-    fn path(&self) -> String {
+    pub(super) fn path(&self) -> String {
         let Self { api, resource, namespace, name } = self;
         let namespace = namespace.map(|namespace| format!("/namespaces/{namespace}")).unwrap_or_default();
         let name = name.map(|name| format!("/{name}")).unwrap_or_default();
         format!("/{api}{namespace}/{resource}{name}")
     }
 
-    fn permission(&self, verb: &str) -> String {
-        let group = self.api.strip_prefix("apis/").and_then(|rest| rest.split('/').next());
-        let group = group.map(|group| format!(".{group}")).unwrap_or_default();
+    /// Empty for the core group.
+    pub(super) fn group(&self) -> &str {
+        self.api.strip_prefix("apis/").and_then(|rest| rest.split('/').next()).unwrap_or_default()
+    }
+
+    pub(super) fn permission(&self, verb: &str) -> String {
+        let group = match self.group() {
+            "" => String::new(),
+            group => format!(".{group}"),
+        };
         let place = match self.namespace {
             Some(namespace) => format!("in namespace {namespace}"),
             None => "in the whole cluster".to_owned(),
@@ -58,8 +64,13 @@ pub enum Failure {
     /// Another status than 2xx.
     #[error("{message} ({code})")]
     Refused { code: u16, message: String },
+    /// The page that was asked for is of a state that is gone; the token, if there is one, leads on from there.
+    #[error("{message} (410)")]
+    Expired { message: String, next: Option<String> },
     #[error("no answer within {0:?}")]
     TooSlow(Duration),
+    #[error("the answer has more than {0} bytes")]
+    TooLarge(usize),
     #[error("{0}")]
     Broken(String),
 }
@@ -119,20 +130,20 @@ impl Api {
         }
     }
 
-    /// One page of a list, with a query such as `limit=500&continue=…`.
-    pub async fn page<T: DeserializeOwned>(&self, target: Target<'_>, query: &str) -> Result<T, Failure> {
-        self.read(&format!("{}?{query}", target.path()), &target.permission("list")).await
-    }
-
     /// A path that is no object, such as `/version`.
     pub async fn read<T: DeserializeOwned>(&self, path: &str, needs: &str) -> Result<T, Failure> {
-        let answer = self.send(Method::GET, path, None, needs).await?;
+        let answer = self.send(Method::GET, path, None, needs, MAX_BODY_BYTES).await?;
         parse(&answer.text)
+    }
+
+    /// The same, not parsed, and at most so many bytes.
+    pub async fn text(&self, path: &str, needs: &str, most: usize) -> Result<Vec<u8>, Failure> {
+        Ok(self.send(Method::GET, path, None, needs, most).await?.text)
     }
 
     /// An object as JSON, whole; `None` where there is none.
     pub async fn look_up(&self, target: Target<'_>) -> Seen<Answer> {
-        match self.send(Method::GET, &target.path(), None, &target.permission("get")).await {
+        match self.send(Method::GET, &target.path(), None, &target.permission("get"), MAX_BODY_BYTES).await {
             Ok(answer) => answer.parsed().map(Some),
             Err(Failure::NotFound(_)) => Ok(None),
             Err(failure) => Err(failure),
@@ -142,23 +153,30 @@ impl Api {
     /// Creates an object, with a query such as `dryRun=All`.
     pub async fn create(&self, target: Target<'_>, query: &str, object: &Value) -> Result<Answer, Failure> {
         let path = format!("{}?{query}", target.path());
-        self.send(Method::POST, &path, Some(object), &target.permission("create")).await?.parsed()
+        self.send(Method::POST, &path, Some(object), &target.permission("create"), MAX_BODY_BYTES).await?.parsed()
     }
 
     /// Replaces an object, unless it is no longer the one with this `resourceVersion`.
     pub async fn update(&self, target: Target<'_>, object: &Value) -> Result<Answer, Failure> {
-        self.send(Method::PUT, &target.path(), Some(object), &target.permission("update")).await?.parsed()
+        let permission = target.permission("update");
+        self.send(Method::PUT, &target.path(), Some(object), &permission, MAX_BODY_BYTES).await?.parsed()
     }
 
-    async fn send(&self, method: Method, path: &str, object: Option<&Value>, needs: &str) -> Result<Text, Failure> {
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        object: Option<&Value>,
+        needs: &str,
+        most: usize,
+    ) -> Result<Text, Failure> {
         let body = object.map_or_else(Body::empty, |object| Body::from(object.to_string().into_bytes()));
         let request = Request::builder().method(method).uri(path).header(CONTENT_TYPE, "application/json").body(body);
         let request = request.map_err(|error| Failure::Broken(error.to_string()))?;
         self.within(async {
             let response = self.client.send(request).await.map_err(|error| Failure::Broken(of_client(&error)))?;
             let (head, body) = response.into_parts();
-            let body = http_body_util::Limited::new(body, MAX_BODY_BYTES).collect().await;
-            let text = body.map_err(|error| Failure::Broken(chain(&*error)))?.to_bytes();
+            let text = collected(body, most).await?;
             if !head.status.is_success() {
                 return Err(refusal(head.status.as_u16(), &text, needs));
             }
@@ -206,8 +224,22 @@ impl Api {
 
 /// An answer, not parsed yet.
 struct Text {
-    text: Bytes,
+    text: Vec<u8>,
     headers: HeaderMap,
+}
+
+/// The whole body in one piece, and never twice in memory.
+async fn collected(mut body: Body, most: usize) -> Result<Vec<u8>, Failure> {
+    let mut text = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Failure::Broken(of_client(&error)))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if text.len() + data.len() > most {
+            return Err(Failure::TooLarge(most));
+        }
+        text.extend_from_slice(&data);
+    }
+    Ok(text)
 }
 
 impl Text {
@@ -233,6 +265,7 @@ fn refusal(code: u16, body: &[u8], needs: &str) -> Failure {
     let is_of_rbac = message.contains(" cannot ");
     match code {
         404 => Failure::NotFound(message),
+        410 => Failure::Expired { message, next: status["metadata"]["continue"].as_str().map(str::to_owned) },
         403 if is_of_rbac => Failure::Forbidden { needs: needs.to_owned(), message },
         code => Failure::Refused { code, message },
     }

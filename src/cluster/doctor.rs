@@ -17,9 +17,7 @@ mod probe;
 mod replica;
 pub mod report;
 mod rules;
-mod selector;
 mod snapshot;
-mod words;
 
 use std::time::Duration;
 

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde_saphyr::Spanned;
 
+use super::places::Places;
 use super::problem::{Problem, bytes};
 use super::schema::{ModeEntry, NamespacesEntry, RuleEntry, RulesFile};
 use super::{API_VERSION, Config, KIND};
@@ -13,28 +14,32 @@ use crate::engine::{Glob, InvalidPrefix, Matcher, Mode, Namespaces, Pattern, Pre
 pub(super) struct Checker<'t> {
     text: &'t str,
     pub problems: Vec<Problem>,
-    /// What is valid, but may not be meant.
-    pub notes: Vec<Problem>,
+    places: Vec<Places>,
     names: Vec<String>,
 }
 
 impl<'t> Checker<'t> {
     pub fn new(text: &'t str) -> Self {
-        Self { text, problems: Vec::new(), notes: Vec::new(), names: Vec::new() }
+        Self { text, problems: Vec::new(), places: Vec::new(), names: Vec::new() }
     }
 
-    fn problem<T>(&mut self, at: &Spanned<T>, message: impl Into<String>, cure: impl Into<String>) {
+    pub(super) fn problem<T>(&mut self, at: &Spanned<T>, message: impl Into<String>, cure: impl Into<String>) {
         let (message, cure) = (message.into(), Some(cure.into()));
         self.problems.push(Problem { message, cure, span: bytes(self.text, at.defined) });
     }
 
     /// The value, or nothing and a problem. The error's text is the cure.
-    fn valid<T, E: fmt::Display>(&mut self, at: &Spanned<String>, what: &str, result: Result<T, E>) -> Option<T> {
+    pub(super) fn valid<T, E: fmt::Display>(
+        &mut self,
+        at: &Spanned<String>,
+        what: &str,
+        result: Result<T, E>,
+    ) -> Option<T> {
         result.map_err(|error| self.problem(at, format!("invalid {what} `{}`", at.value), error.to_string())).ok()
     }
 
     pub fn file(&mut self, file: RulesFile) -> Config {
-        let RulesFile { api_version, kind, allow_opt_out, record_originals, rules } = file;
+        let RulesFile { api_version, kind, allow_opt_out, record_originals, rules, manifests } = file;
         if api_version.value != API_VERSION {
             self.problem(
                 &api_version,
@@ -46,7 +51,13 @@ impl<'t> Checker<'t> {
             self.problem(&kind, format!("unknown kind `{}`", kind.value), format!("write `{KIND}`"));
         }
         let rules = rules.into_iter().filter_map(|entry| self.rule(entry)).collect();
-        Config { settings: Settings { allow_opt_out, record_originals }, rules, notes: Vec::new() }
+        let manifests = manifests.iter().filter_map(|entry| self.declaration(entry)).collect();
+        Config {
+            settings: Settings { allow_opt_out, record_originals },
+            rules,
+            manifests,
+            places: std::mem::take(&mut self.places),
+        }
     }
 
     fn rule(&mut self, entry: RuleEntry) -> Option<Rule> {
@@ -62,6 +73,16 @@ impl<'t> Checker<'t> {
             );
         }
         self.names.push(name.value.clone());
+        let place = |at: serde_saphyr::Location| bytes(self.text, at);
+        self.places.push(Places {
+            name: place(name.defined),
+            sources: match (&from, &pattern) {
+                (Some(from), _) => from.value.iter().map(|source| place(source.defined)).collect(),
+                (None, pattern) => pattern.iter().map(|pattern| place(pattern.defined)).collect(),
+            },
+            to: place(to.defined),
+            except: except.iter().map(|entry| place(entry.defined)).collect(),
+        });
         let matcher = match (from, pattern) {
             (Some(from), None) => self.from(&from, &to),
             (None, Some(pattern)) => self.pattern(&pattern, &to),
@@ -107,15 +128,7 @@ impl<'t> Checker<'t> {
 
     /// An entry of `from` or `except`.
     fn source(&mut self, at: &Spanned<String>, what: &str) -> Option<Prefix> {
-        let prefix = self.valid(at, what, Prefix::parse(&at.value))?;
-        if let Some(path) = prefix.canonical().strip_prefix("docker.io/").filter(|path| !path.contains('/')) {
-            let message = format!("`{}` is not the image `docker.io/library/{path}`", at.value);
-            let cure = format!(
-                "it stands for the images below `docker.io/{path}/`; write `docker.io/library/{path}` if you mean that image"
-            );
-            self.notes.push(Problem { message, cure: Some(cure), span: bytes(self.text, at.defined) });
-        }
-        Some(prefix)
+        self.valid(at, what, Prefix::parse(&at.value))
     }
 
     fn pattern(&mut self, pattern: &Spanned<String>, to: &Spanned<String>) -> Option<Matcher> {
@@ -179,7 +192,7 @@ impl<'t> Checker<'t> {
 }
 
 /// A DNS subdomain (RFC 1123), as Kubernetes names most objects.
-fn is_object_name(name: &str) -> bool {
+pub(super) fn is_object_name(name: &str) -> bool {
     name.len() <= 253 && name.split('.').all(is_dns_label)
 }
 

@@ -4,12 +4,14 @@ use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
-use super::{API_VERSION, KIND};
+use super::API_VERSION;
 
 /// A field without a value, as the reader and this crate's types say it.
 pub(super) const EMPTY_FIELD: &str = "the field has no value";
 
-pub(super) struct Problem {
+/// Something wrong with a text, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
     pub message: String,
     pub cure: Option<String>,
     /// Bytes of the text.
@@ -17,20 +19,33 @@ pub(super) struct Problem {
 }
 
 impl Problem {
-    pub fn render(&self, level: Level, name: &str, text: &str) -> String {
+    /// Draws it with the line it stands in. `id` is what the kind of problem is called.
+    pub(crate) fn render(&self, level: Level, id: Option<&str>, name: &str, text: &str) -> String {
         let end = self.span.end.min(text.len());
         let span = self.span.start.min(end)..end;
         let snippet = Snippet::source(text).path(name).annotation(AnnotationKind::Primary.span(span));
-        let mut group = level.primary_title(self.message.as_str()).element(snippet);
+        let title = level.primary_title(self.message.as_str());
+        let title = match id {
+            Some(id) => title.id(id),
+            None => title,
+        };
+        let mut group = title.element(snippet);
         if let Some(cure) = &self.cure {
             group = group.element(Level::HELP.message(cure.as_str()));
         }
         Renderer::plain().render(&[group])
     }
+
+    /// Line and column, in characters and counted from 1.
+    pub fn line_and_column(&self, text: &str) -> (usize, usize) {
+        let before = text.get(..self.span.start).unwrap_or(text);
+        let line = before.rsplit('\n').next().unwrap_or_default();
+        (before.matches('\n').count() + 1, line.chars().count() + 1)
+    }
 }
 
 /// What the YAML reader found: no checks were possible yet.
-pub(super) fn structural(text: &str, error: &serde_saphyr::Error) -> Problem {
+pub(super) fn structural(text: &str, error: &serde_saphyr::Error, kind: &str) -> Problem {
     use serde_saphyr::Error;
 
     let error = error.without_snippet();
@@ -58,11 +73,12 @@ pub(super) fn structural(text: &str, error: &serde_saphyr::Error) -> Problem {
             ("expected a string".to_owned(), Some("write text, in quotes if it looks like something else".to_owned()))
         }
         Error::Eof { .. } => {
-            ("the file is empty".to_owned(), Some(format!("start with `apiVersion: {API_VERSION}` and `kind: {KIND}`")))
+            ("the file is empty".to_owned(), Some(format!("start with `apiVersion: {API_VERSION}` and `kind: {kind}`")))
         }
-        Error::MultipleDocuments { .. } => {
-            ("a second YAML document starts here".to_owned(), Some("keep all rules in one document".to_owned()))
-        }
+        Error::MultipleDocuments { .. } => (
+            "a second YAML document starts here".to_owned(),
+            Some(format!("keep all {} in one document", kind.to_lowercase())),
+        ),
         other => {
             let text = other.to_string();
             let message = text.rsplit_once(" at line ").map_or(text.as_str(), |(message, _)| message);
@@ -91,7 +107,7 @@ fn instead(written: &str, expected: &[&str]) -> String {
 }
 
 /// The span of a location in bytes; the reader counts in characters.
-pub(super) fn bytes(text: &str, location: serde_saphyr::Location) -> Range<usize> {
+pub(crate) fn bytes(text: &str, location: serde_saphyr::Location) -> Range<usize> {
     let (start, len) = (to_usize(location.span().offset()), to_usize(location.span().len()));
     let mut offsets = text.char_indices().map(|(offset, _)| offset).chain(std::iter::once(text.len())).skip(start);
     let from = offsets.next().unwrap_or(text.len());

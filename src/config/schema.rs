@@ -25,11 +25,15 @@ pub(super) struct RulesFile {
     /// Tried in this order; the first that matches wins.
     #[serde(deserialize_with = "present")]
     pub rules: Vec<RuleEntry>,
+    /// Where manifests have images, beside the kinds that are known. For `scan` and `rewrite`; the webhook sees Pods alone.
+    #[schemars(with = "Vec<ManifestEntry>")]
+    #[serde(default, deserialize_with = "present")]
+    pub manifests: Vec<Spanned<ManifestEntry>>,
 }
 
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "only its schema is used")]
-pub(super) enum ApiVersion {
+pub(crate) enum ApiVersion {
     #[serde(rename = "pullthrough.dev/v1alpha1")]
     V1Alpha1,
 }
@@ -89,6 +93,50 @@ pub(super) struct NamespacesEntry {
     pub exclude: Option<Vec<Spanned<String>>>,
 }
 
+/// Is about objects of a `group` and `kind`, or about `files`, never both. Paths are JSONPaths of `.name`, `['name']`, `[0]`,
+/// `[*]`, `.*` and `..name`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{"required": ["group", "kind"]}, {"required": ["files"]}]))]
+#[schemars(extend("dependentRequired" = {"group": ["kind"], "kind": ["group"]}))]
+#[schemars(extend("anyOf" = [
+    {"required": ["podSpecs"]}, {"required": ["images"]}, {"required": ["splitImages"]}, {"required": ["args"]}, {"required": ["env"]}
+]))]
+pub(super) struct ManifestEntry {
+    /// The API group, such as `argoproj.io`; empty for the core group. Any version of it.
+    #[schemars(with = "String")]
+    #[serde(default, deserialize_with = "some")]
+    pub group: Option<Spanned<String>>,
+    #[schemars(with = "String", length(min = 1))]
+    #[serde(default, deserialize_with = "some")]
+    pub kind: Option<Spanned<String>>,
+    /// Files, such as Helm values: paths, or their last parts, in which `*` stands for any characters but `/`, and `**` for
+    /// any folders.
+    #[schemars(with = "Vec<String>", length(min = 1))]
+    #[serde(default, deserialize_with = "some")]
+    pub files: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Paths to PodSpecs.
+    #[schemars(with = "Vec<String>", length(min = 1))]
+    #[serde(default, deserialize_with = "some")]
+    pub pod_specs: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Paths to images.
+    #[schemars(with = "Vec<String>", length(min = 1))]
+    #[serde(default, deserialize_with = "some")]
+    pub images: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Paths to mappings of `repository` and perhaps `registry`, `tag` and `digest`.
+    #[schemars(with = "Vec<String>", length(min = 1))]
+    #[serde(default, deserialize_with = "some")]
+    pub split_images: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Flags whose value is an image, in `command` and `args` of every container: `--flag=IMAGE`, or `--flag` and then IMAGE.
+    #[schemars(with = "Vec<String>", length(min = 1))]
+    #[serde(default, deserialize_with = "some")]
+    pub args: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Names of variables whose value is an image, in every container; `*` stands for any characters.
+    #[schemars(with = "Vec<String>", length(min = 1))]
+    #[serde(default, deserialize_with = "some")]
+    pub env: Option<Spanned<Vec<Spanned<String>>>>,
+}
+
 /// `observe` decides, counts and reports, but changes nothing.
 #[derive(Deserialize, JsonSchema, Default)]
 #[serde(rename_all = "camelCase")]
@@ -99,10 +147,10 @@ pub(super) enum ModeEntry {
 }
 
 /// A field that is there must have a value: an empty one is more likely forgotten than meant.
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+pub(crate) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
     Option::deserialize(deserializer)?.ok_or_else(|| D::Error::custom(EMPTY_FIELD))
 }
 
-fn some<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+pub(crate) fn some<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     present(deserializer).map(Some)
 }

@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::decision::{Decision, Reason};
+use super::decision::Decision;
 use super::patch;
-use super::pod::{List, Metadata, Place, Pod, REWRITE_DISABLED, Site};
+use super::pod::{List, Place, Pod, Site};
 use super::policy::{Policy, Previous, Question};
 use super::response;
 use super::review::{self, Asked, Objects, Operation, Resource, Unreadable};
@@ -126,7 +126,7 @@ fn understand<'a>(policy: &'a Policy, asked: &mut Asked<'a>, objects: Objects<'a
             .find(|name| !name.is_empty())
             .map_or(Cow::Borrowed(""), |name| name.0.clone());
     }
-    let kept = reason_to_keep_all(policy, &metadata);
+    let kept = policy.keeps_all(metadata.state());
     let before = match asked.operation {
         Operation::Update => images_by_place(old_object),
         _ => HashMap::new(),
@@ -152,20 +152,6 @@ fn understand<'a>(policy: &'a Policy, asked: &mut Asked<'a>, objects: Objects<'a
         .collect();
     let patch = patch::write(&images, additions);
     Ok(Content { images, patch, problem: None })
-}
-
-/// Why nothing of a Pod is rewritten.
-fn reason_to_keep_all(policy: &Policy, metadata: &Metadata) -> Option<Reason> {
-    let rewrite = metadata.labels.as_ref().and_then(|labels| labels.rewrite.as_deref());
-    if metadata.deletion_timestamp.is_some() {
-        Some(Reason::Deleting)
-    } else if metadata.annotations.as_ref().is_some_and(|annotations| annotations.mirror.is_some()) {
-        Some(Reason::MirrorPod)
-    } else if policy.settings().allow_opt_out && rewrite == Some(REWRITE_DISABLED) {
-        Some(Reason::OptedOut)
-    } else {
-        None
-    }
 }
 
 fn images_by_place(pod: Option<Pod<'_>>) -> HashMap<(List, Cow<'_, str>), Cow<'_, str>> {

@@ -7,6 +7,7 @@ use json_patch::jsonptr::PointerBuf;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::json::{self, Text, object};
+use super::policy::PodState;
 
 /// The label that switches rewriting off, where the rules file allows it.
 pub const REWRITE_LABEL: &str = "pullthrough.dev/rewrite";
@@ -18,6 +19,7 @@ pub const ORIGINALS_ANNOTATION: &str = "pullthrough.dev/original-images";
 pub const MIRROR_ANNOTATION: &str = "kubernetes.io/config.mirror";
 
 object! {
+    /// A Pod, or the template of Pods.
     pub struct Pod<'a> {
         pub metadata: Option<Metadata<'a>> = "metadata",
         pub spec: Option<Spec<'a>> = "spec",
@@ -33,6 +35,18 @@ object! {
         _managed_fields: IgnoredAny = "managedFields",
         pub labels: Option<Labels<'a>> = "labels",
         pub annotations: Option<Annotations<'a>> = "annotations",
+    }
+}
+
+impl Metadata<'_> {
+    /// What of a Pod keeps all its images.
+    pub fn state(&self) -> PodState {
+        let rewrite = self.labels.as_ref().and_then(|labels| labels.rewrite.as_deref());
+        PodState {
+            deleting: self.deletion_timestamp.is_some(),
+            mirror: self.annotations.as_ref().is_some_and(|annotations| annotations.mirror.is_some()),
+            opted_out: rewrite == Some(REWRITE_DISABLED),
+        }
     }
 }
 

@@ -51,6 +51,17 @@ pub struct Previous<'q> {
     pub immutable: bool,
 }
 
+/// What of a Pod counts for all its images.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PodState {
+    /// `metadata.deletionTimestamp` is set.
+    pub deleting: bool,
+    /// It is the API server's shadow of a static Pod.
+    pub mirror: bool,
+    /// Its label says that it is not to be rewritten.
+    pub opted_out: bool,
+}
+
 /// How far a rule came.
 #[derive(Debug)]
 pub struct Tried<'p> {
@@ -82,6 +93,17 @@ impl Policy {
 
     pub fn settings(&self) -> Settings {
         self.settings
+    }
+
+    /// Why nothing of a Pod is rewritten.
+    pub fn keeps_all(&self, state: PodState) -> Option<Reason> {
+        let PodState { deleting, mirror, opted_out } = state;
+        match () {
+            () if deleting => Some(Reason::Deleting),
+            () if mirror => Some(Reason::MirrorPod),
+            () if opted_out && self.settings.allow_opt_out => Some(Reason::OptedOut),
+            () => None,
+        }
     }
 
     pub fn decide(&self, question: Question) -> Decision<'_> {

@@ -69,6 +69,10 @@ pub enum InvalidGlob {
 }
 
 impl Glob {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     pub fn parse(text: &str) -> Result<Self, InvalidGlob> {
         match text.chars().find(|c| !matches!(c, 'a'..='z' | '0'..='9' | '-' | '*')) {
             Some(character) => Err(InvalidGlob::Character(character)),
@@ -105,6 +109,12 @@ impl Pattern {
             .and_then(|_| Regex::new(&format!(r"\A(?:{text})\z")))
             .map(Self)
             .map_err(|error| InvalidPattern(last_line(&error.to_string())))
+    }
+
+    /// The expression without the anchors.
+    pub fn written(&self) -> &str {
+        let anchored = self.0.as_str();
+        anchored.strip_prefix(r"\A(?:").and_then(|text| text.strip_suffix(r")\z")).unwrap_or(anchored)
     }
 
     pub(super) fn captures<'n>(&self, name: &'n str) -> Option<Captures<'n>> {
@@ -148,8 +158,7 @@ impl Template {
     pub fn parse(written: &str, pattern: &Pattern) -> Result<Self, InvalidTemplate> {
         let parts = parse_parts(written, pattern)?;
         // With a letter for each group it must be a prefix like any other; so the canonical form of the literals is known.
-        let sample: String = parts.iter().map(|part| if let Part::Literal(text) = part { text } else { "x" }).collect();
-        Prefix::parse(&sample).map_err(|error| match error.of_target() {
+        Prefix::parse(&sample(&parts)).map_err(|error| match error.of_target() {
             InvalidPrefix::NotACache { .. } => InvalidPrefix::NotACache { written: written.to_owned() },
             InvalidPrefix::Host { .. } => {
                 InvalidPrefix::Host { host: written.split('/').next().unwrap_or_default().to_owned() }
@@ -169,6 +178,11 @@ impl Template {
         &self.written
     }
 
+    /// With a letter for each group.
+    pub fn sample(&self) -> String {
+        sample(&self.parts)
+    }
+
     pub(super) fn expand(&self, groups: &Captures) -> String {
         let mut result = String::new();
         for part in &self.parts {
@@ -184,6 +198,10 @@ impl Template {
     pub(super) fn is_above(&self, name: &str) -> bool {
         name.starts_with(&self.literal_start) && self.under.is_match(name)
     }
+}
+
+fn sample(parts: &[Part]) -> String {
+    parts.iter().map(|part| if let Part::Literal(text) = part { text } else { "x" }).collect()
 }
 
 fn parse_parts(written: &str, pattern: &Pattern) -> Result<Vec<Part>, InvalidTemplate> {
@@ -288,6 +306,12 @@ pub(super) struct Rewritten<'n> {
 }
 
 impl Rule {
+    /// Whether it would send an image elsewhere, in whatever namespace.
+    pub fn takes(&self, image: &ImageRef) -> bool {
+        self.matcher.rewrite(image, 0).is_some()
+            && !self.except.iter().any(|prefix| prefix.strip(image.canonical()).is_some())
+    }
+
     /// `skip`: how many of `from` are known not to match.
     pub(super) fn fit<'n>(&self, image: &'n ImageRef, namespace: &str, skip: usize) -> Fit<'_, Rewritten<'n>> {
         let Some(rewritten) = self.matcher.rewrite(image, skip) else { return Fit::NoMatch };
@@ -317,7 +341,7 @@ impl Matcher {
     }
 
     /// Whether a canonical name is this matcher's `to`, or lies below it.
-    pub(super) fn is_above(&self, name: &str) -> bool {
+    pub fn is_above(&self, name: &str) -> bool {
         match self {
             Self::From { to, .. } => to.strip(name).is_some(),
             Self::Pattern { to, .. } => to.is_above(name),

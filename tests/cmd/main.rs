@@ -1,10 +1,12 @@
 //! The command line, through the binary.
 
+
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 
 use pullthrough::cluster::doctor::fault::Fault;
+use pullthrough::lint::Lint;
 use serde_json::{Value, json};
 
 /// `TRYCMD=overwrite cargo test --test cmd` rewrites the snapshots.
@@ -94,8 +96,9 @@ fn standard_input_has_one_image_a_line() {
 }
 
 /// Arguments of the binary, and the file that keeps what it prints.
-const GENERATED: [(&[&str], &str); 3] = [
+const GENERATED: [(&[&str], &str); 4] = [
     (&["schema"], "docs/rules.schema.json"),
+    (&["schema", "--of", "tests"], "docs/tests.schema.json"),
     (
         &["export", "webhook", "--rules", "manifests/base/rules.yaml", "--service", "pullthrough/pullthrough"],
         "manifests/chart/files/webhook.yaml",
@@ -150,12 +153,53 @@ fn the_findings_of_doctor_are_documented() {
     assert_eq!(names.iter().filter(is_kebab).count(), names.len());
 }
 
+/// As [`what_is_generated_is_current`]. The cases of the page are those that the examples of the help run.
+#[test]
+fn the_lints_and_the_cases_of_check_are_documented() {
+    const FILE: &str = "docs/check.md";
+    let (start, end) = ("<!-- written by `make generate` -->\n", "<!-- end -->");
+    let page = std::fs::read_to_string(FILE).expect("a file of this repository");
+    let (head, rest) = page.split_once(start).expect("where the table starts");
+    let (_, tail) = rest.split_once(end).expect("where it ends");
+    let mut table = String::from("\n| Lint | Finds |\n| --- | --- |\n");
+    for lint in Lint::ALL {
+        let _ = writeln!(table, "| `{}` | {} |", lint.as_str(), lint.describe());
+    }
+    table.push('\n');
+    let (before, cases) = tail.split_once("```yaml\n").expect("the cases");
+    let (_, after) = cases.split_once("```").expect("their end");
+    let cases = std::fs::read_to_string("tests/data/examples/tests.yaml").expect("a file of this repository");
+    let text = [head, start, &table, end, before, "```yaml\n", &cases, "```", after].concat();
+    is_current(FILE, &text, "the page with the lints that the code has, and the cases of tests/data/examples");
+}
+
 fn is_current(file: &str, text: &str, what: &str) {
     if std::env::var_os("GENERATED").is_some_and(|mode| mode == "overwrite") {
         std::fs::write(file, text).expect("a file of this repository");
     }
     let kept = std::fs::read_to_string(file).unwrap_or_default();
     assert_eq!(text, kept, "{file} is not {what}: run `make generate`");
+}
+
+#[test]
+fn the_exit_code_is_the_same_when_nobody_reads() {
+    let shadowed = "tests/data/rules-shadowed.yaml";
+    let scan = ["scan", "--fail-on", "registry.k8s.io", "tests/data/scan/shop.yaml", "-o"];
+    let scans = ["table", "json", "sarif", "markdown", "html"].map(|format| ([&scan[..], &[format]].concat(), 1));
+    let others = [
+        (vec!["check", "--rules", shadowed], 1),
+        (vec!["check", "--rules", shadowed, "-o", "json"], 1),
+        (vec!["check", "--rules", "Cargo.toml", "-o", "json"], 2),
+        (vec!["test", "--rules", "tests/data/examples/rules.yaml", "tests/data/tests-that-fail.yaml"], 1),
+        (vec!["rewrite", "--check", "--cache", "cache.example.com", "tests/data/scan/shop.yaml"], 1),
+        (vec!["explain", "--cache", "cache.example.com", "nginx"], 0),
+    ];
+    for (arguments, code) in scans.into_iter().chain(others) {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let status = Command::new(env!("CARGO_BIN_EXE_pullthrough")).args(&arguments).stdout(writer).status();
+        assert_eq!(status.expect("the binary runs").code(), Some(code), "{arguments:?}");
+    }
 }
 
 #[test]
@@ -167,6 +211,18 @@ fn usage_and_rules_that_are_wrong_exit_with_2() {
         &["explain", "--cache", "cache", "nginx"],
         &["explain", "--rules", "tests/data/absent.yaml", "nginx"],
         &["check", "--rules", "Cargo.toml"],
+        &["check", "--rules", "tests/data/rules.yaml", "--allow", "nonsense"],
+        &["test", "--rules", "tests/data/rules.yaml"],
+        &["test", "--rules", "tests/data/rules.yaml", "tests/data/absent.yaml"],
+        &["test", "--rules", "tests/data/rules.yaml", "tests/data/rules.yaml"],
+        &["init", "harbor"],
+        &["init", "quay", "--cache", "quay.example.com"],
+        &["init", "harbor", "--cache", "harbor"],
+        &["init", "harbor", "--cache", "harbor.example.com", "--upstream", "example.com"],
+        &["init", "ecr", "--cache", "123456789012.dkr.ecr.eu-west-1.amazonaws.com", "--upstream", "nvcr.io"],
+        &["completions", "tcsh"],
+        &["man", "nonsense"],
+        &["man", "--dir", "tests/data/absent"],
         &["export", "webhook", "--cache", "a.io"],
         &["export", "webhook", "--cache", "a.io", "--service", "a"],
         &["export", "webhook", "--cache", "a.io", "--service", "a/b:0"],
@@ -178,6 +234,12 @@ fn usage_and_rules_that_are_wrong_exit_with_2() {
         &["doctor", "--kubeconfig", "Cargo.toml"],
         &["doctor", "--rules", "Cargo.toml"],
         &["doctor", "--timeout", "0"],
+        &["scan", "--kubeconfig", "tests/data/absent.yaml"],
+        &["scan", "--fail-on", "docker", "-"],
+        &["scan", "--fail-on", "https://docker.io", "-"],
+        &["scan", "--cache", "a.io", "--rules", "x.yaml", "-"],
+        &["scan", "-n", "a", "-n", "b", "-"],
+        &["scan", "-o", "xml", "-"],
     ] {
         let output = pullthrough(arguments, b"");
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");

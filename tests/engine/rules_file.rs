@@ -93,6 +93,49 @@ fn every_problem_names_its_place_and_a_cure() {
     }
 }
 
+/// As above, of entries of `manifests`.
+#[test]
+fn every_problem_of_a_declaration_names_its_place_and_a_cure() {
+    for (entry, place, cure) in [
+        ("{group: a.io, kind: A, image: [$.a]}", "5:28", "did you mean `images`?"),
+        ("{group: a.io, kind: A}", "5:5", "add `podSpecs`"),
+        ("{images: [$.a]}", "5:5", "add `group` and `kind`, or `files`"),
+        ("{kind: A, images: [$.a]}", "5:12", "write both"),
+        ("{group: a.io, images: [$.a]}", "5:13", "write both"),
+        ("{group: a.io, kind: A, files: [a], images: [$.a]}", "5:13", "keep one"),
+        ("{kind: A, files: [a], images: [$.a]}", "5:12", "keep one"),
+        ("{group: a.io/v1, kind: A, images: [$.a]}", "5:13", "without a version: `a.io`"),
+        ("{group: v1, kind: A, images: [$.a]}", "5:13", "without a version: `\"\"`"),
+        ("{group: '', kind: pods/x, images: [$.a]}", "5:23", "such as `Rollout`"),
+        ("{group: '', kind: '', images: [$.a]}", "5:23", "such as `Rollout`"),
+        ("{group: a.io, kind: A, images: []}", "5:36", "list something in it"),
+        ("{group: a.io, kind: A, images: }", "5:34", "write its value"),
+        ("{files: [], images: [$.a]}", "5:13", "name files"),
+        ("{files: [''], images: [$.a]}", "5:14", "write a name"),
+        ("{files: ['a{'], images: [$.a]}", "5:14", "it is no pattern"),
+        ("{files: [a], images: [spec.image]}", "5:27", "write `$.spec.image`"),
+        ("{files: [a], images: [/spec/image]}", "5:27", "write `$.spec.image`"),
+        ("{files: [a], images: ['$.a[?(@.b)]']}", "5:27", "`[?(@.b)]` is not understood"),
+        ("{files: [a], images: ['$.a[1:2]']}", "5:27", "`[1:2]` is not understood"),
+        ("{files: [a], images: ['$.a[-1]']}", "5:27", "`[-1]` is not understood"),
+        ("{files: [a], images: ['$a']}", "5:27", "`a` is not understood"),
+        ("{files: [a], images: ['$..*']}", "5:27", "`..*` is not understood"),
+        ("{files: [a], images: ['$.a.']}", "5:27", "`.` is not understood"),
+        ("{files: [a], images: [\"$['a]\"]}", "5:27", "write `['name']`"),
+        ("{files: [a], images: ['$.é%']}", "5:27", "`%` is not understood"),
+        ("{group: apps, kind: Deployment, args: [image]}", "5:44", "write it as in the arguments"),
+        ("{group: apps, kind: Deployment, args: ['--image=x']}", "5:44", "write the flag alone"),
+        ("{group: apps, kind: Deployment, env: ['A B']}", "5:43", "write letters"),
+        ("{group: a.io, kind: A, env: [A]}", "5:33", "say where the PodSpec is"),
+        ("{files: [a], args: [--a]}", "5:24", "say where the PodSpec is"),
+    ] {
+        let text = format!("apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules: []\nmanifests:\n  - {entry}\n");
+        let error = config::parse("rules.yaml", &text).expect_err(entry).to_string();
+        assert!(error.contains(&format!("rules.yaml:{place}")), "{entry}: not at {place}:\n{error}");
+        assert!(error.contains(cure), "{entry}: no `{cure}` in:\n{error}");
+    }
+}
+
 #[test]
 fn the_head_of_the_file_is_checked() {
     for (text, place, cure) in [
@@ -168,6 +211,28 @@ fn the_schema_and_the_code_agree() {
             "{name: a, from: [a.io], to: c.io, namespaces: ~}",
         ]
         .map(with),
+    );
+    documents.extend(
+        [
+            "{group: a.io, kind: A, images: [$.a]}",
+            "{group: '', kind: Pod, args: [--a], env: [A_*]}",
+            "{group: a.io, kind: A, podSpecs: [$.a], splitImages: ['$..a'], args: [-a]}",
+            "{files: ['**/a'], splitImages: ['$..image']}",
+            "{group: a.io, kind: A}",
+            "{group: a.io, images: [$.a]}",
+            "{kind: A, images: [$.a]}",
+            "{images: [$.a]}",
+            "{group: a.io, kind: A, files: [a], images: [$.a]}",
+            "{group: a.io, files: [a], images: [$.a]}",
+            "{group: a.io, kind: '', images: [$.a]}",
+            "{group: a.io, kind: A, images: []}",
+            "{files: [], images: [$.a]}",
+            "{files: [a], images: ~}",
+            "{files: [a], images: [$.a], typo: 1}",
+        ]
+        .map(|entry| {
+            format!("apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules: []\nmanifests:\n  - {entry}\n")
+        }),
     );
     let mut verdicts = [0, 0];
     for document in documents {

@@ -19,11 +19,11 @@ use super::pods::{Scope, Survey};
 use super::probe::{Plan, Probed};
 use super::replica::{Questions, Replica};
 use super::rules::{NoRules, Rules};
-use super::selector::{self, Labels};
 use super::snapshot::{DryRun, Endpoint, MutatingPolicy, Namespace, Snapshot, Version};
+use crate::cluster::ADMISSION;
 use crate::cluster::api::{Api, Failure, Seen, Target};
+use crate::cluster::selector::{self, Labels};
 
-const ADMISSION: &str = "apis/admissionregistration.k8s.io/v1";
 /// What the manifests call Service and Deployment.
 const NAME: &str = "pullthrough";
 

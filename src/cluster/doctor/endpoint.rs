@@ -6,8 +6,9 @@ use tokio::net::TcpStream;
 
 use super::collect::found;
 use super::handshake::{self, Chain};
-use super::snapshot::{Endpoint, our_webhook};
+use super::snapshot::Endpoint;
 use crate::cluster::api::{Api, Failure, Seen};
+use crate::cluster::our_webhook;
 
 const HTTPS: u16 = 443;
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
 use serde_json::json;
 
-use super::snapshot::{Managed, Permission, Snapshot, our_webhook};
+use super::snapshot::{Managed, Permission, Snapshot};
 use crate::cluster::api::{Api, Failure, Target};
+use crate::cluster::our_webhook;
 
 /// A renewal writes Secret and caBundle one after the other, within about so long.
 const BETWEEN: Duration = Duration::from_secs(3);

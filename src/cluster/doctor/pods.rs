@@ -3,14 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
-use super::words::parse_secs;
 use crate::cluster::api::{Api, Failure, Target};
+use crate::cluster::pages::Pages;
+use crate::cluster::words::parse_secs;
 use crate::engine::{self, Decision, Options, Policy, Reason};
 
-/// A page of a list has so many, whatever the size of the cluster.
-const PAGE: usize = 500;
 /// Kept of each kind in each namespace.
 const EXAMPLES: usize = 3;
 
@@ -53,20 +51,6 @@ pub struct Survey {
 }
 
 #[derive(Deserialize)]
-struct Page<'a> {
-    #[serde(default)]
-    metadata: PageMetadata,
-    #[serde(borrow, default)]
-    items: Option<Vec<&'a RawValue>>,
-}
-
-#[derive(Deserialize, Default)]
-struct PageMetadata {
-    #[serde(rename = "continue", default)]
-    next: Option<String>,
-}
-
-#[derive(Deserialize)]
 struct Pod {
     metadata: Metadata,
     #[serde(default)]
@@ -104,41 +88,24 @@ impl Survey {
     pub async fn take(api: &Api, scope: &Scope<'_>) -> Result<Self, Failure> {
         let target = Target { api: "api/v1", resource: "pods", namespace: None, name: None };
         let mut survey = Self::default();
-        let mut next = String::new();
+        let mut pages = Pages::of(api, target);
         loop {
-            let query = match next.as_str() {
-                "" => format!("limit={PAGE}"),
-                token => format!("limit={PAGE}&continue={}", percent_encoded(token)),
-            };
             // Only what counts of a page outlives it.
-            let page: Box<RawValue> = match api.page(target, &query).await {
-                Ok(page) => page,
+            match pages.next().await {
+                Ok(Some(page)) => page.items().for_each(|pod| survey.add(pod, scope)),
+                Ok(None) => return Ok(survey),
                 Err(failure) if survey.pods == 0 => return Err(failure),
                 Err(failure) => {
                     survey.cut_short = Some(failure);
                     return Ok(survey);
                 }
-            };
-            next = survey.add_page(page.get(), scope)?;
-            if next.is_empty() {
-                return Ok(survey);
             }
         }
     }
 
-    /// Returns the token of the next page, if there is one.
-    fn add_page(&mut self, page: &str, scope: &Scope<'_>) -> Result<String, Failure> {
-        let page: Page = serde_json::from_str(page)
-            .map_err(|error| Failure::Broken(format!("the list of Pods makes no sense: {error}")))?;
-        for item in page.items.iter().flatten() {
-            self.pods += 1;
-            self.add(item, scope);
-        }
-        Ok(page.metadata.next.unwrap_or_default())
-    }
-
-    fn add(&mut self, raw: &RawValue, scope: &Scope<'_>) {
-        let Ok(Pod { metadata, status }) = serde_json::from_str::<Pod>(raw.get()) else { return };
+    fn add(&mut self, raw: &str, scope: &Scope<'_>) {
+        self.pods += 1;
+        let Ok(Pod { metadata, status }) = serde_json::from_str::<Pod>(raw) else { return };
         let phase = status.and_then(|status| status.phase).unwrap_or_default();
         if !(scope.in_reach)(&metadata.namespace) || matches!(phase.as_str(), "Succeeded" | "Failed") {
             return;
@@ -170,7 +137,7 @@ impl Survey {
 }
 
 /// What the API server would ask on the Pod's creation.
-fn review(pod: &RawValue, namespace: &str) -> String {
+fn review(pod: &str, namespace: &str) -> String {
     let request = serde_json::json!({
         "apiVersion": "admission.k8s.io/v1",
         "kind": "AdmissionReview",
@@ -182,16 +149,7 @@ fn review(pod: &RawValue, namespace: &str) -> String {
             "object": "OBJECT",
         },
     });
-    request.to_string().replacen("\"OBJECT\"", pod.get(), 1)
-}
-
-/// Tokens are base64 by custom, and opaque by contract.
-fn percent_encoded(text: &str) -> String {
-    let encode = |byte: u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
-        byte => format!("%{byte:02X}"),
-    };
-    text.bytes().map(encode).collect()
+    request.to_string().replacen("\"OBJECT\"", pod, 1)
 }
 
 #[cfg(test)]
@@ -205,8 +163,7 @@ mod tests {
         let in_reach = |namespace: &str| namespace != "out";
         let scope = Scope { policy: &policy, in_reach: &in_reach, since_secs: Some(1_000_000_000) };
         let mut survey = Survey::default();
-        let page = json!({"metadata": {"continue": "a b"}, "items": items}).to_string();
-        assert_eq!(survey.add_page(&page, &scope).unwrap(), "a b");
+        items.iter().for_each(|item| survey.add(&item.to_string(), &scope));
         survey
     }
 
@@ -244,10 +201,5 @@ mod tests {
         assert_eq!(survey.mirror["a"].count, 1);
         assert_eq!(survey.examples["kubernetes"], ("registry.k8s.io/x".to_owned(), "a".to_owned()));
         assert_eq!(survey.stale.len(), 1);
-    }
-
-    #[test]
-    fn a_token_can_be_anything() {
-        assert_eq!(percent_encoded("aZ0-_.~ +/&é"), "aZ0-_.~%20%2B%2F%26%C3%A9");
     }
 }

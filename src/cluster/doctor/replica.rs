@@ -7,8 +7,8 @@ use super::arguments;
 use super::ask;
 use super::handshake::{self, Chain};
 use super::metrics::Metrics;
-use super::words::secs;
 use crate::cluster::api::{Api, Failure};
+use crate::cluster::words::secs;
 
 /// One of the Pods behind the Service.
 #[derive(Debug)]

@@ -6,6 +6,7 @@ use super::arguments::{Arguments, Mount};
 use crate::cluster::api::{Api, Failure, Target};
 use crate::config::{self, Config};
 use crate::engine::Policy;
+use crate::lint;
 
 /// A rules file that somebody has at hand.
 #[derive(Debug, Clone)]
@@ -52,13 +53,12 @@ impl Rules {
 
     fn parse(place: String, content: &[u8], of_cluster: bool) -> Self {
         let parsed = match std::str::from_utf8(content) {
-            Ok(text) => config::parse(&place, text).map_err(|error| error.to_string()),
+            Ok(text) => config::parse(&place, text).map_err(|error| error.to_string()).map(|config| {
+                let notes = lint::findings(&config).iter().map(|finding| finding.render(&place, text)).collect();
+                (Policy::from(config), notes)
+            }),
             Err(error) => Err(format!("{place}: not UTF-8 after byte {}", error.valid_up_to())),
         };
-        let parsed = parsed.map(|config| {
-            let notes = config.notes.clone();
-            (Policy::from(config), notes)
-        });
         Self { place, hash: config::fingerprint(content), parsed, of_cluster }
     }
 

@@ -13,9 +13,9 @@ use super::pods::Survey;
 use super::probe::{Plan, Probed};
 use super::replica::Replica;
 use super::rules::{NoRules, Rules};
-use super::selector::{self, Labels, Requirement};
 use crate::cluster::api::{Failure, Seen};
-use crate::export::webhook::WEBHOOK_NAME;
+use crate::cluster::our_webhook;
+use crate::cluster::selector::{self, Labels, Requirement};
 
 /// What the cluster was found to be.
 #[derive(Debug)]
@@ -127,7 +127,7 @@ impl Snapshot {
     /// A namespace's labels; of one that is not known, those that every namespace has.
     pub fn labels_of(&self, namespace: &str) -> Labels {
         let known = self.namespaces.iter().flatten().find(|known| known.name == namespace);
-        known.map(|known| known.labels.clone()).unwrap_or_else(|| labels_of_name(namespace))
+        known.map(|known| known.labels.clone()).unwrap_or_else(|| selector::labels_of_name(namespace))
     }
 
     /// The conditions of the namespaceSelector that a namespace fails; none: it is in reach.
@@ -140,12 +140,4 @@ impl Snapshot {
     pub fn is_in_reach(&self, namespace: &str) -> bool {
         self.obstacles(namespace).is_empty()
     }
-}
-
-pub fn labels_of_name(namespace: &str) -> Labels {
-    Labels::from([("kubernetes.io/metadata.name".to_owned(), namespace.to_owned())])
-}
-
-pub fn our_webhook(configuration: &MutatingWebhookConfiguration) -> Option<&MutatingWebhook> {
-    configuration.webhooks.iter().flatten().find(|webhook| webhook.name == WEBHOOK_NAME)
 }

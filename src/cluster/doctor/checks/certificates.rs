@@ -9,7 +9,7 @@ use crate::cluster::doctor::fault::Fault;
 use crate::cluster::doctor::handshake::Chain;
 use crate::cluster::doctor::report::Check;
 use crate::cluster::doctor::snapshot::{Endpoint, Snapshot};
-use crate::cluster::doctor::words::{count, few, when};
+use crate::cluster::words::{count, few, when};
 
 pub fn check(snapshot: &Snapshot) -> Check {
     let mut check = Check::new("certificates", "Does the API server believe the certificates that are served?");

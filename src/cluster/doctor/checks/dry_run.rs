@@ -6,7 +6,7 @@ use crate::cluster::doctor::fault::Fault;
 use crate::cluster::doctor::probe::{Plan, Probe, Probed};
 use crate::cluster::doctor::report::Check;
 use crate::cluster::doctor::snapshot::{DryRun, Endpoint, Snapshot};
-use crate::cluster::doctor::words::count;
+use crate::cluster::words::count;
 use crate::export::webhook::WEBHOOK_NAME;
 
 /// How the webhook's warnings start.

@@ -5,7 +5,7 @@ use crate::cluster::doctor::fault::Fault;
 use crate::cluster::doctor::managed::authorities;
 use crate::cluster::doctor::report::Check;
 use crate::cluster::doctor::snapshot::{Managed, Snapshot};
-use crate::cluster::doctor::words::few;
+use crate::cluster::words::few;
 
 pub fn check(snapshot: &Snapshot) -> Check {
     let mut check = Check::new("permissions", "Can the replicas look after their certificates?");

@@ -6,7 +6,7 @@ use crate::cluster::doctor::fault::Fault;
 use crate::cluster::doctor::pods::{Survey, Tally};
 use crate::cluster::doctor::report::Check;
 use crate::cluster::doctor::snapshot::{Endpoint, Namespace, Snapshot};
-use crate::cluster::doctor::words::{count, few, when};
+use crate::cluster::words::{count, few, when};
 
 pub fn check(snapshot: &Snapshot) -> Check {
     let mut check = Check::new("reach", "Which namespaces and Pods are out of reach?");

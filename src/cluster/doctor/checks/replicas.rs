@@ -6,7 +6,7 @@ use crate::cluster::doctor::fault::Fault;
 use crate::cluster::doctor::replica::Replica;
 use crate::cluster::doctor::report::{Check, Severity};
 use crate::cluster::doctor::snapshot::{Endpoint, Snapshot};
-use crate::cluster::doctor::words::{count, when};
+use crate::cluster::words::{count, when};
 
 const PULL_REASONS: [&str; 5] =
     ["ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"];

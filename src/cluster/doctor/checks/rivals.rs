@@ -3,8 +3,8 @@
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhook;
 
 use super::registration::covers;
-use crate::cluster::doctor::selector;
 use crate::cluster::doctor::snapshot::Snapshot;
+use crate::cluster::selector;
 use crate::export::webhook::WEBHOOK_NAME;
 
 /// A webhook that is asked about new Pods too.

@@ -7,7 +7,7 @@ use crate::cluster::doctor::metrics::Metrics;
 use crate::cluster::doctor::report::Check;
 use crate::cluster::doctor::rules::{NoRules, Rules};
 use crate::cluster::doctor::snapshot::{Endpoint, Snapshot};
-use crate::cluster::doctor::words::{count, when};
+use crate::cluster::words::{count, when};
 use crate::engine::Mode;
 
 pub fn check(snapshot: &Snapshot) -> Check {

@@ -4,9 +4,9 @@ use k8s_openapi::api::admissionregistration::v1::MutatingWebhook;
 
 use crate::cluster::doctor::fault::Fault;
 use crate::cluster::doctor::report::{Check, Severity};
-use crate::cluster::doctor::selector::{Operator, Requirement, requirements};
 use crate::cluster::doctor::snapshot::Snapshot;
-use crate::cluster::doctor::words::few;
+use crate::cluster::selector::{Operator, Requirement, requirements};
+use crate::cluster::words::few;
 use crate::engine::{REWRITE_DISABLED, REWRITE_LABEL};
 
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";

@@ -6,9 +6,9 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use crate::cluster::doctor::arguments::{container, port};
 use crate::cluster::doctor::fault::Fault;
 use crate::cluster::doctor::report::Check;
-use crate::cluster::doctor::selector;
 use crate::cluster::doctor::snapshot::{Endpoint, Snapshot};
-use crate::cluster::doctor::words::count;
+use crate::cluster::selector;
+use crate::cluster::words::count;
 
 pub fn check(snapshot: &Snapshot) -> Check {
     let mut check = Check::new("service", "Does the Service lead to Pods that answer?");

@@ -16,10 +16,9 @@ use crate::cluster::doctor::probe::{Plan, Probed};
 use crate::cluster::doctor::replica::{Asked, Replica};
 use crate::cluster::doctor::report::{Report, Verdict};
 use crate::cluster::doctor::rules::{Given, NoRules, Rules};
-use crate::cluster::doctor::snapshot::{
-    DryRun, Endpoint, Managed, Namespace, Permission, Snapshot, Version, labels_of_name,
-};
-use crate::cluster::doctor::words::secs;
+use crate::cluster::doctor::snapshot::{DryRun, Endpoint, Managed, Namespace, Permission, Snapshot, Version};
+use crate::cluster::selector::labels_of_name;
+use crate::cluster::words::secs;
 use crate::engine::Policy;
 use crate::export::webhook;
 

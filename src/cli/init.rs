@@ -1,0 +1,60 @@
+use std::fmt::Write;
+
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+
+use super::output;
+use crate::init::{Layout, Product};
+use crate::registries::Upstream;
+
+/// Print a rules file for a product that caches images
+///
+/// The file has a rule for each registry, sends it where the product keeps what it caches, and passes `pullthrough check`.
+/// With --setup the commands are printed that create those caches: a script for Bash, to be read before it is run.
+///
+/// Exit codes: 0 done; 2 wrong usage, or the product can't cache that.
+#[derive(clap::Args)]
+#[command(after_long_help = after_help())]
+pub struct Args {
+    /// What caches images.
+    #[arg(value_name = "PRODUCT", value_parser = product_parser(), hide_possible_values = true)]
+    product: Product,
+
+    /// Where it is: its host, for some products with a path.
+    #[arg(long, value_name = "PREFIX")]
+    cache: String,
+
+    /// The registries that it caches; repeat it or separate by commas. Default: all that the product can.
+    #[arg(long, value_name = "HOST", value_delimiter = ',', value_parser = upstream_parser())]
+    upstream: Vec<Upstream>,
+
+    /// Print the commands that create the caches instead.
+    #[arg(long)]
+    setup: bool,
+}
+
+fn product_parser() -> impl TypedValueParser<Value = Product> {
+    let values = Product::ALL.map(|product| PossibleValue::new(product.as_str()).help(product.title()));
+    PossibleValuesParser::new(values).try_map(|name| Product::parse(&name).ok_or("no such product"))
+}
+
+fn upstream_parser() -> impl TypedValueParser<Value = Upstream> {
+    PossibleValuesParser::new(Upstream::ALL.map(Upstream::host))
+        .try_map(|host| Upstream::of_host(&host).ok_or("no such registry"))
+}
+
+fn after_help() -> String {
+    let mut text = String::from("Products, and what --cache is for each:\n");
+    for product in Product::ALL {
+        let _ = writeln!(text, "  {:<18} {}", product.as_str(), product.form());
+    }
+    text + "\nExamples:\n  \
+        $ pullthrough init harbor --cache harbor.example.com > rules.yaml\n  \
+        $ pullthrough init nexus --cache nexus.example.com:8443 --upstream docker.io,quay.io\n  \
+        $ pullthrough init ecr --cache 123456789012.dkr.ecr.eu-west-1.amazonaws.com --setup > setup.sh"
+}
+
+pub fn run(args: Args) -> anyhow::Result<()> {
+    let Args { product, cache, upstream, setup } = args;
+    let layout = Layout::new(product, &cache, &upstream)?;
+    output::data(if setup { layout.setup() } else { layout.rules() })
+}

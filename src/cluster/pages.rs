@@ -1,0 +1,171 @@
+//! A list, page by page, however long it is. While one page is looked at, the next is on its way.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::task::JoinHandle;
+
+use super::api::{Api, Failure, Target};
+
+/// Objects of a page, whatever the size of the cluster.
+const LIMIT: usize = 500;
+/// A page that is larger is asked for again with fewer objects.
+const MAX_PAGE_BYTES: usize = 32 << 20;
+/// How often a page is asked for, where what went wrong may pass.
+const ATTEMPTS: u32 = 3;
+const PAUSE: Duration = Duration::from_secs(1);
+
+pub struct Pages {
+    api: Api,
+    path: String,
+    needs: String,
+    limit: usize,
+    /// Nothing at the end.
+    coming: Option<JoinHandle<Result<Page, Failure>>>,
+}
+
+/// Some objects of a list, as they came.
+pub struct Page {
+    text: String,
+    items: Vec<Range<usize>>,
+    next: Option<String>,
+    remaining: Option<usize>,
+    limit: usize,
+}
+
+#[derive(Deserialize)]
+struct List<'a> {
+    #[serde(default)]
+    metadata: ListMetadata,
+    #[serde(borrow, default)]
+    items: Option<Vec<&'a RawValue>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
+struct ListMetadata {
+    #[serde(rename = "continue", default)]
+    next: Option<String>,
+    #[serde(default)]
+    remaining_item_count: Option<usize>,
+}
+
+impl Pages {
+    /// Asks for the first page.
+    pub fn of(api: &Api, target: Target<'_>) -> Self {
+        let mut pages = Self {
+            api: api.clone(),
+            path: target.path(),
+            needs: target.permission("list"),
+            limit: LIMIT,
+            coming: None,
+        };
+        pages.ask(None);
+        pages
+    }
+
+    /// Nothing after the last.
+    ///
+    /// # Errors
+    ///
+    /// Where the page does not come. None comes after it then.
+    pub async fn next(&mut self) -> Result<Option<Page>, Failure> {
+        let Some(coming) = self.coming.take() else { return Ok(None) };
+        let page = coming.await.map_err(|error| Failure::Broken(error.to_string()))??;
+        self.limit = page.limit;
+        if page.next.is_some() {
+            self.ask(page.next.clone());
+            // Now, and not when this page has been looked at.
+            tokio::task::yield_now().await;
+        }
+        Ok(Some(page))
+    }
+
+    fn ask(&mut self, token: Option<String>) {
+        let (api, path, needs, limit) = (self.api.clone(), self.path.clone(), self.needs.clone(), self.limit);
+        self.coming = Some(tokio::spawn(async move { fetch(&api, &path, &needs, limit, token).await }));
+    }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        if let Some(coming) = &self.coming {
+            coming.abort();
+        }
+    }
+}
+
+async fn fetch(
+    api: &Api,
+    path: &str,
+    needs: &str,
+    mut limit: usize,
+    mut token: Option<String>,
+) -> Result<Page, Failure> {
+    let mut attempt = 1;
+    loop {
+        let from = token.as_deref().map(|token| format!("&continue={}", percent_encoded(token))).unwrap_or_default();
+        let failure = match api.text(&format!("{path}?limit={limit}{from}"), needs, MAX_PAGE_BYTES).await {
+            Ok(text) => return Page::read(text, limit),
+            Err(failure) => failure,
+        };
+        match failure {
+            Failure::TooLarge(_) if limit > 1 => {
+                limit = limit.div_ceil(4);
+                continue;
+            }
+            _ if attempt == ATTEMPTS => return Err(failure),
+            // The list took longer than the API server keeps an old state. With this token, it goes on after the last object
+            // that was sent, as things are now: nothing comes twice.
+            Failure::Expired { next: Some(next), .. } => token = Some(next),
+            Failure::Broken(_) | Failure::Refused { code: 429 | 500.., .. } => {
+                tokio::time::sleep(PAUSE * attempt).await;
+            }
+            _ => return Err(failure),
+        }
+        attempt += 1;
+    }
+}
+
+impl Page {
+    fn read(text: Vec<u8>, limit: usize) -> Result<Self, Failure> {
+        let broken = |error: &dyn std::fmt::Display| Failure::Broken(format!("the list makes no sense: {error}"));
+        let text = String::from_utf8(text).map_err(|error| broken(&error))?;
+        let List { metadata, items } = serde_json::from_str(&text).map_err(|error| broken(&error))?;
+        let range = |item: &RawValue| {
+            let start = item.get().as_ptr() as usize - text.as_ptr() as usize;
+            start..start + item.get().len()
+        };
+        let items = items.iter().flatten().map(|item| range(item)).collect();
+        let ListMetadata { next, remaining_item_count } = metadata;
+        let next = next.filter(|next| !next.is_empty());
+        Ok(Self { text, items, next, remaining: remaining_item_count, limit })
+    }
+
+    /// Each as JSON.
+    pub fn items(&self) -> impl Iterator<Item = &str> {
+        self.items.iter().map(|range| &self.text[range.clone()])
+    }
+
+    /// How many objects come after these, where the API server says.
+    pub fn remaining(&self) -> Option<usize> {
+        match self.next {
+            Some(_) => self.remaining,
+            None => Some(0),
+        }
+    }
+}
+
+/// Tokens are base64 by custom, and opaque by contract.
+fn percent_encoded(text: &str) -> String {
+    let encode = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
+        byte => format!("%{byte:02X}"),
+    };
+    text.bytes().map(encode).collect()
+}
+
+#[cfg(test)]
+mod tests;

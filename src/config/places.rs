@@ -1,0 +1,14 @@
+//! Where in its text the parts of a rule stand, in bytes.
+
+use std::ops::Range;
+
+/// The places of one rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Places {
+    pub name: Range<usize>,
+    /// Each entry of `from`, or the `pattern`.
+    pub sources: Vec<Range<usize>>,
+    pub to: Range<usize>,
+    /// Each entry of `except`.
+    pub except: Vec<Range<usize>>,
+}

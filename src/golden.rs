@@ -1,0 +1,188 @@
+//! What rules should make of images, as a file of cases says it.
+
+mod schema;
+
+use std::ops::Range;
+
+use self::schema::{CaseEntry, PullPolicyEntry, TestsFile};
+use crate::config::{self, API_VERSION, Problem, RulesError};
+use crate::engine::{Decision, Policy, Question, Reason};
+
+const KIND: &str = "Tests";
+
+/// An image, and what should become of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Case {
+    /// Counted from 1.
+    pub line: usize,
+    pub image: String,
+    pub namespace: String,
+    /// `imagePullPolicy: Never`.
+    pub pull_never: bool,
+    pub expected: Expected,
+    /// The rule that should decide; any, if it is not said.
+    pub rule: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Expected {
+    Result(String),
+    Reason(Reason),
+}
+
+impl Case {
+    pub fn decide<'p>(&self, policy: &'p Policy) -> Decision<'p> {
+        let Self { image, namespace, pull_never, .. } = self;
+        policy.decide(Question { image, namespace, pull_never: *pull_never, previous: None })
+    }
+
+    pub fn is_met_by(&self, decision: &Decision) -> bool {
+        let is_expected = match (&self.expected, decision) {
+            (Expected::Result(expected), Decision::Rewrite { result, .. }) => expected == result,
+            (Expected::Result(_), _) => false,
+            (Expected::Reason(expected), decision) => decision.reason() == Some(*expected),
+        };
+        let rule = decision.rule().map(|rule| rule.name.as_str());
+        is_expected && self.rule.as_deref().is_none_or(|expected| rule == Some(expected))
+    }
+}
+
+/// Reads a file of cases. `name` is what errors call it.
+///
+/// # Errors
+///
+/// With every problem of the file that can be told at once.
+pub fn parse(name: &str, text: &str) -> Result<Vec<Case>, RulesError> {
+    let file: TestsFile = config::read(name, text, KIND)?;
+    let TestsFile { api_version, kind, tests } = file;
+    let mut problems = Vec::new();
+    let mut problem = |span: Range<usize>, message: String, cure: String| {
+        problems.push(Problem { message, cure: Some(cure), span });
+    };
+    let place = |at| config::bytes(text, at);
+    if api_version.value != API_VERSION {
+        let message = format!("unknown apiVersion `{}`", api_version.value);
+        problem(place(api_version.defined), message, format!("write `{API_VERSION}`"));
+    }
+    if kind.value != KIND {
+        problem(place(kind.defined), format!("unknown kind `{}`", kind.value), format!("write `{KIND}`"));
+    }
+    if tests.value.is_empty() {
+        let cure = "add a case: an `image`, and its `result` or `reason`";
+        problem(place(tests.defined), "there are no cases".to_owned(), cure.to_owned());
+    }
+    let mut cases = Vec::new();
+    for entry in tests.value {
+        let CaseEntry { image, namespace, pull_policy, result, reason, rule } = entry;
+        let at = place(image.defined);
+        let expected = match (result, reason) {
+            (Some(result), None) => Some(Expected::Result(result)),
+            (None, Some(reason)) => match self::reason(&reason.value) {
+                Ok(reason) => Some(Expected::Reason(reason)),
+                Err((message, cure)) => {
+                    problem(place(reason.defined), message, cure);
+                    None
+                }
+            },
+            (Some(_), Some(reason)) => {
+                let message = "the case has both `result` and `reason`".to_owned();
+                problem(
+                    place(reason.defined),
+                    message,
+                    "keep one: an image is rewritten, or kept for a reason".to_owned(),
+                );
+                None
+            }
+            (None, None) => {
+                let message = "the case has neither `result` nor `reason`".to_owned();
+                let cure = "add the `result` that the image is rewritten to, or the `reason` that it is kept for";
+                problem(at.clone(), message, cure.to_owned());
+                None
+            }
+        };
+        let Some(expected) = expected else { continue };
+        cases.push(Case {
+            line: text.get(..at.start).unwrap_or_default().matches('\n').count() + 1,
+            image: image.value,
+            namespace,
+            pull_never: matches!(pull_policy, Some(PullPolicyEntry::Never)),
+            expected,
+            rule,
+        });
+    }
+    if problems.is_empty() { Ok(cases) } else { Err(RulesError::new(problems, name, text)) }
+}
+
+/// Those that depend on an image, its namespace and its pull policy alone.
+const REASONS: [Reason; 9] = [
+    Reason::Placeholder,
+    Reason::Invalid,
+    Reason::PullNever,
+    Reason::AlreadyCached,
+    Reason::Excepted,
+    Reason::NamespaceExcluded,
+    Reason::NoRule,
+    Reason::ResultInvalid,
+    Reason::Observed,
+];
+
+fn reason(name: &str) -> Result<Reason, (String, String)> {
+    if let Some(reason) = REASONS.into_iter().find(|reason| reason.as_str() == name) {
+        return Ok(reason);
+    }
+    let message = match Reason::ALL.into_iter().find(|reason| reason.as_str() == name) {
+        Some(reason) => format!("`{name}` depends on more than a case says: {}", reason.describe()),
+        None => format!("unknown reason `{name}`"),
+    };
+    let known: Vec<String> = REASONS.iter().map(|reason| format!("`{}`", reason.as_str())).collect();
+    Err((message, format!("known here: {}", known.join(", "))))
+}
+
+/// The JSON Schema of a file of cases, for editors.
+pub fn schema() -> schemars::Schema {
+    schemars::schema_for!(TestsFile)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The names of the schema are those of the engine.
+    #[test]
+    fn the_schema_knows_the_reasons() {
+        let schema = serde_json::to_value(schema()).expect("a schema is JSON");
+        let names: Vec<&str> = REASONS.iter().map(|reason| reason.as_str()).collect();
+        assert_eq!(schema["$defs"]["ReasonName"]["enum"], serde_json::json!(names));
+    }
+
+    /// Each with the line and column that it must name, and a part of what to write instead.
+    #[test]
+    fn every_problem_names_its_place_and_a_cure() {
+        let head = format!("apiVersion: {API_VERSION}\nkind: Tests\n");
+        for (text, place, cure) in [
+            ("", "1:1", "`kind: Tests`"),
+            (
+                "apiVersion: v1\nkind: Tests\ntests: [{image: a, reason: no_rule}]",
+                "1:13",
+                "write `pullthrough.dev/v1alpha1`",
+            ),
+            (&format!("{head}tests: []"), "3:8", "add a case"),
+            (&format!("{head}tests:"), "3:6", "write its value"),
+            (&format!("{head}cases: []"), "3:1", "known here"),
+            (&format!("{head}tests: [{{image: a, reason: no_rule}}]\n---\na"), "5:1", "keep all tests in one document"),
+            (&format!("{head}tests:\n  - {{image: a, results: b}}"), "4:16", "did you mean `result`?"),
+            (
+                &format!("{head}tests:\n  - {{image: a, reason: no_rule, pullPolicy: never}}"),
+                "4:45",
+                "did you mean `Never`?",
+            ),
+            (&format!("{head}tests:\n  - {{result: a}}"), "4:6", "add `image:`"),
+            (&format!("{head}tests:\n  - {{image: a, reason: no_rule, namespace: }}"), "4:42", "write its value"),
+            (&format!("{head}tests:\n  - {{image: a, reason: deleting}}"), "4:24", "known here: `placeholder`"),
+        ] {
+            let error = parse("tests.yaml", text).expect_err(text).to_string();
+            assert!(error.contains(&format!("tests.yaml:{place}")), "{text}: not at {place}:\n{error}");
+            assert!(error.contains(cure), "{text}: no `{cure}` in:\n{error}");
+        }
+    }
+}

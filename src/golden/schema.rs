@@ -1,0 +1,82 @@
+//! The shape of a file of cases, from which its JSON Schema is made too.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_saphyr::Spanned;
+
+use crate::config::schema::{ApiVersion, present, some};
+
+/// What rules should make of images.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(title = "pullthrough tests")]
+pub struct TestsFile {
+    #[schemars(with = "ApiVersion")]
+    pub api_version: Spanned<String>,
+    #[schemars(with = "Kind")]
+    pub kind: Spanned<String>,
+    #[schemars(with = "Vec<CaseEntry>", length(min = 1))]
+    #[serde(deserialize_with = "present")]
+    pub tests: Spanned<Vec<CaseEntry>>,
+}
+
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "only its schema is used")]
+enum Kind {
+    Tests,
+}
+
+/// Has `result` or `reason`, never both.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{"required": ["result"]}, {"required": ["reason"]}]))]
+pub struct CaseEntry {
+    /// As a Pod names it.
+    #[schemars(with = "String")]
+    pub image: Spanned<String>,
+    /// The namespace of the Pod.
+    #[serde(default = "default_namespace", deserialize_with = "present")]
+    pub namespace: String,
+    /// The container's `imagePullPolicy`, or the image volume's `pullPolicy`.
+    #[schemars(with = "PullPolicyEntry")]
+    #[serde(default, deserialize_with = "some")]
+    pub pull_policy: Option<PullPolicyEntry>,
+    /// What the image is rewritten to.
+    #[schemars(with = "String")]
+    #[serde(default, deserialize_with = "some")]
+    pub result: Option<String>,
+    /// Why the image is kept.
+    #[schemars(with = "ReasonName")]
+    #[serde(default, deserialize_with = "some")]
+    pub reason: Option<Spanned<String>>,
+    /// The rule that decides.
+    #[schemars(with = "String")]
+    #[serde(default, deserialize_with = "some")]
+    pub rule: Option<String>,
+}
+
+fn default_namespace() -> String {
+    "default".to_owned()
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub enum PullPolicyEntry {
+    Always,
+    IfNotPresent,
+    Never,
+}
+
+#[derive(JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(dead_code, reason = "only its schema is used")]
+enum ReasonName {
+    Placeholder,
+    Invalid,
+    PullNever,
+    AlreadyCached,
+    Excepted,
+    NamespaceExcluded,
+    NoRule,
+    ResultInvalid,
+    Observed,
+}

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Creates remote repositories in Artifactory. Written by `pullthrough init artifactory --setup`.
+# Needs curl, jq, and an access token of an administrator. What exists is left as it is.
+set -euo pipefail
+
+ARTIFACTORY=https://@HOST@/artifactory
+ARTIFACTORY_TOKEN=${ARTIFACTORY_TOKEN:?set it to an access token of an administrator}
+# What nobody pulled for so many hours is removed from the cache.
+KEEP_HOURS=${KEEP_HOURS:-2160}
+
+# The repository, and the address of the registry behind it. If NAME_USERNAME and NAME_TOKEN are set, Artifactory logs in with
+# them: DOCKER_HUB_USERNAME and DOCKER_HUB_TOKEN for docker-hub.
+UPSTREAMS='
+@UPSTREAMS@
+'
+
+artifactory() {
+  curl --silent --show-error --fail-with-body --header 'Content-Type: application/json' \
+    --config <(printf 'header = "Authorization: Bearer %s"\n' "$ARTIFACTORY_TOKEN") "$@"
+}
+
+while read -r key url <&3; do
+  if artifactory --output /dev/null "$ARTIFACTORY/api/repositories/$key" 2>/dev/null; then
+    echo "$key: exists already"
+    continue
+  fi
+  variable=$(tr 'a-z-' 'A-Z_' <<<"$key")
+  username=${variable}_USERNAME token=${variable}_TOKEN
+  jq --null-input --arg key "$key" --arg url "$url" --argjson hours "$KEEP_HOURS" --arg username "${!username-}" --arg password "${!token-}" \
+    '{$key, $url, rclass: "remote", packageType: "docker", dockerApiVersion: "V2", enableTokenAuthentication: true,
+      unusedArtifactsCleanupPeriodHours: $hours} + if $username == "" then {} else {$username, $password} end' |
+    artifactory --request PUT "$ARTIFACTORY/api/repositories/$key" --data @-
+done 3< <(grep -v '^$' <<<"$UPSTREAMS")

@@ -1,0 +1,139 @@
+//! Images that the rules, as the server applies them, give one name: `collision`.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ops::Range;
+
+use super::literal::starts;
+use super::{Findings, Lint, Place};
+use crate::engine::{DOCKER_HUB, Decision, Mode, Namespaces, Policy, Question, Rule, Settings};
+use crate::registries::{Upstream, are_aliases};
+
+/// Paths that images have below what a rule names.
+const TAILS: [&str; 4] = ["app", "team/app", "other/app", "team/group/app"];
+
+/// Namespaces that are tried at most; each tries every sample.
+const MAX_NAMESPACES: usize = 16;
+
+pub fn check(rules: &[Place], findings: &mut Findings) {
+    let enforced = rules.iter().map(|place| Rule { mode: Mode::Enforce, ..place.rule.clone() }).collect();
+    let policy = Policy::new(enforced, Settings::default());
+    let samples = samples(rules);
+    let mut by_result: HashMap<String, Vec<(&str, usize)>> = HashMap::new();
+    for namespace in namespaces(rules) {
+        for sample in &samples {
+            let question = Question { image: sample, namespace: &namespace, pull_never: false, previous: None };
+            let Decision::Rewrite { rule, result } = policy.decide(question) else { continue };
+            let Some(index) = rules.iter().position(|place| place.rule.name == rule.name) else { continue };
+            let sources = by_result.entry(result).or_default();
+            if !sources.contains(&(sample, index)) {
+                sources.push((sample, index));
+            }
+        }
+    }
+    let mut results: Vec<_> = by_result.into_iter().collect();
+    results.sort_unstable_by_key(|(result, _)| (result.len(), result.clone()));
+    let mut reported = HashSet::new();
+    for (result, sources) in results {
+        for (at, &(later, later_rule)) in sources.iter().enumerate() {
+            let Some(&(earlier, earlier_rule)) = sources[..at].iter().find(|(name, _)| !are_aliases(name, later))
+            else {
+                continue;
+            };
+            let (first, second) = (span(rules[earlier_rule], earlier), span(rules[later_rule], later));
+            let (place, at) =
+                if first.start > second.start { (rules[earlier_rule], first) } else { (rules[later_rule], second) };
+            if reported.insert(at.start) {
+                findings.add(
+                    Lint::Collision,
+                    place,
+                    at,
+                    format!("`{earlier}` and `{later}` both become `{result}`"),
+                    "give each its own path below the cache; or allow it, if the cache joins several registries there"
+                        .to_owned(),
+                );
+            }
+        }
+    }
+}
+
+/// Where the source stands that a name is of.
+fn span<'c>(place: Place<'c>, name: &str) -> &'c Range<usize> {
+    let from = place.from().find(|(source, _)| source.strip(name).is_some()).map(|(_, span)| span);
+    from.or_else(|| place.pattern().map(|(_, span)| span)).unwrap_or(&place.places.to)
+}
+
+/// Names of images that might be, in canonical form.
+fn samples(rules: &[Place]) -> Vec<String> {
+    let mut samples = Samples::default();
+    for &place in rules {
+        for (source, _) in place.from() {
+            samples.add(source.canonical(), "");
+            for except in place.except().filter(|(except, _)| source.covers(except)) {
+                samples.below(except.0.canonical());
+            }
+        }
+        if let Some((pattern, _)) = place.pattern() {
+            for start in starts(pattern) {
+                match start.is_whole {
+                    true => samples.add(&start.text, ""),
+                    false => samples.below(start.text.rsplit_once('/').map_or("", |(start, _)| start)),
+                }
+            }
+            for upstream in Upstream::ALL {
+                samples.below(upstream.host());
+            }
+        }
+    }
+    for &place in rules {
+        for (source, _) in place.from() {
+            samples.below(source.canonical());
+        }
+    }
+    // One cache within another: what the outer one has at the inner one's path.
+    let targets: Vec<_> = rules.iter().filter_map(|&place| Some((place, place.target()?))).collect();
+    for (outer, outer_target) in &targets {
+        for inner in targets.iter().filter_map(|(_, inner)| outer_target.strip(inner.canonical())) {
+            if let Some(path) = inner.strip_prefix('/') {
+                for (source, _) in outer.from() {
+                    samples.below(&format!("{}/{path}", source.canonical()));
+                }
+            }
+        }
+    }
+    samples.names
+}
+
+#[derive(Default)]
+struct Samples {
+    names: Vec<String>,
+    known: HashSet<String>,
+}
+
+impl Samples {
+    fn below(&mut self, prefix: &str) {
+        for tail in TAILS {
+            self.add(prefix, tail);
+        }
+    }
+
+    fn add(&mut self, prefix: &str, tail: &str) {
+        let name = if tail.is_empty() { prefix.to_owned() } else { format!("{prefix}/{tail}") };
+        let Some((host, path)) = name.split_once('/') else { return };
+        // All of Docker Hub's have two components.
+        let exists = !host.is_empty() && (host != DOCKER_HUB || path.matches('/').count() == 1);
+        if exists && self.known.insert(name.clone()) {
+            self.names.push(name);
+        }
+    }
+}
+
+/// Namespaces that the rules tell apart.
+fn namespaces(rules: &[Place]) -> Vec<String> {
+    let mut names = BTreeSet::new();
+    for place in rules {
+        if let Namespaces::Include(globs) | Namespaces::Exclude(globs) = &place.rule.namespaces {
+            names.extend(globs.iter().map(|glob| glob.as_str().replace('*', "x")));
+        }
+    }
+    std::iter::once("default".to_owned()).chain(names).take(MAX_NAMESPACES).collect()
+}

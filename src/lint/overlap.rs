@@ -1,0 +1,199 @@
+//! Rules that stand in each other's way: `loop` and `shadowed`.
+
+use super::literal::starts;
+use super::{Findings, Lint, Place};
+use crate::engine::{Glob, ImageRef, Namespaces, Prefix};
+
+pub fn check(rules: &[Place], findings: &mut Findings) {
+    for (index, &place) in rules.iter().enumerate() {
+        target_is_taken(place, rules, findings);
+        under_a_target(place, rules, findings);
+        shadowed(place, &rules[..index], findings);
+    }
+}
+
+/// A `to` that lies under what a rule takes by name.
+fn target_is_taken(place: Place, rules: &[Place], findings: &mut Findings) {
+    let Some(target) = place.target() else { return };
+    let Some((other, source)) = rules.iter().find_map(|other| Some((other, taking(*other, &target)?))) else { return };
+    let (by, there) = match std::ptr::eq(other.rule, place.rule) {
+        true => ("this rule itself".to_owned(), "this rule"),
+        false => (format!("rule `{}`", other.rule.name), "that rule"),
+    };
+    findings.add(
+        Lint::Loop,
+        place,
+        &place.places.to,
+        format!("`{}` lies under `{source}`, which {by} sends elsewhere", place.rule.matcher.target()),
+        format!(
+            "what is under a `to` is never rewritten again, so nothing there goes on; write the cache that it comes from at \
+             last, or, if it is meant, `except: [{}]` in {there}",
+            target.written()
+        ),
+    );
+}
+
+/// What of a rule takes a `to`, and all below it.
+fn taking<'c>(other: Place<'c>, target: &Prefix) -> Option<&'c str> {
+    if other.except().any(|(except, _)| except.covers(target)) {
+        return None;
+    }
+    if let Some((source, _)) = other.from().find(|(source, _)| source.covers(target)) {
+        return Some(source.written());
+    }
+    let (pattern, _) = other.pattern()?;
+    let starts = starts(pattern);
+    // A pattern for any host takes every `to` as well: that is what it is for.
+    let names_host = !starts.is_empty() && starts.iter().all(|start| start.host() == Some(target.host()));
+    let takes = |tail: &&str| {
+        let name = format!("{}/{tail}", target.canonical());
+        ImageRef::parse(&name).is_ok_and(|image| other.rule.takes(&image))
+    };
+    let is_taken = names_host && ["app", "team/app", "team/group/app"].iter().any(takes);
+    is_taken.then(|| pattern.written())
+}
+
+/// What a rule takes lies under a `to`.
+fn under_a_target(place: Place, rules: &[Place], findings: &mut Findings) {
+    let add = |findings: &mut Findings, span, source: &str, above: &Place| {
+        let of = match std::ptr::eq(above.rule, place.rule) {
+            true => "this rule's `to`".to_owned(),
+            false => format!("the `to` of rule `{}`", above.rule.name),
+        };
+        findings.add(
+            Lint::Loop,
+            place,
+            span,
+            format!("`{source}` lies under {of}, so it is never rewritten"),
+            "what is under a `to` is in the cache already; take it out here, or give that `to` a path of its own"
+                .to_owned(),
+        );
+    };
+    for (source, span) in place.from() {
+        // The same place is found from the side of `to`.
+        let above = rules.iter().find(|other| {
+            other.rule.matcher.is_above(source.canonical())
+                && other.target().is_none_or(|target| !source.covers(&target))
+        });
+        if let Some(above) = above {
+            add(findings, span, source.written(), above);
+        }
+    }
+    if let Some((pattern, span)) = place.pattern() {
+        let starts = starts(pattern);
+        let above = rules.iter().find(|other| {
+            other.target().is_some_and(|target| {
+                other.from().next().is_some()
+                    && !starts.is_empty()
+                    && starts.iter().all(|start| start.is_below(&target))
+            })
+        });
+        if let Some(above) = above {
+            add(findings, span, pattern.written(), above);
+        }
+    }
+}
+
+/// What earlier rules take before this one is asked. An `except` there ends the search too, so it does not matter.
+fn shadowed(place: Place, earlier: &[Place], findings: &mut Findings) {
+    let earlier: Vec<&Place> =
+        earlier.iter().filter(|other| cover(&other.rule.namespaces, &place.rule.namespaces)).collect();
+    if let Some((pattern, span)) = place.pattern() {
+        let starts = starts(pattern);
+        let by = earlier.iter().find_map(|other| {
+            let below = |source: &Prefix| !starts.is_empty() && starts.iter().all(|start| start.is_below(source));
+            Some((*other, other.from().find(|(source, _)| below(source))?.0))
+        });
+        if let Some((other, source)) = by {
+            report(place, span, pattern.written(), other, source, findings);
+        }
+        return;
+    }
+    for (position, (source, span)) in place.from().enumerate() {
+        let mut before = place.from().take(position).map(|(before, _)| before);
+        // The same name twice does no harm.
+        if let Some(before) = before.find(|before| before.covers(source) && before.canonical() != source.canonical()) {
+            findings.add(
+                Lint::Shadowed,
+                place,
+                span,
+                format!("`{}` in the same list has all of `{}` already", before.written(), source.written()),
+                "the first entry that matches is replaced by `to`: put the longer one first, or remove it".to_owned(),
+            );
+            continue;
+        }
+        let by =
+            earlier.iter().find_map(|other| Some((*other, other.from().find(|(before, _)| before.covers(source))?.0)));
+        if let Some((other, before)) = by {
+            report(place, span, source.written(), other, before, findings);
+        }
+    }
+}
+
+fn report(
+    place: Place,
+    span: &std::ops::Range<usize>,
+    what: &str,
+    other: &Place,
+    by: &Prefix,
+    findings: &mut Findings,
+) {
+    findings.add(
+        Lint::Shadowed,
+        place,
+        span,
+        format!("`{what}` never gets here: rule `{}` takes all of `{}` before", other.rule.name, by.written()),
+        "the first rule that matches wins: put the rule with the longer names first, or remove it here".to_owned(),
+    );
+}
+
+/// Whether every namespace of `inner` is one of `outer`, as far as that can be told.
+fn cover(outer: &Namespaces, inner: &Namespaces) -> bool {
+    // A glob that matches another's text, in which `*` is a character like any other, matches all that the other does.
+    let each = |globs: &[Glob], of: &Namespaces| globs.iter().all(|glob| of.contain(glob.as_str()));
+    match (outer, inner) {
+        (Namespaces::All, _) => true,
+        (Namespaces::Include(_), Namespaces::Include(inner)) => each(inner, outer),
+        (Namespaces::Include(outer), _) => outer.iter().any(|glob| glob.as_str().trim_matches('*').is_empty()),
+        (Namespaces::Exclude(_), Namespaces::Include(inner)) => {
+            inner.iter().all(|glob| !glob.as_str().contains('*')) && each(inner, outer)
+        }
+        (Namespaces::Exclude(outer), Namespaces::Exclude(inner)) => each(outer, &Namespaces::Include(inner.clone())),
+        (Namespaces::Exclude(_), Namespaces::All) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn namespaces(text: &str) -> Namespaces {
+        let globs = |text: &str| text.split(',').map(|glob| Glob::parse(glob).expect("a glob")).collect();
+        match text.split_at(1) {
+            ("+", rest) => Namespaces::Include(globs(rest)),
+            ("-", rest) => Namespaces::Exclude(globs(rest)),
+            _ => Namespaces::All,
+        }
+    }
+
+    #[test]
+    fn namespaces_cover_others_only_where_that_is_sure() {
+        for (outer, inner, expected) in [
+            ("all", "-a", true),
+            ("+a,b", "+a", true),
+            ("+ci-*", "+ci-a,ci-*-x", true),
+            ("+ci-a", "+ci-*", false),
+            ("+*", "all", true),
+            ("+a", "all", false),
+            ("-a", "+b", true),
+            ("-a", "+a", false),
+            ("-a*", "+*b", false),
+            ("-a", "-a,b", true),
+            ("-ab", "-a*", true),
+            ("-a*", "-ab", false),
+            ("-a", "all", false),
+        ] {
+            assert_eq!(cover(&namespaces(outer), &namespaces(inner)), expected, "{outer} over {inner}");
+        }
+    }
+}

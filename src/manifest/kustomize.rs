@@ -1,0 +1,115 @@
+//! The `images` of a kustomization: `newName`, or `name` where there is none, with `newTag` and `digest`.
+
+use std::sync::Arc;
+
+use super::Object;
+use super::found::{Found, Shape, Slot, suffix};
+use super::objects::Header;
+use super::pointer::{Step, below};
+use super::scalar;
+use super::tree::{Content, Document, Id, Style};
+use crate::engine::ImageRef;
+
+const FILE_NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
+
+pub(super) fn is_kustomization(header: &Header, file: &str) -> bool {
+    let is_known = |kind: &str| matches!(kind, "Kustomization" | "Component");
+    match (header.api_version.as_str(), header.kind.as_str()) {
+        ("", "") => file.rsplit(['/', '\\']).next().is_some_and(|name| FILE_NAMES.contains(&name)),
+        // Kustomize fills in what is not written.
+        ("", kind) => is_known(kind),
+        (_, kind) => header.group() == "kustomize.config.k8s.io" && (kind.is_empty() || is_known(kind)),
+    }
+}
+
+/// A kustomization puts what it names into its own namespace.
+pub(super) fn object(document: &Document, header: &Header, number: usize) -> Object {
+    let object = header.object(document, number);
+    let namespace = document.get(header.root, "namespace").and_then(|node| document.string(node));
+    Object { namespace: namespace.filter(|name| !name.is_empty()).map(str::to_owned), ..object }
+}
+
+pub(super) fn images(document: &Document, header: &Header, object: &Arc<Object>, found: &mut Vec<Found>) {
+    let Some(items) = document.get(header.root, "images").and_then(|items| document.items(items)) else { return };
+    for (index, item) in items.enumerate() {
+        let node = |key| document.get(item, key).filter(|&node| !document.is_null(node));
+        let string = |key| node(key).and_then(|node| document.string(node)).filter(|text| !text.is_empty());
+        let Some(name) = string("name") else { continue };
+        let tag = node("newTag").and_then(|node| document.scalar(node));
+        let suffix = suffix(tag, string("digest"));
+        let pointer = below(&header.pointer, &[Step::Key("images"), Step::Index(index)]);
+        let (shape, slot, written) = match (string("newName"), document.get(item, "newName")) {
+            (Some(new_name), Some(node)) => {
+                let slot = Slot { node, pointer: below(&pointer, &[Step::Key("newName")]) };
+                (Shape::Name { suffix: suffix.clone() }, slot, new_name)
+            }
+            _ => {
+                // Kustomize writes the tag of the image that it finds behind `newName`.
+                let own = ImageRef::parse(name).map_or("", |image| image.suffix());
+                let suffix = if suffix.is_empty() { own.to_owned() } else { suffix.clone() };
+                (Shape::NewName { suffix }, Slot { node: item, pointer }, name)
+            }
+        };
+        found.push(Found {
+            object: Arc::clone(object),
+            place: format!("images/{name}"),
+            image: [written, &suffix].concat(),
+            pull_never: false,
+            shape,
+            slots: vec![slot],
+        });
+    }
+}
+
+/// Where a `newName` goes into an entry, and what stands around it.
+#[derive(Debug)]
+pub(super) struct Insertion {
+    pub at: usize,
+    before: String,
+    style: Style,
+}
+
+impl Insertion {
+    /// Behind `name`; nothing where there is no safe place.
+    pub fn of(document: &Document, text: &str, entry: Id) -> Option<Self> {
+        let entry = document.target(entry);
+        if document.get(entry, "newName").is_some() {
+            return None;
+        }
+        let is_name = |key: Id| !document.is_merge_key(key) && document.scalar(key) == Some("name");
+        let (key, value) = document.pairs(entry).filter(|&(key, _)| is_name(key)).last()?;
+        let style_of = |id: Id| match document.node(id).content {
+            Content::Scalar { style, .. } => Some(style),
+            _ => None,
+        };
+        let style = style_of(value).unwrap_or(Style::Plain);
+        let (key_style, key, end) = (style_of(key)?, &document.node(key).span, document.node(value).span.end);
+        let quote = if key_style == Style::DoubleQuoted { "\"" } else { "" };
+        if document.node(entry).in_flow {
+            return Some(Self { at: end, before: format!(", {quote}newName{quote}: "), style });
+        }
+        let line_start = text[..key.start].rfind(['\n', '\r']).map_or(0, |at| at + 1);
+        let before_key = text[line_start..key.start].trim_start_matches('\u{feff}');
+        let is_plain_indentation = before_key.bytes().all(|byte| matches!(byte, b' ' | b'-'));
+        if style == Style::Block || !is_plain_indentation {
+            return None;
+        }
+        let rest = &text[end..];
+        let line_end = end + rest.find(['\n', '\r']).unwrap_or(rest.len());
+        let line_break = line_break(&text[line_end..]).or_else(|| line_break(&text[text.find(['\n', '\r'])?..]));
+        let (line_break, indentation) = (line_break.unwrap_or("\n"), " ".repeat(before_key.len()));
+        Some(Self { at: line_end, before: format!("{line_break}{indentation}{quote}newName{quote}: "), style })
+    }
+
+    pub fn with(&self, name: &str) -> String {
+        let value = match self.style {
+            Style::DoubleQuoted => scalar::double_quoted(name),
+            _ => scalar::new(name),
+        };
+        [self.before.as_str(), &value].concat()
+    }
+}
+
+fn line_break(text: &str) -> Option<&'static str> {
+    ["\r\n", "\n", "\r"].into_iter().find(|line_break| text.starts_with(line_break))
+}

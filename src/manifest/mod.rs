@@ -1,0 +1,244 @@
+//! Manifests as text: where images are in them, and the same text with nothing but those changed.
+//!
+//! ```
+//! use pullthrough::manifest::{Known, Manifest};
+//!
+//! let text = "apiVersion: v1\nkind: Pod\nspec: {containers: [{name: a, image: nginx}]}\n";
+//! let manifest = Manifest::read("pod.yaml", text, &Known::default())?;
+//! assert_eq!(manifest.fields()[0].image, "nginx");
+//! # Ok::<(), pullthrough::manifest::Unreadable>(())
+//! ```
+
+pub mod declared;
+mod found;
+mod json;
+mod kustomize;
+mod lines;
+mod objects;
+mod path;
+mod pods;
+mod pointer;
+mod resolve;
+mod scalar;
+mod tree;
+mod uses;
+mod writing;
+mod yaml;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use self::declared::Declaration;
+use self::found::Found;
+use self::lines::Lines;
+use self::objects::Origin;
+use self::tree::Document;
+use self::writing::{Edits, Plan};
+use self::yaml::Fault;
+use crate::engine::{Decision, PodState, Policy, Question};
+
+/// Where images are: what Kubernetes and kustomize define, and what a rules file declares.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    pub declared: Vec<Declaration>,
+    /// Leave the `images:` of kustomizations alone.
+    pub without_kustomize: bool,
+}
+
+/// The object that an image stands in.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Object {
+    /// Counted from 0 in the text, empty documents included.
+    pub document: usize,
+    /// As written; empty where there is none.
+    pub api_version: String,
+    pub kind: String,
+    pub namespace: Option<String>,
+    /// The name, or what `generateName` says, or empty.
+    pub name: String,
+    /// What keeps all images of the Pod, or of the template's Pods.
+    pub state: PodState,
+}
+
+/// An image in a text.
+#[derive(Debug, Clone)]
+pub struct Field {
+    pub object: Arc<Object>,
+    /// `containers/app` as elsewhere, `images/NAME` in a kustomization, else the declared path as it was found.
+    pub place: String,
+    /// The JSON pointer (RFC 6901) from the root of the document.
+    pub pointer: String,
+    /// Of the scalar's first character; both count from 1.
+    pub line: usize,
+    pub column: usize,
+    /// As the API server would read it; what is split over several scalars is put together.
+    pub image: String,
+    /// `imagePullPolicy: Never`.
+    pub pull_never: bool,
+}
+
+impl Field {
+    pub fn decide<'p>(&self, policy: &'p Policy, default_namespace: &str) -> Decision<'p> {
+        if let Some(reason) = policy.keeps_all(self.object.state) {
+            return Decision::Keep { reason, rule: None };
+        }
+        policy.decide(Question {
+            image: &self.image,
+            namespace: self.object.namespace.as_deref().unwrap_or(default_namespace),
+            pull_never: self.pull_never,
+            previous: None,
+        })
+    }
+}
+
+/// Why a text can't be read. Displays with file and line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{file}:{line}: {message}")]
+pub struct Unreadable {
+    pub file: String,
+    pub line: usize,
+    pub message: String,
+    /// It is a template (Go, Jinja), to be rendered first.
+    pub is_template: bool,
+}
+
+/// A text and the images in it.
+#[derive(Debug)]
+pub struct Manifest<'t> {
+    text: &'t str,
+    fields: Vec<Field>,
+    /// A target for each field.
+    plan: Plan<'t>,
+    template: Option<usize>,
+}
+
+/// What came of writing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    pub text: String,
+    /// Positions in [`Manifest::fields`].
+    pub changed: Vec<usize>,
+    /// What could not be changed without changing something else too, and why.
+    pub refused: Vec<(usize, String)>,
+}
+
+/// Nodes are counted in 32 bits.
+const MAX_TEXT_BYTES: usize = u32::MAX as usize / 2;
+
+impl<'t> Manifest<'t> {
+    /// Reads YAML or JSON, one document or several. `file` is what errors call it, and what declared globs match.
+    ///
+    /// # Errors
+    ///
+    /// Where the text is neither.
+    pub fn read(file: &str, text: &'t str, known: &Known) -> Result<Self, Unreadable> {
+        let mut manifest = Self { text, fields: Vec::new(), plan: Plan::default(), template: None };
+        manifest.read_all(file, known).map_err(|Fault { offset, message }| unreadable(file, text, offset, message))?;
+        Ok(manifest)
+    }
+
+    fn read_all(&mut self, file: &str, known: &Known) -> Result<(), Fault> {
+        if self.text.len() > MAX_TEXT_BYTES {
+            return Err(Fault { offset: 0, message: "it is over 2 GiB".to_owned() });
+        }
+        let mut no_json = None;
+        if json::Reader::is_likely(self.text) {
+            let mut reader = json::Reader::new(self.text);
+            match self.add_documents(file, known, || reader.next_document()) {
+                Ok(()) => return Ok(()),
+                // It may be YAML in braces.
+                Err(fault) => no_json = Some(fault),
+            }
+            *self = Self { text: self.text, fields: Vec::new(), plan: Plan::default(), template: None };
+        }
+        let mut reader = yaml::Reader::new(self.text);
+        let added = self.add_documents(file, known, || reader.next_document());
+        self.template = reader.template;
+        added.map_err(|no_yaml| match no_json {
+            Some(no_json) if no_json.offset > no_yaml.offset => no_json,
+            _ => no_yaml,
+        })
+    }
+
+    fn add_documents(
+        &mut self,
+        file: &str,
+        known: &Known,
+        mut next: impl FnMut() -> Result<Option<Document<'t>>, Fault>,
+    ) -> Result<(), Fault> {
+        let mut lines = None;
+        let mut number = 0;
+        while let Some(document) = next()? {
+            let found = objects::images(&document, Origin { file, document: number }, known);
+            let found = in_order(&document, found);
+            self.plan.add(&document, self.text, &found);
+            for found in found {
+                let lines = lines.get_or_insert_with(|| Lines::new(self.text));
+                self.fields.extend(field(&document, found, lines));
+            }
+            number += 1;
+        }
+        Ok(())
+    }
+
+    /// In the order of the text.
+    pub fn fields(&self) -> &[Field] {
+        &self.fields
+    }
+
+    /// The first line with a value that a template has to fill in, as in `image: {{ .Values.image }}`: what is rendered
+    /// there is not among the fields.
+    pub fn template_line(&self) -> Option<usize> {
+        self.template.map(|offset| Lines::new(self.text).line(offset))
+    }
+
+    /// The text with other images at some of its fields.
+    pub fn write(&self, mut image: impl FnMut(&Field) -> Option<String>) -> Written {
+        let wanted = self.fields.iter().enumerate().filter_map(|(index, field)| Some((index, image(field)?)));
+        let wanted: Vec<(usize, String)> =
+            wanted.filter(|(index, image)| self.fields[*index].image != *image).collect();
+        if wanted.is_empty() {
+            return Written { text: self.text.to_owned(), changed: Vec::new(), refused: Vec::new() };
+        }
+        let Edits { bytes, changed, refused } = self.plan.edits(&wanted, &Lines::new(self.text));
+        let mut text = String::with_capacity(self.text.len() + self.text.len() / 8);
+        let mut end = 0;
+        for ((start, stop), bytes) in bytes {
+            text.push_str(&self.text[end..start]);
+            text.push_str(&bytes);
+            end = stop;
+        }
+        text.push_str(&self.text[end..]);
+        Written { text, changed, refused }
+    }
+}
+
+/// By their place in the text, and each place once: what is declared may be known.
+fn in_order(document: &Document, mut found: Vec<Found>) -> Vec<Found> {
+    let mut seen = HashSet::new();
+    found.retain(|found| {
+        let is_new = found.slots.iter().all(|slot| !seen.contains(&slot.pointer));
+        seen.extend(found.slots.iter().filter(|_| is_new).map(|slot| slot.pointer.clone()));
+        is_new
+    });
+    let start = |found: &Found| found.slots.first().map_or(0, |slot| document.node(slot.node).span.start);
+    found.sort_by(|a, b| start(a).cmp(&start(b)).then_with(|| a.slots[0].pointer.cmp(&b.slots[0].pointer)));
+    found
+}
+
+fn field(document: &Document, found: Found, lines: &Lines) -> Option<Field> {
+    let Found { object, place, image, pull_never, shape: _, slots } = found;
+    let slot = slots.into_iter().next()?;
+    let start = document.node(slot.node).span.start;
+    let (line, column) = (lines.line(start), lines.column(start));
+    Some(Field { object, place, pointer: slot.pointer, line, column, image, pull_never })
+}
+
+fn unreadable(file: &str, text: &str, offset: usize, message: String) -> Unreadable {
+    let is_template = text.contains("{%") || text.split_once("{{").is_some_and(|(_, rest)| rest.contains("}}"));
+    let message = match is_template {
+        true => format!("a template, which must be rendered first ({message})"),
+        false => message,
+    };
+    Unreadable { file: file.to_owned(), line: Lines::new(text).line(offset), message, is_template }
+}

@@ -1,0 +1,171 @@
+//! The part of JSONPath (RFC 9535) that says where something stands.
+
+use thiserror::Error;
+
+use super::pointer::Step;
+use super::tree::{Content, Document, Id};
+
+/// A JSONPath of names, positions, wildcards and names at any depth.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Path {
+    segments: Vec<Segment>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Segment {
+    Name(String),
+    Index(usize),
+    All,
+    /// The name at any depth.
+    Descendant(String),
+}
+
+/// Why a text is no path. The message says what to write instead.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum InvalidPath {
+    #[error("a path starts with `$`, which stands for the whole object; write `{suggestion}`")]
+    Start { suggestion: String },
+    #[error("`{rest}` is not understood; after `$` write `.name`, `['name']`, `[0]`, `[*]`, `.*` or `..name`")]
+    Segment { rest: String },
+    #[error("`{rest}` is not closed; write `['name']`")]
+    Quote { rest: String },
+}
+
+impl Path {
+    /// # Errors
+    ///
+    /// Where the text is no path, or has more of JSONPath than is understood.
+    pub fn parse(text: &str) -> Result<Self, InvalidPath> {
+        let Some(mut rest) = text.strip_prefix('$') else {
+            let suggestion = format!("$.{}", text.trim_start_matches(['.', '/']).replace('/', "."));
+            return Err(InvalidPath::Start { suggestion });
+        };
+        let mut segments = Vec::new();
+        while !rest.is_empty() {
+            let (segment, after) = segment(rest)?;
+            segments.push(segment);
+            rest = after;
+        }
+        Ok(Self { segments })
+    }
+
+    /// All but the last name, if the path ends in one.
+    pub(super) fn parent(&self) -> Option<Self> {
+        let (last, segments) = self.segments.split_last()?;
+        matches!(last, Segment::Name(_)).then(|| Self { segments: segments.to_vec() })
+    }
+
+    /// What the path leads to below a node, aliases and merges included.
+    pub(super) fn query(&self, document: &Document, root: Id, pointer: &str) -> Vec<Hit> {
+        let start = Hit { node: root, parent: None, pointer: pointer.to_owned(), path: String::from("$") };
+        self.segments
+            .iter()
+            .fold(vec![start], |hits, segment| hits.iter().flat_map(|hit| hit.select(document, segment)).collect())
+    }
+}
+
+fn segment(text: &str) -> Result<(Segment, &str), InvalidPath> {
+    let invalid = || InvalidPath::Segment { rest: text.to_owned() };
+    if let Some(rest) = text.strip_prefix("..") {
+        let (name, rest) = name(rest).ok_or_else(invalid)?;
+        return Ok((Segment::Descendant(name), rest));
+    }
+    if let Some(rest) = text.strip_prefix(".*").or_else(|| text.strip_prefix("[*]")) {
+        return Ok((Segment::All, rest));
+    }
+    if let Some(rest) = text.strip_prefix('.') {
+        let (name, rest) = name(rest).ok_or_else(invalid)?;
+        return Ok((Segment::Name(name), rest));
+    }
+    let inner = text.strip_prefix('[').ok_or_else(invalid)?;
+    if let Some(quote) = inner.chars().next().filter(|first| matches!(first, '\'' | '"')) {
+        let (name, rest) = quoted(&inner[1..], quote).ok_or_else(|| InvalidPath::Quote { rest: text.to_owned() })?;
+        return Ok((Segment::Name(name), rest));
+    }
+    let (index, rest) = inner.split_once(']').ok_or_else(invalid)?;
+    let is_index = !index.is_empty() && index.bytes().all(|b| b.is_ascii_digit());
+    let index = index.parse().ok().filter(|_| is_index).ok_or_else(invalid)?;
+    Ok((Segment::Index(index), rest))
+}
+
+/// A name without quotes, and what follows it.
+fn name(text: &str) -> Option<(String, &str)> {
+    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
+    let end = text.find(|c| !is_part(c)).unwrap_or(text.len());
+    (end > 0).then(|| (text[..end].to_owned(), &text[end..]))
+}
+
+/// A name up to its closing quote and bracket, and what follows these.
+fn quoted(text: &str, quote: char) -> Option<(String, &str)> {
+    let mut name = String::new();
+    let mut characters = text.char_indices();
+    while let Some((at, character)) = characters.next() {
+        match character {
+            '\\' => name.push(characters.next().filter(|(_, next)| matches!(next, '\\' | '\'' | '"'))?.1),
+            _ if character == quote => return Some((name, text[at + 1..].strip_prefix(']')?)),
+            _ => name.push(character),
+        }
+    }
+    None
+}
+
+/// What a path leads to.
+#[derive(Debug, Clone)]
+pub(super) struct Hit {
+    pub node: Id,
+    /// What it stands in.
+    pub parent: Option<Id>,
+    pub pointer: String,
+    /// The path to this node alone.
+    pub path: String,
+}
+
+impl Hit {
+    fn child(&self, node: Id, step: Step) -> Self {
+        let (mut pointer, mut path) = (self.pointer.clone(), self.path.clone());
+        step.add_to_pointer(&mut pointer);
+        step.add_to_path(&mut path);
+        Self { node, parent: Some(self.node), pointer, path }
+    }
+
+    fn select(&self, document: &Document, segment: &Segment) -> Vec<Self> {
+        match segment {
+            Segment::Name(name) => {
+                document.get(self.node, name).map(|node| self.child(node, Step::Key(name))).into_iter().collect()
+            }
+            Segment::Index(index) => document
+                .items(self.node)
+                .and_then(|mut items| items.nth(*index))
+                .map(|node| self.child(node, Step::Index(*index)))
+                .into_iter()
+                .collect(),
+            Segment::All => self.children(document),
+            Segment::Descendant(name) => {
+                let mut hits = Vec::new();
+                let mut unread = vec![self.clone()];
+                while let Some(hit) = unread.pop() {
+                    hits.extend(document.get(hit.node, name).map(|node| hit.child(node, Step::Key(name))));
+                    unread.extend(hit.children(document).into_iter().rev());
+                }
+                hits
+            }
+        }
+    }
+
+    fn children(&self, document: &Document) -> Vec<Self> {
+        let target = document.target(self.node);
+        match document.node(target).content {
+            Content::Sequence => document
+                .children(target)
+                .enumerate()
+                .map(|(index, node)| self.child(node, Step::Index(index)))
+                .collect(),
+            Content::Mapping => document
+                .entries(target)
+                .into_iter()
+                .map(|entry| self.child(entry.value, Step::Key(entry.name)))
+                .collect(),
+            Content::Scalar { .. } | Content::Alias(_) => Vec::new(),
+        }
+    }
+}

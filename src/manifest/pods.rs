@@ -1,0 +1,94 @@
+//! The images of Pods and of Pods to be.
+
+use std::sync::Arc;
+
+use super::Object;
+use super::declared::Extra;
+use super::found::{Found, Shape, Slot};
+use super::objects::Header;
+use super::pointer::{Step, below};
+use super::tree::{Document, Id};
+use crate::engine::{List, MIRROR_ANNOTATION, Place, PodState, REWRITE_DISABLED, REWRITE_LABEL};
+
+/// Where the built-in kinds have a PodSpec, in any version of their group.
+pub(super) fn path(group: &str, kind: &str) -> Option<&'static [&'static str]> {
+    match (group, kind) {
+        ("", "Pod") => Some(&["spec"]),
+        ("", "PodTemplate") => Some(&["template", "spec"]),
+        ("", "ReplicationController")
+        | ("apps" | "extensions", "Deployment" | "DaemonSet" | "StatefulSet" | "ReplicaSet")
+        | ("batch", "Job") => Some(&["spec", "template", "spec"]),
+        ("batch", "CronJob") => Some(&["spec", "jobTemplate", "spec", "template", "spec"]),
+        _ => None,
+    }
+}
+
+/// The images of the PodSpec at a path below an object.
+pub(super) fn images(
+    document: &Document,
+    header: &Header,
+    path: &[&str],
+    number: usize,
+    extra: &Extra,
+    found: &mut Vec<Found>,
+) {
+    let Some(spec) = document.at(header.root, path) else { return };
+    let Some((_, parents)) = path.split_last() else { return };
+    let state = document.at(header.root, parents).map_or_else(PodState::default, |pod| state(document, pod));
+    let object = Arc::new(Object { state, ..header.object(document, number) });
+    let steps: Vec<Step> = path.iter().map(|key| Step::Key(key)).collect();
+    of_spec(document, spec, &below(&header.pointer, &steps), &object, extra, found);
+}
+
+/// What keeps all images of a Pod, or of a template's Pods.
+pub(super) fn state(document: &Document, pod: Id) -> PodState {
+    let metadata = |path: &[&str]| {
+        let node = document.at(document.get(pod, "metadata")?, path)?;
+        document.scalar(node).filter(|_| !document.is_null(node))
+    };
+    PodState {
+        deleting: metadata(&["deletionTimestamp"]).is_some(),
+        mirror: metadata(&["annotations", MIRROR_ANNOTATION]).is_some(),
+        opted_out: metadata(&["labels", REWRITE_LABEL]) == Some(REWRITE_DISABLED),
+    }
+}
+
+/// The images of a PodSpec.
+pub(super) fn of_spec(
+    document: &Document,
+    spec: Id,
+    pointer: &str,
+    object: &Arc<Object>,
+    extra: &Extra,
+    found: &mut Vec<Found>,
+) {
+    for list in [List::InitContainers, List::Containers, List::EphemeralContainers, List::Volumes] {
+        let Some(items) = document.get(spec, list.as_str()).and_then(|items| document.items(items)) else { continue };
+        for (index, item) in items.enumerate() {
+            let string = |path: &[&str]| document.at(item, path).and_then(|node| document.string(node));
+            let name = string(&["name"]).unwrap_or_default().into();
+            let place = Place { list, index, name }.to_string();
+            let pointer = below(pointer, &[Step::Key(list.as_str()), Step::Index(index)]);
+            let (path, policy): (&[&str], &[&str]) = match list {
+                List::Volumes => (&["image", "reference"], &["image", "pullPolicy"]),
+                _ => (&["image"], &["imagePullPolicy"]),
+            };
+            if let Some(node) = document.at(item, path)
+                && let Some(image) = document.string(node)
+            {
+                let steps: Vec<Step> = path.iter().map(|key| Step::Key(key)).collect();
+                found.push(Found {
+                    object: Arc::clone(object),
+                    place: place.clone(),
+                    image: image.to_owned(),
+                    pull_never: string(policy) == Some("Never"),
+                    shape: Shape::Whole,
+                    slots: vec![Slot { node, pointer: below(&pointer, &steps) }],
+                });
+            }
+            if list != List::Volumes {
+                extra.images(document, item, &place, &pointer, object, found);
+            }
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! What is changed for other images, and what can't be without changing something else too.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+
+use super::found::{Found, Shape};
+use super::kustomize::Insertion;
+use super::lines::Lines;
+use super::scalar;
+use super::tree::{Content, Document, Id};
+use super::uses::{self, Use};
+
+/// Where something can be changed.
+#[derive(Debug)]
+pub(super) struct Site<'t> {
+    edit: Edit<'t>,
+    /// Where it is read. Empty where aliases don't lead there.
+    uses: Vec<Use>,
+}
+
+#[derive(Debug)]
+enum Edit<'t> {
+    Scalar {
+        at: usize,
+        written: scalar::Written<'t>,
+    },
+    /// An alias, which is replaced.
+    Alias(Range<usize>),
+    Insert(Insertion),
+    /// There is no way, and why.
+    No(&'static str),
+}
+
+/// What changes with a field.
+#[derive(Debug)]
+pub(super) struct Target {
+    shape: Shape,
+    slots: Vec<Place>,
+}
+
+#[derive(Debug)]
+struct Place {
+    pointer: String,
+    /// Positions in the list of sites.
+    definition: usize,
+    alias: Option<usize>,
+}
+
+/// The sites and targets of a text, added document by document.
+#[derive(Debug, Default)]
+pub(super) struct Plan<'t> {
+    sites: Vec<Site<'t>>,
+    targets: Vec<Target>,
+}
+
+impl<'t> Plan<'t> {
+    /// Adds a target for each that was found, in their order.
+    pub fn add(&mut self, document: &Document<'t>, text: &'t str, found: &[Found]) {
+        let mut positions: HashMap<Id, usize> = HashMap::new();
+        for found in found {
+            let slots = found.slots.iter().map(|slot| {
+                let mut site = |id: Id, edit: &dyn Fn() -> Edit<'t>| {
+                    *positions.entry(id).or_insert_with(|| {
+                        self.sites.push(Site { edit: edit(), uses: Vec::new() });
+                        self.sites.len() - 1
+                    })
+                };
+                let target = document.target(slot.node);
+                let is_insertion = matches!(found.shape, Shape::NewName { .. });
+                let definition = site(target, &|| {
+                    if is_insertion { insertion(document, text, target) } else { scalar_edit(document, text, target) }
+                });
+                let alias = (target != slot.node && !is_insertion)
+                    .then(|| site(slot.node, &|| Edit::Alias(document.node(slot.node).span.clone())));
+                Place { pointer: slot.pointer.clone(), definition, alias }
+            });
+            let slots = slots.collect();
+            self.targets.push(Target { shape: found.shape.clone(), slots });
+        }
+        if document.has_aliases && !found.is_empty() {
+            for (id, used) in uses::of(document, &|id| positions.contains_key(&id)) {
+                if let Some(site) = positions.get(&id).and_then(|&position| self.sites.get_mut(position)) {
+                    site.uses.push(used);
+                }
+            }
+        }
+    }
+
+    /// The edits that give each field of `wanted` its image, which of them are done, and why others are not.
+    pub fn edits(&self, wanted: &[(usize, String)], lines: &Lines) -> Edits {
+        let mut edits = Edits::default();
+        let mut open: Vec<(usize, Vec<String>)> = Vec::new();
+        for (field, image) in wanted {
+            match self.targets[*field].shape.texts(image) {
+                Some(texts) => open.push((*field, texts)),
+                None => edits.refused.push((*field, "its tag or digest stands elsewhere, and would change".to_owned())),
+            }
+        }
+        // What is refused can take the ground from what shares a part with it.
+        loop {
+            let before = open.len();
+            let mut asked = Asked::of(self, &open);
+            edits.bytes.clear();
+            let mut done = Vec::new();
+            for (field, texts) in &open {
+                let target = &self.targets[*field];
+                let parts: Result<Vec<_>, _> = target
+                    .slots
+                    .iter()
+                    .zip(texts)
+                    .map(|(place, text)| self.edit(place, text, &mut asked, lines))
+                    .collect();
+                match parts {
+                    Ok(parts) => {
+                        edits.bytes.extend(parts.into_iter().map(|(span, text)| ((span.start, span.end), text)));
+                        done.push((*field, texts.clone()));
+                    }
+                    Err(reason) => edits.refused.push((*field, reason)),
+                }
+            }
+            open = done;
+            if open.len() == before {
+                break;
+            }
+        }
+        edits.changed = open.into_iter().map(|(field, _)| field).collect();
+        edits.refused.sort();
+        edits
+    }
+
+    fn edit<'a>(
+        &'a self,
+        place: &'a Place,
+        text: &'a str,
+        asked: &mut Asked<'a>,
+        lines: &Lines,
+    ) -> Result<(Range<usize>, String), String> {
+        let shared = asked.other_use(self, place.definition, text);
+        if shared.is_none() {
+            match self.sites[place.definition].edit.with(text) {
+                Err(_) if place.alias.is_some() => {}
+                result => return result.map_err(str::to_owned),
+            }
+        }
+        if let Some(alias) = place.alias.filter(|&alias| asked.other_use(self, alias, text).is_none()) {
+            return self.sites[alias].edit.with(text).map_err(str::to_owned);
+        }
+        let Some(other) = shared else { return Err("it can't be written here".to_owned()) };
+        let own = self.sites[place.definition].uses.iter().find(|used| used.pointer == place.pointer);
+        Err(describe(own, other, lines))
+    }
+}
+
+/// What each site is to be, by the pointers that lead to it.
+#[derive(Default)]
+struct Asked<'a> {
+    texts: HashMap<(usize, &'a str), &'a str>,
+    /// What was found before: many fields may share a site.
+    other_uses: HashMap<(usize, &'a str), Option<&'a Use>>,
+}
+
+impl<'a> Asked<'a> {
+    fn of(plan: &'a Plan, open: &'a [(usize, Vec<String>)]) -> Self {
+        let mut asked = Self::default();
+        for (field, texts) in open {
+            for (place, text) in plan.targets[*field].slots.iter().zip(texts) {
+                for site in [Some(place.definition), place.alias].into_iter().flatten() {
+                    asked.texts.insert((site, place.pointer.as_str()), text.as_str());
+                }
+            }
+        }
+        asked
+    }
+
+    /// A use of a site for which this text is not asked.
+    fn other_use(&mut self, plan: &'a Plan, site: usize, text: &'a str) -> Option<&'a Use> {
+        let texts = &self.texts;
+        *self.other_uses.entry((site, text)).or_insert_with(|| {
+            plan.sites[site].uses.iter().find(|used| texts.get(&(site, used.pointer.as_str())) != Some(&text))
+        })
+    }
+}
+
+/// Who shares what can't be changed, and what to do.
+fn describe(own: Option<&Use>, other: &Use, lines: &Lines) -> String {
+    let line = |offset: usize| lines.line(offset);
+    match (&other.alias, own.and_then(|own| own.alias.as_ref())) {
+        (Some(alias), _) => format!(
+            "`{}` in line {} shares it, where it must stay as it is: write it out there, or here",
+            &lines.text()[alias.clone()],
+            line(alias.start)
+        ),
+        (None, Some(alias)) => format!(
+            "it is shared with line {}, where it must stay as it is: write it out in line {} instead of `{}`",
+            line(other.offset),
+            line(alias.start),
+            &lines.text()[alias.clone()]
+        ),
+        (None, None) => format!("it is shared with line {}, where it must stay as it is", line(other.offset)),
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Edits {
+    /// By their place in the text.
+    pub bytes: BTreeMap<(usize, usize), String>,
+    pub changed: Vec<usize>,
+    pub refused: Vec<(usize, String)>,
+}
+
+impl Edit<'_> {
+    fn with(&self, text: &str) -> Result<(Range<usize>, String), &'static str> {
+        match self {
+            Self::Scalar { at, written } => match written.with(text) {
+                Some(raw) => Ok((*at..at + written.raw.len(), raw)),
+                None => Err("it is spread over lines: write it on one"),
+            },
+            Self::Alias(span) => Ok((span.clone(), scalar::new(text))),
+            Self::Insert(insertion) => Ok((insertion.at..insertion.at, insertion.with(text))),
+            Self::No(reason) => Err(reason),
+        }
+    }
+}
+
+fn scalar_edit<'t>(document: &Document<'t>, text: &'t str, id: Id) -> Edit<'t> {
+    let node = document.node(id);
+    match &node.content {
+        Content::Scalar { value, style, .. } => {
+            let raw = &text[node.span.clone()];
+            let written = scalar::Written { raw, value: value.clone().into_owned(), style: *style };
+            Edit::Scalar { at: node.span.start, written }
+        }
+        _ => Edit::No("it is no scalar"),
+    }
+}
+
+fn insertion<'t>(document: &Document, text: &str, entry: Id) -> Edit<'t> {
+    match Insertion::of(document, text, entry) {
+        Some(insertion) => Edit::Insert(insertion),
+        None => Edit::No("there is no place for `newName` that is sure: write it yourself, behind `name`"),
+    }
+}

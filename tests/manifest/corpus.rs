@@ -1,0 +1,174 @@
+//! Manifests of other projects: what is found in them and changed is what somebody else's tool found and changed.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use pullthrough::engine::Policy;
+use pullthrough::manifest::{Known, Manifest, Unreadable};
+use serde_json::Value;
+
+use super::{read, result, rules};
+
+const CACHE: &str = "cache.example.com";
+
+fn data(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+}
+
+/// Names and texts, and what go-yaml says of each.
+fn files() -> Vec<(String, String, String)> {
+    let index = std::fs::read_to_string(data("manifests/INDEX.tsv")).expect("the index");
+    let rows = index.lines().skip(1).map(|line| line.split('\t').collect::<Vec<_>>());
+    rows.map(|row| {
+        let text = std::fs::read(data("manifests").join(row[0])).expect(row[0]);
+        (row[0].to_owned(), String::from_utf8(text).expect("UTF-8"), row[7].to_owned())
+    })
+    .collect()
+}
+
+fn lines(name: &str) -> BTreeMap<String, Vec<Value>> {
+    let mut by_file: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for line in std::fs::read_to_string(data(name)).expect(name).lines() {
+        let line: Value = serde_json::from_str(line).expect("JSON");
+        by_file.entry(line["file"].as_str().expect("a file").to_owned()).or_default().push(line);
+    }
+    by_file
+}
+
+fn policy() -> Policy {
+    rules(&format!("rules: [{{name: kubernetes, from: [k8s.gcr.io, registry.k8s.io], to: {CACHE}/k8s}}]")).into()
+}
+
+const PLAIN: Known = Known { declared: Vec::new(), without_kustomize: true };
+
+#[test]
+fn what_can_be_read_is_what_kubectl_can_read() {
+    let mut differences = Vec::new();
+    for (name, text, parse) in files() {
+        let read = Manifest::read(&name, &text, &PLAIN);
+        let agrees = match (&read, parse.split(':').next()) {
+            (Ok(_), Some("yaml")) => true,
+            (Err(Unreadable { is_template, .. }), Some("template")) => *is_template,
+            (Err(Unreadable { is_template, .. }), Some("unparsable")) => !is_template,
+            _ => false,
+        };
+        if !agrees {
+            differences.push(format!("{name}: {parse}, but {:?}", read.map(|_| ())));
+        }
+    }
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+}
+
+#[test]
+fn every_image_is_found_and_nothing_else() {
+    let mut expected = lines("manifests-images.jsonl");
+    let mut count = 0;
+    for (name, text, _) in files() {
+        let Ok(manifest) = Manifest::read(&name, &text, &PLAIN) else { continue };
+        let found: Vec<Value> = manifest
+            .fields()
+            .iter()
+            .map(|field| {
+                serde_json::json!({
+                    "document": field.object.document, "kind": field.object.kind, "apiVersion": field.object.api_version,
+                    "pointer": field.pointer, "line": field.line, "image": field.image, "place": field.place,
+                })
+            })
+            .collect();
+        let mut images = expected.remove(&name).unwrap_or_default();
+        images.sort_by_key(|image| image["line"].as_u64());
+        let images: Vec<Value> = images
+            .iter()
+            .map(|image| {
+                let list = match image["where"].as_str() {
+                    Some("imageVolume") => "volumes",
+                    list => list.expect("a list"),
+                };
+                serde_json::json!({
+                    "document": image["doc"], "kind": image["kind"], "apiVersion": image["apiVersion"],
+                    "pointer": image["pointer"], "line": image["line"], "image": image["before"],
+                    "place": format!("{list}/{}", image["name"].as_str().expect("a name")),
+                })
+            })
+            .collect();
+        count += images.len();
+        assert_eq!(found, images, "{name}");
+    }
+    assert!(expected.is_empty(), "not read: {:?}", expected.keys());
+    assert_eq!(count, 548);
+}
+
+#[test]
+fn exactly_the_expected_bytes_change() {
+    let policy = policy();
+    let mut expected = lines("manifests-expected.jsonl");
+    let mut count = 0;
+    for (name, text, _) in files() {
+        let Ok(manifest) = Manifest::read(&name, &text, &PLAIN) else { continue };
+        let written = manifest.write(|field| result(&policy, field));
+        assert_eq!(written.refused, [], "{name}");
+        let changes = expected.remove(&name).unwrap_or_default();
+        // By hand: on its line, what was before is once, and becomes what is after.
+        let mut by_hand: Vec<String> = text.split_inclusive('\n').map(str::to_owned).collect();
+        for change in &changes {
+            assert_eq!(change["after_valid"], true);
+            let line = usize::try_from(change["line"].as_u64().expect("a line")).expect("small") - 1;
+            let (before, after) = (change["before"].as_str().expect("text"), change["after"].as_str().expect("text"));
+            assert_eq!(by_hand[line].matches(before).count(), 1, "{name}:{line}");
+            by_hand[line] = by_hand[line].replace(before, &after.replace("CACHE", CACHE));
+        }
+        assert_eq!(written.text, by_hand.concat(), "{name}");
+        assert_eq!(written.changed.len(), changes.len(), "{name}");
+        count += changes.len();
+        let again = read(&name, &written.text, &PLAIN);
+        assert_eq!(again.write(|field| result(&policy, field)).changed, [0; 0], "{name}: rewritten twice");
+    }
+    assert!(expected.is_empty(), "not read: {:?}", expected.keys());
+    assert_eq!(count, 256);
+}
+
+#[test]
+fn kustomizations_get_a_new_name() {
+    let policy = policy();
+    let mut changes = Vec::new();
+    for (name, text, _) in files() {
+        let (Ok(plain), Ok(manifest)) =
+            (Manifest::read(&name, &text, &PLAIN), Manifest::read(&name, &text, &Known::default()))
+        else {
+            continue;
+        };
+        let (plain, written) =
+            (plain.write(|field| result(&policy, field)), manifest.write(|field| result(&policy, field)));
+        if plain.text == written.text {
+            continue;
+        }
+        assert_eq!(plain.text, text);
+        let (old, new): (Vec<&str>, Vec<&str>) = (text.lines().collect(), written.text.lines().collect());
+        let added: Vec<&str> = new.iter().filter(|line| !old.contains(line)).copied().collect();
+        let removed: Vec<&str> = old.iter().filter(|line| !new.contains(line)).copied().collect();
+        changes.push(format!("{name}\n-{}\n+{}", removed.join("\n-"), added.join("\n+")));
+    }
+    insta::assert_snapshot!(changes.join("\n"), @r"
+    kubernetes-sigs+aws-ebs-csi-driver/deploy/kubernetes/overlays/stable/gcr/kustomization.yaml
+    -    newName: registry.k8s.io/provider-aws/aws-ebs-csi-driver
+    -    newName: registry.k8s.io/sig-storage/csi-provisioner
+    -    newName: registry.k8s.io/sig-storage/csi-attacher
+    -    newName: registry.k8s.io/sig-storage/livenessprobe
+    -    newName: registry.k8s.io/sig-storage/csi-snapshotter
+    -    newName: registry.k8s.io/sig-storage/csi-resizer
+    -    newName: registry.k8s.io/sig-storage/csi-node-driver-registrar
+    +    newName: cache.example.com/k8s/provider-aws/aws-ebs-csi-driver
+    +    newName: cache.example.com/k8s/sig-storage/csi-provisioner
+    +    newName: cache.example.com/k8s/sig-storage/csi-attacher
+    +    newName: cache.example.com/k8s/sig-storage/livenessprobe
+    +    newName: cache.example.com/k8s/sig-storage/csi-snapshotter
+    +    newName: cache.example.com/k8s/sig-storage/csi-resizer
+    +    newName: cache.example.com/k8s/sig-storage/csi-node-driver-registrar
+    kubernetes-sigs+metrics-server/manifests/components/release/kustomization.yaml
+    -  newName: registry.k8s.io/metrics-server/metrics-server
+    +  newName: cache.example.com/k8s/metrics-server/metrics-server
+    kubernetes-sigs+metrics-server@81893cde10/manifests/release/kustomization.yaml
+    -    newName: k8s.gcr.io/metrics-server/metrics-server
+    +    newName: cache.example.com/k8s/metrics-server/metrics-server
+    ");
+}

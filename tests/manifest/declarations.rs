@@ -1,0 +1,249 @@
+//! What a rules file declares: each of the documented declarations, and what the fields of one mean.
+
+use pullthrough::engine::Policy;
+use pullthrough::manifest::{Known, Manifest};
+
+use super::{read, result, rules};
+
+const DOCUMENTED: &str = include_str!("../../docs/declarations.yaml");
+
+/// The rules, and these declarations.
+fn declared(manifests: &str) -> (Policy, Known) {
+    let config = rules(&format!("rules: [{{name: a, from: [k8s.gcr.io, docker.io], to: c.io/x}}]\n{manifests}"));
+    let known = Known { declared: config.manifests.clone(), ..Known::default() };
+    (config.into(), known)
+}
+
+/// The text after, and each image with its place.
+fn rewrite(manifests: &str, file: &str, text: &str) -> (String, Vec<String>) {
+    let (policy, known) = declared(manifests);
+    let manifest = read(file, text, &known);
+    let written = manifest.write(|field| result(&policy, field));
+    assert_eq!(written.refused, [], "{text}");
+    let again = Manifest::read(file, &written.text, &known).expect("what was written");
+    assert_eq!(again.write(|field| result(&policy, field)).text, written.text, "rewritten twice");
+    let places = manifest.fields().iter().map(|field| format!("{} {}", field.place, field.image)).collect();
+    (written.text, places)
+}
+
+/// In each, what has `k8s.gcr.io` is an image and nothing else is.
+#[test]
+fn the_documented_declarations_find_every_image() {
+    let pod = "{initContainers: [{image: k8s.gcr.io/a}], containers: [{name: b, image: k8s.gcr.io/b}], volumes: [{name: v, image: {reference: k8s.gcr.io/v}}]}";
+    let template = "{inputs: {parameters: [{name: image, value: gcr.io/no}]}, container: {image: k8s.gcr.io/a, command: [gcr.io/no]}, sidecars: [{image: k8s.gcr.io/b}], initContainers: [{image: k8s.gcr.io/c}]}";
+    let workflow = format!(
+        "{{entrypoint: image, templates: [{template}, {{script: {{image: k8s.gcr.io/d, source: 'image: gcr.io/no'}}}}, {{containerSet: {{containers: [{{image: k8s.gcr.io/e}}]}}}}, {{steps: [[{{inline: {template}}}]]}}, {{dag: {{tasks: [{{inline: {template}}}]}}}}], templateDefaults: {{container: {{image: k8s.gcr.io/f}}}}}}"
+    );
+    let task = "{params: [{name: image, default: gcr.io/no}], steps: [{image: k8s.gcr.io/a, script: gcr.io/no}], sidecars: [{image: k8s.gcr.io/b}], stepTemplate: {image: k8s.gcr.io/c}}";
+    let machine = "{domain: {firmware: {kernelBoot: {container: {image: k8s.gcr.io/k, kernelPath: /image}}}}, volumes: [{containerDisk: {image: k8s.gcr.io/a}}, {cloudInitNoCloud: {userData: gcr.io/no}}]}";
+    let monitoring = "{image: k8s.gcr.io/p, baseImage: gcr.io/no, containers: [{name: c, image: k8s.gcr.io/c}], initContainers: [{image: k8s.gcr.io/i}]}";
+    let status = "{image: gcr.io/no, container: {image: gcr.io/no}, steps: [{image: gcr.io/no}], volumes: [{containerDisk: {image: gcr.io/no}}]}";
+    for (api_version, kind, spec) in [
+        ("argoproj.io/v1alpha1", "Rollout", format!("{{template: {{spec: {pod}}}}}")),
+        ("argoproj.io/v1alpha1", "Experiment", format!("{{templates: [{{name: image, template: {{spec: {pod}}}}}]}}")),
+        ("argoproj.io/v1alpha1", "AnalysisTemplate", format!("{{metrics: [{{provider: {{job: {{spec: {{template: {{spec: {pod}}}}}}}}}}}]}}")),
+        ("argoproj.io/v1alpha1", "ClusterAnalysisTemplate", format!("{{metrics: [{{provider: {{job: {{spec: {{template: {{spec: {pod}}}}}}}}}}}]}}")),
+        ("argoproj.io/v1alpha1", "Workflow", workflow.clone()),
+        ("argoproj.io/v1alpha1", "WorkflowTemplate", workflow.clone()),
+        ("argoproj.io/v1alpha1", "ClusterWorkflowTemplate", workflow.clone()),
+        ("argoproj.io/v1alpha1", "CronWorkflow", format!("{{schedules: ['* * * * *'], workflowSpec: {workflow}}}")),
+        ("tekton.dev/v1", "Task", task.to_owned()),
+        ("tekton.dev/v1beta1", "ClusterTask", task.to_owned()),
+        ("tekton.dev/v1", "TaskRun", format!("{{taskSpec: {task}}}")),
+        ("tekton.dev/v1", "Pipeline", format!("{{tasks: [{{name: image, taskSpec: {task}}}], finally: [{{taskSpec: {task}}}]}}")),
+        ("tekton.dev/v1", "PipelineRun", format!("{{pipelineSpec: {{tasks: [{{taskSpec: {task}}}]}}}}")),
+        ("tekton.dev/v1beta1", "StepAction", "{image: k8s.gcr.io/a}".to_owned()),
+        ("monitoring.coreos.com/v1", "Prometheus", monitoring.replacen("{image", "{thanos: {image: k8s.gcr.io/t}, image", 1)),
+        ("monitoring.coreos.com/v1alpha1", "PrometheusAgent", monitoring.to_owned()),
+        ("monitoring.coreos.com/v1", "Alertmanager", monitoring.to_owned()),
+        ("monitoring.coreos.com/v1", "ThanosRuler", monitoring.to_owned()),
+        (
+            "apps/v1",
+            "Deployment",
+            "{template: {spec: {containers: [{image: k8s.gcr.io/a, args: [--prometheus-config-reloader=k8s.gcr.io/b, --other=gcr.io/no], env: [{name: RELATED_IMAGE_A, value: k8s.gcr.io/c}, {name: IMAGE, value: gcr.io/no}]}]}}}".to_owned(),
+        ),
+        ("kubevirt.io/v1", "VirtualMachineInstance", machine.to_owned()),
+        ("kubevirt.io/v1", "VirtualMachineInstanceReplicaSet", format!("{{template: {{spec: {machine}}}}}")),
+        ("kubevirt.io/v1", "VirtualMachine", format!("{{template: {{spec: {machine}}}}}")),
+        ("pool.kubevirt.io/v1alpha1", "VirtualMachinePool", format!("{{virtualMachineTemplate: {{spec: {{template: {{spec: {machine}}}}}}}}}")),
+        ("serving.knative.dev/v1", "Service", format!("{{template: {{spec: {pod}}}}}")),
+        ("apps.openshift.io/v1", "DeploymentConfig", format!("{{template: {{spec: {pod}}}}}")),
+        ("apps.kruise.io/v1alpha1", "CloneSet", format!("{{template: {{spec: {pod}}}}}")),
+    ] {
+        let text = format!("apiVersion: {api_version}\nkind: {kind}\nmetadata: {{name: n}}\nspec: {spec}\nstatus: {status}\n");
+        let (written, places) = rewrite(DOCUMENTED, "a.yaml", &text);
+        assert_eq!(written, text.replace("k8s.gcr.io", "c.io/x"));
+        assert_eq!(places.len(), text.matches("k8s.gcr.io").count(), "{places:?}");
+        let declaration = format!("kind: {kind},");
+        assert!(DOCUMENTED.contains(&declaration) || DOCUMENTED.contains(&declaration.replace(',', "\n")), "{kind}");
+        let other = text.replace(api_version, "example.com/v1");
+        assert_eq!(rewrite(DOCUMENTED, "a.yaml", &other).1, [""; 0]);
+        let listed = format!("apiVersion: v1\nkind: List\nitems:\n- {}", text.trim_end().replace('\n', "\n  "));
+        assert_eq!(rewrite(DOCUMENTED, "a.yaml", &listed).0, listed.replace("k8s.gcr.io", "c.io/x"));
+    }
+}
+
+#[test]
+fn split_images_are_put_together() {
+    let digest = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    let with_digest = format!("{{repository: k8s.gcr.io/a, tag: v1, digest: '{digest}'}}");
+    let with_digest_after = with_digest.replace("k8s.gcr.io", "c.io/x");
+    for (before, after, image) in [
+        ("{repository: k8s.gcr.io/a, tag: v1}", "{repository: c.io/x/a, tag: v1}", "k8s.gcr.io/a:v1"),
+        (
+            "{registry: k8s.gcr.io, repository: a/b, tag: v1}",
+            "{registry: c.io, repository: x/a/b, tag: v1}",
+            "k8s.gcr.io/a/b:v1",
+        ),
+        ("{registry: k8s.gcr.io/a, repository: b}", "{registry: c.io, repository: x/a/b}", "k8s.gcr.io/a/b"),
+        ("{registry: '', repository: nginx}", "{registry: 'c.io', repository: x/library/nginx}", "nginx"),
+        (
+            "{registry: ~, repository: nginx, tag: ''}",
+            "{registry: ~, repository: c.io/x/library/nginx, tag: ''}",
+            "nginx",
+        ),
+        ("{repository: k8s.gcr.io/a, tag: 1.10}", "{repository: c.io/x/a, tag: 1.10}", "k8s.gcr.io/a:1.10"),
+        (
+            "{repository: k8s.gcr.io/a, pullPolicy: Never}",
+            "{repository: k8s.gcr.io/a, pullPolicy: Never}",
+            "k8s.gcr.io/a",
+        ),
+        (
+            "{repository: &r k8s.gcr.io/a, tag: *r}",
+            "{repository: &r k8s.gcr.io/a, tag: *r}",
+            "k8s.gcr.io/a:k8s.gcr.io/a",
+        ),
+        (&with_digest, &with_digest_after, &format!("k8s.gcr.io/a:v1@{digest}")),
+    ] {
+        let text = |image: &str| format!("controller:\n  image: {image} # c\nimage: nginx\n");
+        let (written, places) = rewrite(DOCUMENTED, "chart/values-dev.yaml", &text(before));
+        assert_eq!(written, text(after));
+        assert_eq!(places, [format!("$.controller.image {image}")]);
+        assert_eq!(rewrite(DOCUMENTED, "chart/other.yaml", &text(before)).1, [""; 0]);
+    }
+    for image in [
+        "{tag: v1}",
+        "{repository: '', tag: v1}",
+        "{repository: '{{ .Values.x }}'}",
+        "{repository: ~}",
+        "nginx",
+        "[{repository: a}]",
+    ] {
+        assert_eq!(rewrite(DOCUMENTED, "values.yaml", &format!("image: {image}\n")).1, [""; 0], "{image}");
+    }
+}
+
+#[test]
+fn a_part_that_is_shared_refuses_the_whole() {
+    let (policy, known) = declared("manifests: [{files: [v.yaml], splitImages: [$.a, $.b]}]");
+    let text = "a: {registry: &r k8s.gcr.io, repository: a}\nb: {registry: *r, repository: b, pullPolicy: Never}\n";
+    let manifest = read("v.yaml", text, &known);
+    let written = manifest.write(|field| result(&policy, field));
+    assert_eq!(written.text, text);
+    assert_eq!(written.refused.len(), 1, "{written:?}");
+    assert!(written.refused[0].1.contains("`*r` in line 2"), "{written:?}");
+    let both = text.replace(", pullPolicy: Never", "");
+    let written = read("v.yaml", &both, &known).write(|field| result(&policy, field));
+    assert_eq!(written.text, both.replace("k8s.gcr.io", "c.io").replace("repository: ", "repository: x/"));
+}
+
+#[test]
+fn flags_and_variables_hold_images() {
+    let manifests = "manifests: [{group: '', kind: Pod, args: [--image, -i], env: ['*_IMAGE', RELATED_*_X]}]";
+    for (before, after, place) in [
+        ("args: [--image=k8s.gcr.io/a]", "args: [--image=c.io/x/a]", "containers/c/args/--image k8s.gcr.io/a"),
+        (
+            "command: [x, --image, k8s.gcr.io/a]",
+            "command: [x, --image, c.io/x/a]",
+            "containers/c/command/--image k8s.gcr.io/a",
+        ),
+        ("args: ['--image=k8s.gcr.io/a']", "args: ['--image=c.io/x/a']", "containers/c/args/--image k8s.gcr.io/a"),
+        (
+            "args: [\"--image=k8s.gcr.io\\x2fa\"]",
+            "args: [\"--image=c.io/x/a\"]",
+            "containers/c/args/--image k8s.gcr.io/a",
+        ),
+        (
+            "args:\n    - -i\n    - >-\n      k8s.gcr.io/a",
+            "args:\n    - -i\n    - >-\n      c.io/x/a",
+            "containers/c/args/-i k8s.gcr.io/a",
+        ),
+        (
+            "env: [{name: A_IMAGE, value: k8s.gcr.io/a}]",
+            "env: [{name: A_IMAGE, value: c.io/x/a}]",
+            "containers/c/env/A_IMAGE k8s.gcr.io/a",
+        ),
+        (
+            "env: [{name: RELATED_A_X, value: k8s.gcr.io/a}]",
+            "env: [{name: RELATED_A_X, value: c.io/x/a}]",
+            "containers/c/env/RELATED_A_X k8s.gcr.io/a",
+        ),
+    ] {
+        let text = |line: &str| format!("apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - name: c\n    {line}\n");
+        assert_eq!(rewrite(manifests, "", &text(before)), (text(after), vec![place.to_owned()]));
+    }
+    for line in [
+        "args: [--images=k8s.gcr.io/a, image, k8s.gcr.io/a, x --image=k8s.gcr.io/a, --image]",
+        "args: [\"sh -c\\nx --image=k8s.gcr.io/a\"]",
+        "env: [{name: IMAGE, value: k8s.gcr.io/a}, {name: A_IMAGE, valueFrom: {}}, {value: k8s.gcr.io/a}]",
+    ] {
+        let text = format!("apiVersion: v1\nkind: Pod\nspec: {{containers: [{{{line}}}]}}\n");
+        assert_eq!(rewrite(manifests, "", &text).1, [""; 0], "{text}");
+    }
+}
+
+#[test]
+fn paths_are_followed_as_json_path_says() {
+    let text = "a: {b: [k8s.gcr.io/0, {image: k8s.gcr.io/1}, [k8s.gcr.io/2]], 'c.d': k8s.gcr.io/3, image: {image: k8s.gcr.io/4}}\nimage: k8s.gcr.io/5\n";
+    for (path, images) in [
+        ("$.image", &["5"][..]),
+        ("$['image']", &["5"]),
+        ("$[\"a\"]['c.d']", &["3"]),
+        ("$.a.b[0]", &["0"]),
+        ("$.a.b[1].image", &["1"]),
+        ("$.a.b[*]", &["0"]),
+        ("$.a.b[*][*]", &["1", "2"]),
+        ("$.*", &["5"]),
+        ("$.a.*", &["3"]),
+        ("$..image", &["1", "4", "5"]),
+        ("$.a..image", &["1", "4"]),
+        ("$..b[0]", &["0"]),
+        ("$.a.b[3]", &[]),
+        ("$.a[0]", &[]),
+        ("$.a.b.image", &[]),
+        ("$", &[]),
+    ] {
+        let (policy, known) =
+            declared(&format!("manifests: [{{files: [a], images: ['{}']}}]", path.replace('\'', "''")));
+        let manifest = read("a", text, &known);
+        let found: Vec<&str> = manifest.fields().iter().map(|field| &field.image[11..]).collect();
+        assert_eq!(found, images, "{path}");
+        let expected = images.iter().fold(text.to_owned(), |text, image| {
+            text.replace(&format!("k8s.gcr.io/{image}"), &format!("c.io/x/{image}"))
+        });
+        assert_eq!(manifest.write(|field| result(&policy, field)).text, expected, "{path}");
+    }
+}
+
+#[test]
+fn files_are_matched_by_the_end_of_their_path() {
+    for (glob, file, is_match) in [
+        ("values.yaml", "values.yaml", true),
+        ("values.yaml", "./a/values.yaml", true),
+        ("values.yaml", "/a/b/values.yaml", true),
+        ("values*.yaml", "a/values-dev.yaml", true),
+        ("values*.yaml", "a/values/b.yaml", false),
+        ("charts/*/values.yaml", "x/charts/a/values.yaml", true),
+        ("charts/*/values.yaml", "charts/a/b/values.yaml", false),
+        ("charts/**/values.yaml", "charts/a/b/values.yaml", true),
+        ("**/values.yaml", "values.yaml", true),
+        ("./values.yaml", "values.yaml", true),
+        ("values.yaml", "my-values.yaml", false),
+        ("/a/values.yaml", "/a/values.yaml", true),
+        ("/a/values.yaml", "/b/a/values.yaml", false),
+    ] {
+        let (_, known) = declared(&format!("manifests: [{{files: ['{glob}'], images: [$.image]}}]"));
+        let manifest = read(file, "image: a\n", &known);
+        assert_eq!(manifest.fields().len(), usize::from(is_match), "{glob} on {file}");
+    }
+}
