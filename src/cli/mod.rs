@@ -7,6 +7,7 @@ mod export;
 mod init;
 mod kubeconfig;
 mod output;
+mod rewrite;
 mod rules;
 mod schema;
 mod serve;
@@ -33,6 +34,7 @@ struct Cli {
 enum Command {
     Serve(serve::Args),
     Explain(explain::Args),
+    Rewrite(rewrite::Args),
     Check(check::Args),
     Test(test::Args),
     Init(init::Args),
@@ -71,6 +73,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Serve(args) => serve::run(args).map(done),
         Command::Explain(args) => explain::run(args).map(done),
+        Command::Rewrite(args) => rewrite::run(args),
         Command::Check(args) => check::run(args),
         Command::Test(args) => test::run(args),
         Command::Init(args) => init::run(args).map(done),

@@ -1,5 +1,6 @@
 //! The command line, through the binary.
 
+mod rewrite;
 
 use std::fmt::Write as _;
 use std::io::Write as _;

@@ -1,18 +1,22 @@
 #!/usr/bin/env bash
-# Prints the folder that holds the binaries of a Kubernetes control plane, or of Helm.
+# Prints the folder that holds the binaries of a Kubernetes control plane, or of a tool.
 #
 #   assets.sh [VERSION [BINARY...]]
-#   assets.sh helm
+#   assets.sh helm|helm3|kustomize|pre-commit|validate-krew-manifest
 #
 # VERSION is a minor (1.36) or a patch release (1.36.3), by default $KUBERNETES_VERSION or 1.36. etcd, kube-apiserver
 # and kubectl are always there; name others of k8s.io/kubernetes/cmd (kubelet, kube-scheduler, ...) to have them too.
 #
-# KUBEBUILDER_ASSETS, where set, is that folder. Otherwise what is missing is compiled with Go, once, into the user's
-# cache.
+# KUBEBUILDER_ASSETS, where set, is that folder. Otherwise what is missing is compiled with Go (pre-commit: installed with
+# Python), once, into the user's cache.
 set -euo pipefail
 
 etcd_version=3.7.3
 helm_version=4.3.1
+helm3_version=3.22.0
+kustomize_version=5.8.2
+precommit_version=4.7.0
+validatekrewmanifest_version=0.5.0
 
 fail() {
   printf 'assets.sh: %s\n' "$*" >&2
@@ -41,6 +45,13 @@ kubernetes_module() {
   go mod edit -require "k8s.io/kubernetes@v$release"
 }
 
+# A virtual environment can't be moved, so it is made where it stays. The link comes last.
+install_pre_commit() {
+  python3 -m venv --clear "$assets/venv"
+  "$assets/venv/bin/pip" install --quiet "pre-commit==$precommit_version"
+  ln -sf venv/bin/pre-commit "$assets/pre-commit"
+}
+
 compile() {
   local binary=$1 package ldflags='-s -w' name
   rm -f go.mod go.sum
@@ -54,6 +65,21 @@ compile() {
       package=helm.sh/helm/v4/cmd/helm
       go mod init assets
       go mod edit -require "helm.sh/helm/v4@v$helm_version"
+      ;;
+    helm3)
+      package=helm.sh/helm/v3/cmd/helm
+      go mod init assets
+      go mod edit -require "helm.sh/helm/v3@v$helm3_version"
+      ;;
+    kustomize)
+      package=sigs.k8s.io/kustomize/kustomize/v5
+      go mod init assets
+      go mod edit -require "$package@v$kustomize_version"
+      ;;
+    validate-krew-manifest)
+      package=sigs.k8s.io/krew/cmd/$binary
+      go mod init assets
+      go mod edit -require "sigs.k8s.io/krew@v$validatekrewmanifest_version"
       ;;
     *)
       package=k8s.io/kubernetes/cmd/$binary
@@ -76,17 +102,21 @@ missing_in() {
 }
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/pullthrough
-if [[ ${1:-} == helm ]]; then
-  # What KUBEBUILDER_ASSETS names has none.
-  unset KUBEBUILDER_ASSETS
-  release=none
-  binaries=(helm)
-  assets=$cache/helm-$helm_version
-else
-  release=$(patch_release "${1:-${KUBERNETES_VERSION:-1.36}}")
-  binaries=(etcd kube-apiserver kubectl "${@:2}")
-  assets=${KUBEBUILDER_ASSETS:-$cache/kubernetes-$release}
-fi
+case ${1:-} in
+  helm | helm3 | kustomize | pre-commit | validate-krew-manifest)
+    # What KUBEBUILDER_ASSETS names has none.
+    unset KUBEBUILDER_ASSETS
+    release=none
+    binaries=("$1")
+    tool_version=${1//-/}_version
+    assets=$cache/$1-${!tool_version}
+    ;;
+  *)
+    release=$(patch_release "${1:-${KUBERNETES_VERSION:-1.36}}")
+    binaries=(etcd kube-apiserver kubectl "${@:2}")
+    assets=${KUBEBUILDER_ASSETS:-$cache/kubernetes-$release}
+    ;;
+esac
 missing=$(missing_in "$assets")
 
 if [[ -z $missing ]]; then
@@ -96,7 +126,7 @@ fi
 [[ -z ${KUBEBUILDER_ASSETS:-} ]] ||
   fail "KUBEBUILDER_ASSETS is $assets, which lacks ${missing% }:" \
     "name a folder that has it, or unset the variable to compile it with Go"
-command -v go >/dev/null ||
+[[ ${1:-} == pre-commit ]] || command -v go >/dev/null ||
   fail "$assets lacks ${missing% }: install Go to compile it, or set KUBEBUILDER_ASSETS to a folder that has it" \
     "('setup-envtest use $release -p path' prints one)"
 
@@ -106,6 +136,12 @@ flock --nonblock 9 || {
   echo "assets.sh: another run compiles into $assets; waiting for it" >&2
   flock 9
 }
+
+if [[ ${1:-} == pre-commit ]]; then
+  [[ -x $assets/pre-commit ]] || install_pre_commit >&2
+  printf '%s\n' "$assets"
+  exit
+fi
 
 # On the file system of the cache, so that a binary appears there whole or not at all.
 build=$(mktemp -d "$cache/build.XXXXXX")

@@ -1,0 +1,124 @@
+mod diff;
+mod function;
+mod outcome;
+mod progress;
+mod selectors;
+mod summary;
+
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{anyhow, bail};
+use rayon::prelude::*;
+
+use self::outcome::{Outcome, Task};
+use self::progress::Progress;
+use self::summary::Summary;
+use super::output;
+use super::rules::RulesArgs;
+use crate::files::{self, Source};
+
+const HELP: &str = "\
+Examples:
+  $ pullthrough rewrite --diff --rules rules.yaml deploy/
+  $ pullthrough rewrite -w --rules rules.yaml deploy/ app.yaml
+  $ pullthrough rewrite --check --rules rules.yaml deploy/
+  $ helm template ./chart | pullthrough rewrite --rules rules.yaml
+
+Exit codes: 0 done; 1 with --check: an image is not what the rules want; 2 wrong usage, invalid
+rules, or something could not be read, parsed or written. Templates among files don't count.";
+
+/// Rewrite the images in manifests, and not one other byte.
+///
+/// Reads YAML and JSON: objects, Lists, several documents, the `images` of kustomizations, and what `manifests` in the rules
+/// file declares. Comments, quotes, line ends and all else stay as they are. A file that can't be read is named and left
+/// alone; so is a template, which must be rendered first.
+#[derive(clap::Args)]
+#[command(after_long_help = HELP)]
+// A KRM function may have its rules elsewhere.
+#[command(mut_group("RulesArgs", |group| group.required(false)))]
+pub struct Args {
+    /// Files, and folders with all files below that are named as YAML or JSON, or begin like a manifest. `-`, or none: from
+    /// standard input to standard output.
+    #[arg(value_name = "PATH")]
+    paths: Vec<PathBuf>,
+
+    #[command(flatten)]
+    rules: Option<RulesArgs>,
+
+    /// Write the files in place.
+    #[arg(short, long)]
+    write: bool,
+
+    /// Print what changes, for people and for `patch -p1`.
+    #[arg(long)]
+    diff: bool,
+
+    /// Write nothing; list each image that is not what the rules want, and exit with 1 if there is one.
+    #[arg(long, conflicts_with = "write")]
+    check: bool,
+
+    /// The namespace of objects that name none.
+    #[arg(short, long, value_name = "NAMESPACE", default_value = "default")]
+    namespace: String,
+
+    /// Leave the `images` of kustomizations alone.
+    #[arg(long)]
+    no_kustomize: bool,
+
+    /// Be a KRM function: from a ResourceList on standard input to one on standard output. Its functionConfig may hold the
+    /// rules.
+    #[arg(long = "fn", conflicts_with_all = ["paths", "write", "diff", "check"])]
+    function: bool,
+}
+
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let Args { paths, rules, write, diff, check, namespace, no_kustomize, function } = args;
+    let config = rules.map(|rules| rules.load()).transpose()?;
+    if function {
+        return function::run(config, namespace, no_kustomize);
+    }
+    let config = config.ok_or_else(|| anyhow!("name the rules with --rules FILE, or the cache with --cache PREFIX"))?;
+    let is_stream = paths.is_empty() || paths.iter().any(|path| path.as_os_str() == "-");
+    if write && is_stream {
+        bail!("standard input can't be written in place: leave out -w, and the new text is printed");
+    }
+    if paths.is_empty() && io::stdin().is_terminal() {
+        bail!("name files or folders, or pipe manifests in: helm template CHART | pullthrough rewrite …");
+    }
+    let print = !(write || diff || check);
+    if print && (paths.len() > 1 || paths.iter().any(|path| path.is_dir())) {
+        bail!("say what to do with files: --diff shows what changes, -w writes them, --check only asks");
+    }
+
+    let mut task = Task::new(config, namespace, no_kustomize);
+    (task.write, task.keep_texts) = (write, print || diff);
+    let (sources, problems) = match paths.as_slice() {
+        [] => (vec![Source::standard_input()], Vec::new()),
+        paths => files::find(paths),
+    };
+    let progress = Progress::new(sources.len());
+    let step = |source: &Source| {
+        let outcome = task.perform(source);
+        progress.step();
+        outcome
+    };
+    let outcomes: Vec<Outcome> = sources.par_iter().map(step).collect();
+    progress.finish();
+
+    let printed = outcomes.iter().flatten().try_for_each(|done| match () {
+        () if print => output::data(done.text()),
+        () if diff => output::data(diff::unified(done, output::is_coloured())),
+        () if check => output::data(done.list()),
+        () => Ok(()),
+    });
+    let summary = Summary { problems: &problems, outcomes: &outcomes, is_print: print, is_done: write || print };
+    summary.tell();
+    let code = match () {
+        () if summary.has_failed() => 2,
+        () if check && summary.would_change() => 1,
+        () => 0,
+    };
+    output::verdict(printed, code)
+}

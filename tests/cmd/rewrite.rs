@@ -1,0 +1,397 @@
+//! `pullthrough rewrite` on files, folders and streams.
+
+use std::collections::BTreeMap;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+use crate::pullthrough;
+
+const CACHE: [&str; 2] = ["--cache", "cache.example.com/k8s"];
+
+fn pod(image: &str) -> String {
+    format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: p}}\nspec:\n  containers:\n  - name: a\n    image: {image}\n")
+}
+
+fn before() -> String {
+    pod("registry.k8s.io/pause:3.10")
+}
+
+fn after() -> String {
+    pod("cache.example.com/k8s/pause:3.10")
+}
+
+/// Files in a new folder.
+struct Tree(TempDir);
+
+impl Tree {
+    fn new(files: &[(&str, &str)]) -> Self {
+        let tree = Self(tempfile::tempdir().expect("a folder"));
+        for (name, text) in files {
+            let path = tree.path(name);
+            fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+            fs::write(path, text).expect("a file");
+        }
+        tree
+    }
+
+    fn root(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.root().join(name)
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).expect("a file")
+    }
+
+    /// Runs `rewrite` on the whole folder.
+    fn rewrite(&self, arguments: &[&str]) -> Run {
+        let root = self.root().display().to_string();
+        rewrite(&[arguments, &[&root]].concat(), b"").below(self.root())
+    }
+}
+
+/// What came of one run.
+#[derive(Debug)]
+struct Run {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl From<Output> for Run {
+    fn from(Output { status, stdout, stderr }: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+        Self { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
+    }
+}
+
+impl Run {
+    /// With paths as they are below a folder.
+    fn below(self, folder: &Path) -> Self {
+        let prefix = format!("{}/", folder.display());
+        let strip = |text: String| text.replace(&prefix, "");
+        Self { stdout: strip(self.stdout), stderr: strip(self.stderr), ..self }
+    }
+}
+
+fn rewrite(arguments: &[&str], stdin: &[u8]) -> Run {
+    pullthrough(&[&["rewrite"], &CACHE[..], arguments].concat(), stdin).into()
+}
+
+#[test]
+fn standard_input_is_printed_with_other_images() {
+    let stream = format!("---\n# Source: a\n{}---\n{}", before(), pod("nginx"));
+    let expected = format!("---\n# Source: a\n{}---\n{}", after(), pod("nginx"));
+    for arguments in [&[][..], &["-"]] {
+        let run = rewrite(arguments, stream.as_bytes());
+        assert_eq!((run.code, run.stdout.as_str()), (Some(0), expected.as_str()));
+        assert_eq!(run.stderr, "1 file: 1 image rewritten in 1, 1 kept (1 no_rule)\n");
+    }
+    let run = rewrite(&["--check", "-"], stream.as_bytes());
+    assert_eq!(run.code, Some(1));
+    assert_eq!(run.stdout, "-:9: registry.k8s.io/pause:3.10 → cache.example.com/k8s/pause:3.10 (kubernetes)\n");
+}
+
+#[test]
+fn one_file_is_printed_and_stays() {
+    let tree = Tree::new(&[("a.txt", &before())]);
+    let run = rewrite(&[&tree.path("a.txt").display().to_string()], b"");
+    assert_eq!((run.code, run.stdout), (Some(0), after()));
+    assert_eq!(tree.read("a.txt"), before());
+}
+
+#[test]
+fn what_can_not_be_printed_is_an_error_with_a_place() {
+    for (text, message) in [("a: [\n", "error: -:"), ("{{ if x }}\na: 1\n", "error: -:2: a template")] {
+        let run = rewrite(&[], text.as_bytes());
+        assert!(run.code == Some(2) && run.stdout.is_empty() && run.stderr.starts_with(message), "{run:?}");
+    }
+    let run = rewrite(&[], b"a: \xff\n");
+    assert!(run.code == Some(2) && run.stdout.is_empty(), "{run:?}");
+    assert!(run.stderr.starts_with("error: -: line 1 is not UTF-8; save it as UTF-8\n"), "{run:?}");
+}
+
+#[test]
+fn files_are_written_in_place_once() {
+    let [plain, crlf, bom] = [before(), before().replace('\n', "\r\n"), format!("\u{feff}{}", before())];
+    let bare = before().trim_end().to_owned();
+    let tree = Tree::new(&[
+        ("a.yaml", &plain),
+        ("b/crlf.yml", &crlf),
+        ("b/bom.yaml", &bom),
+        ("c/bare", &bare),
+        ("c/same.yaml", &pod("nginx")),
+        ("c/empty.yaml", ""),
+        ("c/notes.txt", &format!("Notes.\n{plain}")),
+    ]);
+    let inode = |name: &str| fs::metadata(tree.path(name)).expect("a file").ino();
+    let same = inode("c/same.yaml");
+    assert_eq!(tree.rewrite(&["--check"]).code, Some(1));
+    let run = tree.rewrite(&["-w"]);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(0), ""));
+    assert_eq!(run.stderr, "6 files: 4 images rewritten in 4, 1 kept (1 no_rule)\n");
+    let expected = [
+        ("a.yaml", after()),
+        ("b/crlf.yml", after().replace('\n', "\r\n")),
+        ("b/bom.yaml", format!("\u{feff}{}", after())),
+        ("c/bare", after().trim_end().to_owned()),
+        ("c/same.yaml", pod("nginx")),
+        ("c/empty.yaml", String::new()),
+        ("c/notes.txt", format!("Notes.\n{plain}")),
+    ];
+    let is_as_expected = || expected.iter().for_each(|(name, text)| assert_eq!(tree.read(name), *text, "{name}"));
+    is_as_expected();
+    assert_eq!(inode("c/same.yaml"), same, "what does not change is not written");
+
+    let written = inode("a.yaml");
+    assert_eq!(
+        tree.rewrite(&["-w"]).stderr,
+        "6 files: 0 images rewritten in 0, 5 kept (4 already_cached, 1 no_rule)\n"
+    );
+    is_as_expected();
+    assert_eq!(inode("a.yaml"), written);
+    let check = tree.rewrite(&["--check"]);
+    assert_eq!((check.code, check.stdout.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn what_can_not_be_read_is_named_and_the_others_are_done() {
+    let (template, broken) = ("{{- if .Values.a }}\nkind: Pod\n{{- end }}\n", "a: [\n");
+    let tree = Tree::new(&[("1.yaml", template), ("2.yaml", broken), ("4.yaml", &before())]);
+    fs::write(tree.path("3.yaml"), b"a: 1\nb: \xfe\n").expect("a file");
+    let run = tree.rewrite(&["-w"]);
+    assert_eq!(run.code, Some(2));
+    assert_eq!(tree.read("4.yaml"), after());
+    assert_eq!((tree.read("1.yaml").as_str(), tree.read("2.yaml").as_str()), (template, broken));
+    let lines: Vec<&str> = run.stderr.lines().collect();
+    let [first, second, third, hint, totals] = lines[..] else { panic!("{run:?}") };
+    assert!(first.starts_with("left alone: 1.yaml:1: a template"), "{run:?}");
+    assert!(second.starts_with("error: 2.yaml:1: "), "{run:?}");
+    assert_eq!(third, "error: 3.yaml: line 2 is not UTF-8; save it as UTF-8");
+    assert!(hint.starts_with("hint: render templates first: helm template"), "{run:?}");
+    assert_eq!(totals, "1 file: 1 image rewritten in 1, 0 kept; 3 files left alone");
+}
+
+#[test]
+fn templates_among_files_do_not_count() {
+    let tree = Tree::new(&[("a.yaml", "{{ a }}: [\n"), ("b.yaml", &pod("nginx"))]);
+    for arguments in [["-w"], ["--check"], ["--diff"]] {
+        assert_eq!(tree.rewrite(&arguments).code, Some(0), "{arguments:?}");
+    }
+}
+
+/// Unparsable goes before what would change: a check that could not look is no answer.
+#[test]
+fn the_exit_code_of_check_is_dependable() {
+    for (files, code) in [
+        (&[("a.yaml", pod("nginx"))][..], 0),
+        (&[("a.yaml", before())], 1),
+        (&[("a.yaml", before()), ("b.yaml", pod("nginx"))], 1),
+        (&[("a.yaml", before()), ("b.yaml", "a: [\n".to_owned())], 2),
+        (&[("a.yaml", pod("nginx")), ("b.yaml", "a: [\n".to_owned())], 2),
+        // Shared with what is no image, so it can't be changed; but it is not what the rules want.
+        (&[("a.yaml", pod("&a registry.k8s.io/pause:3.10\n    args: [*a]"))], 1),
+        (&[], 0),
+    ] {
+        let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
+        let tree = Tree::new(&files);
+        for arguments in [&["--check"][..], &["--check", "--diff"]] {
+            assert_eq!(tree.rewrite(arguments).code, Some(code), "{files:?}");
+        }
+        assert!(files.iter().all(|(name, text)| tree.read(name) == *text), "nothing is written");
+    }
+}
+
+#[test]
+fn the_mode_and_links_stay() {
+    let tree = Tree::new(&[("real/a.yaml", &before()), ("out/b.yaml", &before())]);
+    fs::set_permissions(tree.path("real/a.yaml"), Permissions::from_mode(0o640)).expect("a mode");
+    symlink("../out/b.yaml", tree.path("real/link.yaml")).expect("a link");
+    symlink("b.yaml", tree.path("out/again.yaml")).expect("a link");
+    symlink("../out", tree.path("real/folder")).expect("a link");
+    let root = tree.path("real").display().to_string();
+    assert_eq!(rewrite(&["-w", &root], b"").code, Some(0));
+    assert_eq!((tree.read("real/a.yaml"), tree.read("out/b.yaml")), (after(), after()));
+    assert_eq!(fs::metadata(tree.path("real/a.yaml")).expect("a file").mode() & 0o7777, 0o640);
+    assert!(fs::symlink_metadata(tree.path("real/link.yaml")).expect("a link").is_symlink());
+}
+
+/// What may not be written is named, and nothing is left behind.
+#[test]
+fn read_only_files_and_folders_stay() {
+    let tree = Tree::new(&[("a/1.yaml", &before()), ("b/2.yaml", &before()), ("c/3.yaml", &before())]);
+    fs::set_permissions(tree.path("a/1.yaml"), Permissions::from_mode(0o444)).expect("a mode");
+    for file in ["a", "b", "b/2.yaml", "c/3.yaml", "c", "."] {
+        // For whoever runs it below.
+        let mode = if file.ends_with("yaml") { 0o666 } else { 0o777 };
+        fs::set_permissions(tree.path(file), Permissions::from_mode(mode)).expect("a mode");
+    }
+    fs::set_permissions(tree.path("b"), Permissions::from_mode(0o555)).expect("a mode");
+
+    // Root may write all. The binary may lie where nobody else can read.
+    let program = tree.path("pullthrough");
+    fs::copy(env!("CARGO_BIN_EXE_pullthrough"), &program).expect("a copy");
+    let mut command = Command::new(program);
+    command.arg("rewrite").args(CACHE).arg("-w").arg(tree.root()).stdin(Stdio::null());
+    if rustix::process::geteuid().is_root() {
+        command.uid(65534).gid(65534);
+    }
+    let run = Run::from(command.output().expect("the binary runs")).below(tree.root());
+    fs::set_permissions(tree.path("b"), Permissions::from_mode(0o755)).expect("a mode");
+
+    assert_eq!(run.code, Some(2), "{run:?}");
+    let expected = format!(
+        "error: a/1.yaml: can't be written: the file is read-only; `chmod u+w` lets it be\n\
+         error: b/2.yaml: can't be written: no file can be made in {}; make the folder writable\n\
+         1 file: 1 image rewritten in 1, 0 kept; 2 files left alone\n",
+        tree.path("b").display(),
+    );
+    assert_eq!(run.stderr, expected.replace(&format!("{}/", tree.root().display()), ""));
+    assert_eq!((tree.read("a/1.yaml"), tree.read("b/2.yaml"), tree.read("c/3.yaml")), (before(), before(), after()));
+    for folder in ["a", "b", "c"] {
+        assert_eq!(fs::read_dir(tree.path(folder)).expect("a folder").count(), 1, "{folder}");
+    }
+}
+
+#[test]
+fn what_is_missing_or_empty_is_said() {
+    let tree = Tree::new(&[("a.yaml", &before())]);
+    fs::create_dir(tree.path("empty")).expect("a folder");
+    let [file, absent, empty] = ["a.yaml", "absent", "empty"].map(|name| tree.path(name).display().to_string());
+    let run = rewrite(&["-w", &absent, &file], b"").below(tree.root());
+    assert_eq!((run.code, tree.read("a.yaml")), (Some(2), after()));
+    assert!(run.stderr.starts_with("error: absent: no such file or folder\n"), "{run:?}");
+    let run = rewrite(&[&absent], b"").below(tree.root());
+    assert!(run.code == Some(2) && run.stderr.starts_with("error: absent: no such file or folder\n"), "{run:?}");
+    let run = rewrite(&["--check", &empty], b"");
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), "0 files: no image found\n"));
+}
+
+#[test]
+fn namespaces_decide_where_rules_do() {
+    let rules = "apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules:\n- {name: a, from: [docker.io], to: c.io, namespaces: {include: [shop]}}\n";
+    let in_shop = pod("nginx").replace("{name: p}", "{name: p, namespace: shop}");
+    let tree = Tree::new(&[("rules.txt", rules)]);
+    let rules = tree.path("rules.txt").display().to_string();
+    for (arguments, text, is_rewritten) in [
+        (&[][..], pod("nginx"), false),
+        (&["-n", "shop"], pod("nginx"), true),
+        (&[], in_shop.clone(), true),
+        (&["--namespace", "other"], in_shop, true),
+    ] {
+        let output = pullthrough(&[&["rewrite", "--rules", &rules], arguments].concat(), text.as_bytes());
+        let printed = String::from_utf8(output.stdout).expect("UTF-8");
+        assert_eq!(printed.contains("image: c.io/library/nginx\n"), is_rewritten, "{arguments:?} {text}");
+    }
+}
+
+#[test]
+fn a_kustomization_that_finds_no_more_is_warned_of() {
+    let kustomization =
+        "resources: [a.yaml]\nimages:\n- name: registry.k8s.io/pause\n  newTag: '3.11'\n- name: nginx\n  newTag: '1'\n";
+    let files = [("a.yaml", before()), ("b.yaml", before()), ("kustomization.yaml", kustomization.to_owned())];
+    let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    for arguments in [&["-w"][..], &["-w", "--no-kustomize"]] {
+        let tree = Tree::new(&files);
+        let run = tree.rewrite(arguments);
+        assert_eq!(run.code, Some(0));
+        let warnings: Vec<&str> = run.stderr.lines().filter(|line| line.starts_with("warning: ")).collect();
+        let [warning] = warnings[..] else { panic!("{run:?}") };
+        assert!(
+            warning.starts_with("warning: kustomization.yaml:3: ")
+                && warning.contains("`registry.k8s.io/pause`")
+                && warning.contains("a.yaml:7 and 1 more"),
+            "{warning}"
+        );
+        let is_kept = tree.read("kustomization.yaml") == kustomization;
+        assert_eq!(is_kept, arguments.contains(&"--no-kustomize"));
+    }
+    let tree = Tree::new(&files);
+    let run = rewrite(&["-w", &tree.path("kustomization.yaml").display().to_string()], b"");
+    assert!(!run.stderr.contains("warning"), "{run:?}");
+    assert!(tree.read("kustomization.yaml").contains("newName: cache.example.com/k8s/pause\n"));
+}
+
+#[test]
+fn whoever_has_seen_enough_may_leave() {
+    let tree = Tree::new(&[]);
+    for index in 0..2000 {
+        fs::write(tree.path(&format!("{index}.yaml")), before()).expect("a file");
+    }
+    for (argument, code) in [("--diff", 0), ("--check", 1)] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_pullthrough"))
+            .arg("rewrite")
+            .args(CACHE)
+            .arg(argument)
+            .arg(tree.root())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
+        drop(child.stdout.take());
+        let run = Run::from(child.wait_with_output().expect("the binary ends"));
+        assert_eq!(run.code, Some(code), "{argument}");
+        assert_eq!(run.stderr, "2000 files: 2000 images to be rewritten in 2000, 0 kept\n");
+    }
+}
+
+/// Rules of the corpus, and what it says that they change.
+#[test]
+fn the_corpus_changes_as_expected_and_nothing_else() {
+    let data = Path::new("tests/data");
+    let (manifests, expected) = (data.join("manifests"), data.join("manifests-expected.jsonl"));
+    let tree = Tree::new(&[(
+        "rules",
+        "apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules:\n- {name: kubernetes, from: [k8s.gcr.io, registry.k8s.io], to: c.io/k8s}\n",
+    )]);
+    let copied = Command::new("cp").arg("-r").arg(&manifests).arg(tree.path("copy")).status().expect("cp runs");
+    assert!(copied.success());
+    let rules = tree.path("rules").display().to_string();
+    let arguments = ["rewrite", "--rules", &rules, "-w", "--no-kustomize", &tree.path("copy").display().to_string()];
+    let run = Run::from(pullthrough(&arguments, b""));
+    // Some of its files can't be parsed, and say so.
+    assert_eq!(run.code, Some(2));
+
+    let mut wanted: BTreeMap<PathBuf, Vec<(usize, String, String)>> = BTreeMap::new();
+    for line in fs::read_to_string(expected).expect("a list").lines() {
+        let entry: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        if entry["after_valid"] == true {
+            let text = |key: &str| entry[key].as_str().expect("text").replace("CACHE/", "c.io/");
+            let line = entry["line"].as_u64().and_then(|line| usize::try_from(line).ok()).expect("a line");
+            wanted.entry(text("file").into()).or_default().push((line, text("before"), text("after")));
+        }
+    }
+    let total: usize = wanted.values().map(Vec::len).sum();
+    assert!(total > 200 && run.stderr.contains(&format!(": {total} images rewritten in ")), "{}", run.stderr);
+    for entry in walkdir::WalkDir::new(&manifests) {
+        let entry = entry.expect("an entry");
+        if !entry.file_type().is_file() {
+            continue;
+        }
+        let name = entry.path().strip_prefix(&manifests).expect("below");
+        let (old, new) =
+            (fs::read(entry.path()).expect("a file"), fs::read(tree.path("copy").join(name)).expect("a file"));
+        let Some(changes) = wanted.remove(name) else {
+            assert_eq!(old, new, "{}", name.display());
+            continue;
+        };
+        let text = String::from_utf8(old).expect("UTF-8");
+        let mut lines: Vec<String> = text.split_inclusive('\n').map(str::to_owned).collect();
+        for (line, before, after) in changes {
+            lines[line - 1] = lines[line - 1].replacen(&before, &after, 1);
+        }
+        assert_eq!(String::from_utf8(new).expect("UTF-8"), lines.concat(), "{}", name.display());
+    }
+    assert!(wanted.is_empty(), "{wanted:?}");
+
+    let again = Run::from(pullthrough(&arguments, b""));
+    assert!(again.stderr.contains(": 0 images rewritten in 0, "), "{}", again.stderr);
+}

@@ -1,0 +1,58 @@
+//! docs/rewrite.md: the files, commands and sessions that it shows.
+
+use std::fs;
+
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/rewrite.md");
+
+/// What stands below a heading, up to the next.
+#[derive(Debug, Default)]
+pub struct Section {
+    /// Blocks of YAML that begin with a comment: their names, and the blocks.
+    pub files: Vec<(String, String)>,
+    /// The lines of blocks of `sh`.
+    pub script: String,
+    /// Commands, and what they are said to print.
+    pub session: Vec<(String, String)>,
+}
+
+pub fn section(heading: &str) -> Section {
+    let page = fs::read_to_string(PAGE).expect("a file of this repository");
+    let mut section = Section::default();
+    let mut is_within = false;
+    let mut lines = page.lines();
+    while let Some(line) = lines.next() {
+        if let Some(language) = line.strip_prefix("```") {
+            let block: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
+            if is_within {
+                section.add(language, &block);
+            }
+        } else if line.starts_with('#') {
+            is_within = line.trim_start_matches('#').trim() == heading;
+        }
+    }
+    section
+}
+
+impl Section {
+    fn add(&mut self, language: &str, block: &[&str]) {
+        let text = block.iter().map(|line| format!("{line}\n")).collect::<String>();
+        match language {
+            "yaml" => {
+                let name = block.first().and_then(|line| line.strip_prefix("# ")).expect("a name in the first line");
+                self.files.push((name.to_owned(), text));
+            }
+            "sh" => self.script += &text,
+            "console" => {
+                for line in block {
+                    match (line.strip_prefix("$ "), self.session.last_mut()) {
+                        (Some(command), _) => self.session.push((command.to_owned(), String::new())),
+                        (None, Some((_, printed))) => *printed += &format!("{line}\n"),
+                        (None, None) => panic!("what printed {line:?}?"),
+                    }
+                }
+            }
+            "text" => {}
+            language => panic!("what is a block of {language:?} for?"),
+        }
+    }
+}
