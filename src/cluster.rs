@@ -4,6 +4,7 @@ pub mod api;
 pub mod certificates;
 pub mod doctor;
 pub mod pages;
+pub mod scan;
 mod selector;
 pub mod words;
 

@@ -10,6 +10,7 @@
 //! | [`cluster`] | what talks to the Kubernetes API: certificates that look after themselves, the doctor, and the scan |
 //! | [`files`] | finding files with manifests, and reading them |
 //! | [`manifest`] | YAML and JSON text in, the same text out with nothing but images changed |
+//! | [`scan`] | what a cluster or a tree of manifests pulls, and from where |
 //! | [`golden`] | what rules should make of images, as a file of cases says it |
 //! | [`init`] | rules for a product that caches images, and the commands that create its caches |
 //! | [`lint`] | what is valid in a rules file, but hardly meant |
@@ -35,6 +36,7 @@ pub mod init;
 pub mod lint;
 pub mod manifest;
 pub mod registries;
+pub mod scan;
 pub mod server;
 
 /// Where the API server posts its AdmissionReviews.

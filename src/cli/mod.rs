@@ -9,6 +9,7 @@ mod kubeconfig;
 mod output;
 mod rewrite;
 mod rules;
+mod scan;
 mod schema;
 mod serve;
 mod test;
@@ -41,6 +42,7 @@ enum Command {
     Schema(schema::Args),
     Export(export::Args),
     Doctor(doctor::Args),
+    Scan(scan::Args),
 }
 
 /// The name under which kubectl finds its plugin.
@@ -80,6 +82,7 @@ pub fn main() -> ExitCode {
         Command::Schema(args) => schema::run(args).map(done),
         Command::Export(args) => export::run(args).map(done),
         Command::Doctor(args) => doctor::run(args),
+        Command::Scan(args) => scan::run(args),
     };
     match result {
         Ok(code) => code,

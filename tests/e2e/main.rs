@@ -13,6 +13,7 @@ mod failure;
 mod injector;
 mod manifests;
 mod reinvocation;
+mod scan;
 mod scene;
 mod server;
 mod update;

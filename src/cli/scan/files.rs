@@ -1,0 +1,110 @@
+//! Files and folders, scanned.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::bail;
+use rayon::prelude::*;
+
+use super::output::{Output, Weight};
+use crate::engine::Policy;
+use crate::files::{self, Problem, Source};
+use crate::manifest::{Field, Known, Manifest};
+use crate::scan::{Finding, Place, Unseen, Use, Verdict};
+
+const DEFAULT_NAMESPACE: &str = "default";
+/// Files that are read at once, and printed in order.
+const CHUNK: usize = 256;
+
+/// What could not be looked at, and what that means.
+type Left = (Unseen, Weight);
+
+const RENDER: &str = "render it first, as in `helm template … | pullthrough scan -`";
+
+/// What headings call the paths.
+pub fn subject(paths: &[PathBuf]) -> String {
+    let name =
+        |path: &PathBuf| if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() };
+    paths.iter().map(name).collect::<Vec<_>>().join(", ")
+}
+
+pub fn scan(
+    paths: &[PathBuf],
+    namespaces: &[String],
+    policy: Option<&Policy>,
+    known: &Known,
+    output: &mut Output,
+) -> anyhow::Result<()> {
+    let namespace = match namespaces {
+        [] => DEFAULT_NAMESPACE,
+        [namespace] => namespace,
+        [_, other, ..] => {
+            bail!("with PATH, --namespace is for manifests that name none, and there is only one: remove `{other}`")
+        }
+    };
+    let (sources, problems) = files::find(paths);
+    for Problem { name, why } in problems {
+        let weight =
+            if paths.iter().any(|path| path.display().to_string() == name) { Weight::Named } else { Weight::Part };
+        output.unseen(Unseen { what: name, why, cure: "see whether it is there, and may be read".to_owned() }, weight);
+    }
+    let mut done = 0;
+    for chunk in sources.chunks(CHUNK) {
+        let read: Vec<_> = chunk.par_iter().map(|source| read(source, namespace, policy, known)).collect();
+        for read in read {
+            match read {
+                Ok((found, template)) => {
+                    output.add(1, found)?;
+                    if let Some((unseen, weight)) = template {
+                        output.unseen(unseen, weight);
+                    }
+                }
+                Err((unseen, weight)) => output.unseen(unseen, weight),
+            }
+        }
+        done += chunk.len();
+        output.progress("files", done, Some(sources.len() - done));
+    }
+    Ok(())
+}
+
+fn read(
+    source: &Source,
+    namespace: &str,
+    policy: Option<&Policy>,
+    known: &Known,
+) -> Result<(Vec<Finding>, Option<Left>), Left> {
+    let (weight, template_weight) =
+        if source.is_named { (Weight::Named, Weight::Named) } else { (Weight::Part, Weight::Template) };
+    let text = source.read().map_err(|Problem { name, why }| {
+        (Unseen { what: name, why, cure: "see whether it is text that may be read".to_owned() }, weight)
+    })?;
+    let manifest = Manifest::read(&source.name, &text, known).map_err(|unreadable| {
+        let what = format!("{}:{}", unreadable.file, unreadable.line);
+        let (cure, weight) = match unreadable.is_template {
+            true => (RENDER, template_weight),
+            false => ("mend the file there", weight),
+        };
+        (Unseen { what, why: unreadable.message, cure: cure.to_owned() }, weight)
+    })?;
+    let template = manifest.template_line().map(|line| {
+        let why = "a template: what is rendered for `{{` is not known".to_owned();
+        let unseen = Unseen { what: format!("{}:{line}", source.name), why, cure: RENDER.to_owned() };
+        (unseen, template_weight)
+    });
+    Ok((manifest.fields().iter().map(|field| finding(source, field, namespace, policy)).collect(), template))
+}
+
+fn finding(source: &Source, field: &Field, namespace: &str, policy: Option<&Policy>) -> Finding {
+    let verdict = policy.map(|policy| Verdict::from(&field.decide(policy, namespace)));
+    let place = Place::File {
+        file: source.name.clone(),
+        line: field.line,
+        column: field.column,
+        api_version: field.object.api_version.clone(),
+        kind: field.object.kind.clone(),
+        namespace: field.object.namespace.clone(),
+        name: field.object.name.clone(),
+        place: field.place.clone(),
+    };
+    Finding::new(field.image.clone(), place, Use::Manifest, verdict, None)
+}

@@ -1,0 +1,175 @@
+//! The kinds of objects that have images.
+
+use serde::Deserialize;
+
+use super::unseen::cure;
+use crate::cluster::api::{Api, Failure, Target};
+use crate::manifest::Known;
+use crate::manifest::declared::Subject;
+use crate::scan::Unseen;
+
+#[derive(Debug, PartialEq, Eq)]
+pub struct Kind {
+    /// `api/v1`, or `apis/GROUP/VERSION`.
+    pub api: String,
+    pub kind: String,
+    pub resource: String,
+    pub namespaced: bool,
+    /// Kubernetes itself has it: it is a Pod, or has a template of Pods.
+    pub built_in: bool,
+    /// The rules file says where more images are in it.
+    pub declared: bool,
+}
+
+/// What came of looking for a declared kind.
+pub enum Discovery {
+    Found(Kind),
+    /// And what people should know then.
+    Absent(String),
+    Unseen(Unseen),
+}
+
+const POD: &str = "Pod";
+const JOB: &str = "Job";
+
+impl Kind {
+    /// As manifests write it.
+    pub fn api_version(&self) -> &str {
+        self.api.strip_prefix("apis/").or_else(|| self.api.strip_prefix("api/")).unwrap_or(&self.api)
+    }
+
+    fn group(&self) -> &str {
+        self.api_version().rsplit_once('/').map_or("", |(group, _)| group)
+    }
+
+    pub fn plural(&self) -> String {
+        format!("{}s", self.kind)
+    }
+
+    pub fn is_pod(&self) -> bool {
+        self.built_in && self.kind == POD
+    }
+
+    pub fn is_job(&self) -> bool {
+        self.built_in && self.kind == JOB
+    }
+}
+
+/// Group and kind of each declaration that has them.
+fn declared_kinds(known: &Known) -> impl Iterator<Item = (&str, &str)> {
+    known.declared.iter().filter_map(|declaration| match &declaration.subject {
+        Subject::Kind { group, kind } => Some((group.as_str(), kind.as_str())),
+        Subject::Files(_) => None,
+    })
+}
+
+/// Those that Kubernetes itself has.
+pub fn built_in(known: &Known) -> Vec<Kind> {
+    let kinds = [
+        ("api/v1", POD, "pods"),
+        ("apis/apps/v1", "Deployment", "deployments"),
+        ("apis/apps/v1", "StatefulSet", "statefulsets"),
+        ("apis/apps/v1", "DaemonSet", "daemonsets"),
+        ("apis/apps/v1", "ReplicaSet", "replicasets"),
+        ("apis/batch/v1", JOB, "jobs"),
+        ("apis/batch/v1", "CronJob", "cronjobs"),
+        ("api/v1", "ReplicationController", "replicationcontrollers"),
+        ("api/v1", "PodTemplate", "podtemplates"),
+    ];
+    let kind = |(api, kind, resource): (&str, &str, &str)| {
+        let [api, kind, resource] = [api, kind, resource].map(str::to_owned);
+        let mut built_in = Kind { api, kind, resource, namespaced: true, built_in: true, declared: false };
+        built_in.declared = declared_kinds(known).any(|declared| declared == (built_in.group(), &built_in.kind));
+        built_in
+    };
+    kinds.map(kind).into()
+}
+
+/// Those that the rules file declares beside them.
+pub async fn declared(api: &Api, known: &Known) -> Vec<Discovery> {
+    let built_in = built_in(known);
+    let mut kinds: Vec<(&str, &str)> = declared_kinds(known).collect();
+    kinds.retain(|&(group, kind)| !built_in.iter().any(|known| (known.group(), known.kind.as_str()) == (group, kind)));
+    kinds.sort_unstable();
+    kinds.dedup();
+    let mut found = Vec::new();
+    for (group, kind) in kinds {
+        found.push(discover(api, group, kind).await.unwrap_or_else(|failure| {
+            let target = Target { api: &api_of(group), resource: kind, namespace: None, name: None };
+            let cure = match failure {
+                Failure::Forbidden { .. } => "have the ClusterRole system:discovery bound to you".to_owned(),
+                _ => cure(target, "list", &failure),
+            };
+            Discovery::Unseen(Unseen { what: format!("{kind}s of {group}"), why: failure.to_string(), cure })
+        }));
+    }
+    found
+}
+
+fn api_of(group: &str) -> String {
+    if group.is_empty() { "api".to_owned() } else { format!("apis/{group}") }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Group {
+    #[serde(default)]
+    preferred_version: Option<Version>,
+    #[serde(default)]
+    versions: Vec<Version>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Version {
+    group_version: String,
+}
+
+#[derive(Deserialize)]
+struct Resources {
+    #[serde(default)]
+    resources: Vec<Resource>,
+}
+
+#[derive(Deserialize)]
+struct Resource {
+    name: String,
+    kind: String,
+    namespaced: bool,
+    #[serde(default)]
+    verbs: Vec<String>,
+}
+
+/// The kind in the version that the API server prefers, else in any.
+async fn discover(api: &Api, group: &str, kind: &str) -> Result<Discovery, Failure> {
+    const NEEDS: &str = "get /apis/* (system:discovery)";
+    let versions = match group {
+        "" => vec!["api/v1".to_owned()],
+        group => match api.read::<Group>(&format!("/apis/{group}"), NEEDS).await {
+            Ok(Group { preferred_version, versions }) => {
+                let versions = preferred_version.into_iter().chain(versions);
+                versions.map(|version| format!("apis/{}", version.group_version)).collect()
+            }
+            Err(Failure::NotFound(_)) => Vec::new(),
+            Err(failure) => return Err(failure),
+        },
+    };
+    for version in versions {
+        let Resources { resources } = api.read(&format!("/{version}"), NEEDS).await?;
+        let is_it = |resource: &Resource| {
+            resource.kind == kind && !resource.name.contains('/') && resource.verbs.iter().any(|verb| verb == "list")
+        };
+        if let Some(Resource { name, namespaced, .. }) = resources.into_iter().find(is_it) {
+            return Ok(Discovery::Found(Kind {
+                api: version,
+                kind: kind.to_owned(),
+                resource: name,
+                namespaced,
+                built_in: false,
+                declared: true,
+            }));
+        }
+    }
+    let group = if group.is_empty() { "the core group" } else { group };
+    Ok(Discovery::Absent(format!("the cluster has no kind {kind} of {group}, which the rules declare")))
+}

@@ -1,0 +1,187 @@
+//! An object of the cluster, read no further than its images.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::kind::Kind;
+use super::reach::PodLabels;
+use crate::engine::{self, Pod, PodState};
+use crate::manifest::{Field, Known, Manifest};
+
+pub struct Object<'a> {
+    pub namespace: Option<Cow<'a, str>>,
+    pub name: Cow<'a, str>,
+    pub labels: PodLabels<'a>,
+    pub sites: Vec<Site>,
+    is_history: bool,
+}
+
+/// An image and where it stands.
+pub struct Site {
+    pub place: String,
+    pub image: String,
+    pub pull_never: bool,
+    pub state: PodState,
+}
+
+#[derive(Deserialize)]
+struct Written<'a> {
+    #[serde(borrow)]
+    metadata: Metadata<'a>,
+    #[serde(borrow, default)]
+    spec: Option<&'a RawValue>,
+    /// Of a PodTemplate.
+    #[serde(borrow, default)]
+    template: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    status: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
+struct Metadata<'a> {
+    #[serde(borrow, default)]
+    namespace: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    name: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    labels: Option<&'a RawValue>,
+    #[serde(default)]
+    owner_references: Option<Vec<Owner>>,
+}
+
+#[derive(Deserialize)]
+struct Owner {
+    #[serde(default)]
+    controller: Option<bool>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
+struct Spec<'a> {
+    #[serde(default)]
+    replicas: Option<i64>,
+    #[serde(borrow, default)]
+    template: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    job_template: Option<JobTemplate<'a>>,
+}
+
+#[derive(Deserialize)]
+struct JobTemplate<'a> {
+    #[serde(borrow, default)]
+    spec: Option<JobSpec<'a>>,
+}
+
+#[derive(Deserialize)]
+struct JobSpec<'a> {
+    #[serde(borrow, default)]
+    template: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Template<'a> {
+    #[serde(borrow, default)]
+    metadata: Option<Metadata<'a>>,
+}
+
+#[derive(Deserialize)]
+struct JobStatus<'a> {
+    #[serde(borrow, default)]
+    conditions: Option<Vec<Condition<'a>>>,
+}
+
+#[derive(Deserialize)]
+struct Condition<'a> {
+    #[serde(rename = "type", borrow)]
+    name: Cow<'a, str>,
+    #[serde(borrow)]
+    status: Cow<'a, str>,
+}
+
+impl<'a> Object<'a> {
+    /// # Errors
+    ///
+    /// With what is wrong with the object.
+    pub fn read(kind: &Kind, json: &'a str, known: &Known) -> Result<Self, String> {
+        let told = |error: serde_json::Error| error.to_string();
+        let written: Written = serde_json::from_str(json).map_err(told)?;
+        let Written { metadata, spec, template, status } = written;
+        let mut object = Self {
+            namespace: metadata.namespace,
+            name: metadata.name.unwrap_or_default(),
+            labels: PodLabels::Unknown,
+            sites: Vec::new(),
+            is_history: false,
+        };
+        let mut pod = None;
+        if kind.is_pod() {
+            object.labels = PodLabels::Known(metadata.labels);
+            pod = Some(json);
+        } else if kind.built_in {
+            let spec: Option<Spec> = spec.map(RawValue::get).map(serde_json::from_str).transpose().map_err(told)?;
+            let Spec { replicas, template: in_spec, job_template } = spec.unwrap_or_default();
+            let in_job = job_template.and_then(|job| job.spec?.template);
+            let is_owned = metadata.owner_references.iter().flatten().any(|owner| owner.controller == Some(true));
+            object.is_history = (is_owned && replicas == Some(0)) || (kind.is_job() && has_ended(status));
+            pod = in_spec.or(in_job).or(template).map(RawValue::get);
+            object.labels = PodLabels::Known(pod.and_then(labels_of_template));
+        }
+        if kind.declared {
+            object.sites = declared_sites(kind, json, known)?;
+        } else if let Some(pod) = pod {
+            let pod: Pod = serde_json::from_str(pod).map_err(told)?;
+            let state = pod.metadata.as_ref().map(|metadata| metadata.state()).unwrap_or_default();
+            let site = |site: engine::Site| Site {
+                place: site.place.to_string(),
+                image: site.image.into_owned(),
+                pull_never: site.pull_never,
+                state,
+            };
+            object.sites = pod.into_sites().into_iter().map(site).collect();
+        }
+        Ok(object)
+    }
+
+    /// Whether it makes no Pods any more, but keeps the memory of some: a revision that its owner has scaled to nothing, or a
+    /// Job that has ended.
+    pub fn is_history(&self) -> bool {
+        self.is_history
+    }
+
+    /// What an object is called that makes no sense otherwise.
+    pub fn title(kind: &str, json: &str) -> String {
+        let metadata = serde_json::from_str::<Template>(json).ok().and_then(|object| object.metadata);
+        match metadata.unwrap_or_default() {
+            Metadata { name: Some(name), namespace: Some(namespace), .. } => format!("{kind} {namespace}/{name}"),
+            Metadata { name: Some(name), .. } => format!("{kind} {name}"),
+            _ => format!("a {kind}"),
+        }
+    }
+}
+
+fn declared_sites(kind: &Kind, json: &str, known: &Known) -> Result<Vec<Site>, String> {
+    // A list says what its objects are, and they themselves do not.
+    let fields = json.trim_start().strip_prefix('{').ok_or("it is no object")?;
+    let text = format!("{{\"apiVersion\":\"{}\",\"kind\":\"{}\",{fields}", kind.api_version(), kind.kind);
+    let manifest = Manifest::read("", &text, known).map_err(|error| error.message)?;
+    let site = |field: &Field| Site {
+        place: field.place.clone(),
+        image: field.image.clone(),
+        pull_never: field.pull_never,
+        state: field.object.state,
+    };
+    Ok(manifest.fields().iter().map(site).collect())
+}
+
+fn labels_of_template(json: &str) -> Option<&RawValue> {
+    serde_json::from_str::<Template>(json).ok()?.metadata?.labels
+}
+
+fn has_ended(status: Option<&RawValue>) -> bool {
+    let status = status.and_then(|status| serde_json::from_str::<JobStatus>(status.get()).ok());
+    let mut conditions = status.and_then(|status| status.conditions).into_iter().flatten();
+    conditions.any(|condition| matches!(&*condition.name, "Complete" | "Failed") && condition.status == "True")
+}

@@ -1,0 +1,282 @@
+//! SARIF 2.1.0, for code scanning.
+
+use std::fmt::Write;
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::words::{self, visible};
+use crate::scan::{Entry, Outcome, Place, Report, Verdict};
+
+const SCHEMA: &str = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
+/// Its last part grows when what goes into a fingerprint changes.
+const FINGERPRINT: &str = "imageAtPlace/v1";
+const UNSEEN: &str = "unseen";
+
+/// What a result is an instance of.
+#[derive(Debug, Clone, Copy)]
+enum Rule {
+    Forbidden,
+    Rewritable,
+    OutOfReach,
+    LeftAlone,
+}
+
+impl Rule {
+    const ALL: [Self; 4] = [Self::Forbidden, Self::Rewritable, Self::OutOfReach, Self::LeftAlone];
+
+    /// Nothing for what is as it should be, and for what nobody gave rules for.
+    fn of(entry: &Entry, is_forbidden: bool) -> Option<Self> {
+        match Outcome::of(&entry.finding) {
+            _ if is_forbidden => Some(Self::Forbidden),
+            Outcome::Rewritten => Some(Self::Rewritable),
+            Outcome::OutOfReach => Some(Self::OutOfReach),
+            Outcome::LeftAlone => Some(Self::LeftAlone),
+            Outcome::Cached | Outcome::Undecided => None,
+        }
+    }
+
+    const fn id(self) -> &'static str {
+        match self {
+            Self::Forbidden => "forbidden-registry",
+            Self::Rewritable => "rewritable",
+            Self::OutOfReach => "out-of-reach",
+            Self::LeftAlone => "left-alone",
+        }
+    }
+
+    const fn level(self) -> &'static str {
+        match self {
+            Self::Forbidden => "error",
+            Self::Rewritable => "warning",
+            Self::OutOfReach | Self::LeftAlone => "note",
+        }
+    }
+
+    const fn title(self) -> &'static str {
+        match self {
+            Self::Forbidden => "Image from a forbidden registry",
+            Self::Rewritable => "Image from an upstream that has a cache",
+            Self::OutOfReach => "Image that no webhook can rewrite",
+            Self::LeftAlone => "Image that the rules leave alone",
+        }
+    }
+
+    const fn description(self) -> &'static str {
+        match self {
+            Self::Forbidden => "The image is pulled from a registry that `--fail-on` names.",
+            Self::Rewritable => {
+                "The image names an upstream, and the rules would send it through the organisation's cache."
+            }
+            Self::OutOfReach => "The image is pulled where the API server does not call the webhook.",
+            Self::LeftAlone => "The image is not pulled through the cache, and the rules do not change that.",
+        }
+    }
+
+    const fn help(self) -> &'static str {
+        match self {
+            Self::Forbidden => {
+                "Name the image as the cache has it: `pullthrough rewrite -w` does that where a rule matches. Otherwise \
+                 add a rule for the registry, or take the image from elsewhere."
+            }
+            Self::Rewritable => {
+                "Write what the message names, or let `pullthrough rewrite -w` do it. Where the webhook is \
+                 installed, Pods are pulled through the cache in any case; the manifest only does not say so."
+            }
+            Self::OutOfReach => {
+                "Give the nodes a mirror of the registry, or write the cache's name where the image is named; \
+                 the message says which."
+            }
+            Self::LeftAlone => {
+                "The message gives the reason. Nothing is to be done if it is meant; otherwise change the rules, and \
+                 see `pullthrough explain`."
+            }
+        }
+    }
+
+    fn descriptor(self) -> Value {
+        json!({
+            "id": self.id(),
+            "shortDescription": {"text": self.title()},
+            "fullDescription": {"text": self.description()},
+            "help": {"text": self.help().replace('`', "'"), "markdown": self.help()},
+            "defaultConfiguration": {"level": self.level()},
+            "properties": {"tags": ["containers", "supply-chain"], "precision": "very-high"},
+        })
+    }
+}
+
+/// One log with one run. The report should keep all places.
+pub fn sarif(report: &Report) -> String {
+    let forbidden = report.forbidden();
+    let mut results = Vec::new();
+    for entry in &report.entries {
+        let registry = entry.finding.forbidden_by(&forbidden).map(|prefix| prefix.canonical());
+        if let Some(rule) = Rule::of(entry, registry.is_some()) {
+            results.extend(entry.places.iter().map(|place| result(rule, registry, entry, place)));
+        }
+    }
+    let notifications: Vec<Value> = report
+        .unseen
+        .iter()
+        .map(|unseen| {
+            let text = format!("{}: {}; {}", unseen.what, unseen.why, unseen.cure);
+            json!({"level": "error", "message": {"text": plain(&text)}, "descriptor": {"id": UNSEEN, "index": 0}})
+        })
+        .collect();
+    let log = json!({
+        "$schema": SCHEMA,
+        "version": "2.1.0",
+        "runs": [{
+            "tool": {"driver": {
+                "name": env!("CARGO_PKG_NAME"),
+                "version": env!("CARGO_PKG_VERSION"),
+                "semanticVersion": env!("CARGO_PKG_VERSION"),
+                "rules": Rule::ALL.map(Rule::descriptor),
+                "notifications": [{
+                    "id": UNSEEN,
+                    "shortDescription": {"text": "Something could not be looked at"},
+                    "defaultConfiguration": {"level": "error"},
+                }],
+            }},
+            "columnKind": "unicodeCodePoints",
+            "invocations": [{
+                "executionSuccessful": report.unseen.is_empty(),
+                "toolExecutionNotifications": notifications,
+            }],
+            "results": results,
+        }],
+    });
+    format!("{log:#}\n")
+}
+
+fn result(rule: Rule, forbidden: Option<&str>, entry: &Entry, place: &Place) -> Value {
+    let finding = &entry.finding;
+    let (decision, result, by, reason) = match &finding.verdict {
+        Some(Verdict::Rewrite { result, rule }) => (Some("rewrite"), Some(result), Some(rule), None),
+        Some(Verdict::Keep { reason, rule }) => (Some("keep"), Some(&finding.image), rule.as_ref(), Some(*reason)),
+        None => (None, None, None, None),
+    };
+    json!({
+        "ruleId": rule.id(),
+        "ruleIndex": rule as usize,
+        "level": rule.level(),
+        "message": {"text": plain(&message(forbidden, entry, place))},
+        "locations": [location(place)],
+        "partialFingerprints": {FINGERPRINT: fingerprint(rule, &finding.image, place)},
+        "properties": {
+            "image": finding.image,
+            "registry": finding.registry,
+            "repository": finding.repository,
+            "use": finding.in_use,
+            "decision": decision,
+            "result": result,
+            "rule": by,
+            "reason": reason,
+            "out_of_reach": finding.out_of_reach,
+        },
+    })
+}
+
+/// The image, where it is, and what becomes of it.
+fn message(forbidden: Option<&str>, entry: &Entry, place: &Place) -> String {
+    let finding = &entry.finding;
+    let mut text = format!("{} {}", words::image(&finding.image), at(place));
+    if let Some(registry) = forbidden {
+        // Writing to a string does not fail.
+        let _ = write!(text, " is pulled from {registry}, which is forbidden");
+    }
+    match &finding.verdict {
+        Some(Verdict::Rewrite { result, rule }) => {
+            let _ = write!(text, "; by the rules it would be {result} (rule {rule})");
+        }
+        Some(Verdict::Keep { reason, rule }) => {
+            let _ = write!(text, "; the rules leave it alone ({})", words::reason(reason, rule.as_deref()));
+        }
+        None => {}
+    }
+    if let Some(why) = finding.out_of_reach {
+        let _ = write!(text, "; no webhook sees it, since {}; what reaches it: {}", why.why(), why.reached_by());
+    }
+    text
+}
+
+/// Text without placeholders and links (SARIF 2.1.0, 3.11.5 and 3.11.6).
+fn plain(text: &str) -> String {
+    visible(text).chars().fold(String::with_capacity(text.len()), |mut plain, c| {
+        match c {
+            '{' | '}' => plain.push(c),
+            '[' | ']' | '\\' => plain.push('\\'),
+            _ => {}
+        }
+        plain.push(c);
+        plain
+    })
+}
+
+/// `in containers/app of Deployment shop/web`.
+fn at(place: &Place) -> String {
+    match place {
+        Place::Cluster { place: field, .. } | Place::File { place: field, .. } => {
+            let object = place.object().map(|object| format!(" of {object}")).unwrap_or_default();
+            format!("in {field}{object}")
+        }
+        Place::Node { node } => format!("on node {node}"),
+    }
+}
+
+fn location(place: &Place) -> Value {
+    let mut location =
+        json!({"logicalLocations": [{"fullyQualifiedName": visible(&qualified(place)), "kind": "member"}]});
+    if let Place::File { file, line, column, .. } = place
+        && let Some(artifact) = artifact(file)
+    {
+        let region = json!({"startLine": (*line).max(1), "startColumn": (*column).max(1)});
+        location["physicalLocation"] = json!({"artifactLocation": artifact, "region": region});
+    }
+    location
+}
+
+/// `apps/v1/Deployment/shop/web/containers/app`.
+fn qualified(place: &Place) -> String {
+    match place {
+        Place::Cluster { api_version, kind, namespace, name, place }
+        | Place::File { api_version, kind, namespace, name, place, .. } => {
+            [api_version, kind, namespace.as_deref().unwrap_or_default(), name, place].join("/")
+        }
+        Place::Node { node } => format!("v1/Node//{node}"),
+    }
+}
+
+/// Relative to where the scan ran, so that a repository's files are found in it; nothing for standard input.
+fn artifact(file: &str) -> Option<Value> {
+    match file {
+        "-" => None,
+        file if file.starts_with('/') => Some(json!({"uri": format!("file://{}", encoded(file))})),
+        file => {
+            let file = file.trim_start_matches("./").trim_start_matches('/');
+            Some(json!({"uri": encoded(file), "uriBaseId": "%SRCROOT%"}))
+        }
+    }
+}
+
+/// A path as a URI has it (RFC 3986).
+fn encoded(path: &str) -> String {
+    path.bytes().fold(String::with_capacity(path.len()), |mut encoded, byte| {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => encoded.push(byte.into()),
+            byte => drop(write!(encoded, "%{byte:02X}")),
+        }
+        encoded
+    })
+}
+
+/// The same when lines move.
+fn fingerprint(rule: Rule, image: &str, place: &Place) -> String {
+    let file = match place {
+        Place::File { file, .. } => file,
+        Place::Cluster { .. } | Place::Node { .. } => "",
+    };
+    let digest = Sha256::digest([rule.id(), image, file, &qualified(place)].join("\0"));
+    digest.iter().take(16).fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+}

@@ -1,0 +1,122 @@
+//! `make test-scale`: `pullthrough scan` of a cluster with 50,000 Pods, which are created through the API, beside the line of
+//! kubectl that people use instead. Prints time and memory of both, and fails where a count is wrong or memory grows with
+//! the cluster.
+
+#[path = "../harness/mod.rs"]
+mod harness;
+mod measure;
+mod pods;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use harness::{ControlPlane, Options};
+use serde_json::Value;
+
+use self::measure::{Cost, measure};
+
+const SMALL: usize = 5_000;
+const LARGE: usize = 50_000;
+/// Ten times the Pods may take so much more memory.
+const MOST_GROWTH: f64 = 1.5;
+/// The best of so many counts.
+const ROUNDS: usize = 3;
+/// Every image of every Pod, as the documentation of Kubernetes has it.
+const JSON_PATH: &str = r#"{range .items[*].spec['initContainers', 'containers'][*]}{.image}{"\n"}{end}"#;
+
+fn main() -> Result<()> {
+    if cfg!(debug_assertions) {
+        println!("Not the release profile: the figures are of no use. `make test-scale` has it.");
+    }
+    // Bodies in the audit log would be most of what the API server does.
+    let arguments = vec!["--audit-log-path=".to_owned(), "--audit-policy-file=".to_owned()];
+    let cluster = ControlPlane::start(&Options { arguments, ..Options::default() })?;
+    println!("Kubernetes 1.{}\n", cluster.minor());
+    println!("| Pods | Command | Time s | Memory MiB |\n| --- | --- | --- | --- |");
+    let small = stage(&cluster, 0, SMALL)?;
+    let large = stage(&cluster, SMALL, LARGE)?;
+    println!();
+    for (name, small, large) in [("scan -o json", small.json, large.json), ("scan -o table", small.table, large.table)]
+    {
+        let growth = large.memory_mib / small.memory_mib;
+        println!("{name}: memory at {LARGE} Pods is {growth:.2} of that at {SMALL}");
+        ensure!(growth <= MOST_GROWTH, "{name}: memory grows with the cluster");
+    }
+    for (name, scan) in [("scan -o json", large.json), ("scan -o table", large.table)] {
+        let kubectl = large.kubectl;
+        println!(
+            "{name}, by kubectl's: time {:.2}, memory {:.3}",
+            scan.secs / kubectl.secs,
+            scan.memory_mib / kubectl.memory_mib
+        );
+    }
+    Ok(())
+}
+
+struct Costs {
+    json: Cost,
+    table: Cost,
+    kubectl: Cost,
+}
+
+/// Creates Pods up to so many, and looks at all of them.
+fn stage(cluster: &ControlPlane, from: usize, to: usize) -> Result<Costs> {
+    let start = Instant::now();
+    pods::create(cluster, from..to)?;
+    eprintln!("{} Pods created in {:.0?}", to - from, start.elapsed());
+    let folder = tempfile::tempdir()?;
+    let out = folder.path().join("out");
+    let expected = pods::images(to);
+    let scan = |format: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pullthrough"));
+        command.args(["scan", "--cache", "cache.example.com/k8s", "-o", format, "--kubeconfig"]);
+        command.arg(cluster.kubeconfig());
+        command
+    };
+    let mut kubectl = Command::new(cluster.assets().join("kubectl"));
+    kubectl.arg("--kubeconfig").arg(cluster.kubeconfig()).args(["get", "pods", "-A", "-o"]);
+    kubectl.arg(format!("jsonpath={JSON_PATH}")).env("HOME", folder.path());
+    let mut best: [Option<Cost>; 3] = [None; 3];
+    for _ in 0..ROUNDS {
+        let json = measure(&mut scan("json"), &out)?;
+        ensure!(of_lines(&out)? == expected, "scan -o json: other images than were created");
+        let table = measure(&mut scan("table"), &out)?;
+        let total = format!("{} in Pods; {to} objects looked at", expected.values().sum::<usize>());
+        let text = fs::read_to_string(&out)?;
+        ensure!(text.contains(&total), "scan -o table: no `{total}` in the totals: {text}");
+        let by_kubectl = measure(&mut kubectl, &out)?;
+        ensure!(sort_and_count(&out)? == expected, "kubectl: other images than were created");
+        for (best, cost) in best.iter_mut().zip([json, table, by_kubectl]) {
+            *best = Some(best.map_or(cost, |best| best.better(cost)));
+        }
+    }
+    let [json, table, kubectl] = best.map(|cost| cost.unwrap_or_default());
+    for (name, cost) in [("scan -o json", json), ("scan -o table", table), ("kubectl get pods -A -o jsonpath", kubectl)]
+    {
+        println!("| {to} | {name} | {:.2} | {:.1} |", cost.secs, cost.memory_mib);
+    }
+    Ok(Costs { json, table, kubectl })
+}
+
+/// How often each image stands in the lines of `scan -o json`.
+fn of_lines(file: &Path) -> Result<BTreeMap<String, usize>> {
+    let mut images = BTreeMap::new();
+    for line in fs::read_to_string(file)?.lines() {
+        let finding: Value = serde_json::from_str(line).with_context(|| line.to_owned())?;
+        *images.entry(finding["image"].as_str().unwrap_or_default().to_owned()).or_default() += 1;
+    }
+    Ok(images)
+}
+
+/// What `sort | uniq -c` would make of it.
+fn sort_and_count(file: &Path) -> Result<BTreeMap<String, usize>> {
+    let mut images = BTreeMap::new();
+    for line in fs::read_to_string(file)?.lines() {
+        *images.entry(line.to_owned()).or_default() += 1;
+    }
+    Ok(images)
+}
