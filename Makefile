@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-cluster test-kubernetes-versions lint bench fuzz deny advisories generate format image \
-	chart sbom checksums release-check
+.PHONY: help run demo test test-cluster test-scale test-kubernetes-versions lint bench fuzz deny advisories generate format image \
+	chart sbom archive krew checksums release-check
 
 CACHE ?= cache.example.com/k8s
 FUZZ_SECONDS ?= 120
@@ -9,6 +9,8 @@ IMAGE ?= ghcr.io/pullthrough/pullthrough:$(VERSION)
 BUILDER ?= docker buildx build
 # What a release consists of, beside the image.
 DIST ?= dist
+# As Go and krew name it, such as linux-amd64.
+PLATFORM ?= $(shell uname -s | tr A-Z a-z)-$(shell uname -m | sed 's/x86_64/amd64/; s/aarch64/arm64/')
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-26s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,11 +21,15 @@ run: ## Serve on 127.0.0.1:8443 with the built-in Kubernetes rule; prints a curl
 demo: ## Register the webhook with a real API server and show what becomes of Pods
 	cargo test --quiet --locked --test demo
 
-test: ## Run every test but those of `make test-cluster`: units, router, binary, and a real API server
+test: ## Run every test but the two below: units, router, binary, a real API server, real tools, a browser
+	tests/install.sh
 	cargo test --locked
 
-test-cluster: ## Run pullthrough from its manifests in a real cluster of one node (as root; see tests/cluster/install.sh)
+test-cluster: ## Run pullthrough from its manifests in a real cluster of one node (as root, after `tests/install.sh cluster`)
 	cargo test --locked --test cluster
+
+test-scale: ## Scan a real API server with 50,000 Pods, and measure (release build, minutes)
+	cargo test --release --locked --test scale
 
 test-kubernetes-versions: ## Run the tests on a real API server of each supported version
 	@for version in 1.33 1.34 1.35 1.36; do \
@@ -35,15 +41,15 @@ lint: ## Check formatting, clippy with warnings denied, documentation, and shell
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	@# Which leaves out what has `test = false`.
-	cargo clippy --locked --test demo --test cluster -- -D warnings
+	cargo clippy --locked --test demo --test cluster --test scale -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --quiet
 	shellcheck .ci/run $(shell git ls-files '*.sh')
 
-bench: ## Measure the engine, and the server beside a null webhook
+bench: ## Measure the engine, the server beside a null webhook, and `rewrite` beside sed
 	cargo bench --locked
 
-fuzz: ## Fuzz references and answers for FUZZ_SECONDS each (needs cargo-fuzz)
-	for target in reference answer; do RUSTC_BOOTSTRAP=1 cargo fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; done
+fuzz: ## Fuzz references, answers and manifests for FUZZ_SECONDS each (needs cargo-fuzz)
+	for target in reference answer manifest; do RUSTC_BOOTSTRAP=1 cargo fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; done
 
 deny: ## Check bans, licences and sources of dependencies (needs cargo-deny)
 	cargo deny check bans licenses sources
@@ -71,10 +77,20 @@ sbom: ## Write the bill of materials into DIST, in CycloneDX (needs cargo-cyclon
 	cargo cyclonedx --format json --spec-version 1.5 --no-build-deps --override-filename sbom
 	mv sbom.json $(DIST)/pullthrough-$(VERSION).cdx.json
 
+archive: ## Build the program for this machine, and pack it with the licence into DIST, as krew installs it
+	cargo build --release --locked
+	mkdir -p $(DIST)
+	tar -czf $(DIST)/pullthrough-$(VERSION)-$(PLATFORM).tar.gz -C $${CARGO_TARGET_DIR:-target}/release pullthrough -C $(CURDIR) LICENSE
+
+krew: ## Write the manifest of kubectl's plugin into DIST, from its SHA256SUMS
+	manifests/krew/fill.sh $(VERSION) $(DIST)/SHA256SUMS >krew.yaml
+	mv krew.yaml $(DIST)/pullthrough.yaml
+
 checksums: ## Write SHA256SUMS of what is in DIST
 	cd $(DIST) && rm -f SHA256SUMS && sha256sum -- * >SHA256SUMS
 
 release-check: ## Fail unless TAG is v and the version that Cargo.toml, the chart and the changelog have
 	@test "$(TAG)" = "v$(VERSION)" || { echo "TAG is '$(TAG)', but Cargo.toml has $(VERSION)" >&2; exit 1; }
 	@grep -qx 'version: $(VERSION)' manifests/chart/Chart.yaml || { echo "the chart is not of $(VERSION)" >&2; exit 1; }
+	@grep -qx 'version: $(VERSION)' integrations/helm/plugin.yaml || { echo "Helm's plugin is not of $(VERSION)" >&2; exit 1; }
 	@grep -q '^## \[$(VERSION)\]' CHANGELOG.md || { echo "CHANGELOG.md has no section [$(VERSION)]" >&2; exit 1; }

@@ -1,11 +1,13 @@
 //! The command line: one file per command.
 
 mod check;
+mod completions;
 mod doctor;
 mod explain;
 mod export;
 mod init;
 mod kubeconfig;
+mod man;
 mod output;
 mod rewrite;
 mod rules;
@@ -43,6 +45,8 @@ enum Command {
     Export(export::Args),
     Doctor(doctor::Args),
     Scan(scan::Args),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
 /// The name under which kubectl finds its plugin.
@@ -83,6 +87,8 @@ pub fn main() -> ExitCode {
         Command::Export(args) => export::run(args).map(done),
         Command::Doctor(args) => doctor::run(args),
         Command::Scan(args) => scan::run(args),
+        Command::Completions(args) => completions::run(args).map(done),
+        Command::Man(args) => man::run(args).map(done),
     };
     match result {
         Ok(code) => code,

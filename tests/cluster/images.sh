@@ -74,7 +74,7 @@ build_waiting() {
 }
 
 for program in buildah mmdebstrap rustc cargo; do
-  command -v "$program" >/dev/null || fail "$program is missing: run tests/cluster/install.sh, and install Rust"
+  command -v "$program" >/dev/null || fail "$program is missing: run tests/install.sh cluster, and install Rust"
 done
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/pullthrough

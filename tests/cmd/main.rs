@@ -1,6 +1,9 @@
 //! The command line, through the binary.
 
+mod examples;
+mod page;
 mod rewrite;
+mod shells;
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -13,7 +16,7 @@ use serde_json::{Value, json};
 /// `TRYCMD=overwrite cargo test --test cmd` rewrites the snapshots.
 #[test]
 fn commands_print_what_the_snapshots_show() {
-    trycmd::TestCases::new().case("tests/cmd/*.trycmd").case("README.md");
+    trycmd::TestCases::new().case("tests/cmd/*.trycmd").case("README.md").case("docs/check.md");
 }
 
 fn pullthrough(arguments: &[&str], stdin: &[u8]) -> Output {

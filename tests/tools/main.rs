@@ -7,6 +7,7 @@ mod helm;
 mod krm;
 mod page;
 mod patch;
+mod plugin;
 mod pre_commit;
 mod workshop;
 

@@ -1,0 +1,97 @@
+use std::path::PathBuf;
+
+use anyhow::{Context, anyhow};
+use clap::Command;
+use clap_mangen::Man;
+use clap_mangen::roff::{Roff, bold, roman};
+
+use super::output;
+
+/// Print a manual page
+///
+/// Without a command, that of pullthrough itself. `man -l -` shows it; with --dir all pages are written where a packager wants
+/// them.
+///
+/// Exit codes: 0 done; 2 wrong usage, or the folder can't be written to.
+#[derive(clap::Args)]
+#[command(after_long_help = "Examples:
+  $ pullthrough man export webhook > pullthrough-export-webhook.1
+  $ pullthrough man --dir .")]
+pub struct Args {
+    /// The command, such as `explain` or `export webhook`.
+    #[arg(value_name = "COMMAND")]
+    command: Vec<String>,
+
+    /// Write the pages of all commands into this folder instead.
+    #[arg(long, value_name = "DIR", conflicts_with = "command")]
+    dir: Option<PathBuf>,
+}
+
+pub fn run(args: Args) -> anyhow::Result<()> {
+    let Args { command: path, dir } = args;
+    let mut root = super::command(None).disable_help_subcommand(true);
+    root.build();
+    let Some(dir) = dir else {
+        let command = path.iter().try_fold(&root, |command, name| command.find_subcommand(name));
+        let command = command.ok_or_else(|| anyhow!("there is no command `{}`", path.join(" ")))?;
+        return output::data(String::from_utf8_lossy(&page(command)?));
+    };
+    let mut commands = vec![&root];
+    while let Some(command) = commands.pop() {
+        let file = dir.join(format!("{}.1", name(command)));
+        std::fs::write(&file, page(command)?).with_context(|| format!("can't write {}", file.display()))?;
+        commands.extend(command.get_subcommands());
+    }
+    Ok(())
+}
+
+/// `pullthrough-export-webhook`.
+fn name(command: &Command) -> &str {
+    command.get_display_name().unwrap_or(command.get_name())
+}
+
+fn page(command: &Command) -> anyhow::Result<Vec<u8>> {
+    // Without a date: the same page comes of the same version.
+    let title = format!(".TH {} 1 \"\" \"pullthrough {}\"\n", name(command).to_uppercase(), env!("CARGO_PKG_VERSION"));
+    let mut page = title.into_bytes();
+    let man = Man::new(command.clone());
+    man.render_name_section(&mut page)?;
+    man.render_synopsis_section(&mut page)?;
+    man.render_description_section(&mut page)?;
+    man.render_options_section(&mut page)?;
+    subcommands(command).to_writer(&mut page)?;
+    extra(command).to_writer(&mut page)?;
+    Ok(page)
+}
+
+fn subcommands(command: &Command) -> Roff {
+    let mut page = Roff::new();
+    if command.has_subcommands() {
+        page.control("SH", ["COMMANDS"]);
+    }
+    for command in command.get_subcommands() {
+        page.control("TP", []);
+        page.text([bold(format!("{}(1)", name(command)))]);
+        page.text([roman(command.get_about().map(ToString::to_string).unwrap_or_default())]);
+    }
+    page
+}
+
+/// What help says below the options: each paragraph with a title is a section, its lines as they are.
+fn extra(command: &Command) -> Roff {
+    let mut page = Roff::new();
+    let help = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
+    for paragraph in help.split("\n\n") {
+        let (title, lines) = paragraph.split_once('\n').unwrap_or((paragraph, ""));
+        if lines.is_empty() {
+            continue;
+        }
+        page.control("SH", [title.trim_end_matches(':').to_uppercase().as_str()]);
+        page.control("nf", []);
+        for line in lines.lines() {
+            page.text([roman(line.strip_prefix("  ").unwrap_or(line))]);
+        }
+        page.control("fi", []);
+    }
+    page
+}
