@@ -7,6 +7,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 
 use super::{output, rules};
+use crate::cluster::words::count;
 use crate::config::{self, Problem};
 use crate::lint::{self, Finding, Lint};
 
@@ -80,7 +81,6 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 fn summary(file: &Path, rules: usize, found: usize, allowed: usize) -> String {
-    let count = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
     let found = if found == 0 { "no problem found".to_owned() } else { count(found, "finding") };
     let allowed = if allowed == 0 { String::new() } else { format!(", {allowed} allowed") };
     format!("{}: {}, {found}{allowed}", file.display(), count(rules, "rule"))

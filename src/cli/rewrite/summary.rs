@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::super::output;
 use super::outcome::{Done, Left, Outcome, Refused};
 use super::selectors;
+use crate::cluster::words::count;
 use crate::files::Problem;
 
 pub struct Summary<'o> {
@@ -103,10 +104,6 @@ fn tell_refused(done: &Done) {
     for Refused { line, image, after, why, pointer: _ } in &done.refused {
         output::talk(format_args!("warning: {}:{line}: {image} is not made {after}: {why}", done.name));
     }
-}
-
-fn count(count: usize, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 fn tell_template(done: &Done) {
