@@ -1,5 +1,7 @@
-//! Files with manifests: finding them below folders, reading them as text, and giving them another.
+//! Files with manifests: finding them below folders, reading them as text, and giving them another. And files that a command
+//! makes among those of others.
 
+pub mod marked;
 mod replace;
 
 use std::collections::HashSet;

@@ -3,8 +3,8 @@ use std::io::{self, BufRead};
 
 use serde::Serialize;
 
-use super::output;
 use super::rules::RulesArgs;
+use super::{output, parse_namespace};
 use crate::engine::{Decision, Fit, ImageRef, Policy, Question, Reason, Tried};
 
 /// Tell what would happen to images, and why
@@ -26,7 +26,7 @@ pub struct Args {
     rules: RulesArgs,
 
     /// The namespace of the Pod.
-    #[arg(short, long, value_name = "NAMESPACE", default_value = "default")]
+    #[arg(short, long, value_name = "NAMESPACE", default_value = "default", value_parser = parse_namespace)]
     namespace: String,
 
     /// How to print: for people, or one JSON object a line.

@@ -1,17 +1,26 @@
-use std::num::NonZero;
-use std::path::{Path, PathBuf};
+//! The same rules for other parts of the platform, and what can't be expressed there.
 
-use anyhow::Context;
-use clap::{Subcommand, ValueEnum};
+mod containerd;
+mod crio;
+mod docker;
+mod openshift;
+mod webhook;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Subcommand;
 
 use super::output;
-use super::rules::RulesArgs;
-use crate::ADMISSION_PATH;
-use crate::config::is_dns_label;
-use crate::engine::Policy;
-use crate::export::webhook;
+use crate::engine::ImageRef;
+use crate::export::Inexpressible;
+use crate::files::Problem;
+use crate::files::marked::{self, Change};
 
-/// Print what other parts need to know of the rules
+/// Print the rules as other parts of the platform take them
+///
+/// What an export can't say is left out of it, never approximated, and told on standard error with the reason.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -20,138 +29,77 @@ pub struct Args {
 
 #[derive(Subcommand)]
 enum What {
-    Webhook(WebhookArgs),
+    Webhook(webhook::Args),
+    Containerd(containerd::Args),
+    Crio(crio::Args),
+    Docker(docker::Args),
+    Openshift(openshift::Args),
 }
 
-/// Print the MutatingWebhookConfiguration that registers this webhook
-///
-/// Exit codes: 0 done; 2 wrong usage, or the rules or the CA can't be read.
-#[derive(clap::Args)]
-#[command(after_long_help = "Examples:
-  $ pullthrough export webhook --rules rules.yaml --service pullthrough/pullthrough
-  $ pullthrough export webhook --rules rules.yaml --url https://webhook.example.com:8443/mutate \\
-      --ca-file ca.crt | kubectl apply -f -")]
-struct WebhookArgs {
-    #[command(flatten)]
-    rules: RulesArgs,
-
-    #[command(flatten)]
-    endpoint: EndpointArgs,
-
-    /// The CA that signed the serving certificate (PEM). Without it `caBundle` is left out, for cert-manager to fill in.
-    #[arg(long, value_name = "FILE")]
-    ca_file: Option<PathBuf>,
-
-    /// What the API server does with a Pod when the webhook does not answer: let it pass as it is, or refuse it.
-    #[arg(long, value_name = "POLICY", default_value = "Ignore", ignore_case = true)]
-    failure_policy: FailurePolicy,
-
-    /// How long the API server waits for an answer, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value = "3", value_parser = clap::value_parser!(i32).range(1..=30))]
-    timeout_seconds: i32,
-
-    /// The namespace that pullthrough itself runs in, which must not depend on it. Default: the Service's namespace, or
-    /// `pullthrough` with --url.
-    #[arg(long, value_name = "NAMESPACE", value_parser = parse_namespace)]
-    own_namespace: Option<String>,
-
-    /// Have the API server call the webhook only for Pods with an image on a registry that a rule names.
-    ///
-    /// A Pod that it does not call for is not counted. And a Pod that another webhook gives such an image after the
-    /// API server decided not to call is not asked about again: a sidecar injected later escapes.
-    #[arg(long)]
-    skip_unaffected_pods: bool,
-}
-
-#[derive(clap::Args)]
-#[group(required = true, multiple = false)]
-struct EndpointArgs {
-    /// Where the API server reaches the webhook, with its path: https://HOST:PORT/mutate.
-    #[arg(long, value_name = "URL", value_parser = parse_url)]
-    url: Option<String>,
-
-    /// The Service of the webhook, as NAMESPACE/NAME, perhaps with :PORT.
-    #[arg(long, value_name = "NAMESPACE/NAME", value_parser = parse_service)]
-    service: Option<webhook::Service>,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-#[value(rename_all = "PascalCase")]
-enum FailurePolicy {
-    Ignore,
-    Fail,
-}
-
-fn parse_service(text: &str) -> Result<webhook::Service, String> {
-    let wrong = || "write NAMESPACE/NAME or NAMESPACE/NAME:PORT".to_owned();
-    let (namespace, rest) = text.split_once('/').ok_or_else(wrong)?;
-    let (name, port) = match rest.split_once(':') {
-        Some((name, port)) => (name, port.parse::<NonZero<u16>>().map_err(|_| wrong())?.get()),
-        None => (rest, 443),
-    };
-    if !is_dns_label(namespace) || !is_dns_label(name) {
-        return Err(wrong());
-    }
-    Ok(webhook::Service { namespace: namespace.to_owned(), name: name.to_owned(), port })
-}
-
-fn parse_url(text: &str) -> Result<String, String> {
-    let parts = text.strip_prefix("https://").and_then(|rest| rest.split_once('/'));
-    match parts {
-        Some((host, path)) if !host.is_empty() && !path.is_empty() => Ok(text.to_owned()),
-        _ => Err(format!("write https://HOST:PORT{ADMISSION_PATH}")),
-    }
-}
-
-fn parse_namespace(text: &str) -> Result<String, String> {
-    match is_dns_label(text) {
-        true => Ok(text.to_owned()),
-        false => Err("write lower-case letters, digits and inner dashes, at most 63".to_owned()),
-    }
-}
-
-pub fn run(args: Args) -> anyhow::Result<()> {
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.what {
-        What::Webhook(args) => webhook(args),
+        What::Webhook(args) => webhook::run(args).map(|()| ExitCode::SUCCESS),
+        What::Containerd(args) => containerd::run(args),
+        What::Crio(args) => crio::run(args),
+        What::Docker(args) => docker::run(args),
+        What::Openshift(args) => openshift::run(args),
     }
 }
 
-fn webhook(args: WebhookArgs) -> anyhow::Result<()> {
-    let WebhookArgs { rules, endpoint, ca_file, failure_policy, timeout_seconds, own_namespace, skip_unaffected_pods } =
-        args;
-    let policy = Policy::from(rules.load()?);
-    let endpoint = match endpoint {
-        EndpointArgs { service: Some(service), .. } => webhook::Endpoint::Service(service),
-        EndpointArgs { url, .. } => webhook::Endpoint::Url(url.unwrap_or_default()),
-    };
-    let ca_bundle = ca_file.as_deref().map(certificates).transpose()?;
-    let (configuration, omitted) = webhook::configuration(
-        &policy,
-        webhook::Options {
-            endpoint,
-            ca_bundle,
-            failure_policy: match failure_policy {
-                FailurePolicy::Ignore => "Ignore",
-                FailurePolicy::Fail => "Fail",
-            },
-            timeout_seconds,
-            own_namespace,
-            skip_unaffected_pods,
-        },
-    );
-    if let Some(why) = omitted {
-        output::talk(format_args!("note: no condition on images is printed, so every Pod is asked about: {why}"));
-    }
-    output::data(serde_saphyr::to_string(&configuration)?)
+/// What becomes of an export that leaves something out.
+#[derive(clap::Args)]
+struct StrictArgs {
+    /// Exit with 1 where something was left out.
+    #[arg(long)]
+    strict: bool,
 }
 
-/// The certificates of a PEM file and nothing else: a key beside them must not be published.
-fn certificates(file: &Path) -> anyhow::Result<Vec<u8>> {
-    const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
-    const END: &str = "-----END CERTIFICATE-----";
-    let text = std::fs::read_to_string(file).with_context(|| format!("can't read the CA file {}", file.display()))?;
-    let blocks = text.split(BEGIN).skip(1).filter_map(|rest| rest.split_once(END));
-    let pem: String = blocks.map(|(block, _)| format!("{BEGIN}{block}{END}\n")).collect();
-    anyhow::ensure!(!pem.is_empty(), "{} has no certificate in PEM ({BEGIN})", file.display());
-    Ok(pem.into_bytes())
+impl StrictArgs {
+    /// Tells what was left out of an export that was printed, and gives its exit code.
+    fn verdict(&self, printed: anyhow::Result<()>, left_out: &[Inexpressible]) -> anyhow::Result<ExitCode> {
+        for inexpressible in left_out {
+            output::talk(format_args!("left out: {inexpressible}"));
+        }
+        output::verdict(printed, u8::from(self.strict && !left_out.is_empty()))
+    }
+}
+
+/// What is worth knowing of an export, and left out of none.
+fn note(notes: &[String]) {
+    for note in notes {
+        output::talk(format_args!("note: {note}"));
+    }
+}
+
+/// Writes texts by path below a directory, each of which begins with the marker, and removes what else of `owned` does.
+/// Nothing is written where there are problems already, or a file that somebody else made stands in the way.
+fn write_marked(
+    directory: &Path,
+    owned: &str,
+    marker: &str,
+    texts: &BTreeMap<String, String>,
+    mut problems: Vec<Problem>,
+) -> anyhow::Result<()> {
+    let nearest = directory.ancestors().find(|folder| folder.exists());
+    if let Some(file) = nearest.filter(|folder| !folder.is_dir()) {
+        anyhow::bail!("--directory {}: {} is no folder; name another", directory.display(), file.display());
+    }
+    let changes = marked::plan(directory, owned, marker, texts);
+    let changes = changes.map_err(|more| problems.extend(more)).unwrap_or_default();
+    if !problems.is_empty() {
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        anyhow::bail!("nothing was written:\n  {}", lines.join("\n  "));
+    }
+    for change in changes {
+        change.make()?;
+        match change {
+            Change::Write { path, .. } => output::talk(format_args!("wrote {}", path.display())),
+            Change::Remove { path } => output::talk(format_args!("removed {}", path.display())),
+        }
+    }
+    Ok(())
+}
+
+fn parse_image(text: &str) -> Result<String, String> {
+    ImageRef::parse(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }

@@ -22,6 +22,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::config::is_dns_label;
+
 /// Sends every image pull of a Kubernetes cluster through the organisation's pull-through cache
 ///
 /// Exit codes: 0 done; 1 something was found; 2 wrong usage, or something invalid or that can't be read. The help of each
@@ -84,7 +86,7 @@ pub fn main() -> ExitCode {
         Command::Test(args) => test::run(args),
         Command::Init(args) => init::run(args).map(done),
         Command::Schema(args) => schema::run(args).map(done),
-        Command::Export(args) => export::run(args).map(done),
+        Command::Export(args) => export::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Scan(args) => scan::run(args),
         Command::Completions(args) => completions::run(args).map(done),
@@ -102,4 +104,12 @@ pub fn main() -> ExitCode {
 
 fn done((): ()) -> ExitCode {
     ExitCode::SUCCESS
+}
+
+/// The value of an option that names a namespace.
+fn parse_namespace(text: &str) -> Result<String, String> {
+    match is_dns_label(text) {
+        true => Ok(text.to_owned()),
+        false => Err("write lower-case letters, digits and inner dashes, at most 63".to_owned()),
+    }
 }

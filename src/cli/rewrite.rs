@@ -15,8 +15,8 @@ use rayon::prelude::*;
 use self::outcome::{Outcome, Task};
 use self::progress::Progress;
 use self::summary::Summary;
-use super::output;
 use super::rules::RulesArgs;
+use super::{output, parse_namespace};
 use crate::files::{self, Source};
 
 const HELP: &str = "\
@@ -60,7 +60,7 @@ pub struct Args {
     check: bool,
 
     /// The namespace of objects that name none.
-    #[arg(short, long, value_name = "NAMESPACE", default_value = "default")]
+    #[arg(short, long, value_name = "NAMESPACE", default_value = "default", value_parser = parse_namespace)]
     namespace: String,
 
     /// Leave the `images` of kustomizations alone.

@@ -138,7 +138,7 @@ impl<'a> ImageRef<'a> {
     }
 
     /// Whether the host stands in the string, and is not Docker Hub by implication.
-    pub(super) fn host_is_written(&self) -> bool {
+    pub fn host_is_written(&self) -> bool {
         self.host_is_written
     }
 }

@@ -111,9 +111,14 @@ impl Pattern {
             .map_err(|error| InvalidPattern(last_line(&error.to_string())))
     }
 
+    /// The expression with its anchors.
+    pub fn anchored(&self) -> &str {
+        self.0.as_str()
+    }
+
     /// The expression without the anchors.
     pub fn written(&self) -> &str {
-        let anchored = self.0.as_str();
+        let anchored = self.anchored();
         anchored.strip_prefix(r"\A(?:").and_then(|text| text.strip_suffix(r")\z")).unwrap_or(anchored)
     }
 
@@ -158,7 +163,7 @@ impl Template {
     pub fn parse(written: &str, pattern: &Pattern) -> Result<Self, InvalidTemplate> {
         let parts = parse_parts(written, pattern)?;
         // With a letter for each group it must be a prefix like any other; so the canonical form of the literals is known.
-        Prefix::parse(&sample(&parts)).map_err(|error| match error.of_target() {
+        Prefix::parse(&with_groups(&parts, |_| "x".to_owned())).map_err(|error| match error.of_target() {
             InvalidPrefix::NotACache { .. } => InvalidPrefix::NotACache { written: written.to_owned() },
             InvalidPrefix::Host { .. } => {
                 InvalidPrefix::Host { host: written.split('/').next().unwrap_or_default().to_owned() }
@@ -178,9 +183,24 @@ impl Template {
         &self.written
     }
 
+    /// What every canonical name under it begins with.
+    pub fn literal_start(&self) -> &str {
+        &self.literal_start
+    }
+
+    /// An anchored expression that matches the canonical names under it.
+    pub fn under(&self) -> &str {
+        self.under.as_str()
+    }
+
     /// With a letter for each group.
     pub fn sample(&self) -> String {
-        sample(&self.parts)
+        self.with_groups(|_| "x".to_owned())
+    }
+
+    /// With something else for each group, by its number from 1 on.
+    pub fn with_groups(&self, group: impl FnMut(usize) -> String) -> String {
+        with_groups(&self.parts, group)
     }
 
     pub(super) fn expand(&self, groups: &Captures) -> String {
@@ -200,8 +220,12 @@ impl Template {
     }
 }
 
-fn sample(parts: &[Part]) -> String {
-    parts.iter().map(|part| if let Part::Literal(text) = part { text } else { "x" }).collect()
+fn with_groups(parts: &[Part], mut group: impl FnMut(usize) -> String) -> String {
+    let texts = parts.iter().map(|part| match part {
+        Part::Literal(text) => text.clone(),
+        Part::Group(index) => group(*index),
+    });
+    texts.collect()
 }
 
 fn parse_parts(written: &str, pattern: &Pattern) -> Result<Vec<Part>, InvalidTemplate> {

@@ -1,5 +1,7 @@
 //! containerd, with runc and a network of Pods.
 
+use std::collections::BTreeSet;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -10,17 +12,87 @@ use crate::DEADLINE;
 use crate::cluster::{folder, write};
 use crate::harness::{Server, wait_for};
 use crate::node::POD_NETWORK;
-use crate::registry::Registry;
 
 const CNI_PLUGINS: &str = "/usr/lib/cni";
+/// Root of a container, or of a small virtual machine, may not lower it, and no Pod would start.
+const OOM_SCORE: &str = "restrict_oom_score_adj = true\n";
+
+/// The one of Debian, 1.6, and one that was compiled, 2.4, by its folder.
+pub enum Release<'a> {
+    First,
+    Second(&'a Path),
+}
+
+impl Release<'_> {
+    pub fn program(&self, name: &str) -> PathBuf {
+        match self {
+            Self::First => name.into(),
+            Self::Second(folder) => folder.join(name),
+        }
+    }
+
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::First => "containerd 1.6",
+            Self::Second(_) => "containerd 2.4",
+        }
+    }
+
+    /// A configuration that has that of a file, with the sandbox image and the registries, as one is told to have it.
+    fn config(&self, folder: &Path, file: &Path) -> Result<String> {
+        let text = fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
+        let (file, folder) = (file.display(), folder.display());
+        Ok(match self {
+            Self::First => {
+                let plugin = r#"plugins."io.containerd.grpc.v1.cri""#;
+                let merged = text.replacen(&format!("[{plugin}]\n"), &format!("[{plugin}]\n{OOM_SCORE}"), 1);
+                ensure!(merged.contains(OOM_SCORE), "no settings of {plugin}: {text}");
+                format!(
+                    r#"root = "{folder}/root"
+state = "{folder}/state"
+{merged}
+[{plugin}.cni]
+bin_dir = "{CNI_PLUGINS}"
+conf_dir = "{folder}/cni"
+[grpc]
+address = "{folder}/containerd.sock"
+"#
+                )
+            }
+            Self::Second(programs) => {
+                let plugin = r#"plugins."io.containerd.cri.v1.runtime""#;
+                let programs = programs.display();
+                format!(
+                    r#"version = 3
+imports = ["{file}"]
+root = "{folder}/root"
+state = "{folder}/state"
+[grpc]
+address = "{folder}/containerd.sock"
+[{plugin}]
+{OOM_SCORE}
+[{plugin}.cni]
+bin_dirs = ["{CNI_PLUGINS}"]
+conf_dir = "{folder}/cni"
+[{plugin}.containerd.runtimes.runc]
+runtime_type = "io.containerd.runc.v2"
+runtime_path = "{programs}/containerd-shim-runc-v2"
+"#
+                )
+            }
+        })
+    }
+}
 
 pub struct Containerd {
     pub server: Server,
+    ctr: PathBuf,
     socket: PathBuf,
 }
 
 impl Containerd {
-    pub fn start(upstream: &Registry) -> Result<Self> {
+    /// The file has the sandbox image and the registries.
+    pub fn start(release: &Release, file: &Path) -> Result<Self> {
         let folder = folder()?;
         let socket = folder.join("containerd.sock");
         let network = json!({
@@ -38,14 +110,10 @@ impl Containerd {
             }],
         });
         write(&folder, "cni/pods.conflist", &network.to_string())?;
-        // For static Pods, which name the registry itself: on this node, the upstream is it.
-        let host = format!("http://{}", upstream.image("v2/k8s"));
-        let hosts = format!("[host.\"{host}\"]\ncapabilities = [\"pull\", \"resolve\"]\noverride_path = true\n");
-        write(&folder, "hosts/registry.k8s.io/hosts.toml", &hosts)?;
-        let config = config(&folder, &socket, &upstream.image("pause:1"));
-        let config = write(&folder, "config.toml", &config)?;
-        let server = Server::start(Path::new("containerd"), ["--config".as_ref(), config.as_os_str()], &folder)?;
-        let mut containerd = Self { server, socket };
+        let config = write(&folder, "config.toml", &release.config(&folder, file)?)?;
+        let program = release.program("containerd");
+        let server = Server::start(&program, ["--config".as_ref(), config.as_os_str()], &folder)?;
+        let mut containerd = Self { server, ctr: release.program("ctr"), socket };
         let answers = wait_for(DEADLINE, || match containerd.server.check_alive() {
             Ok(()) => containerd.containers().ok().map(|_| Ok(())),
             Err(error) => Some(Err(error)),
@@ -63,19 +131,43 @@ impl Containerd {
         self.tasks(&["kill", "--signal", "SIGKILL", container]).map(drop)
     }
 
+    /// The images of the containers that run, sandboxes included.
+    pub fn running(&self) -> Result<BTreeSet<String>> {
+        let (tasks, containers) = (self.tasks(&["list"])?, self.kubernetes(&["containers", "list"])?);
+        let is_running =
+            |id: &str| tasks.lines().any(|line| line.split_whitespace().next() == Some(id) && line.contains("RUNNING"));
+        let images = containers.lines().filter_map(|line| {
+            let mut fields = line.split_whitespace();
+            let (id, image) = (fields.next()?, fields.next()?);
+            is_running(id).then(|| image.to_owned())
+        });
+        Ok(images.collect())
+    }
+
+    /// Pulls an image, by way of the hosts in this folder, and removes it again.
+    pub fn pull(&self, image: &str, hosts: Option<&Path>) -> Result<()> {
+        let hosts = hosts.map(|hosts| format!("--hosts-dir={}", hosts.display()));
+        let pull: Vec<&str> = ["images", "pull"].into_iter().chain(hosts.as_deref()).chain([image]).collect();
+        self.ctr(&pull)?;
+        self.ctr(&["images", "remove", "--sync", image]).map(drop)
+    }
+
     fn containers(&self) -> Result<Vec<String>> {
         let output = self.tasks(&["list", "--quiet"])?;
         Ok(output.lines().map(str::to_owned).collect())
     }
 
     fn tasks(&self, arguments: &[&str]) -> Result<String> {
-        let output = Command::new("ctr")
-            .arg("--address")
-            .arg(&self.socket)
-            .args(["--namespace", "k8s.io", "tasks"])
-            .args(arguments)
-            .output()
-            .context("run ctr")?;
+        self.kubernetes(&[&["tasks"], arguments].concat())
+    }
+
+    fn kubernetes(&self, arguments: &[&str]) -> Result<String> {
+        self.ctr(&[&["--namespace", "k8s.io"], arguments].concat())
+    }
+
+    fn ctr(&self, arguments: &[&str]) -> Result<String> {
+        let output = Command::new(&self.ctr).arg("--address").arg(&self.socket).args(arguments).output();
+        let output = output.context("run ctr")?;
         ensure!(output.status.success(), "ctr: {}", String::from_utf8_lossy(&output.stderr));
         Ok(String::from_utf8(output.stdout)?)
     }
@@ -99,25 +191,4 @@ impl Drop for Containerd {
             eprintln!("containers may still run: {error:#}");
         }
     }
-}
-
-fn config(folder: &Path, socket: &Path, sandbox: &str) -> String {
-    let (folder, socket) = (folder.display(), socket.display());
-    format!(
-        r#"version = 2
-root = "{folder}/root"
-state = "{folder}/state"
-[grpc]
-address = "{socket}"
-[plugins."io.containerd.grpc.v1.cri"]
-sandbox_image = "{sandbox}"
-# Root of a container, or of a small virtual machine, may not lower it, and no Pod would start.
-restrict_oom_score_adj = true
-[plugins."io.containerd.grpc.v1.cri".cni]
-bin_dir = "{CNI_PLUGINS}"
-conf_dir = "{folder}/cni"
-[plugins."io.containerd.grpc.v1.cri".registry]
-config_path = "{folder}/hosts"
-"#
-    )
 }

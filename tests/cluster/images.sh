@@ -2,6 +2,10 @@
 # Prints the folder with the images that the cluster runs, as OCI archives: pullthrough.tar, built with the project's
 # Dockerfile as it stands, and pause.tar and hello.tar, which only wait.
 #
+#   images.sh [waiting]
+#
+# With `waiting` there are only those that wait, within seconds.
+#
 # They are built once for each state of their inputs, and kept in the user's cache, as are the compiled dependencies. The
 # base images are made from Debian packages, and the toolchain and the sources of dependencies are those of this machine,
 # so that no registry is needed.
@@ -78,12 +82,18 @@ for program in buildah mmdebstrap rustc cargo; do
 done
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/pullthrough
-inputs=(Dockerfile .dockerignore Cargo.toml Cargo.lock src tests/cluster/images.sh tests/cluster/wait.rs)
+inputs=(tests/cluster/images.sh tests/cluster/wait.rs)
+kind=${1:-}
+case $kind in
+  '') inputs+=(Dockerfile .dockerignore Cargo.toml Cargo.lock src) ;;
+  waiting) ;;
+  *) fail "unknown: $kind; leave it out, or write waiting" ;;
+esac
 state=$({
   rustc -vV
   find "${inputs[@]}" -type f -print0 | LC_ALL=C sort --zero-terminated | xargs -0 sha256sum
 } | sha256sum | cut -c 1-16)
-images=$cache/images-$state
+images=$cache/images-${kind:+$kind-}$state
 
 mkdir -p "$cache"
 exec 9>"$cache/images.lock"
@@ -93,9 +103,11 @@ if [[ ! -d $images ]]; then
   work=$(mktemp -d "$cache/build.XXXXXX")
   trap 'rm -rf --one-file-system "$work"' EXIT
   mkdir "$work/images"
-  echo "images.sh: building the image of pullthrough, for minutes; it is kept in $images" >&2
   build_waiting
-  build_pullthrough
+  if [[ -z $kind ]]; then
+    echo "images.sh: building the image of pullthrough, for minutes; it is kept in $images" >&2
+    build_pullthrough
+  fi
   mv "$work/images" "$images"
 fi
 touch "$images"

@@ -1,4 +1,5 @@
-//! `make test-cluster`: pullthrough, installed from `manifests/`, in a real cluster of one node.
+//! `make test-cluster`: pullthrough, installed from `manifests/`, in a real cluster of one node; and before that, nodes
+//! without a cluster, which have what it writes for containerd.
 //!
 //! Everything that needs the outside, such as compiling Kubernetes and building images, is done first and kept. Then the
 //! test starts itself again within `namespaces.sh`, where no network is in reach and nothing that it does stays.
@@ -12,6 +13,7 @@ mod alerts;
 mod certificates;
 mod cluster;
 mod containerd;
+mod daemon_set;
 mod deployment;
 mod doctor;
 mod helm;
@@ -19,6 +21,7 @@ mod installation;
 mod inventory;
 mod load;
 mod node;
+mod nodes;
 mod operator;
 mod prometheus;
 mod rbac;
@@ -55,11 +58,12 @@ const ROLLOUT_TIMEOUT: &str = "--timeout=180s";
 type Part = (&'static str, fn(&mut Cluster));
 
 /// What is shown of an installation, in this order.
-const PARTS: [Part; 10] = [
+const PARTS: [Part; 11] = [
     ("alerts", |_| alerts::fire_and_resolve()),
     ("deployment", |cluster| deployment::runs_with_an_image_from_the_cache(cluster)),
     ("operator", |cluster| operator::reaches_the_pods(cluster)),
     ("static-pod", |cluster| static_pod::stays_as_it_is(cluster)),
+    ("daemon-set", |cluster| daemon_set::writes_on_nodes(cluster)),
     ("rbac", |cluster| rbac::is_minimal(cluster)),
     ("prometheus", |cluster| prometheus::shows_what_happens(cluster)),
     ("rollout", |cluster| rollout::lose_nothing(cluster)),
@@ -68,7 +72,12 @@ const PARTS: [Part; 10] = [
     ("recovery", certificates::recover),
 ];
 
-/// With arguments, only those of [`PARTS`] and `helm` that they name are shown.
+/// Those beside [`PARTS`].
+const OTHERS: [&str; 2] = [NODES, "helm"];
+/// The one without a cluster.
+const NODES: &str = "nodes";
+
+/// With arguments, only those parts are shown that they name.
 fn main() -> Result<()> {
     let arguments: Vec<_> = env::args().skip(1).collect();
     match arguments.split_first() {
@@ -83,14 +92,16 @@ fn main() -> Result<()> {
 
 /// Prepares what the cluster is made of, and becomes the process that runs it.
 fn enter_namespaces(parts: &[String]) -> Result<()> {
-    let known = |part: &String| part == "helm" || PARTS.iter().any(|(known, _)| known == part);
-    ensure!(parts.iter().all(known), "{parts:?}: the parts are helm and {:?}", PARTS.map(|(part, _)| part));
+    let known: Vec<&str> = OTHERS.into_iter().chain(PARTS.map(|(part, _)| part)).collect();
+    ensure!(parts.iter().all(|part| known.contains(&part.as_str())), "{parts:?}: the parts are {known:?}");
     let user = Path::new("/proc/self").metadata().context("/proc/self")?.uid();
     ensure!(user == 0, "a node needs root: run `sudo -E make test-cluster`");
     run_program(&PathBuf::from(FOLDER).join("../install.sh"), &["--check", "cluster"])?;
     step("the programs of Kubernetes are there", || harness::assets(None, &BINARIES))?;
     step("Helm is there", harness::helm)?;
-    let images = step("the images are there", || script("images.sh", &[]))?;
+    step("containerd 2 is there", harness::containerd)?;
+    let kind: &[&str] = if is_without_cluster(parts) { &["waiting"] } else { &[] };
+    let images = step("the images are there", || script("images.sh", kind))?;
     let error = Command::new(format!("{FOLDER}/namespaces.sh"))
         .args([&GATEWAY.to_string(), SERVICE_NETWORK])
         .arg(env::current_exe()?)
@@ -100,8 +111,18 @@ fn enter_namespaces(parts: &[String]) -> Result<()> {
     Err(error).context("run namespaces.sh")
 }
 
+fn is_without_cluster(parts: &[String]) -> bool {
+    parts.iter().all(|part| part == NODES) && !parts.is_empty()
+}
+
 fn run(images: &Path, parts: &[String]) {
     let wanted = |part: &str| parts.is_empty() || parts.iter().any(|wanted| wanted == part);
+    if wanted(NODES) {
+        nodes::pull_from_the_cache(images).unwrap_or_else(|error| panic!("{error:#}"));
+    }
+    if is_without_cluster(parts) {
+        return;
+    }
     let mut cluster =
         step("the cluster is started", || Cluster::start(images)).unwrap_or_else(|error| panic!("{error:#}"));
     step("the node is ready", || cluster.wait_until_ready());

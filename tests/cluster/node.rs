@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use serde_json::json;
+use tempfile::TempDir;
 
 use crate::cluster::{folder, write};
-use crate::containerd::Containerd;
+use crate::containerd::{Containerd, Release};
 use crate::harness::{ControlPlane, Server};
 use crate::registry::Registry;
 
@@ -20,16 +21,19 @@ pub const POD_NETWORK: &str = "10.88.0.0/24";
 pub struct Node {
     kubelet: Server,
     containerd: Containerd,
+    #[expect(dead_code, reason = "containerd reads it")]
+    files: TempDir,
     proxy: Server,
     static_pods: PathBuf,
 }
 
 impl Node {
     pub fn start(control_plane: &ControlPlane, upstream: &Registry) -> Result<Self> {
-        let containerd = Containerd::start(upstream)?;
+        let (containerd, files) = start_containerd(upstream)?;
         let proxy = start_proxy(control_plane)?;
-        let (kubelet, static_pods) = start_kubelet(control_plane, &containerd)?;
-        Ok(Self { kubelet, containerd, proxy, static_pods })
+        let kubeconfig = control_plane.kubeconfig_of("system:node:node");
+        let (kubelet, static_pods) = start_kubelet(control_plane.assets(), Some(&kubeconfig), &containerd)?;
+        Ok(Self { kubelet, containerd, files, proxy, static_pods })
     }
 
     /// Where the kubelet finds static Pods.
@@ -51,6 +55,27 @@ impl Node {
     }
 }
 
+fn start_containerd(upstream: &Registry) -> Result<(Containerd, TempDir)> {
+    let files = tempfile::tempdir()?;
+    let folder = files.path();
+    // For static Pods, which name the registry itself: on this node, the upstream is it.
+    let host = format!("http://{}", upstream.image("v2/k8s"));
+    let hosts = format!("[host.\"{host}\"]\ncapabilities = [\"pull\", \"resolve\"]\noverride_path = true\n");
+    write(folder, "registry.k8s.io/hosts.toml", &hosts)?;
+    let config = format!(
+        r#"version = 2
+[plugins."io.containerd.grpc.v1.cri"]
+sandbox_image = "{}"
+[plugins."io.containerd.grpc.v1.cri".registry]
+config_path = "{}"
+"#,
+        upstream.image("pause:1"),
+        folder.display()
+    );
+    let containerd = Containerd::start(&Release::First, &write(folder, "config.toml", &config)?)?;
+    Ok((containerd, files))
+}
+
 fn start_proxy(control_plane: &ControlPlane) -> Result<Server> {
     let folder = folder()?;
     let config = json!({
@@ -68,8 +93,8 @@ fn start_proxy(control_plane: &ControlPlane) -> Result<Server> {
     Server::start(&program, ["--config".as_ref(), config.as_os_str()], &folder)
 }
 
-/// The kubelet, and the folder of its static Pods.
-fn start_kubelet(control_plane: &ControlPlane, containerd: &Containerd) -> Result<(Server, PathBuf)> {
+/// The kubelet, and the folder of its static Pods; without a kubeconfig it has no others.
+pub fn start_kubelet(assets: &Path, kubeconfig: Option<&Path>, containerd: &Containerd) -> Result<(Server, PathBuf)> {
     let folder = folder()?;
     let static_pods = folder.join("static");
     let config = json!({
@@ -95,9 +120,8 @@ fn start_kubelet(control_plane: &ControlPlane, containerd: &Containerd) -> Resul
     });
     let config = write(&folder, "config.json", &config.to_string())?;
     let path = |path: &Path| path.display().to_string();
-    let arguments = [
+    let mut arguments = vec![
         format!("--config={}", path(&config)),
-        format!("--kubeconfig={}", path(&control_plane.kubeconfig_of("system:node:node"))),
         format!("--root-dir={}", path(&folder.join("root"))),
         format!("--cert-dir={}", path(&folder.join("certificates"))),
         format!("--hostname-override={NODE}"),
@@ -106,5 +130,6 @@ fn start_kubelet(control_plane: &ControlPlane, containerd: &Containerd) -> Resul
         // Tells of every sync.
         "--vmodule=kubelet=4".into(),
     ];
-    Ok((Server::start(&control_plane.assets().join("kubelet"), arguments, &folder)?, static_pods))
+    arguments.extend(kubeconfig.map(|kubeconfig| format!("--kubeconfig={}", path(kubeconfig))));
+    Ok((Server::start(&assets.join("kubelet"), arguments, &folder)?, static_pods))
 }

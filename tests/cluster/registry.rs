@@ -4,7 +4,9 @@ use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use serde_json::json;
+use tempfile::TempDir;
 
 use crate::cluster::{folder, write};
 use crate::harness::{Server, wait_for};
@@ -16,7 +18,7 @@ pub struct Registry {
 }
 
 impl Registry {
-    pub fn start(port: u16, cached: Option<&Registry>) -> Result<Self> {
+    pub fn start(port: u16, cached: Option<&Registry>, tls: Option<&Certificates>) -> Result<Self> {
         let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
         let folder = folder()?;
         let mut config = json!({
@@ -27,6 +29,13 @@ impl Registry {
         });
         if let Some(registry) = cached {
             config["proxy"] = json!({"remoteurl": format!("http://{}", registry.address)});
+        }
+        if let Some(tls) = tls {
+            config["http"]["tls"] = json!({
+                "certificate": tls.path("server.crt"),
+                "key": tls.path("server.key"),
+                "clientcas": [tls.path("ca.crt")],
+            });
         }
         let config = write(&folder, "config.yml", &config.to_string())?;
         let mut server = Server::start(Path::new("docker-registry"), ["serve".as_ref(), config.as_os_str()], &folder)?;
@@ -53,5 +62,48 @@ impl Registry {
     pub fn pulls(&self, name: &str, part: &str) -> usize {
         let request = format!("\"GET /v2/{name}/{part}/");
         self.server.log().lines().filter(|line| line.contains(&request) && line.contains("containerd/")).count()
+    }
+
+    /// The repository of each part of an image that containerd has asked for.
+    pub fn asked_for(&self) -> Vec<String> {
+        let log = self.server.log();
+        let requests = log.lines().filter(|line| line.contains("containerd/"));
+        let repositories = requests.filter_map(|line| {
+            let request = line.split('"').nth(1)?;
+            let path = request.strip_prefix("GET /v2/").or_else(|| request.strip_prefix("HEAD /v2/"))?;
+            let (repository, _) = path.split_once("/manifests/").or_else(|| path.split_once("/blobs/"))?;
+            Some(repository.to_owned())
+        });
+        repositories.collect()
+    }
+}
+
+/// Of an authority, a registry on 127.0.0.1, and its client: `ca.crt`, and a `.crt` and a `.key` of `server` and `client`.
+pub struct Certificates {
+    folder: TempDir,
+}
+
+impl Certificates {
+    pub fn make() -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let mut authority = CertificateParams::new([])?;
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
+        write(folder.path(), "ca.crt", &authority.pem())?;
+        for (name, usage) in
+            [("server", ExtendedKeyUsagePurpose::ServerAuth), ("client", ExtendedKeyUsagePurpose::ClientAuth)]
+        {
+            let key = KeyPair::generate()?;
+            let mut certificate = CertificateParams::new([Ipv4Addr::LOCALHOST.to_string()])?;
+            certificate.extended_key_usages = vec![usage];
+            let certificate = certificate.signed_by(&key, &authority)?;
+            write(folder.path(), &format!("{name}.crt"), &certificate.pem())?;
+            write(folder.path(), &format!("{name}.key"), &key.serialize_pem())?;
+        }
+        Ok(Self { folder })
+    }
+
+    pub fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
     }
 }

@@ -2,10 +2,11 @@
 # Prints the folder that holds the binaries of a Kubernetes control plane, or of a tool.
 #
 #   assets.sh [VERSION [BINARY...]]
-#   assets.sh helm|helm3|kustomize|pre-commit|validate-krew-manifest
+#   assets.sh containerd|helm|helm3|kustomize|kyverno|openshift-crds|pre-commit|registries|validate-krew-manifest
 #
 # VERSION is a minor (1.36) or a patch release (1.36.3), by default $KUBERNETES_VERSION or 1.36. etcd, kube-apiserver
-# and kubectl are always there; name others of k8s.io/kubernetes/cmd (kubelet, kube-scheduler, ...) to have them too.
+# and kubectl are always there; name others of k8s.io/kubernetes/cmd (kubelet, kube-scheduler, ...) to have them too. With
+# containerd come its shim and ctr. `kyverno` is its command line; name kyverno-controller and kyverno-crds to have them too.
 #
 # KUBEBUILDER_ASSETS, where set, is that folder. Otherwise what is missing is compiled with Go (pre-commit: installed with
 # Python), once, into the user's cache.
@@ -15,8 +16,19 @@ etcd_version=3.7.3
 helm_version=4.3.1
 helm3_version=3.22.0
 kustomize_version=5.8.2
+kyverno_version=1.19.1
 precommit_version=4.7.0
 validatekrewmanifest_version=0.5.0
+containerd_version=2.4.2
+openshiftcrds_version=0.0.0-20260420151639-34e60874783e
+openshiftutils_version=0.0.0-20230921210328-7bdb5b9c177b
+containersimage_version=5.42.0
+moby_version=2.0.0-beta.24
+# A program of the tests.
+registries_source=$(dirname "$(realpath "$0")")/../export/registries/main.go
+# shellcheck disable=SC2034 # by its name, as the others
+registries_version=$(sha256sum <<<"$(cat "$registries_source") $openshiftcrds_version $openshiftutils_version \
+  $containersimage_version $moby_version" | cut -c1-12)
 
 fail() {
   printf 'assets.sh: %s\n' "$*" >&2
@@ -34,10 +46,14 @@ patch_release() {
   esac
 }
 
+module_folder() {
+  go mod download -json "$1" | sed -n 's/^.*"Dir": "\(.*\)".*$/\1/p'
+}
+
 # Replaces the links to the staging folders of the Kubernetes repository, which a module does not carry, by releases.
 kubernetes_module() {
   local source
-  source=$(go mod download -json "k8s.io/kubernetes@v$release" | sed -n 's/^.*"Dir": "\(.*\)".*$/\1/p')
+  source=$(module_folder "k8s.io/kubernetes@v$release")
   sed -e 's|^module .*|module assets|' \
     -e "s|^\(.*k8s.io/[a-z-]*\) v0\.0\.0$|\1 v0.${release#1.}|" \
     -e "s|=> \./staging/src/\(k8s.io/[a-z-]*\)$|=> \1 v0.${release#1.}|" "$source/go.mod" >go.mod
@@ -53,9 +69,24 @@ install_pre_commit() {
 }
 
 compile() {
-  local binary=$1 package ldflags='-s -w' name
+  local binary=$1 package ldflags='-s -w' tags='' name
   rm -f go.mod go.sum
   case $binary in
+    openshift-crds)
+      for name in imagedigestmirrorsets imagetagmirrorsets; do
+        echo ---
+        cat "$(module_folder "github.com/openshift/api@v$openshiftcrds_version")"/config/v1/zz_generated.crd-manifests/*_"$name.crd.yaml"
+      done >"$binary"
+      return
+      ;;
+    registries)
+      package=.
+      cp "$registries_source" .
+      go mod init assets
+      go mod edit -require "github.com/openshift/api@v$openshiftcrds_version" \
+        -require "github.com/openshift/runtime-utils@v$openshiftutils_version" \
+        -require "go.podman.io/image/v5@v$containersimage_version" -require "github.com/moby/moby/v2@v$moby_version"
+      ;;
     etcd)
       package=go.etcd.io/etcd/server/v3
       go mod init assets
@@ -76,10 +107,31 @@ compile() {
       go mod init assets
       go mod edit -require "$package@v$kustomize_version"
       ;;
+    kyverno | kyverno-controller | kyverno-crds)
+      package=github.com/kyverno/kyverno/cmd/cli/kubectl-kyverno
+      [[ $binary == kyverno ]] || package=github.com/kyverno/kyverno/cmd/kyverno
+      go mod init assets
+      # As its own go.mod has it, which counts in the main module only.
+      go mod edit -require "github.com/kyverno/kyverno@v$kyverno_version" \
+        -replace "k8s.io/pod-security-admission=github.com/kyverno/pod-security-admission@v0.0.0-20251031094455-46f20778634f"
+      if [[ $binary == kyverno-crds ]]; then
+        cp -r "$(module_folder "github.com/kyverno/kyverno@v$kyverno_version")/config/crds" "$binary"
+        chmod -R u+w "$binary"
+        return
+      fi
+      ;;
     validate-krew-manifest)
       package=sigs.k8s.io/krew/cmd/$binary
       go mod init assets
       go mod edit -require "sigs.k8s.io/krew@v$validatekrewmanifest_version"
+      ;;
+    containerd | ctr | containerd-shim-runc-v2)
+      package=github.com/containerd/containerd/v2/cmd/$binary
+      go mod init assets
+      go mod edit -require "github.com/containerd/containerd/v2@v$containerd_version"
+      # Snapshotters that need libraries, or are of no use here.
+      tags=no_btrfs,no_devmapper,no_zfs
+      ldflags+=" -X github.com/containerd/containerd/v2/version.Version=$containerd_version"
       ;;
     *)
       package=k8s.io/kubernetes/cmd/$binary
@@ -91,23 +143,26 @@ compile() {
       done
       ;;
   esac
-  CGO_ENABLED=0 GOWORK=off go build -mod=mod -buildvcs=false -trimpath -ldflags "$ldflags" -o "$binary" "$package"
+  CGO_ENABLED=0 GOWORK=off go build -mod=mod -buildvcs=false -trimpath -tags "$tags" -ldflags "$ldflags" -o "$binary" \
+    "$package"
 }
 
 missing_in() {
   local binary
   for binary in "${binaries[@]}"; do
-    [[ -x $1/$binary ]] || printf '%s ' "$binary"
+    [[ -e $1/$binary ]] || printf '%s ' "$binary"
   done
 }
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/pullthrough
 case ${1:-} in
-  helm | helm3 | kustomize | pre-commit | validate-krew-manifest)
+  containerd | helm | helm3 | kustomize | kyverno | openshift-crds | pre-commit | registries | validate-krew-manifest)
     # What KUBEBUILDER_ASSETS names has none.
     unset KUBEBUILDER_ASSETS
     release=none
     binaries=("$1")
+    [[ $1 != kyverno ]] || binaries+=(kyverno-controller kyverno-crds)
+    [[ $1 != containerd ]] || binaries+=(ctr containerd-shim-runc-v2)
     tool_version=${1//-/}_version
     assets=$cache/$1-${!tool_version}
     ;;

@@ -12,6 +12,7 @@ mod exclusions;
 mod failure;
 mod injector;
 mod manifests;
+mod openshift;
 mod reinvocation;
 mod scan;
 mod scene;

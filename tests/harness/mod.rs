@@ -11,6 +11,7 @@
 
 mod client;
 mod kubectl;
+pub mod kyverno;
 mod server;
 mod webhook;
 
@@ -216,6 +217,11 @@ pub fn assets(version: Option<&str>, binaries: &[&str]) -> Result<PathBuf> {
 /// The program `helm`, compiled like those.
 pub fn helm() -> Result<PathBuf> {
     Ok(assets(Some("helm"), &[])?.join("helm"))
+}
+
+/// The folder of containerd 2, `ctr` and the shim, compiled like those.
+pub fn containerd() -> Result<PathBuf> {
+    assets(Some("containerd"), &[])
 }
 
 /// Polls until there is a value; fails after the deadline.

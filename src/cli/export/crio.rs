@@ -1,0 +1,86 @@
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::ValueEnum;
+
+use super::{StrictArgs, note, parse_image, write_marked};
+use crate::cli::output;
+use crate::cli::rules::RulesArgs;
+use crate::engine::Policy;
+use crate::export::{crio, mirrors};
+
+/// Print the configuration of CRI-O's nodes: mirrors of registries, and the sandbox image
+///
+/// Two files: registries.conf.d/50-pullthrough.conf, which Podman, Buildah and Skopeo read as well, and
+/// crio.conf.d/50-pullthrough.conf. What a mirror can't serve comes from where it is named, unless --no-fallback is given.
+///
+/// Not run with CRI-O: checked with the library that reads registries.conf for it.
+///
+/// Exit codes: 0 done; 1 with --strict: something was left out; 2 wrong usage, invalid rules, a file that can't be written.
+#[derive(clap::Args)]
+#[command(after_long_help = "Examples:
+  $ pullthrough export crio --rules rules.yaml > 50-pullthrough.conf
+  $ pullthrough export crio --rules rules.yaml --directory etc
+  $ pullthrough export crio --cache cache.example.com/k8s --part crio")]
+pub struct Args {
+    #[command(flatten)]
+    rules: RulesArgs,
+
+    /// Which of the two files to print.
+    #[arg(long, value_name = "FILE", default_value = "registries", conflicts_with = "directory")]
+    part: Part,
+
+    /// Write both files below this folder, which stands for the node's /etc.
+    #[arg(long, value_name = "DIRECTORY")]
+    directory: Option<PathBuf>,
+
+    /// What a Pod's sandbox runs, before the rules are applied to it.
+    #[arg(long, value_name = "IMAGE", default_value = "registry.k8s.io/pause:3.10.1", value_parser = parse_image)]
+    pause_image: String,
+
+    /// Pull from the cache alone, as the webhook would have it: where it fails, so does the pull.
+    #[arg(long)]
+    no_fallback: bool,
+
+    /// The cache speaks plain HTTP, or its certificate is not to be checked.
+    #[arg(long)]
+    insecure: bool,
+
+    #[command(flatten)]
+    strict: StrictArgs,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    Registries,
+    Crio,
+}
+
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let Args { rules, part, directory, pause_image, no_fallback, insecure, strict } = args;
+    let policy = Policy::from(rules.load()?);
+    let (registries, mut notes, mut left_out) = crio::registries(&policy, crio::Options { no_fallback, insecure });
+    if directory.is_none() && part == Part::Crio {
+        (notes, left_out) = (Vec::new(), Vec::new());
+    }
+    let mut crio = None;
+    if directory.is_some() || part == Part::Crio {
+        match mirrors::sandbox_image(&policy, "--pause-image", &pause_image) {
+            Ok(Some(image)) => crio = Some(crio::crio(&image)),
+            Ok(None) => notes.push(format!("the rules leave the sandbox image {pause_image} alone")),
+            Err(why) => left_out.push(why),
+        }
+    }
+    note(&notes);
+    let done = match (&directory, part) {
+        (Some(directory), _) => {
+            let files = [(crio::REGISTRIES_FILE, Some(registries)), (crio::CRIO_FILE, crio)];
+            let files = files.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text?)));
+            let files = files.collect();
+            write_marked(directory, crio::CRIO_FOLDER, crio::MARKER, &files, Vec::new())
+        }
+        (None, Part::Registries) => output::data(registries),
+        (None, Part::Crio) => output::data(crio.unwrap_or_default()),
+    };
+    strict.verdict(done, &left_out)
+}

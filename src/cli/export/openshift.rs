@@ -1,0 +1,55 @@
+use std::process::ExitCode;
+
+use clap::ValueEnum;
+
+use super::{StrictArgs, note};
+use crate::cli::output;
+use crate::cli::rules::RulesArgs;
+use crate::engine::Policy;
+use crate::export::openshift;
+
+/// Print OpenShift's ImageDigestMirrorSet and ImageTagMirrorSet
+///
+/// An `except` below a mirrored registry is a source whose first mirror is itself. Its second is the same registry by another
+/// name, since OpenShift drops a source that has no mirror but itself.
+///
+/// Not run on OpenShift: checked with its CRDs, and with the libraries that make registries.conf of them and read that.
+///
+/// Exit codes: 0 done; 1 with --strict: something was left out; 2 wrong usage, or invalid rules.
+#[derive(clap::Args)]
+#[command(after_long_help = "Examples:
+  $ pullthrough export openshift --rules rules.yaml
+  $ pullthrough export openshift --cache cache.example.com/k8s \\
+      --source-policy NeverContactSource | kubectl apply -f -")]
+pub struct Args {
+    #[command(flatten)]
+    rules: RulesArgs,
+
+    /// Whether an image that a mirror can't serve comes from where it is named.
+    #[arg(long, value_name = "POLICY", default_value = "AllowContactingSource", ignore_case = true)]
+    source_policy: SourcePolicy,
+
+    #[command(flatten)]
+    strict: StrictArgs,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+#[value(rename_all = "PascalCase")]
+enum SourcePolicy {
+    AllowContactingSource,
+    NeverContactSource,
+}
+
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let Args { rules, source_policy, strict } = args;
+    let policy = Policy::from(rules.load()?);
+    let source_policy = match source_policy {
+        SourcePolicy::AllowContactingSource => "AllowContactingSource",
+        SourcePolicy::NeverContactSource => "NeverContactSource",
+    };
+    let ([digests, tags], notes, left_out) = openshift::mirror_sets(&policy, source_policy);
+    let (digests, tags) = (serde_saphyr::to_string(&digests)?, serde_saphyr::to_string(&tags)?);
+    let printed = output::data(format_args!("{digests}---\n{tags}"));
+    note(&notes);
+    strict.verdict(printed, &left_out)
+}

@@ -1,0 +1,123 @@
+//! What the library of CRI-O, Podman and OpenShift (`containers/image`, `registries.conf` version 2) can be told: mirrors of
+//! prefixes, of which the longest counts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Inexpressible;
+use super::mirrors::{self, Mirror};
+use crate::engine::{DOCKER_HUB, Matcher, Policy, Prefix};
+
+/// What it reads otherwise than the rules do, of the images that these mirrors are for.
+pub fn notes(mirrors: &[Mirror]) -> Vec<String> {
+    let mirrored: Vec<&Mirror> = mirrors.iter().filter(|mirror| mirror.to.is_some()).collect();
+    let hosts: BTreeSet<&str> = mirrored.iter().map(|mirror| mirror.host()).collect();
+    let whole: Vec<&str> =
+        mirrored.iter().map(|mirror| mirror.prefix.as_str()).filter(|host| !host.contains(['/', ':'])).collect();
+    let mut notes = Vec::new();
+    if !hosts.is_empty() {
+        notes.push("hosts are taken as they are written: images whose host has capitals are not mirrored".to_owned());
+    }
+    if hosts.contains(DOCKER_HUB) {
+        notes.push(
+            "images of registry-1.docker.io and docker.io:443 are not mirrored, and those without a host are looked up where the \
+             node's short-name aliases and unqualified-search-registries say"
+                .to_owned(),
+        );
+    }
+    if !whole.is_empty() {
+        notes.push(format!(
+            "images on another port of {} can't be pulled, since the port counts as part of their path: name HOST:PORT in an \
+             `except` or a rule, if there are any",
+            whole.join(", ")
+        ));
+    }
+    notes
+}
+
+const IPV6: &str = "it has an IPv6 address";
+
+/// By prefix. Each that has no `to` is below another, or on another port of it.
+pub fn mirrors(policy: &Policy) -> (Vec<Mirror>, Vec<Inexpressible>) {
+    let (mirrors, inexpressible) = mirrors::mirrors(policy);
+    let mut inexpressible: BTreeSet<Inexpressible> = inexpressible.into_iter().collect();
+    let mut entries: BTreeMap<String, Option<String>> = BTreeMap::new();
+    for Mirror { prefix, to } in mirrors {
+        if prefix.starts_with('[') {
+            inexpressible.insert(left_alone(&prefix, &prefix, IPV6));
+            continue;
+        }
+        let to = to.filter(|to| match unreadable(&prefix, to) {
+            Some(why) => {
+                inexpressible.insert(left_alone(&prefix, to, why));
+                false
+            }
+            None => true,
+        });
+        entries.extend(with_port_443(&prefix).map(|twin| (twin, to.clone())));
+        entries.insert(prefix, to);
+    }
+    // A host is taken for a prefix of its ports, too.
+    let is_whole = |host: &str| entries.get(host).is_some_and(Option::is_some);
+    let others: Vec<String> =
+        hosts(policy).filter(|host| host.rsplit_once(':').is_some_and(|(name, _)| is_whole(name))).collect();
+    for host in others.into_iter().chain(is_whole(DOCKER_HUB).then(|| format!("{DOCKER_HUB}:443"))) {
+        entries.entry(host).or_insert(None);
+    }
+    // What is kept needs an entry below a mirror alone: others may have mirrors of their own.
+    let is_mirrored_above = |prefix: &str| {
+        let above = entries.iter().filter(|(above, _)| *above != prefix && holds(above, prefix));
+        above.max_by_key(|(above, _)| above.len()).is_some_and(|(_, to)| to.is_some())
+    };
+    let mirrors: Vec<Mirror> = entries
+        .iter()
+        .filter(|(prefix, to)| to.is_some() || is_mirrored_above(prefix))
+        .map(|(prefix, to)| Mirror { prefix: prefix.clone(), to: to.clone() })
+        .collect();
+    (mirrors, inexpressible.into_iter().collect())
+}
+
+/// Whether a prefix is at or above a name, a host being above its ports.
+pub fn holds(prefix: &str, name: &str) -> bool {
+    let rest = name.strip_prefix(prefix);
+    rest.is_some_and(|rest| {
+        rest.is_empty() || rest.starts_with('/') || (rest.starts_with(':') && !prefix.contains('/'))
+    })
+}
+
+/// The other name that such images have. On Docker Hub it would lack the implied `library/`.
+fn with_port_443(prefix: &str) -> Option<String> {
+    let host = prefix.split('/').next()?;
+    (host != DOCKER_HUB && !host.contains(':')).then(|| format!("{host}:443{}", &prefix[host.len()..]))
+}
+
+/// Why the library would not take an image at a location.
+fn unreadable(prefix: &str, to: &str) -> Option<&'static str> {
+    let (host, path) = to.split_once('/').unwrap_or((to, ""));
+    let is_repository = prefix.contains('/');
+    match host {
+        _ if is_repository && path.is_empty() => Some("the image of just that name would have none"),
+        _ if host.starts_with('[') => Some(IPV6),
+        "index.docker.io" => Some("write `docker.io`"),
+        DOCKER_HUB if path.is_empty() || (is_repository && !path.contains('/')) => {
+            Some("images on Docker Hub need two components")
+        }
+        _ => None,
+    }
+}
+
+fn left_alone(prefix: &str, unreadable: &str, why: &str) -> Inexpressible {
+    let why = format!("not mirrored, since containers/image can't read `{unreadable}`: {why}");
+    Inexpressible { what: format!("`{prefix}`"), why }
+}
+
+/// Every canonical host that the rules name.
+fn hosts(policy: &Policy) -> impl Iterator<Item = String> {
+    let prefixes = policy.rules().iter().flat_map(|rule| {
+        let (from, to) = match &rule.matcher {
+            Matcher::From { from, to } => (from.as_slice(), Some(to)),
+            Matcher::Pattern { .. } => ([].as_slice(), None),
+        };
+        from.iter().chain(to).chain(&rule.except).map(Prefix::host)
+    });
+    prefixes.map(str::to_owned)
+}

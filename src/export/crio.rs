@@ -1,0 +1,50 @@
+//! CRI-O: a drop-in for `registries.conf` (containers-registries.conf(5), version 2), and one for `crio.conf` (crio.conf(5))
+//! with the image of Pods' sandboxes.
+
+use std::fmt::Write;
+
+use super::mirrors::Mirror;
+use super::{Inexpressible, containers_image};
+use crate::engine::Policy;
+
+/// The first line of every file, by which it is known again.
+pub const MARKER: &str = "# Made by `pullthrough export crio`, which writes and removes it as the rules change.";
+/// Where each is read, below `/etc`.
+pub const REGISTRIES_FILE: &str = "containers/registries.conf.d/50-pullthrough.conf";
+pub const CRIO_FOLDER: &str = "crio";
+pub const CRIO_FILE: &str = "crio/crio.conf.d/50-pullthrough.conf";
+
+/// What the rules do not say.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Where the cache fails, images don't come from where they are named either.
+    pub no_fallback: bool,
+    /// The cache speaks plain HTTP, or shows a certificate that nodes don't trust.
+    pub insecure: bool,
+}
+
+/// The drop-in for `registries.conf`, what is worth knowing of it, and what is left out.
+pub fn registries(policy: &Policy, options: Options) -> (String, Vec<String>, Vec<Inexpressible>) {
+    let (mirrors, inexpressible) = containers_image::mirrors(policy);
+    let entries: Vec<String> = mirrors.iter().map(|mirror| registry(mirror, options)).collect();
+    (format!("{MARKER}\n{}", entries.join("\n")), containers_image::notes(&mirrors), inexpressible)
+}
+
+fn registry(Mirror { prefix, to }: &Mirror, Options { no_fallback, insecure }: Options) -> String {
+    let location = to.as_ref().filter(|_| no_fallback).unwrap_or(prefix);
+    let mut text = format!("[[registry]]\nprefix = \"{prefix}\"\nlocation = \"{location}\"\n");
+    if let Some(to) = to {
+        if !no_fallback {
+            let _ = write!(text, "\n[[registry.mirror]]\nlocation = \"{to}\"\n");
+        }
+        if insecure {
+            text += "insecure = true\n";
+        }
+    }
+    text
+}
+
+/// The drop-in for `crio.conf`.
+pub fn crio(pause_image: &str) -> String {
+    format!("{MARKER}\n[crio.image]\npause_image = \"{pause_image}\"\n")
+}

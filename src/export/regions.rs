@@ -1,0 +1,196 @@
+//! The rules by name instead of by order: which part of all image names falls to which rule.
+//!
+//! A rules file is read from its top, and the first rule that matches wins. Most other formats know prefixes, of which the
+//! longest wins. A [`Region`] is one such prefix: all names at or below it, but for those of a longer one, meet the same
+//! rules in the same order.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use regex_automata::Anchored;
+use regex_automata::hybrid::dfa::DFA;
+use regex_automata::util::start::Config;
+
+use crate::engine::{Matcher, Mode, Namespaces, Policy, Prefix, Rule};
+
+/// The names at or below a canonical prefix, but for those of a longer one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Region<'p> {
+    pub prefix: String,
+    /// The first one that applies in the Pod's namespace counts; where none does, images are left alone.
+    pub choices: Vec<Choice<'p>>,
+}
+
+/// What a rule makes of the images of a region.
+#[derive(Debug, Clone)]
+pub struct Choice<'p> {
+    /// Where it applies.
+    pub namespaces: &'p Namespaces,
+    pub rule: &'p Rule,
+    pub gives: Gives,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Gives {
+    /// The region's prefix is replaced by this.
+    Rewrite(String),
+    /// An `except` matches.
+    Excepted,
+    /// The rule only observes.
+    Observed,
+    /// The rule has a pattern, or a `to` with groups, that may match some names of the region.
+    Unknown,
+}
+
+impl PartialEq for Choice<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.namespaces == other.namespaces && self.rule.name == other.rule.name && self.gives == other.gives
+    }
+}
+
+impl Eq for Choice<'_> {}
+
+/// Every region of the rules, by prefix. Names in none are left alone, but for those that only a pattern matches.
+pub fn regions(policy: &Policy) -> Vec<Region<'_>> {
+    let rules = policy.rules();
+    let index = Index::new(rules);
+    let mut prefixes: BTreeMap<&str, &Prefix> = BTreeMap::new();
+    for rule in rules {
+        if let Matcher::From { from, to } = &rule.matcher {
+            prefixes.extend(from.iter().chain([to]).map(|prefix| (prefix.canonical(), prefix)));
+        }
+        prefixes.extend(rule.except.iter().map(|prefix| (prefix.canonical(), prefix)));
+    }
+    let mut regions: BTreeMap<&str, Region> = BTreeMap::new();
+    // A prefix comes before those below it.
+    for (canonical, prefix) in prefixes {
+        let choices = index.choices(prefix);
+        let parent = at_or_above(canonical).find_map(|above| regions.get(above));
+        let is_the_same = match parent {
+            Some(parent) => parent.narrowed(canonical) == choices,
+            None => choices.is_empty(),
+        };
+        if !is_the_same {
+            regions.insert(canonical, Region { prefix: canonical.to_owned(), choices });
+        }
+    }
+    regions.into_values().collect()
+}
+
+impl<'p> Region<'p> {
+    /// What these choices are for a longer prefix.
+    fn narrowed(&self, prefix: &str) -> Vec<Choice<'p>> {
+        let rest = below(&self.prefix, prefix).unwrap_or_default();
+        let narrowed = self.choices.iter().cloned().map(|choice| match choice.gives {
+            Gives::Rewrite(to) => Choice { gives: Gives::Rewrite(to + rest), ..choice },
+            Gives::Excepted | Gives::Observed | Gives::Unknown => choice,
+        });
+        narrowed.collect()
+    }
+}
+
+/// What follows a prefix in a name that is at or below it.
+pub fn below<'n>(prefix: &str, name: &'n str) -> Option<&'n str> {
+    name.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// A name's prefixes that end where a component ends, the whole first.
+fn at_or_above(name: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(name), |name| Some(name.rsplit_once('/')?.0))
+}
+
+/// The rules by what they name.
+struct Index<'p> {
+    rules: &'p [Rule],
+    targets: HashSet<&'p str>,
+    sources: HashMap<&'p str, Vec<usize>>,
+    patterns: Vec<PatternRule>,
+}
+
+struct PatternRule {
+    number: usize,
+    matches: Language,
+    /// What is under its `to`.
+    under: Language,
+}
+
+impl<'p> Index<'p> {
+    fn new(rules: &'p [Rule]) -> Self {
+        let mut index = Self { rules, targets: HashSet::new(), sources: HashMap::new(), patterns: Vec::new() };
+        for (number, rule) in rules.iter().enumerate() {
+            match &rule.matcher {
+                Matcher::From { from, to } => {
+                    index.targets.insert(to.canonical());
+                    for prefix in from {
+                        index.sources.entry(prefix.canonical()).or_default().push(number);
+                    }
+                }
+                Matcher::Pattern { pattern, to } => index.patterns.push(PatternRule {
+                    number,
+                    matches: Language::new(pattern.anchored()),
+                    under: Language::new(to.under()),
+                }),
+            }
+        }
+        index
+    }
+
+    /// In the order of the rules, up to the first that applies everywhere.
+    fn choices(&self, region: &Prefix) -> Vec<Choice<'p>> {
+        let name = region.canonical();
+        let mut choices = Vec::new();
+        if at_or_above(name).any(|above| self.targets.contains(above)) {
+            return choices;
+        }
+        if let Some(pattern) = self.patterns.iter().find(|pattern| pattern.under.may_meet(name)) {
+            let rule = &self.rules[pattern.number];
+            return vec![Choice { namespaces: &Namespaces::All, rule, gives: Gives::Unknown }];
+        }
+        let sources = at_or_above(name).filter_map(|above| self.sources.get(above)).flatten().copied();
+        let patterns = self.patterns.iter().filter(|pattern| pattern.matches.may_meet(name));
+        let numbers: BTreeSet<usize> = sources.chain(patterns.map(|pattern| pattern.number)).collect();
+        for rule in numbers.into_iter().map(|number| &self.rules[number]) {
+            let gives = match &rule.matcher {
+                Matcher::Pattern { .. } => Gives::Unknown,
+                _ if rule.except.iter().any(|except| except.covers(region)) => Gives::Excepted,
+                _ if rule.mode == Mode::Observe => Gives::Observed,
+                Matcher::From { from, to } => {
+                    let rest = from.iter().find_map(|from| from.strip(name)).unwrap_or_default();
+                    Gives::Rewrite([to.written(), rest].concat())
+                }
+            };
+            choices.push(Choice { namespaces: &rule.namespaces, rule, gives });
+            if rule.namespaces == Namespaces::All {
+                break;
+            }
+        }
+        choices
+    }
+}
+
+/// The names that an anchored expression matches.
+struct Language(Option<DFA>);
+
+impl Language {
+    fn new(expression: &str) -> Self {
+        Self(DFA::new(expression).ok())
+    }
+
+    /// Whether one of them may be at or below a prefix.
+    fn may_meet(&self, prefix: &str) -> bool {
+        self.meets(prefix).unwrap_or(true)
+    }
+
+    /// Nothing where that is not known.
+    fn meets(&self, prefix: &str) -> Option<bool> {
+        let dfa = self.0.as_ref()?;
+        let mut cache = dfa.create_cache();
+        let mut state = dfa.start_state(&mut cache, &Config::new().anchored(Anchored::Yes)).ok()?;
+        for &byte in prefix.as_bytes() {
+            state = dfa.next_state(&mut cache, state, byte).ok()?;
+        }
+        let at = dfa.next_eoi_state(&mut cache, state).ok()?;
+        let below = dfa.next_state(&mut cache, state, b'/').ok()?;
+        let is_known = ![state, at, below].iter().any(|state| state.is_quit());
+        is_known.then(|| at.is_match() || !below.is_dead())
+    }
+}

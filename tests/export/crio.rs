@@ -1,0 +1,287 @@
+//! What containers/image makes of the drop-in, for some thousand images under several rules files.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{harness, pullthrough, pullthrough_with, run};
+
+/// Rules that overlap, and in each what nodes can't be told.
+pub const RULES: [&str; 6] = [
+    "
+- {name: k8s, from: [registry.k8s.io, k8s.gcr.io, gcr.io/google-containers], to: cache.example.com/k8s}
+- {name: hub, from: [docker.io], to: cache.example.com/hub, except: [docker.io/library/busybox, docker.io/mycorp]}
+",
+    "
+- {name: nested, from: [quay.io/a/b], to: cache.example.com:5000/ab}
+- {name: quay, from: [quay.io], to: cache.example.com:5000/quay, except: [quay.io/a]}
+- {name: hosts, from: [ghcr.io, gcr.io/a], to: cache.example.com}
+",
+    "
+- {name: library, from: [docker.io/library], to: CACHE.example.com:443/official}
+- {name: own, from: [docker.io/mycorp, 'localhost:5000/mycorp'], to: localhost:5000/own}
+- {name: local, from: [localhost], to: cache.example.com/local, except: ['localhost/a']}
+",
+    "
+- {name: teams, from: [quay.io/a], to: cache.example.com/teams, namespaces: {include: [team-*]}}
+- {name: quay, from: [quay.io, 'quay.io:5000'], to: cache.example.com/quay}
+- {name: look, from: [ghcr.io], to: cache.example.com/ghcr, mode: observe}
+",
+    "
+- {name: pattern, pattern: 'ghcr\\.io/a/(.+)', to: cache.example.com/$1}
+- {name: ghcr, from: [ghcr.io, quay.io], to: cache.example.com/rest, imagePullSecrets: [pull]}
+- {name: ipv6, from: [gcr.io], to: '[::1]:5000/gcr'}
+",
+    "
+- {name: one, from: [quay.io/a], to: docker.io/own}
+- {name: alias, from: [ghcr.io], to: index.docker.io/own}
+- {name: rest, from: [gcr.io, localhost], to: cache.example.com/rest}
+",
+];
+
+const HOSTS: [&str; 20] = [
+    "",
+    "docker.io/",
+    "index.docker.io/",
+    "registry-1.docker.io/",
+    "docker.io:443/",
+    "quay.io/",
+    "quay.io:443/",
+    "quay.io:5000/",
+    "QUAY.io/",
+    "ghcr.io/",
+    "ghcr.io:443/",
+    "gcr.io/",
+    "gcr.io:443/",
+    "registry.k8s.io/",
+    "k8s.gcr.io:443/",
+    "localhost/",
+    "localhost:5000/",
+    "cache.example.com/",
+    "cache.example.com:5000/",
+    "quay.io.evil.com/",
+];
+const PATHS: [&str; 17] = [
+    "a",
+    "a/b",
+    "a/b/c",
+    "ab",
+    "a/bc",
+    "nginx",
+    "library/nginx",
+    "busybox",
+    "library/busybox",
+    "mycorp",
+    "mycorp/app",
+    "mycorp-more/app",
+    "google-containers/pause",
+    "google-containers-more/pause",
+    "k8s/pause",
+    "quay/a__b/c--d",
+    "own/x.y",
+];
+const DIGEST: &str = "@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+pub fn images() -> Vec<String> {
+    let suffixes = ["", ":v1.2", DIGEST, &format!(":v1{DIGEST}")];
+    let names = HOSTS.iter().flat_map(|host| PATHS.map(|path| [*host, path].concat()));
+    names.flat_map(|name| suffixes.map(|suffix| [name.as_str(), suffix].concat())).collect()
+}
+
+/// A folder with the rules in `rules.yaml`.
+pub fn folder(rules: &str) -> TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("rules.yaml"), file_of(rules)).expect("a file");
+    folder
+}
+
+fn file_of(rules: &str) -> String {
+    format!("apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules:\n{rules}")
+}
+
+/// What was said on standard error with this word in front of it.
+pub fn told(stderr: &[u8], word: &str) -> Vec<String> {
+    let stderr = String::from_utf8_lossy(stderr);
+    stderr.lines().filter_map(|line| line.strip_prefix(word)?.strip_prefix(": ")).map(str::to_owned).collect()
+}
+
+/// An image, what `explain` makes of it, and its normalized name and the places it is pulled from by containers/image.
+pub struct Pull {
+    pub image: String,
+    pub canonical: String,
+    pub rewritten: Option<String>,
+    pub normalized: String,
+    pub sources: Vec<String>,
+}
+
+pub fn pulls(rules: &Path, arguments: &[&str]) -> Vec<Pull> {
+    let images = images();
+    let input: String = images.iter().map(|image| format!("{image}\n")).collect();
+    let explained =
+        pullthrough_with(&["explain", "-o", "json", "--rules", rules.to_str().expect("UTF-8"), "-"], &input).stdout;
+    let program = harness::assets(Some("registries"), &[]).expect("compiled").join("registries");
+    let read = run(Command::new(program).args(arguments), &input);
+    assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
+    let (explained, read) =
+        (String::from_utf8(explained).expect("UTF-8"), String::from_utf8(read.stdout).expect("UTF-8"));
+    assert_eq!((explained.lines().count(), read.lines().count()), (images.len(), images.len()));
+    let pull = |((image, explained), read): ((String, &str), &str)| {
+        let explained: Value = serde_json::from_str(explained).expect("JSON");
+        let (normalized, sources) = read.split_once('\t').unwrap_or_else(|| panic!("{image}: {read}"));
+        let text = |key: &str| explained[key].as_str().expect("a string").to_owned();
+        Pull {
+            canonical: format!("{}/{}", text("registry"), text("repository")),
+            rewritten: (explained["decision"] == "rewrite").then(|| text("result")),
+            normalized: normalized.to_owned(),
+            sources: sources.split(' ').map(str::to_owned).collect(),
+            image,
+        }
+    };
+    images.into_iter().zip(explained.lines()).zip(read.lines()).map(pull).collect()
+}
+
+/// Whether one of the notes is about the host, which are: capitals and other names of Docker Hub, left alone; and other
+/// ports of a host, which fail.
+fn is_noted(pull: &Pull) -> bool {
+    let host = pull.image.split('/').next().unwrap_or_default();
+    host == "registry-1.docker.io" || host == "docker.io:443" || host == "QUAY.io"
+}
+
+fn is_of_another_port(pull: &Pull) -> bool {
+    pull.sources[0].starts_with("error:") && pull.image.contains(":5000/")
+}
+
+/// The prefixes that were announced to be left alone.
+fn left_alone(stderr: &[u8]) -> BTreeSet<String> {
+    let left_out = told(stderr, "left out");
+    let prefixes =
+        left_out.iter().filter_map(|line| line.strip_prefix('`')?.split_once("`: ").map(|(prefix, _)| prefix));
+    prefixes.map(str::to_owned).collect()
+}
+
+/// Compares each first source with what the rules make of the image; what differs was announced, and is left alone.
+#[track_caller]
+pub fn assert_same(pulls: &[Pull], stderr: &[u8]) -> usize {
+    let left_alone = left_alone(stderr);
+    let mut mirrored = 0;
+    for pull in pulls {
+        let Pull { image, canonical, rewritten, normalized, sources } = pull;
+        if is_of_another_port(pull) {
+            assert_eq!(*rewritten, None, "{image}");
+            continue;
+        }
+        let is_below = |prefix: &String| {
+            canonical.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let is_announced = is_noted(pull) || left_alone.iter().any(is_below);
+        let expected = rewritten.as_ref().filter(|_| !is_announced).unwrap_or(normalized);
+        assert_eq!(sources[0], *expected, "{image}: {sources:?}\n{left_alone:?}");
+        mirrored += usize::from(sources[0] != *normalized);
+    }
+    mirrored
+}
+
+fn export(folder: &TempDir, arguments: &[&str]) -> std::process::Output {
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let common = ["export", "crio", "--rules", &path("rules.yaml"), "--directory", &path("etc")];
+    let output = pullthrough(&[&common, arguments].concat());
+    assert!(output.status.success() && output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+const REGISTRIES: &str = "etc/containers/registries.conf.d/50-pullthrough.conf";
+const CRIO: &str = "etc/crio/crio.conf.d/50-pullthrough.conf";
+
+#[test]
+fn the_first_source_is_what_the_rules_say() {
+    for rules in RULES {
+        let folder = folder(rules);
+        let conf = folder.path().join(REGISTRIES);
+        for arguments in [&[][..], &["--no-fallback", "--insecure"]] {
+            let output = export(&folder, arguments);
+            let pulls = pulls(&folder.path().join("rules.yaml"), &[conf.to_str().expect("UTF-8")]);
+            assert!(assert_same(&pulls, &output.stderr) > 50, "{rules}");
+            let fallbacks = pulls.iter().filter(|pull| pull.sources.len() > 1 && !pull.sources[0].starts_with("error"));
+            assert_eq!(fallbacks.clone().count() > 50, arguments.is_empty());
+            for pull in fallbacks {
+                assert_eq!(pull.sources[1..], [pull.normalized.as_str()], "it falls back to where it is named");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_sandbox_image_is_what_the_rules_say() {
+    let folder = folder(RULES[0]);
+    let rules_file = folder.path().join("rules.yaml");
+    // One after the other in the same folder, where the next one's files take the place of the last one's.
+    for (rules, arguments, expected) in [
+        (RULES[0], &[][..], Ok("cache.example.com/k8s/pause:3.10.1")),
+        (RULES[1], &[], Err("note: the rules leave the sandbox image registry.k8s.io/pause:3.10.1 alone")),
+        (RULES[1], &["--pause-image", "quay.io/a/b/pause"], Ok("cache.example.com:5000/ab/pause")),
+        (RULES[4], &["--pause-image", "ghcr.io/a/pause:3"], Ok("cache.example.com/pause:3")),
+        (
+            RULES[3],
+            &["--pause-image", "quay.io/a/pause"],
+            Err(
+                "left out: `--pause-image quay.io/a/pause`: rule `teams` goes by namespaces, and a node has one sandbox image",
+            ),
+        ),
+    ] {
+        std::fs::write(&rules_file, file_of(rules)).expect("the rules are written");
+        let output = export(&folder, arguments);
+        let crio = std::fs::read_to_string(folder.path().join(CRIO)).ok();
+        let told = String::from_utf8(output.stderr).expect("UTF-8");
+        let told: Vec<&str> = told.lines().filter(|line| line.contains("sandbox")).collect();
+        match expected {
+            Ok(image) => {
+                let crio = crio.expect("a file");
+                let (_, rest) = crio.split_once('\n').expect("a first line");
+                assert_eq!(rest, format!("[crio.image]\npause_image = \"{image}\"\n"));
+                assert!(told.is_empty(), "{told:?}");
+            }
+            Err(why) => assert_eq!((crio, told), (None, vec![why])),
+        }
+    }
+}
+
+#[test]
+fn files_of_others_stay() {
+    let folder = folder(RULES[0]);
+    let theirs = folder.path().join(CRIO);
+    std::fs::create_dir_all(theirs.parent().expect("a folder")).expect("made");
+    std::fs::write(&theirs, "[crio.image]\n").expect("written");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let output = pullthrough(&["export", "crio", "--rules", &path("rules.yaml"), "--directory", &path("etc")]);
+    assert_eq!(output.status.code(), Some(2));
+    let error = String::from_utf8(output.stderr).expect("UTF-8");
+    assert!(error.contains("nothing was written:\n") && error.contains(CRIO), "{error}");
+    assert!(!folder.path().join(REGISTRIES).exists());
+    assert_eq!(std::fs::read_to_string(&theirs).expect("still there"), "[crio.image]\n");
+}
+
+#[test]
+fn what_can_not_be_said_is_told() {
+    let folder = folder(RULES[4]);
+    let rules = folder.path().join("rules.yaml").display().to_string();
+    let output = pullthrough(&["export", "crio", "--strict", "--rules", &rules]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        told(&output.stderr, "left out"),
+        [
+            "`gcr.io`: not mirrored, since containers/image can't read `[::1]:5000/gcr`: it has an IPv6 address",
+            "`ghcr.io`: not mirrored, since the pattern of rule `pattern` may match images there",
+            "rule `ghcr`: a mirror is not sent a Pod's `imagePullSecrets`: give the node credentials for the cache",
+            "rule `pattern`: it has a pattern, and a node's mirrors know prefixes only",
+        ]
+    );
+    // An entry without a mirror would hide one that somebody else has for it.
+    assert!(!String::from_utf8_lossy(&output.stdout).contains("ghcr.io"));
+    let wrong = pullthrough(&["export", "crio", "--rules", &rules, "--pause-image", "Pause"]);
+    assert_eq!(wrong.status.code(), Some(2));
+    let error = "invalid value 'Pause' for '--pause-image <IMAGE>': the repository must be";
+    assert!(told(&wrong.stderr, "error")[0].starts_with(error));
+}
