@@ -1,8 +1,10 @@
 //! The same rules for other parts of the platform, and what can't be expressed there.
 
+mod admission_policy;
 mod containerd;
 mod crio;
 mod docker;
+mod kyverno;
 mod openshift;
 mod webhook;
 
@@ -30,6 +32,8 @@ pub struct Args {
 #[derive(Subcommand)]
 enum What {
     Webhook(webhook::Args),
+    AdmissionPolicy(admission_policy::Args),
+    Kyverno(kyverno::Args),
     Containerd(containerd::Args),
     Crio(crio::Args),
     Docker(docker::Args),
@@ -39,6 +43,8 @@ enum What {
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.what {
         What::Webhook(args) => webhook::run(args).map(|()| ExitCode::SUCCESS),
+        What::AdmissionPolicy(args) => admission_policy::run(args),
+        What::Kyverno(args) => kyverno::run(args),
         What::Containerd(args) => containerd::run(args),
         What::Crio(args) => crio::run(args),
         What::Docker(args) => docker::run(args),
@@ -69,6 +75,12 @@ fn note(notes: &[String]) {
     for note in notes {
         output::talk(format_args!("note: {note}"));
     }
+}
+
+/// Objects as a stream of YAML documents.
+fn documents(objects: &[serde_json::Value]) -> anyhow::Result<()> {
+    let documents = objects.iter().map(serde_saphyr::to_string).collect::<Result<Vec<_>, _>>()?;
+    output::data(documents.join("---\n"))
 }
 
 /// Writes texts by path below a directory, each of which begins with the marker, and removes what else of `owned` does.

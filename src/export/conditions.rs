@@ -8,7 +8,9 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::admissionregistration::v1::MatchCondition;
 use thiserror::Error;
 
-use crate::engine::{DOCKER_HUB, DOCKER_HUB_ALIASES, MIRROR_ANNOTATION, Matcher, Policy};
+use crate::engine::{
+    DOCKER_HUB, DOCKER_HUB_ALIASES, MIRROR_ANNOTATION, Matcher, Policy, REWRITE_DISABLED, REWRITE_LABEL,
+};
 
 /// The name of the condition on images.
 pub const ON_IMAGES: &str = "may-rewrite-an-image";
@@ -43,6 +45,12 @@ pub(super) fn always() -> Vec<MatchCondition> {
         condition("not-deleting", "!has(object.metadata.deletionTimestamp)".to_owned()),
         condition("not-mirror-pod", format!("!('{MIRROR_ANNOTATION}' in object.metadata.?annotations.orValue({{}}))")),
     ]
+}
+
+/// For rules that let Pods opt out. A selector would also look at what the Pod was before.
+pub(super) fn not_opted_out() -> MatchCondition {
+    let label = format!("object.metadata.?labels[?'{REWRITE_LABEL}'].orValue('')");
+    condition("not-opted-out", format!("{label} != '{REWRITE_DISABLED}'"))
 }
 
 /// Holds for every Pod with an image on a host that a rule names.

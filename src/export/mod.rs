@@ -2,11 +2,14 @@
 //!
 //! Nothing is approximated: what an export can't express is left out of it, and told as [`Inexpressible`].
 
+pub mod admission_policy;
+pub mod cel;
 pub mod conditions;
 pub mod containerd;
 pub mod containers_image;
 pub mod crio;
 pub mod docker;
+pub mod kyverno;
 pub mod mirrors;
 pub mod openshift;
 pub mod regions;

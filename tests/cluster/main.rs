@@ -23,6 +23,7 @@ mod load;
 mod node;
 mod nodes;
 mod operator;
+mod policy;
 mod prometheus;
 mod rbac;
 mod registry;
@@ -58,11 +59,12 @@ const ROLLOUT_TIMEOUT: &str = "--timeout=180s";
 type Part = (&'static str, fn(&mut Cluster));
 
 /// What is shown of an installation, in this order.
-const PARTS: [Part; 11] = [
+const PARTS: [Part; 12] = [
     ("alerts", |_| alerts::fire_and_resolve()),
     ("deployment", |cluster| deployment::runs_with_an_image_from_the_cache(cluster)),
     ("operator", |cluster| operator::reaches_the_pods(cluster)),
     ("static-pod", |cluster| static_pod::stays_as_it_is(cluster)),
+    ("policy", |cluster| policy::takes_turns_with_the_webhook(cluster)),
     ("daemon-set", |cluster| daemon_set::writes_on_nodes(cluster)),
     ("rbac", |cluster| rbac::is_minimal(cluster)),
     ("prometheus", |cluster| prometheus::shows_what_happens(cluster)),

@@ -13,6 +13,7 @@ mod failure;
 mod injector;
 mod manifests;
 mod openshift;
+mod policies;
 mod reinvocation;
 mod scan;
 mod scene;

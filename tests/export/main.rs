@@ -3,13 +3,17 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod admission_policy;
 mod containerd;
 mod crio;
 mod docker;
+mod kyverno;
 mod openshift;
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
+
+use tempfile::NamedTempFile;
 
 fn pullthrough(arguments: &[&str]) -> Output {
     pullthrough_with(arguments, "")
@@ -35,4 +39,11 @@ fn run(command: &mut Command, input: &str) -> Output {
     // What does not read its input closes the pipe.
     let _ = writer.join().expect("the writer ends");
     output
+}
+
+/// A file of this text, whose name ends so.
+fn file(name: &str, text: &str) -> NamedTempFile {
+    let file = tempfile::Builder::new().suffix(name).tempfile().expect("a file");
+    std::fs::write(file.path(), text).expect("the file is written");
+    file
 }

@@ -1,0 +1,162 @@
+//! The rules as policies that the API server evaluates itself: a MutatingAdmissionPolicy, and a
+//! ValidatingAdmissionPolicy for what should have been rewritten and was not.
+
+use serde_json::{Value, json};
+
+use super::Inexpressible;
+use super::cel::{self, Decisions, TooLong, Variable};
+use super::conditions;
+use crate::engine::{Policy, REWRITE_DISABLED, REWRITE_LABEL};
+
+/// What the API server does about an image that the rules rewrite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// A MutatingAdmissionPolicy (Kubernetes 1.36) rewrites it.
+    Rewrite,
+    /// A ValidatingAdmissionPolicy (1.33) refuses the Pod.
+    Deny,
+    /// It warns whoever creates the Pod.
+    Warn,
+    /// It adds an annotation to the request's audit event.
+    Audit,
+}
+
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub actions: Vec<Action>,
+    pub failure_policy: &'static str,
+    pub skip_unaffected_pods: bool,
+}
+
+/// The objects, each policy with its binding, and what of the rules they don't say.
+///
+/// # Errors
+///
+/// Where the rules are too many for one expression.
+pub fn objects(policy: &Policy, options: &Options) -> Result<(Vec<Value>, Vec<Inexpressible>), TooLong> {
+    let Decisions { variables, has_pull_secrets, mut left_out } = cel::decisions(policy)?;
+    let mut match_conditions = conditions::always();
+    if policy.settings().allow_opt_out {
+        match_conditions.push(conditions::not_opted_out());
+    }
+    if options.skip_unaffected_pods {
+        match conditions::on_images(policy) {
+            Ok(condition) => match_conditions.push(condition),
+            Err(why) => {
+                left_out.push(Inexpressible { what: "--skip-unaffected-pods".to_owned(), why: why.to_string() })
+            }
+        }
+    }
+    let common = json!({
+        "failurePolicy": options.failure_policy,
+        "matchConstraints": match_constraints(policy),
+        "matchConditions": match_conditions,
+    });
+    let validation_actions: Vec<&str> = options
+        .actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::Rewrite => None,
+            Action::Deny => Some("Deny"),
+            Action::Warn => Some("Warn"),
+            Action::Audit => Some("Audit"),
+        })
+        .collect();
+    let mut objects = Vec::new();
+    if options.actions.contains(&Action::Rewrite) {
+        left_out.extend(cel::originals(policy));
+        let mutation = json!({"patchType": "JSONPatch", "jsonPatch": {"expression": patch(has_pull_secrets)}});
+        let spec = json!({
+            "reinvocationPolicy": "IfNeeded",
+            "variables": described(&variables),
+            "mutations": [mutation],
+        });
+        objects.extend(bound("Mutating", MUTATING_NAME, &merge(&common, spec), json!({})));
+    }
+    if !validation_actions.is_empty() {
+        let needed: Vec<Variable> =
+            variables.into_iter().filter(|variable| variable.name != cel::PULL_SECRETS).collect();
+        let validation = json!({
+            "expression": UNREWRITTEN_IS_EMPTY,
+            "messageExpression": MESSAGE,
+            "reason": "Forbidden",
+        });
+        let spec = json!({"variables": described(&needed), "validations": [validation]});
+        let actions = json!({"validationActions": validation_actions});
+        objects.extend(bound("Validating", VALIDATING_NAME, &merge(&common, spec), actions));
+    }
+    Ok((objects, left_out))
+}
+
+/// After others that add containers, as far as the order goes by name.
+pub const MUTATING_NAME: &str = "zz-pullthrough";
+pub const VALIDATING_NAME: &str = "pullthrough";
+
+/// What is put back into an immutable place is no fault: the API server refuses anything else.
+const UNREWRITTEN_IS_EMPTY: &str = "!variables.changes.exists(c, c[4] != '')";
+const MESSAGE: &str = "'images that the cache should serve: ' + variables.changes.filter(c, c[4] != '')\
+                       .map(c, c[1] + ' is ' + c[2] + ', write ' + c[3]).join('; ')";
+
+/// The JSON patch: a list of operations.
+pub(super) fn patch(has_pull_secrets: bool) -> String {
+    let images = "variables.changes.map(c, JSONPatch{op: 'replace', path: c[0], value: c[3]})";
+    match has_pull_secrets {
+        false => images.to_owned(),
+        true => format!(
+            "{images}\n+ (has(object.spec.imagePullSecrets)\n  \
+             ? variables.pullSecrets.map(s, JSONPatch{{op: 'add', path: '/spec/imagePullSecrets/-', value: {{'name': s}}}})\n  \
+             : [variables.pullSecrets].filter(l, size(l) > 0)\
+             .map(l, JSONPatch{{op: 'add', path: '/spec/imagePullSecrets', value: l.map(s, {{'name': s}})}}))"
+        ),
+    }
+}
+
+/// Pods wherever they get an image, in namespaces that are not opted out.
+pub(super) fn match_constraints(policy: &Policy) -> Value {
+    let rule = |operations: &[&str], resource: &str| {
+        json!({
+            "apiGroups": [""],
+            "apiVersions": ["v1"],
+            "resources": [resource],
+            "operations": operations,
+            "scope": "Namespaced",
+        })
+    };
+    let mut constraints = json!({
+        "matchPolicy": "Equivalent",
+        "resourceRules": [rule(&["CREATE", "UPDATE"], "pods"), rule(&["UPDATE"], "pods/ephemeralcontainers")],
+    });
+    if policy.settings().allow_opt_out {
+        constraints["namespaceSelector"] = json!({
+            "matchExpressions": [{"key": REWRITE_LABEL, "operator": "NotIn", "values": [REWRITE_DISABLED]}],
+        });
+    }
+    constraints
+}
+
+pub(super) fn described(variables: &[Variable]) -> Vec<Value> {
+    variables.iter().map(|Variable { name, expression }| json!({"name": name, "expression": expression})).collect()
+}
+
+fn merge(common: &Value, mut spec: Value) -> Value {
+    if let (Value::Object(spec), Value::Object(common)) = (&mut spec, common) {
+        spec.extend(common.clone());
+    }
+    spec
+}
+
+/// A policy, and the binding without which it does nothing.
+fn bound(kind: &str, name: &str, spec: &Value, binding: Value) -> [Value; 2] {
+    let object = |kind: String, spec: &Value| {
+        json!({
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": kind,
+            "metadata": {"name": name},
+            "spec": spec,
+        })
+    };
+    [
+        object(format!("{kind}AdmissionPolicy"), spec),
+        object(format!("{kind}AdmissionPolicyBinding"), &merge(&json!({"policyName": name}), binding)),
+    ]
+}

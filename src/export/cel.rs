@@ -1,0 +1,354 @@
+//! The decisions on a Pod's images in CEL, as the API server evaluates it in admission policies since Kubernetes 1.33.
+//!
+//! The variables follow the engine step by step: the images where they stand, each read as a reference, the region that it
+//! falls into, what is put back, what is changed. Each is an expression of its own, since the API server limits the cost
+//! of one expression to a tenth of that of a policy (`PerCallLimit`, `RuntimeCELCostBudget`).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+use super::Inexpressible;
+use super::regions::{Choice, Gives, Region, regions};
+use crate::engine::{DOCKER_HUB, DOCKER_HUB_ALIASES, Glob, Matcher, Mode, Namespaces, Policy, Prefix};
+
+/// An expression that others see as `variables.NAME`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Variable {
+    pub name: &'static str,
+    pub expression: String,
+}
+
+/// The variables that decide, in the order in which they are needed.
+#[derive(Debug, Clone)]
+pub struct Decisions {
+    /// The last ones are `changes`, a list of `[JSON pointer, place, image, new image, region]`, where the region of what is
+    /// put back is empty; and [`PULL_SECRETS`], the names that the Pod lacks.
+    pub variables: Vec<Variable>,
+    pub has_pull_secrets: bool,
+    pub left_out: Vec<Inexpressible>,
+}
+
+/// The rules need more text than the API server's CEL parser takes (`ParserExpressionSizeLimit`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the rules make an expression of {size} characters, and the API server reads {MAX_EXPRESSION}: name whole registries \
+     instead of single repositories, or use the webhook"
+)]
+pub struct TooLong {
+    size: usize,
+}
+
+/// The variable that is there only if a rule has pull secrets.
+pub const PULL_SECRETS: &str = "pullSecrets";
+
+const MAX_EXPRESSION: usize = 100_000;
+
+/// Stands in `targets` where a region's images are left alone, but not by an `except`.
+const OTHERWISE: &str = "?";
+
+/// `ReferenceRegexp` of `github.com/distribution/reference` with the digests that `ImageRef` takes.
+const REFERENCE: &str = concat!(
+    r"^(?:(?:(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])(?:\.(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9]))*",
+    r"|\[[a-fA-F0-9:]+\])(?::[0-9]+)?/)?",
+    r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*",
+    r"(?::[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127})?",
+    r"(?:@(?:sha256:[a-f0-9]{64}|sha384:[a-f0-9]{96}|sha512:[a-f0-9]{128}))?$",
+);
+const IDENTIFIER: &str = "^[a-f0-9]{64}$";
+/// What comes before the tag and the digest of a reference.
+const NAME: &str = "^(?:[^/@]*/)*[^/:@]*";
+/// Slash, path, colon, tag, `@` and the longest digest.
+const MAX_BEHIND_HOST: usize = 1 + 255 + 1 + 128 + 1 + "sha512:".len() + 128;
+
+/// # Errors
+///
+/// Where the rules are too many.
+pub fn decisions(policy: &Policy) -> Result<Decisions, TooLong> {
+    let regions = regions(policy);
+    let sources = sources(policy);
+    let caches = caches(policy);
+    let left_out = left_out(policy, &regions);
+    let prefixes = regions.iter().map(|region| region.prefix.as_str()).chain(sources.keys().copied());
+    let prefixes: Vec<&str> = prefixes.chain(caches.iter().copied()).collect();
+    let depth = prefixes.iter().map(|prefix| prefix.split('/').count()).max().unwrap_or(1);
+    let has_pull_secrets = policy.rules().iter().any(|rule| !rule.image_pull_secrets.is_empty());
+
+    let mut variables = vec![
+        variable("targets", targets(&regions)),
+        variable("sources", map(sources.iter().map(|(from, to)| (*from, list(to.iter().copied()))))),
+        variable("caches", list(caches.iter().copied())),
+        variable("before", before()),
+        variable("images", images()),
+        variable("references", references(depth, longest_image(&prefixes))),
+        variable("restored", restored(depth)),
+        variable("changes", changes()),
+    ];
+    if has_pull_secrets {
+        variables.push(variable(PULL_SECRETS, pull_secrets(policy, &regions)));
+    }
+    match variables.iter().map(|variable| variable.expression.chars().count()).max() {
+        Some(size) if size > MAX_EXPRESSION => Err(TooLong { size }),
+        _ => Ok(Decisions { variables, has_pull_secrets, left_out }),
+    }
+}
+
+fn variable(name: &'static str, expression: String) -> Variable {
+    Variable { name, expression }
+}
+
+fn left_out(policy: &Policy, regions: &[Region]) -> Vec<Inexpressible> {
+    let mut left_out = BTreeSet::new();
+    for rule in policy.rules() {
+        if matches!(rule.matcher, Matcher::Pattern { .. }) {
+            left_out.insert(Inexpressible::rule(
+                &rule.name,
+                "it has a pattern, and CEL knows no groups of a regular expression: its images are left alone",
+            ));
+        }
+        if rule.mode == Mode::Observe {
+            left_out.insert(Inexpressible::rule(&rule.name, "it only observes, and a policy counts nothing"));
+        }
+    }
+    for Region { prefix, choices } in regions {
+        for Choice { namespaces, rule, gives } in choices {
+            let mut add = |what: String, why: String| left_out.insert(Inexpressible { what, why });
+            match gives {
+                Gives::Unknown => {
+                    let name = &rule.name;
+                    let why = match **namespaces == Namespaces::All {
+                        true => format!("its images are left alone, since the pattern of rule `{name}` may match them"),
+                        false => format!(
+                            "its images are left alone where rule `{name}` applies, since its pattern may match them"
+                        ),
+                    };
+                    add(format!("`{prefix}`"), why)
+                }
+                Gives::Rewrite(to) if prefix.contains('/') && is_official_image(to) => add(
+                    format!("the image `{prefix}` itself"),
+                    format!(
+                        "it is left alone, since Docker Hub reads what rule `{}` makes of it as another",
+                        rule.name
+                    ),
+                ),
+                _ => continue,
+            };
+        }
+    }
+    left_out.into_iter().collect()
+}
+
+/// Whether a `to` is itself an image of another canonical name.
+pub(super) fn is_official_image(to: &str) -> bool {
+    Prefix::parse(to).is_ok_and(|to| to.host() == DOCKER_HUB && to.canonical().matches('/').count() == 1)
+}
+
+/// What a policy that rewrites can't do beside it.
+pub fn originals(policy: &Policy) -> Option<Inexpressible> {
+    let why = "no annotation is written";
+    policy.settings().record_originals.then(|| Inexpressible::field("recordOriginals", why))
+}
+
+/// The prefixes that rules name, and what they put in their place.
+fn sources(policy: &Policy) -> BTreeMap<&str, BTreeSet<&str>> {
+    let mut sources: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for rule in policy.rules() {
+        if let Matcher::From { from, to } = &rule.matcher {
+            for prefix in from {
+                sources.entry(prefix.canonical()).or_default().insert(to.written());
+            }
+        }
+    }
+    sources
+}
+
+fn caches(policy: &Policy) -> BTreeSet<&str> {
+    let to = policy.rules().iter().filter_map(|rule| match &rule.matcher {
+        Matcher::From { to, .. } => Some(to.canonical()),
+        Matcher::Pattern { .. } => None,
+    });
+    to.collect()
+}
+
+/// No image that falls into a region is longer, however its host is written.
+fn longest_image(prefixes: &[&str]) -> usize {
+    let host = |prefix: &&str| prefix.split('/').next().unwrap_or_default().len();
+    let aliases = DOCKER_HUB_ALIASES.iter().map(|alias| alias.len());
+    let host = prefixes.iter().map(host).chain(aliases).max().unwrap_or_default();
+    host + ":443".len() + MAX_BEHIND_HOST
+}
+
+/// By region: what replaces it in the request's namespace.
+fn targets(regions: &[Region]) -> String {
+    map(regions.iter().map(|region| {
+        let of = |choice: &Choice| match &choice.gives {
+            Gives::Rewrite(to) => quoted(to),
+            Gives::Excepted => quoted(""),
+            Gives::Observed | Gives::Unknown => quoted(OTHERWISE),
+        };
+        (region.prefix.as_str(), by_namespace(&region.choices, &quoted(""), of))
+    }))
+}
+
+/// The value of the first choice that applies in the request's namespace.
+fn by_namespace(choices: &[Choice], otherwise: &str, value: impl Fn(&Choice) -> String) -> String {
+    choices.iter().rev().fold(otherwise.to_owned(), |rest, choice| match condition(choice.namespaces) {
+        None => value(choice),
+        Some(_) if value(choice) == rest => rest,
+        Some(condition) => format!("{condition} ? {} : {rest}", value(choice)),
+    })
+}
+
+/// Nothing for every namespace.
+pub fn condition(namespaces: &Namespaces) -> Option<String> {
+    let (globs, is_include) = match namespaces {
+        Namespaces::All => return None,
+        Namespaces::Include(globs) => (globs, true),
+        Namespaces::Exclude(globs) => (globs, false),
+    };
+    let (names, patterns): (Vec<&str>, Vec<&str>) =
+        globs.iter().map(Glob::as_str).partition(|glob| !glob.contains('*'));
+    let mut any = Vec::new();
+    if !names.is_empty() {
+        any.push(format!("request.namespace in {}", list(names)));
+    }
+    if !patterns.is_empty() {
+        any.push(format!("request.namespace.matches('^(?:{})$')", patterns.join("|").replace('*', ".*")));
+    }
+    let any = any.join(" || ");
+    Some(if is_include { format!("({any})") } else { format!("!({any})") })
+}
+
+/// The images of the old object by place.
+fn before() -> String {
+    let containers = |list: &str| {
+        format!(
+            "oldObject.spec.?{list}.orValue([]).map(c, ['{list}/' + string(c.?name.orValue('')), string(c.?image.orValue(''))])"
+        )
+    };
+    format!(
+        "request.operation != 'UPDATE' ? {{}} : (\n  {}\n  + {}\n  + {}\n  + oldObject.spec.?volumes.orValue([]).filter(v, has(v.image))\
+         .map(v, ['volumes/' + string(v.?name.orValue('')), string(v.image.?reference.orValue(''))])\n).transformMapEntry(i, p, {{p[0]: p[1]}})",
+        containers("initContainers"),
+        containers("containers"),
+        containers("ephemeralContainers"),
+    )
+}
+
+/// `[JSON pointer, place, image, pull policy, image before]` of each that is not as it was.
+fn images() -> String {
+    let containers = |list: &str| {
+        format!(
+            "object.spec.?{list}.orValue([]).transformList(i, c, ['/spec/{list}/' + string(i) + '/image', \
+             '{list}/' + string(c.?name.orValue('')), string(c.?image.orValue('')), string(c.?imagePullPolicy.orValue(''))])"
+        )
+    };
+    format!(
+        "(\n  (request.?subResource.orValue('') == 'ephemeralcontainers' ? [] : (\n    {}\n    + {}\n    \
+         + object.spec.?volumes.orValue([]).transformList(i, v, has(v.image), ['/spec/volumes/' + string(i) + '/image/reference', \
+         'volumes/' + string(v.?name.orValue('')), string(v.image.?reference.orValue('')), string(v.image.?pullPolicy.orValue(''))])\n  ))\n  + {}\n)\
+         .map(p, p + [string(variables.before[?p[1]].orValue(''))])\n.filter(p, p[2] != p[4] && p[2] != 'auto')",
+        containers("initContainers"),
+        containers("containers"),
+        containers("ephemeralContainers"),
+    )
+}
+
+/// `[JSON pointer, place, image, pull policy, image before, name, canonical name, region]` of each that is valid. What immutable
+/// places had before is read as well, with an empty pointer.
+fn references(depth: usize, longest: usize) -> String {
+    let aliases = list(DOCKER_HUB_ALIASES.into_iter().chain([DOCKER_HUB]));
+    format!(
+        "(variables.images + variables.images.filter(p, p[4] != '' && p[1].matches('^(?:volumes|ephemeralContainers)/'))\
+         .map(p, ['', p[1], p[4], '', '']))\n\
+         .filter(p, size(p[2]) <= {longest} && p[2].matches(r'{REFERENCE}') && !p[2].matches('{IDENTIFIER}'))\n\
+         .map(p, p + [p[2].find('{NAME}')])\n\
+         .map(p, p + [p[5].contains('/') ? p[5].substring(0, p[5].indexOf('/')) : ''])\n\
+         .map(p, p + (p[6].matches('[.:A-Z]|^localhost$')\n  \
+         ? [(p[6].endsWith(':443') ? p[6].substring(0, size(p[6]) - 4) : p[6]).lowerAscii(), p[5].substring(size(p[6]) + 1)]\n  \
+         : ['{DOCKER_HUB}', p[5]]))\n\
+         .map(p, [p[0], p[1], p[2], p[3], p[4], p[5], p[7] in {aliases}\n  \
+         ? '{DOCKER_HUB}/' + (p[8].contains('/') ? '' : 'library/') + p[8]\n  : p[7] + '/' + p[8]])\n\
+         .filter(p, size(p[6]) - p[6].indexOf('/') - 1 <= 255)\n\
+         .map(p, p + [({}.filter(q, q in variables.targets) + [''])[0]])",
+        prefixes_of("p[6]", depth),
+    )
+}
+
+/// The prefixes of a canonical name that end where a component ends, longest first; what it lacks is empty.
+fn prefixes_of(name: &str, depth: usize) -> String {
+    let finds: Vec<String> = (1..=depth)
+        .rev()
+        .map(|components| match components {
+            1 => format!("{name}.find('^[^/]+')"),
+            _ => format!("{name}.find('^[^/]+(?:/[^/]+){{{}}}')", components - 1),
+        })
+        .collect();
+    format!("[{}]", finds.join(", "))
+}
+
+/// `[JSON pointer, place, image, image before, '']` of each immutable place that gets its old image back.
+fn restored(depth: usize) -> String {
+    let suffix = |p: &str| format!("{p}[2].substring(size({p}[5]))");
+    format!(
+        "request.operation != 'UPDATE' ? [] : variables.references.filter(p, p[0] != '').map(p,\n  \
+         variables.references.filter(o, o[0] == '' && o[1] == p[1] && {} == {} && (\n    \
+         variables.sources[?p[6]].orValue([]).exists(t, o[5] == t)\n    \
+         || o[6].endsWith(p[6].substring(size(({}.filter(q, q in variables.sources && q != p[6]) + [p[6].find('^[^/]+')])[0]))) && (\n      \
+         {}.exists(q, q in variables.caches)\n      \
+         || size(string(variables.targets[?p[7]].orValue(''))) > 1 && variables.targets[?o[7]].orValue('') == ''\n        \
+         && o[5].matches('^(?:[^/]*[.:A-Z][^/]*|localhost)/'))\n  \
+         )).map(o, [p[0], p[1], p[2], o[2], ''])\n).filter(l, size(l) > 0).map(l, l[0])",
+        suffix("p"),
+        suffix("o"),
+        prefixes_of("p[6]", depth),
+        prefixes_of("o[6]", depth),
+    )
+}
+
+/// A result must name a host, and not be read as another by Docker Hub.
+fn changes() -> String {
+    let aliases = DOCKER_HUB_ALIASES.map(|alias| format!("{alias}|")).concat().replace('.', "[.]");
+    let official = format!("(?i)^(?:{aliases}docker[.]io)(?::443)?/[^/]+$");
+    format!(
+        "variables.restored + variables.references\n\
+     .filter(p, p[0] != '' && p[3] != 'Never' && !variables.restored.exists(r, r[0] == p[0]))\n\
+     .map(p, [p[0], p[1], p[2], string(variables.targets[?p[7]].orValue('')), p[6].substring(size(p[7])), p[2].substring(size(p[5])), p[7]])\n\
+     .filter(p, size(p[3]) > 1 && size(p[3]) + size(p[4]) <= 255 && (p[4] != '' || p[3].contains('/') && !p[3].matches('{official}')))\n\
+     .map(p, [p[0], p[1], p[2], p[3] + p[4] + p[5], p[6]])"
+    )
+}
+
+/// Of the rules that changed an image, on CREATE.
+fn pull_secrets(policy: &Policy, regions: &[Region]) -> String {
+    let names: BTreeSet<&str> =
+        policy.rules().iter().flat_map(|rule| &rule.image_pull_secrets).map(String::as_str).collect();
+    let by_region = map(regions.iter().map(|region| {
+        let secrets = |choice: &Choice| list(choice.rule.image_pull_secrets.iter().map(String::as_str));
+        (region.prefix.as_str(), by_namespace(&region.choices, "[]", secrets))
+    }));
+    format!(
+        "request.operation != 'CREATE' ? [] : [{by_region}].map(secrets, {}.filter(s,\n  \
+         variables.changes.exists(c, s in secrets[?c[4]].orValue([]))\n  \
+         && !object.spec.?imagePullSecrets.orValue([]).exists(e, e.?name.orValue('') == s)))[0]",
+        list(names)
+    )
+}
+
+/// A CEL map from strings to expressions, an entry a line.
+fn map<'k>(entries: impl Iterator<Item = (&'k str, String)>) -> String {
+    let mut text = String::from("{");
+    for (index, (key, value)) in entries.enumerate() {
+        let _ = write!(text, "{}\n  {}: {value}", if index == 0 { "" } else { "," }, quoted(key));
+    }
+    text + "\n}"
+}
+
+fn list<'t>(texts: impl IntoIterator<Item = &'t str>) -> String {
+    let texts: Vec<String> = texts.into_iter().map(quoted).collect();
+    format!("[{}]", texts.join(", "))
+}
+
+/// Neither prefixes nor names of Secrets and namespaces have quotes or backslashes.
+fn quoted(text: &str) -> String {
+    format!("'{text}'")
+}

@@ -1,0 +1,205 @@
+//! The older kind, `kyverno.io/v1` ClusterPolicy, for Kyverno 1.10 and later.
+//!
+//! The steps of the engine are JMESPath, the same for all rules files: `cluster-policy.yaml`. The rules become a chain of
+//! regular expressions in it, in the order of the rules file.
+//!
+//! What is evaluated for all images at once stands in the `list` of the `foreach`, since Kyverno evaluates the variables of
+//! the rule again for each of its elements. Text of a Pod is never put between `{{ }}`, where Kyverno would look for
+//! variables in it once more.
+
+use super::re2::{self, Missing};
+use crate::engine::{
+    DOCKER_HUB_ALIASES, Glob, MIRROR_ANNOTATION, Matcher, Mode, Namespaces, Pattern, Policy, Prefix, REWRITE_DISABLED,
+    REWRITE_LABEL, Rule, Template,
+};
+use crate::export::Inexpressible;
+use crate::export::admission_policy::MUTATING_NAME;
+use crate::export::cel::is_official_image;
+
+const POLICY: &str = include_str!("cluster-policy.yaml");
+/// `domain` of the grammar of references, in lower case.
+const HOST: &str =
+    r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*|\[[0-9a-f:]+\])(?::[0-9]+)?";
+/// `remote-name` of the grammar.
+const PATH: &str = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*)*";
+/// What lies at or below a prefix.
+const BELOW: &str = "(?:/.*)?$";
+
+/// Where images are, with the fields of the image and of its pull policy.
+const PLACES: [(&str, &str, &str); 4] = [
+    ("initContainers", "image", "imagePullPolicy"),
+    ("containers", "image", "imagePullPolicy"),
+    ("ephemeralContainers", "image", "imagePullPolicy"),
+    ("volumes", "image.reference", "image.pullPolicy"),
+];
+
+/// Whatever the rules are.
+pub const NOTE: &str = "an update gives image volumes and ephemeral containers that a Pod has already what the rules want now, and the \
+                        API server refuses it where the rules have changed since";
+
+/// The policy as YAML, and what it leaves out.
+pub fn cluster_policy(policy: &Policy) -> (String, Vec<Inexpressible>) {
+    let mut inexpressible = Vec::new();
+    let settings = policy.settings();
+    if settings.record_originals {
+        inexpressible.push(Inexpressible::field("recordOriginals", "a ClusterPolicy changes images only"));
+    }
+    let mut clauses = Vec::new();
+    for rule in policy.rules() {
+        let mut add = |why: &str| inexpressible.push(Inexpressible::rule(&rule.name, why));
+        if !rule.image_pull_secrets.is_empty() {
+            add("its `imagePullSecrets` are not added: a ClusterPolicy changes images only");
+        }
+        if rule.mode == Mode::Observe {
+            add("it only observes: its images are left alone, and nothing reports them");
+        }
+        let clause = match &rule.matcher {
+            Matcher::From { from, to } => {
+                Clause { matches: format!("^{}(/.*)?$", any_of(from)), to: Some(format!("{}${{1}}", to.written())) }
+            }
+            Matcher::Pattern { pattern, to } => match of_pattern(pattern, to) {
+                Ok((clause, None)) => clause,
+                Ok((clause, Some(why))) => {
+                    add(&format!("what it matches is left alone, since {why}"));
+                    clause
+                }
+                Err(missing) => {
+                    add(&format!("it and the rules below it are left out, since its pattern has {missing}"));
+                    break;
+                }
+            },
+        };
+        let misread = misread(rule);
+        inexpressible.extend(misread.iter().map(|image| Inexpressible {
+            what: format!("the image `{}` itself", image.canonical()),
+            why: format!("it is left alone, since Docker Hub reads what rule `{}` makes of it as another", rule.name),
+        }));
+        clauses.push(clause.written(rule, &misread));
+    }
+    let opt_out = |text: &str| match settings.allow_opt_out {
+        true => text.replace("@LABEL@", REWRITE_LABEL).replace("@DISABLED@", REWRITE_DISABLED),
+        false => String::new(),
+    };
+    let text = POLICY
+        .replace("@EXCLUDE@", &opt_out(EXCLUDED_NAMESPACES))
+        .replace("@OPTED_OUT@", &opt_out(OPTED_OUT))
+        .replace("@NAME@", MUTATING_NAME)
+        .replace("@MIRROR@", MIRROR_ANNOTATION)
+        .replace("@RULES@", &choice(&clauses))
+        .replace("@CACHED@", &cached(policy))
+        .replace("@HOST@", HOST)
+        .replace("@PATH@", PATH)
+        .replace("@FOUND@", &lines(PLACES.map(found)))
+        .replace("@BEFORE@", &lines(PLACES.map(before)))
+        .replace("@ALIASES@", &DOCKER_HUB_ALIASES.map(re2::literal).join("|"));
+    (text, inexpressible)
+}
+
+const EXCLUDED_NAMESPACES: &str = "    exclude:
+      any:
+      - resources:
+          namespaceSelector:
+            matchLabels: {@LABEL@: @DISABLED@}
+";
+const OPTED_OUT: &str = "      - {key: \"{{ request.object.metadata.labels.\\\"@LABEL@\\\" == '@DISABLED@' }}\", operator: Equals, value: false}
+";
+
+/// What a rule matches, and what takes its place; nothing where that can't be expressed.
+struct Clause {
+    matches: String,
+    to: Option<String>,
+}
+
+impl Clause {
+    /// The new name if the rule is the one that decides, or `-` where that leaves the image alone. No text has a quote in it.
+    fn written(&self, rule: &Rule, misread: &[Prefix]) -> String {
+        let mut conditions = vec![format!("regex_match('{}', element.name)", self.matches)];
+        match &rule.namespaces {
+            Namespaces::All => {}
+            Namespaces::Include(globs) => conditions.push(in_namespaces(globs)),
+            Namespaces::Exclude(globs) => conditions.push(format!("!{}", in_namespaces(globs))),
+        }
+        let except = (!rule.except.is_empty()).then(|| format!("^{}{BELOW}", any_of(&rule.except)));
+        let misread = (!misread.is_empty()).then(|| format!("^{}$", any_of(misread)));
+        let excepted =
+            except.into_iter().chain(misread).map(|names| format!("!regex_match('{names}', element.name) && "));
+        let excepted: String = excepted.collect();
+        let result = match self.to.as_ref().filter(|_| rule.mode == Mode::Enforce) {
+            Some(to) => format!("{excepted}regex_replace_all('{}', element.name, '{to}') || '-'", self.matches),
+            None => "'-'".to_owned(),
+        };
+        format!("{} && ({result})", conditions.join(" && "))
+    }
+}
+
+/// Images of which a rule makes one of a single component on Docker Hub.
+fn misread(rule: &Rule) -> Vec<Prefix> {
+    match &rule.matcher {
+        Matcher::From { from, to } if is_official_image(to.written()) => {
+            from.iter().filter(|prefix| prefix.canonical().contains('/')).cloned().collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn in_namespaces(globs: &[Glob]) -> String {
+    let globs: Vec<String> = globs.iter().map(|glob| glob.as_str().replace('*', ".*")).collect();
+    format!("regex_match('^(?:{})$', '{{{{ request.namespace }}}}')", globs.join("|"))
+}
+
+/// And why it has no `to`, if it has none.
+fn of_pattern(pattern: &Pattern, to: &Template) -> Result<(Clause, Option<&'static str>), Missing> {
+    let hir = regex_syntax::parse(pattern.written()).map_err(|_| "a syntax of its own")?;
+    let matches = format!("^(?:{})$", re2::of(&hir)?);
+    let certain = re2::certain_groups(&hir);
+    let mut are_certain = true;
+    let replacement = to.with_groups(|group| {
+        are_certain &= certain.iter().any(|certain| usize::try_from(*certain) == Ok(group));
+        format!("${{{group}}}")
+    });
+    let host_is_literal = !replacement.split('/').next().unwrap_or_default().contains('$');
+    let why = match (are_certain, host_is_literal) {
+        (false, _) => {
+            Some("a group that its `to` names may match nothing (write `.+` for `.*`, and no `?` behind a group)")
+        }
+        (_, false) => Some("the host of its `to` has a group"),
+        (true, true) => None,
+    };
+    Ok((Clause { matches, to: why.is_none().then_some(replacement) }, why))
+}
+
+/// What is under some `to`.
+fn cached(policy: &Policy) -> String {
+    let alternatives = policy.rules().iter().map(|rule| match &rule.matcher {
+        Matcher::From { to, .. } => format!("^{}{BELOW}", re2::literal(to.canonical())),
+        Matcher::Pattern { to, .. } => to.under().to_owned(),
+    });
+    alternatives.collect::<Vec<_>>().join("|")
+}
+
+fn any_of(prefixes: &[Prefix]) -> String {
+    let literals: Vec<String> = prefixes.iter().map(|prefix| re2::literal(prefix.canonical())).collect();
+    format!("(?:{})", literals.join("|"))
+}
+
+fn found((list, image, pull): (&str, &str, &str)) -> String {
+    let pointer = image.replace('.', "/");
+    format!(
+        "items(request.object.spec.{list} || `[]`, 'i', 'x')[].{{list: '{list}', name: x.name, image: x.{image}, pull: x.{pull},
+          path: join('/', ['/spec/{list}', to_string(i), '{pointer}'])}}"
+    )
+}
+
+fn before((list, image, _): (&str, &str, &str)) -> String {
+    format!("(request.oldObject.spec.{list} || `[]`)[].join(' ', ['{list}', name || '', {image} || ''])")
+}
+
+/// The elements of a list.
+fn lines(elements: [String; 4]) -> String {
+    format!("          {}\n", elements.join(",\n          "))
+}
+
+/// The first that holds.
+fn choice(alternatives: &[String]) -> String {
+    format!("              {}\n", alternatives.join("\n              || "))
+}

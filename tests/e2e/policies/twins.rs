@@ -1,0 +1,168 @@
+//! A namespace in which Pods with one label are asked about, and those with another meet the exported policy: of the same rules.
+
+use std::process::Command;
+
+use axum::http::Method;
+use serde_json::{Value, json};
+
+use crate::harness::{Client, wait_for};
+use crate::scene::{Scene, image, simple_pod};
+use crate::{CLUSTER, DEADLINE};
+
+/// The label that says which way a Pod's images are rewritten.
+const WAY: &str = "way";
+/// An image that every set of rules rewrites.
+const PROBE: &str = "docker.io/probe/probe:1";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    Webhook,
+    Policy,
+}
+
+impl Way {
+    pub const BOTH: [Self; 2] = [Self::Webhook, Self::Policy];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Webhook => "webhook",
+            Self::Policy => "policy",
+        }
+    }
+
+    /// With the label, and a name of its own.
+    pub fn mark(self, pod: &Value) -> Value {
+        let mut pod = pod.clone();
+        pod["metadata"]["labels"][WAY] = json!(self.label());
+        pod["metadata"]["name"] =
+            json!(format!("{}-{}", pod["metadata"]["name"].as_str().expect("a name"), self.label()));
+        pod
+    }
+}
+
+/// What became of a Pod: all but what differs between two creations, or why it was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome(pub Result<Value, String>);
+
+pub struct Twins {
+    pub scene: Scene,
+    client: Client,
+    /// What the export of the policy says on standard error.
+    pub left_out: String,
+}
+
+impl Twins {
+    /// With nothing registered yet.
+    pub fn new(namespace: &'static str, rules: &str) -> Self {
+        Self { scene: Scene::unregistered(namespace, rules), client: CLUSTER.client(), left_out: String::new() }
+    }
+
+    /// Registers both, as they are exported for the rules of now, and waits until both are in force.
+    pub fn register(&mut self) {
+        let mut configuration = self.scene.configuration(&[]);
+        let webhook = &mut configuration["webhooks"][0];
+        let by_label = json!({"key": WAY, "operator": "In", "values": [Way::Webhook.label()]});
+        match webhook["objectSelector"]["matchExpressions"].as_array_mut() {
+            Some(requirements) => requirements.push(by_label),
+            None => webhook["objectSelector"] = json!({"matchExpressions": [by_label]}),
+        }
+        CLUSTER.kubectl_with(&["apply", "-f", "-"], &configuration.to_string()).ok();
+        let (objects, left_out) = export(&self.scene, &["--action=rewrite"]);
+        self.left_out = left_out;
+        bind(&self.scene, objects, &json!({"matchLabels": {WAY: Way::Policy.label()}}));
+        for way in Way::BOTH {
+            self.wait_until(way, true);
+        }
+    }
+
+    pub fn wait_until(&self, way: Way, rewrites: bool) {
+        let probe = way.mark(&simple_pod("probe", PROBE));
+        let waited = wait_for(DEADLINE, || {
+            let created = self.client.dry_run(self.scene.namespace, &probe).expect("the probe is allowed");
+            ((image(&created) != PROBE) == rewrites).then_some(())
+        });
+        waited.unwrap_or_else(|error| panic!("{way:?}: {error}"));
+    }
+
+    /// Creates a Pod without storing it.
+    pub fn dry_run(&self, way: Way, pod: &Value) -> Outcome {
+        self.send(way, Method::POST, "?dryRun=All", &way.mark(pod))
+    }
+
+    /// Replaces a stored Pod, or its subresource, without storing it.
+    pub fn dry_update(&self, way: Way, name: &str, subresource: &str, change: impl FnOnce(&mut Value)) -> Outcome {
+        let name = format!("{name}-{}", way.label());
+        let mut pod = self.client.get(&format!("{}/{name}", self.path())).expect("the stored Pod");
+        change(&mut pod);
+        self.send(way, Method::PUT, &format!("/{name}{subresource}?dryRun=All"), &pod)
+    }
+
+    pub fn create(&self, pod: &Value) {
+        for way in Way::BOTH {
+            self.client.post(&self.path(), &way.mark(pod)).expect("the Pod is created");
+        }
+    }
+
+    fn path(&self) -> String {
+        format!("/api/v1/namespaces/{}/pods", self.scene.namespace)
+    }
+
+    fn send(&self, way: Way, method: Method, rest: &str, pod: &Value) -> Outcome {
+        let sent = self.client.request(method, &(self.path() + rest), pod.to_string().into_bytes());
+        let without_way = |text: String| text.replace(&format!("-{}", way.label()), "");
+        Outcome(match sent {
+            Ok(mut pod) => {
+                let metadata = pod["metadata"].as_object_mut().expect("metadata");
+                for field in ["uid", "creationTimestamp", "managedFields", "labels", "name", "resourceVersion"] {
+                    metadata.remove(field);
+                }
+                // Their order has no meaning.
+                if let Some(secrets) = pod["spec"]["imagePullSecrets"].as_array_mut() {
+                    secrets.sort_by_key(ToString::to_string);
+                }
+                Ok(pod)
+            }
+            Err(error) => Err(without_way(error.to_string())),
+        })
+    }
+}
+
+/// What `pullthrough export admission-policy` prints for a webhook's rules, and what it says of them.
+pub fn export(scene: &Scene, arguments: &[&str]) -> (Vec<Value>, String) {
+    try_export(scene, arguments).unwrap_or_else(|told| panic!("{told}"))
+}
+
+/// As [`export`], or what it says where it fails.
+pub fn try_export(scene: &Scene, arguments: &[&str]) -> Result<(Vec<Value>, String), String> {
+    let output = Command::new(env!("CARGO_BIN_EXE_pullthrough"))
+        .args(["export", "admission-policy", "--rules"])
+        .arg(scene.webhook.rules_file())
+        .args(arguments)
+        .output()
+        .expect("run pullthrough");
+    let told = String::from_utf8(output.stderr).expect("UTF-8");
+    match output.status.success() {
+        true => {
+            let text = String::from_utf8(output.stdout).expect("UTF-8");
+            Ok((serde_saphyr::from_multiple(&text).expect("YAML"), told))
+        }
+        false => Err(told),
+    }
+}
+
+/// Applies policies and bindings for the Pods of one namespace that a selector selects.
+pub fn bind(scene: &Scene, objects: Vec<Value>, selector: &Value) {
+    let name =
+        |object: &Value| json!(format!("{}-{}", object["metadata"]["name"].as_str().expect("a name"), scene.namespace));
+    for mut object in objects {
+        object["metadata"]["name"] = name(&object);
+        if object["kind"].as_str().is_some_and(|kind| kind.ends_with("Binding")) {
+            object["spec"]["policyName"] = object["metadata"]["name"].clone();
+            object["spec"]["matchResources"] = json!({
+                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": scene.namespace}},
+                "objectSelector": selector,
+            });
+        }
+        CLUSTER.kubectl_with(&["apply", "-f", "-"], &object.to_string()).ok();
+    }
+}
