@@ -4,6 +4,8 @@ mod admission_policy;
 mod containerd;
 mod crio;
 mod docker;
+mod helm_values;
+mod kustomize;
 mod kyverno;
 mod openshift;
 mod webhook;
@@ -38,6 +40,8 @@ enum What {
     Crio(crio::Args),
     Docker(docker::Args),
     Openshift(openshift::Args),
+    Kustomize(kustomize::Args),
+    HelmValues(helm_values::Args),
 }
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -49,6 +53,8 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         What::Crio(args) => crio::run(args),
         What::Docker(args) => docker::run(args),
         What::Openshift(args) => openshift::run(args),
+        What::Kustomize(args) => kustomize::run(args),
+        What::HelmValues(args) => helm_values::run(args),
     }
 }
 

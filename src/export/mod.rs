@@ -9,6 +9,8 @@ pub mod containerd;
 pub mod containers_image;
 pub mod crio;
 pub mod docker;
+pub mod helm_values;
+pub mod kustomize;
 pub mod kyverno;
 pub mod mirrors;
 pub mod openshift;

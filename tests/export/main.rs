@@ -7,6 +7,8 @@ mod admission_policy;
 mod containerd;
 mod crio;
 mod docker;
+mod helm_values;
+mod kustomize;
 mod kyverno;
 mod openshift;
 

@@ -1,0 +1,460 @@
+//! Helm: values that override those of a chart, so that it renders with the images that the rules want.
+//!
+//! What values mean is up to a chart's templates. Here an image is what charts commonly have: a mapping with `repository`
+//! (or `repo`, `image`, `name`), perhaps split off `registry`, or with its last part in `image` or `name`; or a string `image`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value};
+
+use super::Inexpressible;
+use crate::engine::{Decision, ImageRef, Matcher, Mode, Policy, Question, Reason, Rule};
+
+/// A chart's values as Helm coalesces them: those of its subcharts below their keys.
+#[derive(Debug, Clone, Default)]
+pub struct Chart {
+    pub values: Map<String, Value>,
+    pub subcharts: Subcharts,
+}
+
+/// Which keys of a chart's values are a subchart's: its name, or its alias.
+#[derive(Debug, Clone, Default)]
+pub struct Subcharts(pub BTreeMap<String, Subcharts>);
+
+impl Chart {
+    /// Adds the values of a subchart, of which those count that the parent does not have.
+    pub fn add_subchart(&mut self, key: &str, subchart: Self) {
+        let mut values = subchart.values;
+        if let Some(Value::Object(own)) = self.values.remove(key) {
+            coalesce(&mut values, own);
+        }
+        self.values.insert(key.to_owned(), Value::Object(values));
+        self.subcharts.0.insert(key.to_owned(), subchart.subcharts);
+    }
+
+    /// Adds values that count before those that are there, as of a later `--values`.
+    pub fn add_values(&mut self, values: Map<String, Value>) {
+        coalesce(&mut self.values, values);
+    }
+}
+
+/// As Helm does it: mappings are merged, null removes, all else replaces.
+fn coalesce(values: &mut Map<String, Value>, later: Map<String, Value>) {
+    for (key, later) in later {
+        match (values.get_mut(&key), later) {
+            (_, Value::Null) => drop(values.remove(&key)),
+            (Some(Value::Object(values)), Value::Object(later)) => coalesce(values, later),
+            (_, later) => drop(values.insert(key, later)),
+        }
+    }
+}
+
+/// Keys under which charts have what their templates put in front of a repository.
+const REGISTRIES: [&str; 5] = ["imageRegistry", "registry", "hub", "containerRegistry", "dockerRegistry"];
+/// What tells that a mapping with `repository` is an image.
+const BESIDE_REPOSITORY: [&str; 8] =
+    ["registry", "tag", "digest", "sha", "sha256", "pullPolicy", "imagePullPolicy", "pullSecrets"];
+const PULL_POLICIES: [&str; 2] = ["pullPolicy", "imagePullPolicy"];
+const IN_A_LIST: &str = "it is in a list, which an override replaces whole";
+
+/// What overrides a chart's values.
+#[derive(Debug)]
+pub struct Overrides {
+    /// Only what changes, in the shape of the chart's own.
+    pub values: Value,
+    pub left_out: Vec<Inexpressible>,
+    /// Whether a value is an image, also one that stays.
+    pub found_image: bool,
+}
+
+pub fn overrides(policy: &Policy, namespace: &str, chart: &Chart) -> Overrides {
+    let values = Value::Object(Map::new());
+    let mut search = Search { policy, namespace, values, left_out: BTreeSet::new(), found_image: false };
+    search.chart(&chart.values, &chart.subcharts, Prefixes::default(), &[]);
+    let Search { values, left_out, found_image, .. } = search;
+    Overrides { values, left_out: left_out.into_iter().collect(), found_image }
+}
+
+/// An image that a template has, whatever the values.
+pub fn of_template(policy: &Policy, namespace: &str, file: &str, text: &str) -> Vec<Inexpressible> {
+    let mut inexpressible = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let line = line.trim_start().trim_start_matches("- ").trim_start();
+        let Some(value) = line.strip_prefix("image:").or_else(|| line.strip_prefix("reference:")) else { continue };
+        let value = value.trim_start().trim_start_matches(['"', '\'']);
+        let literal = value.split(['"', '\'', ' ', '#']).next().unwrap_or_default();
+        let question = Question { image: &known(literal), namespace, pull_never: false, previous: None };
+        if let Decision::Rewrite { rule, .. } = policy.decide(question) {
+            inexpressible.push(Inexpressible {
+                what: format!("{file}:{}", index + 1),
+                why: format!("`{literal}` is in the template, and no value changes it (rule `{}`)", rule.name),
+            });
+        }
+    }
+    inexpressible
+}
+
+/// What is known of an image without what a template puts behind it: a tag, or behind a slash the rest of its name.
+fn known(literal: &str) -> String {
+    match literal.split_once("{{").map_or(literal, |(before, _)| before) {
+        registry if registry.ends_with('/') => [registry, "x"].concat(),
+        name => name.trim_end_matches([':', '@']).to_owned(),
+    }
+}
+
+struct Search<'s> {
+    policy: &'s Policy,
+    namespace: &'s str,
+    values: Value,
+    left_out: BTreeSet<Inexpressible>,
+    found_image: bool,
+}
+
+/// What a chart's templates may put in front of a repository.
+#[derive(Debug, Clone, Copy, Default)]
+struct Prefixes<'v> {
+    /// Of all its images, also instead of their own registry.
+    global: Option<&'v str>,
+    /// Of images that say no registry: the one of a mapping around them.
+    around: Option<&'v str>,
+}
+
+/// Where a value is, key by key.
+type Path<'p> = [&'p str];
+
+impl<'s> Search<'s> {
+    fn chart(
+        &mut self,
+        values: &'s Map<String, Value>,
+        subcharts: &Subcharts,
+        prefixes: Prefixes<'s>,
+        path: &Path<'s>,
+    ) {
+        let global = values.get("global").and_then(Value::as_object);
+        let of_image = || text(global?.get("image")?.as_object()?, "registry").filter(|registry| !registry.is_empty());
+        let global_registry = prefixes.global.or_else(|| global.and_then(registry_of)).or_else(of_image);
+        let prefixes = Prefixes { global: global_registry, around: registry_of(values) };
+        if values.get("global").is_some_and(|global| global["security"]["allowInsecureImages"] == false) {
+            let why = "it is false: the chart refuses images that are not its maker's, until it is true";
+            let what = [path, &["global", "security", "allowInsecureImages"]].concat().join(".");
+            self.left_out.insert(Inexpressible { what: format!("`{what}`"), why: why.to_owned() });
+        }
+        let split = Split::of(values);
+        if let Some(split) = split {
+            self.split_image(values, split, Prefixes { around: None, ..prefixes }, path);
+        }
+        for (key, value) in values.iter().filter(|(key, _)| split.is_none_or(|split| !split.has(key))) {
+            let path = [path, &[key.as_str()]].concat();
+            match (subcharts.0.get(key), value) {
+                (Some(subcharts), Value::Object(values)) => self.chart(values, subcharts, prefixes, &path),
+                _ => self.value(value, values, prefixes, &path),
+            }
+        }
+    }
+
+    /// `parent`: the mapping that the value is in.
+    fn value(&mut self, value: &'s Value, parent: &Map<String, Value>, prefixes: Prefixes<'s>, path: &Path<'s>) {
+        match value {
+            Value::Object(map) => {
+                let split = Split::of(map);
+                if let Some(split) = split {
+                    self.split_image(map, split, prefixes, path);
+                }
+                let prefixes = Prefixes { around: registry_of(map).or(prefixes.around), ..prefixes };
+                for (key, value) in map.iter().filter(|(key, _)| split.is_none_or(|split| !split.has(key))) {
+                    self.value(value, map, prefixes, &[path, &[key.as_str()]].concat());
+                }
+            }
+            Value::String(image) => self.string(image, parent, prefixes, path),
+            Value::Array(items) => {
+                for item in items {
+                    self.item(item, path);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A mapping with a repository.
+    fn split_image(&mut self, map: &Map<String, Value>, split: Split, prefixes: Prefixes, path: &Path) {
+        let key = path.last().copied().unwrap_or_default();
+        let repository_path = [path, &[split.key]].concat();
+        let (whole, joined) = (split.whole(), split.joined());
+        let image = joined.as_ref().unwrap_or(&whole).clone();
+        if !split.is_image(key, map) {
+            let is_any_name = split.key == "name" && !split.repository.contains('/') && !map.contains_key("tag");
+            if has_host(&known(&image)) && !is_any_name {
+                self.leave_out(&repository_path, &[image], map, "nothing beside it tells that it is an image");
+            }
+            return;
+        }
+        self.found_image = true;
+        let objection = match prefixes {
+            Prefixes { global: Some(global), .. } if !split.registry.is_empty() || !has_host(&image) => {
+                Some((global, format!("`global` has the registry {global}, which charts use instead")))
+            }
+            Prefixes { around: Some(around), .. } if split.registry.is_empty() && !has_host(&image) => {
+                Some((around, in_front(around)))
+            }
+            _ => None,
+        };
+        if let Some((registry, why)) = objection {
+            let elsewhere = Split { registry, ..split };
+            let images = [image, whole, elsewhere.whole(), elsewhere.joined().unwrap_or_default()];
+            return self.leave_out(&repository_path, &images, map, &why);
+        }
+        if image.contains("{{") {
+            return self.leave_out(&repository_path, &[image], map, "it is a template itself");
+        }
+        // What the repository becomes, with its registry: before its last part, and as the whole image.
+        let mut results = Vec::new();
+        if let Some((joined, (_, part))) = joined.filter(|joined| ImageRef::parse(joined).is_ok()).zip(split.part) {
+            let result = self.decide(&joined, map);
+            let before_part = |result: &str| Some(result.strip_suffix(part)?.strip_suffix('/')?.to_owned());
+            results.push(match result.map(|(rule, result)| (rule, before_part(&result))) {
+                Some((_, None)) => {
+                    return self.leave_out(&repository_path, &[joined], map, "the rules change its last part too");
+                }
+                Some((rule, Some(result))) => Some((rule, result)),
+                None => None,
+            });
+        }
+        let is_whole = results.is_empty() || split.part.is_some_and(|(part, _)| part == "name");
+        if is_whole && !is_bare_host(&whole) && ImageRef::parse(&whole).is_ok() {
+            results.push(self.decide(&whole, map));
+        }
+        match results.as_slice() {
+            [] if is_bare_host(&whole) => self.bare_host(&repository_path, &whole),
+            [] => {
+                let image = image.replace("//", "/");
+                let why = "there is a slash too many where templates put its parts together";
+                self.leave_out(&repository_path, &[image], map, why);
+            }
+            [one, other] if one.as_ref().map(|(_, to)| to) != other.as_ref().map(|(_, to)| to) => {
+                let why = "templates may put `name` behind it, and the rules want something else with it than without";
+                self.leave_out(&repository_path, &[whole, image], map, why);
+            }
+            [Some((rule, to)), ..] => match (to.split_once('/'), map.contains_key("registry")) {
+                (Some((host, rest)), true) => {
+                    self.set(&[path, &["registry"]].concat(), host, rule);
+                    self.set(&repository_path, rest, rule);
+                }
+                (None, true) => {
+                    self.leave_out(&repository_path, &[image], map, "the rules leave nothing to write there");
+                }
+                (_, false) => self.set(&repository_path, to, rule),
+            },
+            [None, ..] => {}
+        }
+    }
+
+    /// A string, which is an image by its key.
+    fn string(&mut self, image: &str, parent: &Map<String, Value>, prefixes: Prefixes, path: &Path) {
+        let key = path.last().copied().unwrap_or_default();
+        let is_complete = has_host(image) || ImageRef::parse(image).is_ok_and(|image| !image.suffix().is_empty());
+        let is_image =
+            key == "image" || (is_complete && ["Image", "imageName", "ImageName"].iter().any(|end| key.ends_with(end)));
+        if !is_image {
+            let why = match REGISTRIES.contains(&key) {
+                true => "templates may put it in front of a name",
+                false => "its key does not tell that it is an image",
+            };
+            return self.stray(image, parent, path, why);
+        }
+        self.found_image = true;
+        if image.contains("{{") {
+            self.left_out.insert(stays(path, image, "it is a template itself"));
+            return;
+        }
+        if is_bare_host(image) {
+            return self.bare_host(path, image);
+        }
+        if let Some(registry) = prefixes.around.or(prefixes.global).filter(|_| !has_host(image)) {
+            let images = [image.to_owned(), [registry, "/", image].concat()];
+            return self.leave_out(path, &images, parent, &in_front(registry));
+        }
+        if let Some((rule, result)) = self.decide(image, parent) {
+            self.set(path, &result, rule);
+        }
+    }
+
+    /// What is in a list.
+    fn item(&mut self, item: &Value, path: &Path) {
+        match item {
+            Value::Object(map) => {
+                let split = Split::of(map);
+                let images = match split {
+                    Some(split) => split.joined().into_iter().chain([split.whole()]).collect(),
+                    None => text(map, "image").map(|image| vec![image.to_owned()]).unwrap_or_default(),
+                };
+                self.found_image |= !images.is_empty();
+                self.leave_out(path, &images, map, IN_A_LIST);
+                for (key, value) in map.iter().filter(|(key, _)| split.is_none_or(|split| !split.has(key))) {
+                    match value {
+                        Value::String(_) if key == "image" => {}
+                        value => self.item(value, path),
+                    }
+                }
+            }
+            Value::Array(items) => items.iter().for_each(|item| self.item(item, path)),
+            Value::String(text) => self.stray(text, &Map::new(), path, IN_A_LIST),
+            _ => {}
+        }
+    }
+
+    /// A text of which nothing tells that it is an image, or has some in it: those count that name their host.
+    fn stray(&mut self, text: &str, beside: &Map<String, Value>, path: &Path, why: &str) {
+        let is_other = |c: char| !c.is_ascii_alphanumeric() && !"._-/:@{".contains(c);
+        let words: Vec<&str> = if has_host(text) { vec![text] } else { text.split(is_other).collect() };
+        for word in words.into_iter().filter(|word| has_host(&known(word))) {
+            self.leave_out(path, &[word.to_owned()], beside, why);
+        }
+    }
+
+    /// A registry alone where an image is expected.
+    fn bare_host(&mut self, path: &Path, host: &str) {
+        let image = [host.trim_end_matches('/'), "/x"].concat();
+        let image = ImageRef::parse(&image);
+        let host_of_image = image.as_ref().ok().and_then(ImageRef::registry);
+        let may_change = |rule: &Rule| match &rule.matcher {
+            Matcher::From { from, .. } => from.iter().any(|prefix| Some(prefix.host()) == host_of_image),
+            Matcher::Pattern { .. } => true,
+        };
+        let mut rules = self.policy.rules().iter();
+        if rules.any(|rule| rule.mode == Mode::Enforce && rule.namespaces.contain(self.namespace) && may_change(rule)) {
+            self.left_out.insert(stays(path, host, "it is a registry, behind which templates put the rest"));
+        }
+    }
+
+    /// What the rules make of an image; nothing where they leave it alone.
+    fn decide(&mut self, image: &str, beside: &Map<String, Value>) -> Option<(&'s Rule, String)> {
+        match self.decision(image, beside) {
+            Decision::Rewrite { rule, result } => Some((rule, result)),
+            Decision::Keep { reason: Reason::Observed, rule: Some(rule) } => {
+                let why = "it only observes: its images are left alone, and nothing reports them";
+                self.left_out.insert(Inexpressible::rule(&rule.name, why));
+                None
+            }
+            Decision::Restore { .. } | Decision::Keep { .. } => None,
+        }
+    }
+
+    fn decision(&self, image: &str, beside: &Map<String, Value>) -> Decision<'s> {
+        let pull_never = PULL_POLICIES.iter().any(|key| text(beside, key) == Some("Never"));
+        self.policy.decide(Question { image, namespace: self.namespace, pull_never, previous: None })
+    }
+
+    fn set(&mut self, path: &Path, text: &str, rule: &Rule) {
+        if !rule.image_pull_secrets.is_empty() {
+            let why = "its `imagePullSecrets` are not added: set the chart's own value for them";
+            self.left_out.insert(Inexpressible::rule(&rule.name, why));
+        }
+        let settings = self.policy.settings();
+        if settings.record_originals {
+            self.left_out.insert(Inexpressible::field("recordOriginals", "values write no annotation"));
+        }
+        if settings.allow_opt_out {
+            self.left_out
+                .insert(Inexpressible::field("allowOptOut", "values count for every Pod, whatever its labels"));
+        }
+        let mut value = &mut self.values;
+        for key in path {
+            value = &mut value[*key];
+        }
+        *value = Value::String(text.to_owned());
+    }
+
+    /// Tells that an image stays, if the rules would rewrite one that it may be.
+    fn leave_out(&mut self, path: &Path, images: &[String], beside: &Map<String, Value>, why: &str) {
+        let is_rewritten = |image: &String| matches!(self.decision(&known(image), beside), Decision::Rewrite { .. });
+        if images.iter().any(is_rewritten) {
+            self.left_out.insert(stays(path, &images[0], why));
+        }
+    }
+}
+
+fn stays(path: &Path, image: &str, why: &str) -> Inexpressible {
+    Inexpressible { what: format!("`{}`", path.join(".")), why: format!("{image} stays: {why}") }
+}
+
+/// An image in two or three values.
+#[derive(Debug, Clone, Copy)]
+struct Split<'v> {
+    /// Empty where there is none.
+    registry: &'v str,
+    /// `repository`; `repo`, `image` or `name` in some charts.
+    key: &'static str,
+    repository: &'v str,
+    /// What may be its last part, and its key.
+    part: Option<(&'static str, &'v str)>,
+}
+
+impl<'v> Split<'v> {
+    fn of(map: &'v Map<String, Value>) -> Option<Self> {
+        let filled = |key: &'static str| text(map, key).filter(|text| !text.is_empty()).map(|text| (key, text));
+        let image_or_name = || filled("image").or_else(|| filled("name")).filter(|(_, name)| !has_host(name));
+        let registry = text(map, "registry").unwrap_or_default();
+        match filled("repository").or_else(|| filled("repo")) {
+            Some((key, repository)) => {
+                let part = image_or_name().filter(|_| !repository.contains("://"));
+                Some(Self { registry, key, repository, part })
+            }
+            None if registry.is_empty() => None,
+            None => image_or_name().map(|(key, repository)| Self { registry, key, repository, part: None }),
+        }
+    }
+
+    fn has(self, key: &str) -> bool {
+        key == self.key
+            || self.part.is_some_and(|(part, _)| part == key)
+            || (key == "registry" && !self.registry.is_empty())
+    }
+
+    /// Whether the key of the mapping, or what else is in it, tells that it is an image.
+    fn is_image(self, key: &str, map: &Map<String, Value>) -> bool {
+        let key = key.to_ascii_lowercase();
+        let mut beside = BESIDE_REPOSITORY.iter().filter(|beside| map.contains_key(**beside));
+        match self.key {
+            // In `imageCredentials` it is another.
+            "name" => key.ends_with("image"),
+            _ if key.contains("image") || self.part.is_some_and(|(part, _)| part == "image") => true,
+            // Git's can have a tag too.
+            "repo" => beside.any(|beside| *beside != "tag"),
+            _ => beside.next().is_some(),
+        }
+    }
+
+    fn whole(self) -> String {
+        match self.registry {
+            "" => self.repository.to_owned(),
+            registry => [registry, "/", self.repository].concat(),
+        }
+    }
+
+    fn joined(self) -> Option<String> {
+        self.part.map(|(_, part)| [&self.whole(), "/", part].concat())
+    }
+}
+
+fn text<'v>(map: &'v Map<String, Value>, key: &str) -> Option<&'v str> {
+    map.get(key)?.as_str()
+}
+
+fn registry_of(map: &Map<String, Value>) -> Option<&str> {
+    REGISTRIES.iter().filter_map(|key| text(map, key)).find(|registry| !registry.is_empty())
+}
+
+fn has_host(image: &str) -> bool {
+    ImageRef::parse(image).is_ok_and(|image| image.host_is_written())
+}
+
+/// `docker.io`, `localhost:5000/`.
+fn is_bare_host(text: &str) -> bool {
+    let host = text.trim_end_matches('/');
+    let name = host.split(':').next().unwrap_or_default();
+    (name.contains('.') || name == "localhost") && !host.contains('/') && has_host(&[host, "/x"].concat())
+}
+
+fn in_front(registry: &str) -> String {
+    format!("templates may put {registry} in front of it")
+}

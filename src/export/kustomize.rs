@@ -1,0 +1,272 @@
+//! kustomize: a Component whose `images` rename what the rules rewrite in a tree of manifests.
+//!
+//! Facts about kustomize are of 5.8: `api/filters/imagetag` and `api/internal/image`.
+
+mod kustomizations;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
+use std::sync::{Arc, LazyLock};
+
+use regex::Regex;
+use serde::Serialize;
+
+use self::kustomizations::{Kustomizations, Setting};
+use super::Inexpressible;
+use crate::engine::{Decision, ImageRef, Mode, Policy};
+use crate::manifest::declared::{Declaration, Path, Subject, file_glob};
+use crate::manifest::{Field, Known, Manifest, Object, Unreadable};
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Component {
+    api_version: &'static str,
+    kind: &'static str,
+    images: Vec<Entry>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry {
+    name: String,
+    new_name: String,
+}
+
+/// The first line of what is printed, by which it is known again among the manifests.
+pub const MARKER: &str = "# Made by `pullthrough export kustomize`: print it again when images come or go.";
+
+/// The images of some manifests, by what the rules make of them and by how kustomize finds them.
+#[derive(Debug)]
+pub struct Tree<'p> {
+    policy: &'p Policy,
+    /// Of objects that name none.
+    namespace: &'p str,
+    known: Known,
+    /// With what kustomize takes for images, and the rules do not know.
+    everything: Known,
+    /// The images of each file, and whether the rules know the place.
+    files: Vec<(String, Vec<(Field, bool)>)>,
+    kustomizations: Kustomizations,
+    /// For each image and result that kustomize reaches, the first place.
+    reached: BTreeMap<(String, String), Place>,
+    inexpressible: BTreeSet<Inexpressible>,
+    /// The first place with an own entry of `images`.
+    own_entry: Option<String>,
+}
+
+#[derive(Debug)]
+struct Place {
+    /// `FILE:LINE`.
+    name: String,
+    why_kept: &'static str,
+}
+
+/// Where kustomize looks, as JSON pointers. The first is below any key, of any kind but one.
+static REACHED: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    let containers = r"/(containers|initContainers)/\d+/image\z";
+    let volumes =
+        r"\A(/items/\d+)?/spec(/template/spec|/jobTemplate/spec/template/spec)?/volumes/\d+/image/reference\z";
+    Regex::new(&format!("{containers}|{volumes}")).ok()
+});
+const ANY_CONTAINERS: [&str; 2] = ["$..containers[*].image", "$..initContainers[*].image"];
+const NOT_A_KIND: &str = "CustomResourceDefinition";
+impl<'p> Tree<'p> {
+    pub fn new(policy: &'p Policy, namespace: &'p str, declared: Vec<Declaration>) -> Self {
+        let of_any_kind = Declaration {
+            subject: Subject::Files(file_glob("*").into_iter().collect()),
+            pod_specs: Vec::new(),
+            images: ANY_CONTAINERS.iter().filter_map(|path| Path::parse(path).ok()).collect(),
+            split_images: Vec::new(),
+            args: Vec::new(),
+            env: Vec::new(),
+        };
+        let everything = declared.iter().cloned().chain([of_any_kind]).collect();
+        Self {
+            policy,
+            namespace,
+            known: Known { declared, without_kustomize: false },
+            everything: Known { declared: everything, without_kustomize: false },
+            files: Vec::new(),
+            kustomizations: Kustomizations::default(),
+            reached: BTreeMap::new(),
+            inexpressible: of_rules(policy),
+            own_entry: None,
+        }
+    }
+
+    /// Adds the images of a file.
+    ///
+    /// # Errors
+    ///
+    /// Where the text can't be read.
+    pub fn add(&mut self, file: &str, text: &str) -> Result<(), Unreadable> {
+        let manifest = Manifest::read(file, text, &self.known)?;
+        if let Some(line) = manifest.template_line() {
+            self.leave_out(format!("{file}:{line}"), "a template: what is rendered for `{{` is not known".to_owned());
+        }
+        match self.kustomizations.add(file, text, self.policy.settings().allow_opt_out) {
+            Ok(left_out) => self.inexpressible.extend(left_out),
+            Err(_) if manifest.template_line().is_some() => {}
+            Err(left_out) => drop(self.inexpressible.insert(left_out)),
+        }
+        if text.starts_with(MARKER) {
+            return Ok(());
+        }
+        let everything = Manifest::read(file, text, &self.everything)?;
+        let known: BTreeSet<_> =
+            manifest.fields().iter().map(|field| (field.object.document, &field.pointer)).collect();
+        let fields: Vec<(Field, bool)> = everything
+            .fields()
+            .iter()
+            .map(|field| (field.clone(), known.contains(&(field.object.document, &field.pointer))))
+            .collect();
+        if let (None, Some((field, _))) = (&self.own_entry, fields.iter().find(|(field, _)| is_own_entry(field))) {
+            self.own_entry = Some(format!("{file}:{}", field.line));
+        }
+        self.files.push((file.to_owned(), fields));
+        Ok(())
+    }
+
+    /// What can't be looked at.
+    pub fn leave_out(&mut self, what: String, why: String) {
+        self.inexpressible.insert(Inexpressible { what, why });
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.files.iter().all(|(_, fields)| fields.is_empty())
+    }
+
+    fn add_field(&mut self, name: String, field: &Field, is_known: bool, namespaces: &[Option<&Setting>]) {
+        let image = &field.image;
+        let is_reached = is_own_entry(field) || is_reached(field);
+        let mut outcomes = namespaces.iter().map(|setting| (*setting, self.outcome(field, is_known, *setting)));
+        let Some((_, (result, mut why_kept))) = outcomes.next() else { return };
+        let other = outcomes.find(|(_, (other, _))| *other != result);
+        let (result, why) = match other {
+            Some((Some(Setting { namespace, place, cure }), _)) => {
+                why_kept = "its namespace is not known";
+                let why = format!("the rules go by its namespace, which {place} may set to `{namespace}`: {cure}");
+                (image.clone(), Some(why))
+            }
+            _ if result != *image && !is_reached => {
+                (result, Some(format!("kustomize's `images` don't reach {}", field.place)))
+            }
+            _ => (result, None),
+        };
+        if let Some(why) = why {
+            self.leave_out(name.clone(), format!("`{image}` stays: {why}"));
+        }
+        if is_reached {
+            self.reached.entry((image.clone(), result)).or_insert(Place { name, why_kept });
+        }
+    }
+
+    /// What an image becomes in its own namespace or another, and why, if it stays.
+    fn outcome(&self, field: &Field, is_known: bool, setting: Option<&Setting>) -> (String, &'static str) {
+        if !is_known {
+            return (field.image.clone(), "nothing in the rules file declares it under `manifests`");
+        }
+        let decision = match setting {
+            None => field.decide(self.policy, self.namespace),
+            Some(Setting { namespace, .. }) => {
+                let object = Object { namespace: Some(namespace.clone()), ..Object::clone(&field.object) };
+                Field { object: Arc::new(object), ..field.clone() }.decide(self.policy, self.namespace)
+            }
+        };
+        let why_kept = decision.reason().map_or("", |reason| reason.as_str());
+        match decision {
+            Decision::Rewrite { result, .. } => (result, why_kept),
+            _ => (field.image.clone(), why_kept),
+        }
+    }
+
+    /// Above which file's kustomization the component has to be listed: one's own `images` come after its components.
+    pub fn must_be_above(&self) -> Option<&str> {
+        self.own_entry.as_deref()
+    }
+
+    pub fn component(mut self) -> (Component, Vec<Inexpressible>) {
+        let kustomizations = mem::take(&mut self.kustomizations);
+        self.inexpressible.extend(kustomizations.not_read());
+        for (file, fields) in mem::take(&mut self.files) {
+            let namespaces = kustomizations.namespaces(&file);
+            for (field, is_known) in fields {
+                self.add_field(format!("{file}:{}", field.line), &field, is_known, &namespaces);
+            }
+        }
+        let Self { reached, mut inexpressible, .. } = self;
+        let mut entries = BTreeSet::new();
+        for (image, result) in reached.keys().filter(|(image, result)| image != result) {
+            let suffix = ImageRef::parse(image).map_or("", |image| image.suffix());
+            let without = |text: &str| text.strip_suffix(suffix).unwrap_or(text).to_owned();
+            entries.insert((without(image), without(result)));
+        }
+        let mut images = Vec::new();
+        for (name, new_name) in entries {
+            let entry = Entry { name, new_name };
+            match entry.objection(&reached) {
+                None => images.push(entry),
+                Some(why) => drop(inexpressible.insert(Inexpressible { what: format!("`{}`", entry.name), why })),
+            }
+        }
+        let component = Component { api_version: "kustomize.config.k8s.io/v1alpha1", kind: "Component", images };
+        (component, inexpressible.into_iter().collect())
+    }
+}
+
+/// What of the rules a Component can't do, whatever the images.
+fn of_rules(policy: &Policy) -> BTreeSet<Inexpressible> {
+    let mut inexpressible = BTreeSet::new();
+    if policy.settings().record_originals {
+        inexpressible.insert(Inexpressible::field("recordOriginals", "kustomize's `images` only rename"));
+    }
+    for rule in policy.rules() {
+        let mut add = |why: &str| inexpressible.insert(Inexpressible::rule(&rule.name, why));
+        if !rule.image_pull_secrets.is_empty() {
+            add("its `imagePullSecrets` are not added: kustomize's `images` only rename");
+        }
+        if rule.mode == Mode::Observe {
+            add("it only observes: its images are left alone, and nothing reports them");
+        }
+    }
+    inexpressible
+}
+
+fn is_own_entry(field: &Field) -> bool {
+    field.place.starts_with("images/")
+}
+
+fn is_reached(field: &Field) -> bool {
+    let is_place = REACHED.as_ref().is_some_and(|reached| reached.is_match(&field.pointer));
+    is_place && !field.object.kind.is_empty() && field.object.kind != NOT_A_KIND
+}
+
+impl Entry {
+    /// Why it would do anything but what the rules want.
+    fn objection(&self, reached: &BTreeMap<(String, String), Place>) -> Option<String> {
+        // The name is an expression there.
+        let tag_and_digest = "(:[a-zA-Z0-9_.{}-]*)?(@[a-zA-Z0-9]+([.+_-][a-zA-Z0-9]+)*:[a-zA-Z0-9_.{}-]*)?";
+        let found = Regex::new(&format!("^{}{tag_and_digest}$", self.name)).ok();
+        let is_found = |image: &str| found.as_ref().is_some_and(|found| found.is_match(image));
+        for ((image, result), Place { name, why_kept }) in reached {
+            let is_meant =
+                image.strip_prefix(&self.name).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '@']));
+            match is_found(image) {
+                false if is_meant && image != result => {
+                    return Some("kustomize reads the name as a regular expression, and does not find it".to_owned());
+                }
+                true if image == result => {
+                    return Some(format!("kustomize would rename it at {name}, too, where it stays ({why_kept})"));
+                }
+                true if !is_meant || *result != [&self.new_name, &image[self.name.len()..]].concat() => {
+                    return Some(format!("kustomize would rename it at {name}, too, where {image} becomes {result}"));
+                }
+                _ if image != result && is_found(result) => {
+                    return Some(format!("kustomize would rename {result}, which {image} becomes at {name}"));
+                }
+                _ => {}
+            }
+        }
+        None
+    }
+}

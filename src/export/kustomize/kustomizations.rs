@@ -1,0 +1,227 @@
+//! The kustomizations among the manifests: what each lists, what namespaces it is built in, and what of it is not looked at.
+//!
+//! Facts about kustomize are of 5.8: `api/types/kustomization.go` and `api/internal/target/kusttarget.go`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::{Component, Path, PathBuf};
+
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+use serde_saphyr::Spanned;
+
+use super::Inexpressible;
+use crate::engine::REWRITE_LABEL;
+
+/// How the kustomizations of a tree hang together. Paths have no `.`, and `..` at their start only.
+#[derive(Debug, Default)]
+pub struct Kustomizations {
+    by_folder: BTreeMap<PathBuf, Kustomization>,
+    /// For a file or folder, the folders of the kustomizations that list it. A kustomization lists itself.
+    listed_by: BTreeMap<PathBuf, BTreeSet<PathBuf>>,
+    lists: Vec<List>,
+    read: BTreeSet<PathBuf>,
+}
+
+#[derive(Debug, Default)]
+struct Kustomization {
+    namespace: Option<Setting>,
+    components: Vec<PathBuf>,
+}
+
+/// A kustomization's `namespace`, which all that it builds is put into.
+#[derive(Debug)]
+pub struct Setting {
+    pub namespace: String,
+    /// `FILE:LINE`.
+    pub place: String,
+    pub cure: String,
+}
+
+/// What a kustomization lists under a key.
+#[derive(Debug)]
+struct List {
+    /// `FILE:LINE`.
+    place: String,
+    key: String,
+    /// As written, and the path.
+    entries: Vec<(String, PathBuf)>,
+    cure: String,
+}
+
+/// The keys of a mapping with their lines.
+#[derive(Debug, Default)]
+struct Entries(Vec<(Spanned<String>, Value)>);
+
+/// What kustomize reads in a folder. It takes no other name.
+const FILE_NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
+/// What of a kustomization may bring images, change them or what counts for them, or make kustomize look elsewhere.
+const UNREAD: [&str; 10] = [
+    "configurations",
+    "generators",
+    "helmChartInflationGenerator",
+    "helmCharts",
+    "imageTags",
+    "patches",
+    "patchesJson6902",
+    "patchesStrategicMerge",
+    "replacements",
+    "transformers",
+];
+const LABELS: [&str; 2] = ["commonLabels", "labels"];
+
+impl Kustomizations {
+    /// Adds a file, and gives what of it is not looked at, if it is a kustomization.
+    ///
+    /// # Errors
+    ///
+    /// Where its name is that of a kustomization, and it is none.
+    pub fn add(&mut self, file: &str, text: &str, allow_opt_out: bool) -> Result<Vec<Inexpressible>, Inexpressible> {
+        let path = plain(Path::new(file));
+        self.read.insert(path.clone());
+        let mut left_out = Vec::new();
+        if !path.file_name().is_some_and(|name| FILE_NAMES.iter().any(|known| name == *known)) {
+            return Ok(left_out);
+        }
+        let Entries(entries) = entries(file, text)?;
+        let folder = path.parent().unwrap_or(&path).to_owned();
+        let cure = cure(&folder);
+        let mut kustomization = Kustomization::default();
+        let mut listed = vec![path];
+        for (Spanned { value: key, defined, .. }, value) in entries {
+            if value.is_null() || value.as_array().is_some_and(Vec::is_empty) {
+                continue;
+            }
+            let place = format!("{file}:{}", defined.line());
+            let named: Vec<(String, PathBuf)> =
+                named(&value).map(|name| (name.to_owned(), plain(&folder.join(name)))).collect();
+            let paths = named.iter().map(|(_, path)| path.clone());
+            let is_opt_out =
+                allow_opt_out && LABELS.contains(&key.as_str()) && value.to_string().contains(REWRITE_LABEL);
+            if UNREAD.contains(&key.as_str()) || is_opt_out {
+                // A patch is put where what it patches is.
+                listed.extend(paths);
+                let why = format!("what `{key}` brings is not looked at: {cure}");
+                left_out.push(Inexpressible { what: place, why });
+                continue;
+            }
+            match (key.as_str(), value.as_str()) {
+                ("namespace", Some(namespace)) if !namespace.is_empty() => {
+                    kustomization.namespace =
+                        Some(Setting { namespace: namespace.to_owned(), place, cure: cure.clone() });
+                }
+                ("resources" | "bases" | "components", _) => {
+                    if key == "components" {
+                        kustomization.components.extend(paths.clone());
+                    }
+                    listed.extend(paths);
+                    self.lists.push(List { place, key, entries: named, cure: cure.clone() });
+                }
+                _ => {}
+            }
+        }
+        for path in listed {
+            self.listed_by.entry(path).or_default().insert(folder.clone());
+        }
+        self.by_folder.insert(folder, kustomization);
+        Ok(left_out)
+    }
+
+    /// What is listed and was not added.
+    pub fn not_read(&self) -> impl Iterator<Item = Inexpressible> {
+        self.lists.iter().filter_map(|List { place, key, entries, cure }| {
+            let is_read = |path: &PathBuf| self.read.contains(path) || self.by_folder.contains_key(path);
+            let names: Vec<String> =
+                entries.iter().filter(|(_, path)| !is_read(path)).map(|(name, _)| format!("`{name}`")).collect();
+            let why = format!("`{key}`: not among what is read here: {}: {cure}", names.join(", "));
+            (!names.is_empty()).then(|| Inexpressible { what: place.clone(), why })
+        })
+    }
+
+    /// The namespaces that what is in a file may be built in; nothing is the one that it names itself.
+    pub fn namespaces(&self, file: &str) -> Vec<Option<&Setting>> {
+        let Some(listed_by) = self.listed_by.get(&plain(Path::new(file))) else { return vec![None] };
+        let keeps_own = listed_by.iter().any(|folder| self.settings(folder).is_empty());
+        let above = closure(listed_by, |folder| self.listed_by.get(folder).into_iter().flatten());
+        let set = above.into_iter().flat_map(|folder| self.settings(folder)).map(Some);
+        keeps_own.then_some(None).into_iter().chain(set).collect()
+    }
+
+    /// A component's `namespace` counts for all that is built with it.
+    fn settings(&self, folder: &PathBuf) -> Vec<&Setting> {
+        let components = |folder| self.by_folder.get(folder).map_or(&[][..], |found| &found.components);
+        let folders = closure([folder], |folder| components(folder).iter());
+        folders.into_iter().filter_map(|folder| self.by_folder.get(folder)?.namespace.as_ref()).collect()
+    }
+}
+
+/// What can be come to.
+fn closure<'a, I: Iterator<Item = &'a PathBuf>>(
+    start: impl IntoIterator<Item = &'a PathBuf>,
+    next: impl Fn(&'a PathBuf) -> I,
+) -> BTreeSet<&'a PathBuf> {
+    let mut seen = BTreeSet::new();
+    let mut left: Vec<&PathBuf> = start.into_iter().collect();
+    while let Some(path) = left.pop() {
+        if seen.insert(path) {
+            left.extend(next(path));
+        }
+    }
+    seen
+}
+
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir if plain.file_name().is_some() => drop(plain.pop()),
+            component => plain.push(component),
+        }
+    }
+    plain
+}
+
+fn cure(folder: &Path) -> String {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    format!("pipe `kustomize build {}` into `-`", folder.display())
+}
+
+fn entries(file: &str, text: &str) -> Result<Entries, Inexpressible> {
+    let entries = serde_saphyr::from_str::<Option<Entries>>(text).map_err(|error| {
+        let line = error.location().map_or(1, |location| location.line());
+        let why = "no kustomization: kustomize reads one mapping, with each key once".to_owned();
+        Inexpressible { what: format!("{file}:{line}"), why }
+    });
+    Ok(entries?.unwrap_or_default())
+}
+
+/// The files and folders in a list: its strings, and what the `path` of its patches names.
+fn named(list: &Value) -> impl Iterator<Item = &str> {
+    list.as_array().into_iter().flatten().filter_map(|item| item.as_str().or_else(|| item.get("path")?.as_str()))
+}
+
+impl<'de> Deserialize<'de> for Entries {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Mapping;
+
+        impl<'de> Visitor<'de> for Mapping {
+            type Value = Entries;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a mapping")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Entries(entries))
+            }
+        }
+
+        deserializer.deserialize_map(Mapping)
+    }
+}

@@ -1,0 +1,473 @@
+//! What Helm renders of charts with the printed values, against what `rewrite` makes of what it renders without.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::LazyLock;
+
+use tempfile::TempDir;
+
+use crate::crio::{folder, told};
+use crate::{harness, pullthrough, pullthrough_with, run};
+
+static HELM: LazyLock<PathBuf> = LazyLock::new(|| harness::helm().expect("compiled"));
+
+const RULES: &str = r"
+- {name: k8s, from: [registry.k8s.io], to: cache.example.com:5000/k8s}
+- {name: hub, from: [docker.io], to: cache.example.com:5000/hub, except: [docker.io/library/busybox]}
+- {name: ghcr, from: [ghcr.io], to: cache.example.com/ghcr}
+- {name: quay, from: [quay.io], to: cache.example.com, namespaces: {exclude: [kube-*]}}
+- {name: short, from: [short.example.com/a], to: cache.example.com}
+- {name: renamed, pattern: 'renamed\.example\.com/(.+)/app', to: cache.example.com/$1/other}
+";
+
+/// A folder with rules, charts, and the overrides of what was exported last.
+struct Site(TempDir);
+
+impl Site {
+    fn new(files: &[(&str, &str)]) -> Self {
+        let site = Self(folder(RULES));
+        for (name, text) in files {
+            let path = site.0.path().join(name);
+            fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+            fs::write(path, text).expect("a file");
+        }
+        site
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.path().join(name).display().to_string()
+    }
+
+    /// What was left out, without the folder's name.
+    fn export(&self, arguments: &[&str]) -> Vec<String> {
+        let output = self.try_export(arguments);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        fs::write(self.path("overrides.yaml"), &output.stdout).expect("a file");
+        let here = format!("{}/", self.0.path().display());
+        told(&output.stderr, "left out").into_iter().map(|line| line.replace(&here, "")).collect()
+    }
+
+    fn try_export(&self, arguments: &[&str]) -> Output {
+        let rules = self.path("rules.yaml");
+        let paths = arguments.iter().map(|argument| match argument.starts_with('-') || argument.starts_with("kube") {
+            true => (*argument).to_owned(),
+            false => self.path(argument),
+        });
+        let all: Vec<String> =
+            ["export", "helm-values", "--rules", &rules].map(str::to_owned).into_iter().chain(paths).collect();
+        pullthrough(&all.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    fn render(&self, chart: &str, namespace: &str, values: &[&str]) -> String {
+        let mut command = Command::new(&*HELM);
+        command.args(["template", "r", &self.path(chart), "--namespace", namespace]).env("HOME", self.0.path());
+        for values in values {
+            command.args(["--values", &self.path(values)]);
+        }
+        let output = run(&mut command, "");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("UTF-8")
+    }
+
+    /// Renders with and without the overrides. The images that are not what the rules want come back.
+    fn differences(&self, chart: &str, namespace: &str, values: &[&str]) -> Vec<String> {
+        let plain = self.render(chart, namespace, values);
+        let rules = self.path("rules.yaml");
+        let rewritten = pullthrough_with(&["rewrite", "--rules", &rules, "--namespace", namespace], &plain);
+        assert!(rewritten.status.success(), "{}", String::from_utf8_lossy(&rewritten.stderr));
+        let rewritten = String::from_utf8(rewritten.stdout).expect("UTF-8");
+        assert_ne!(plain, rewritten, "there is something to rewrite");
+        let overridden = self.render(chart, namespace, &[values, &["overrides.yaml"]].concat());
+        assert_eq!(overridden.lines().count(), rewritten.lines().count());
+        let pairs = overridden.lines().zip(rewritten.lines()).filter(|(is, should)| is != should);
+        pairs.map(|(is, _)| is.split_once("image: ").expect(is).1.trim_matches('"').to_owned()).collect()
+    }
+}
+
+/// A template with a Pod of each image.
+fn pods(images: &[&str]) -> String {
+    let pod = |(index, image): (usize, &&str)| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: p{index}}}\nspec:\n  containers:\n  - name: a\n    image: {image}\n---\n"
+        )
+    };
+    images.iter().enumerate().map(pod).collect()
+}
+
+fn chart_yaml(name: &str) -> String {
+    format!("apiVersion: v2\nname: {name}\nversion: 1.0.0\nappVersion: '9'\n")
+}
+
+/// As Bitnami's library chart puts an image together.
+const SPLIT: &str = r#"
+{{- define "split" -}}
+{{- $registry := .image.registry -}}
+{{- with .global }}{{ if .imageRegistry }}{{ $registry = .imageRegistry }}{{ end }}{{ end -}}
+{{- if $registry }}{{ $registry }}/{{ end }}{{ .image.repository }}{{ if .image.digest }}@{{ .image.digest }}{{ else }}:{{ .image.tag }}{{ end -}}
+{{- end -}}
+"#;
+
+#[test]
+fn values_of_every_common_form_come_out_as_rewritten() {
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let values = format!(
+        r#"
+image: {{repository: docker.io/mycorp/app, pullPolicy: Always, tag: ""}}
+sidecar: {{image: "nginx:1.29"}}
+probe: {{image: quay.io/a/b, imageTag: 1.10}}
+excepted: {{image: {{repository: busybox, tag: 1}}}}
+preloaded: {{image: {{repository: nginx, tag: 1, pullPolicy: Never}}}}
+cached: {{image: {{repository: cache.example.com/a/b, tag: 1}}}}
+split: {{image: {{registry: docker.io, repository: bitnami/redis, tag: 7.0, digest: ""}}}}
+pinned: {{image: {{registry: registry.k8s.io, repository: pause, digest: "{digest}"}}}}
+unset: {{image: {{registry: "", repository: quay.io/c/d, tag: x}}}}
+nested: {{registry: quay.io, image: team/controller, tag: v1}}
+defaultImage: registry.k8s.io/e2e:1
+operator: {{repository: docker.io/nvidia, image: operator, version: v1}}
+bare: {{repository: docker.io, image: nginx}}
+joined: {{repository: docker.io/library, image: busybox}}
+named: {{image: {{registry: quay.io, repository: strimzi, name: operator, tag: 1}}}}
+short: {{image: {{repo: ghcr.io/a/b, tag: 1}}}}
+only: {{image: {{registry: docker.io, name: foo/b, tag: 1}}}}
+mail: {{registry: "", name: docker, repo: team/app, tag: v1}}
+imageCredentials: {{registry: docker.io, name: login, username: me}}
+words: [docker, "https://docker.io/v2/x", "--from=team/app:1"]
+global: {{imageRegistry: ""}}
+git: {{repository: "https://example.com/a.git"}}
+"#
+    );
+    let images = [
+        r#""{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}""#,
+        "{{ .Values.sidecar.image | quote }}",
+        "{{ .Values.probe.image }}:{{ .Values.probe.imageTag }}",
+        "{{ .Values.excepted.image.repository }}:{{ .Values.excepted.image.tag }}",
+        "{{ .Values.preloaded.image.repository }}:{{ .Values.preloaded.image.tag }}\n    imagePullPolicy: {{ .Values.preloaded.image.pullPolicy }}",
+        "{{ .Values.cached.image.repository }}:{{ .Values.cached.image.tag }}",
+        r#"{{ include "split" (dict "image" .Values.split.image "global" .Values.global) }}"#,
+        r#"{{ include "split" (dict "image" .Values.pinned.image "global" .Values.global) }}"#,
+        r#"{{ include "split" (dict "image" .Values.unset.image "global" .Values.global) }}"#,
+        "{{ .Values.nested.registry }}/{{ .Values.nested.image }}:{{ .Values.nested.tag }}",
+        "{{ .Values.defaultImage }}",
+        "{{ .Values.operator.repository }}/{{ .Values.operator.image }}:{{ .Values.operator.version }}",
+        "{{ .Values.bare.repository }}/{{ .Values.bare.image }}:1",
+        "{{ .Values.joined.repository }}/{{ .Values.joined.image }}",
+        "{{ with .Values.named.image }}{{ .registry }}/{{ .repository }}/{{ .name }}:{{ .tag }}{{ end }}",
+        "{{ .Values.named.image.registry }}/{{ .Values.named.image.repository }}",
+        "{{ .Values.short.image.repo }}:{{ .Values.short.image.tag }}",
+        "{{ .Values.only.image.registry }}/{{ .Values.only.image.name }}:{{ .Values.only.image.tag }}",
+        "example.com/{{ .Values.imageCredentials.registry }}/{{ .Values.imageCredentials.name }}",
+    ];
+    let site = Site::new(&[
+        ("chart/Chart.yaml", &chart_yaml("c")),
+        ("chart/values.yaml", &values),
+        ("chart/templates/_split.tpl", SPLIT),
+        ("chart/templates/pods.yaml", &pods(&images)),
+        (
+            "own.yaml",
+            "sidecar: {image: 'quay.io/own/sidecar:2'}\nprobe: null\nimage: {repository: registry.k8s.io/own}\n",
+        ),
+    ]);
+    assert_eq!(site.export(&["chart"]), [""; 0]);
+    assert_eq!(site.differences("chart", "shop", &[]), [""; 0]);
+    assert_eq!(site.export(&["chart", "-n", "kube-system"]), [""; 0]);
+    assert_eq!(site.differences("chart", "kube-system", &[]), [""; 0]);
+    assert_eq!(site.export(&["chart", "own.yaml"]), [""; 0]);
+    let overrides = fs::read_to_string(site.path("overrides.yaml")).expect("a file");
+    assert!(overrides.contains("cache.example.com/own/sidecar:2") && !overrides.contains("probe"), "{overrides}");
+}
+
+#[test]
+fn values_of_subcharts_come_out_as_rewritten() {
+    let image = r#""{{ .Values.image.repository }}:{{ .Values.image.tag }}""#;
+    let of_global = r#"{{ .Values.global.proxy.image }}"#;
+    let dependencies = "dependencies:\n- {name: cache, version: 1.0.0, alias: first}\n- {name: cache, version: 1.0.0, alias: second}\n- {name: web, version: 1.0.0}\n";
+    let site = Site::new(&[
+        ("chart/Chart.yaml", &(chart_yaml("c") + dependencies)),
+        (
+            "chart/values.yaml",
+            "first: {image: {repository: quay.io/own/redis}}\nglobal: {proxy: {image: 'quay.io/proxy:1'}}\n",
+        ),
+        ("chart/templates/pods.yaml", &pods(&[of_global])),
+        ("chart/charts/cache/Chart.yaml", &chart_yaml("cache")),
+        (
+            "chart/charts/cache/values.yaml",
+            "image: {repository: redis, tag: 7}\nglobal: {proxy: {image: 'nginx:1'}, own: {image: 'nginx:2'}}\n",
+        ),
+        ("chart/charts/cache/templates/pods.yaml", &pods(&[image, of_global, "{{ .Values.global.own.image }}"])),
+        ("chart/charts/web-folder/Chart.yaml", &chart_yaml("web")),
+        ("chart/charts/web-folder/values.yaml", "image: {repository: registry.k8s.io/web, tag: 1}\n"),
+        ("chart/charts/web-folder/templates/pods.yaml", &pods(&[image])),
+        ("chart/charts/web-folder/charts/db/Chart.yaml", &chart_yaml("db")),
+        ("chart/charts/web-folder/charts/db/values.yaml", "image: {repository: docker.io/mysql, tag: 8}\n"),
+        ("chart/charts/web-folder/charts/db/templates/pods.yaml", &pods(&[image])),
+    ]);
+    assert_eq!(site.export(&["chart"]), [""; 0]);
+    assert_eq!(site.differences("chart", "shop", &[]), [""; 0]);
+}
+
+/// Charts with one image that can't be changed, or of which values alone don't tell how: what is said, and that it stays.
+#[test]
+fn what_values_do_not_tell_is_left_out() {
+    let split = r#"{{ include "split" (dict "image" .Values.image "global" .Values.global) }}"#;
+    for (values, image, left_out, stays) in [
+        (
+            "global: {imageRegistry: quay.io}\nimage: {registry: docker.io, repository: a/b, tag: 1}",
+            split,
+            "`image.repository`: docker.io/a/b stays: `global` has the registry quay.io, which charts use instead",
+            "quay.io/a/b:1",
+        ),
+        (
+            "global: {hub: quay.io/istio}\nproxy: {image: proxyv2}",
+            "{{ .Values.global.hub }}/{{ .Values.proxy.image }}:1",
+            "`global.hub`: quay.io/istio stays: templates may put it in front of a name\n\
+             `proxy.image`: proxyv2 stays: templates may put quay.io/istio in front of it",
+            "quay.io/istio/proxyv2:1",
+        ),
+        (
+            "imageRegistry: quay.io\nimage: {repository: a/b, tag: 1}",
+            "{{ .Values.imageRegistry }}/{{ .Values.image.repository }}:1",
+            "`image.repository`: a/b stays: templates may put quay.io in front of it",
+            "quay.io/a/b:1",
+        ),
+        (
+            "web: {registry: quay.io, server: {image: {repository: a/b, tag: 1}}}",
+            "{{ .Values.web.registry }}/{{ .Values.web.server.image.repository }}:1",
+            "`web.server.image.repository`: a/b stays: templates may put quay.io in front of it",
+            "quay.io/a/b:1",
+        ),
+        (
+            "containers: [{name: a, image: 'quay.io/a/b:1'}]",
+            "{{ (index .Values.containers 0).image }}",
+            "`containers`: quay.io/a/b:1 stays: it is in a list, which an override replaces whole",
+            "quay.io/a/b:1",
+        ),
+        (
+            "store: {repository: quay.io/a/b}",
+            "{{ .Values.store.repository }}:1",
+            "`store.repository`: quay.io/a/b stays: nothing beside it tells that it is an image",
+            "quay.io/a/b:1",
+        ),
+        (
+            "image: {registry: docker.io, repository: strimzi, name: operator}",
+            "{{ .Values.image.registry }}/{{ .Values.image.repository }}/{{ .Values.image.name }}",
+            "`image.repository`: docker.io/strimzi stays: templates may put `name` behind it, and the rules want something else with it than without",
+            "docker.io/strimzi/operator",
+        ),
+        (
+            "image: {repository: docker.io/library, name: nginx}",
+            "{{ .Values.image.repository }}/{{ .Values.image.name }}",
+            "`image.repository`: docker.io/library stays: templates may put `name` behind it, and the rules want something else with it than without",
+            "docker.io/library/nginx",
+        ),
+        (
+            "a: {repository: renamed.example.com/a, image: app}",
+            "{{ .Values.a.repository }}/{{ .Values.a.image }}",
+            "`a.repository`: renamed.example.com/a/app stays: the rules change its last part too",
+            "renamed.example.com/a/app",
+        ),
+        (
+            "a: {registry: short.example.com, repository: a, image: b}",
+            "{{ .Values.a.registry }}/{{ .Values.a.repository }}/{{ .Values.a.image }}",
+            "`a.repository`: short.example.com/a/b stays: the rules leave nothing to write there",
+            "short.example.com/a/b",
+        ),
+        (
+            "image: {repository: docker.io, tag: 1}",
+            "{{ .Values.image.repository }}/a/b:1",
+            "`image.repository`: docker.io stays: it is a registry, behind which templates put the rest",
+            "docker.io/a/b:1",
+        ),
+        (
+            "image: docker.io/",
+            "{{ .Values.image }}a/b:1",
+            "`image`: docker.io/ stays: it is a registry, behind which templates put the rest",
+            "docker.io/a/b:1",
+        ),
+        (
+            "image: {registry: docker.io/, repository: a/b}",
+            "{{ .Values.image.registry }}{{ .Values.image.repository }}",
+            "`image.repository`: docker.io/a/b stays: there is a slash too many where templates put its parts together",
+            "docker.io/a/b",
+        ),
+        (
+            "name: b\nimage: {repository: 'quay.io/a/{{ .Values.name }}'}",
+            "{{ tpl .Values.image.repository . }}",
+            "`image.repository`: quay.io/a/{{ .Values.name }} stays: it is a template itself",
+            "quay.io/a/b",
+        ),
+        (
+            "web: {registry: docker.io, name: nginx, tag: 1}",
+            "{{ .Values.web.registry }}/{{ .Values.web.name }}:1",
+            "`web.name`: docker.io/nginx stays: nothing beside it tells that it is an image",
+            "docker.io/nginx:1",
+        ),
+        (
+            "imageRepository: docker.io/a/b",
+            "{{ .Values.imageRepository }}:1",
+            "`imageRepository`: docker.io/a/b stays: its key does not tell that it is an image",
+            "docker.io/a/b:1",
+        ),
+        (
+            "images: {worker: 'docker.io/a/b:1'}",
+            "{{ .Values.images.worker }}",
+            "`images.worker`: docker.io/a/b:1 stays: its key does not tell that it is an image",
+            "docker.io/a/b:1",
+        ),
+        (
+            "env: 'IMAGE=quay.io/a/b:1 OTHER=ghcr.example.com/c'",
+            "{{ .Values.env | trimPrefix `IMAGE=` | splitList ` ` | first }}",
+            "`env`: quay.io/a/b:1 stays: its key does not tell that it is an image",
+            "quay.io/a/b:1",
+        ),
+        (
+            "args: ['--image=quay.io/a/b:1']",
+            "{{ index .Values.args 0 | trimPrefix `--image=` }}",
+            "`args`: quay.io/a/b:1 stays: it is in a list, which an override replaces whole",
+            "quay.io/a/b:1",
+        ),
+        (
+            "list: [{repository: quay.io/a, image: b}]",
+            "{{ (index .Values.list 0).repository }}/b",
+            "`list`: quay.io/a/b stays: it is in a list, which an override replaces whole",
+            "quay.io/a/b",
+        ),
+        (
+            "tag: 1\nimage: 'quay.io/a/b:{{ .Values.tag }}'",
+            "{{ tpl .Values.image . }}",
+            "`image`: quay.io/a/b:{{ .Values.tag }} stays: it is a template itself",
+            "quay.io/a/b:1",
+        ),
+        (
+            "tag: 1",
+            "quay.io/a/b:{{ .Values.tag }}",
+            "chart/templates/pods.yaml:7: `quay.io/a/b:{{` is in the template, and no value changes it (rule `quay`)",
+            "quay.io/a/b:1",
+        ),
+        (
+            "name: a",
+            "quay.io/{{ .Values.name }}",
+            "chart/templates/pods.yaml:7: `quay.io/{{` is in the template, and no value changes it (rule `quay`)",
+            "quay.io/a",
+        ),
+    ] {
+        let site = Site::new(&[
+            ("chart/Chart.yaml", &chart_yaml("c")),
+            ("chart/values.yaml", values),
+            ("chart/templates/_split.tpl", SPLIT),
+            ("chart/templates/pods.yaml", &pods(&[image])),
+        ]);
+        assert_eq!(site.export(&["chart"]).join("\n"), left_out);
+        assert_eq!(site.differences("chart", "shop", &[]), [stays]);
+    }
+}
+
+#[test]
+fn what_rules_do_beside_images_is_told_where_they_count() {
+    let rules = "apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrecordOriginals: true\nallowOptOut: true\nrules:
+- {name: hub, from: [docker.io], to: cache.example.com/hub, imagePullSecrets: [pull]}
+- {name: quay, from: [quay.io], to: cache.example.com/quay, mode: observe}
+- {name: other, from: [ghcr.io], to: cache.example.com/ghcr, imagePullSecrets: [pull]}
+- {name: unused, from: [gcr.io], to: cache.example.com/gcr, mode: observe}
+";
+    let site = Site::new(&[
+        ("rules.yaml", rules),
+        ("all.yaml", "a: {image: nginx}\nb: {image: redis}\nc: {image: quay.io/a/b}\nd: {image: quay.io/a/c}\n"),
+        ("none.yaml", "a: {image: registry.example.com/a}\nb: [{image: ghcr.io/a/b}]\n"),
+    ]);
+    assert_eq!(
+        site.export(&["all.yaml"]),
+        [
+            "`allowOptOut`: values count for every Pod, whatever its labels",
+            "`recordOriginals`: values write no annotation",
+            "rule `hub`: its `imagePullSecrets` are not added: set the chart's own value for them",
+            "rule `quay`: it only observes: its images are left alone, and nothing reports them",
+        ]
+    );
+    assert_eq!(
+        site.export(&["none.yaml"]),
+        ["`b`: ghcr.io/a/b stays: it is in a list, which an override replaces whole"]
+    );
+}
+
+#[test]
+fn a_chart_as_helm_creates_it_comes_out_as_rewritten() {
+    let site = Site::new(&[]);
+    assert!(
+        run(Command::new(&*HELM).args(["create", &site.path("web")]).env("HOME", site.0.path()), "").status.success()
+    );
+    let test = site.path("web/templates/tests/test-connection.yaml");
+    fs::write(&test, fs::read_to_string(&test).expect("a file").replace("busybox", "alpine")).expect("a file");
+    let left_out = site.export(&["web"]);
+    assert_eq!(
+        left_out,
+        [
+            "web/templates/tests/test-connection.yaml:12: `alpine` is in the template, and no value changes it (rule `hub`)"
+        ]
+    );
+    assert_eq!(site.differences("web", "shop", &[]), ["alpine"]);
+}
+
+#[test]
+fn what_can_not_be_read_is_told() {
+    let site = Site::new(&[
+        (
+            "chart/Chart.yaml",
+            &(chart_yaml("c") + "dependencies: [{name: absent, version: 1, repository: x, import-values: [a]}]\n"),
+        ),
+        ("chart/values.yaml", "global: {security: {allowInsecureImages: false}}\n"),
+        ("chart/charts/packed-1.0.0.tgz", ""),
+        ("list.yaml", "[]\n"),
+        ("broken.yaml", "a: [\n"),
+        ("two.yaml", "a: 1\n---\nb: 2\n"),
+        ("null.yaml", "a:\n  ~: 1\n"),
+        ("template/Chart.yaml", "apiVersion: v2\nname: {{ x }}\n"),
+        ("words.yaml", "image: ''\nname: docker\n"),
+        ("empty.yaml", "# nothing\n"),
+        ("packed.tgz", ""),
+        ("no-chart/values.yaml", ""),
+    ]);
+    assert_eq!(
+        site.export(&["chart", "empty.yaml"]),
+        [
+            "`global.security.allowInsecureImages`: it is false: the chart refuses images that are not its maker's, until it is true",
+            "chart/charts/packed-1.0.0.tgz: it is packed: `tar xzf` it there",
+            "chart/Chart.yaml: dependency `absent`: what `import-values` copies from it is looked at where it comes from alone",
+            "chart/Chart.yaml: dependency `absent`: it is not in charts/ as a folder: helm dependency update, and unpack it",
+        ]
+    );
+    for (paths, message) in [
+        (&["list.yaml"][..], "list.yaml has no values: they are a mapping"),
+        (&["broken.yaml"], "unclosed bracket '['\n --> HERE/broken.yaml:1:4\n"),
+        (&["two.yaml"], "a second YAML document starts here\n --> HERE/two.yaml:3:1\n"),
+        (&["null.yaml"], "the field has no value\n --> HERE/null.yaml:2:3\n"),
+        (&["template"], "expected a string\n --> HERE/template/Chart.yaml:2:7\n"),
+        (&["absent.yaml"], "can't read "),
+        (&["packed.tgz"], "packed.tgz is packed: unpack it with `tar xzf`, and name the folder"),
+        (&["no-chart"], "no-chart has no Chart.yaml: name the folder of a chart"),
+        (&["empty.yaml", "chart"], "chart: name the chart first, and one alone"),
+    ] {
+        let output = site.try_export(paths);
+        let error = String::from_utf8_lossy(&output.stderr).replace(&site.path(""), "HERE/");
+        let is_told = error.starts_with("error: ") && error.contains(message);
+        assert!(output.status.code() == Some(2) && is_told, "{paths:?}: {error}");
+    }
+    for (file, note) in [
+        ("empty.yaml", &["no image found in the values of HERE/empty.yaml: nothing is overridden"][..]),
+        ("words.yaml", &[]),
+    ] {
+        let output = site.try_export(&[file]);
+        assert_eq!((output.status.code(), &*output.stdout), (Some(0), &b"{}\n"[..]));
+        let notes = told(&output.stderr, "note").into_iter().map(|line| line.replace(&site.path(""), "HERE/"));
+        assert_eq!(notes.collect::<Vec<_>>(), note);
+    }
+}
+
+#[test]
+fn the_chart_of_this_project_comes_out_as_rewritten() {
+    let site = Site::new(&[("own.yaml", "cache: cache.example.com/k8s\n")]);
+    let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/chart");
+    std::os::unix::fs::symlink(chart, site.path("chart")).expect("a link");
+    assert_eq!(site.export(&["chart", "own.yaml"]), [""; 0]);
+    assert_eq!(site.differences("chart", "shop", &["own.yaml"]), [""; 0]);
+}
