@@ -3,57 +3,20 @@
 //! What values mean is up to a chart's templates. Here an image is what charts commonly have: a mapping with `repository`
 //! (or `repo`, `image`, `name`), perhaps split off `registry`, or with its last part in `image` or `name`; or a string `image`.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod chart;
+mod split;
+
+use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
+pub use self::chart::{Chart, Subcharts};
+use self::split::Split;
 use super::Inexpressible;
 use crate::engine::{Decision, ImageRef, Matcher, Mode, Policy, Question, Reason, Rule};
 
-/// A chart's values as Helm coalesces them: those of its subcharts below their keys.
-#[derive(Debug, Clone, Default)]
-pub struct Chart {
-    pub values: Map<String, Value>,
-    pub subcharts: Subcharts,
-}
-
-/// Which keys of a chart's values are a subchart's: its name, or its alias.
-#[derive(Debug, Clone, Default)]
-pub struct Subcharts(pub BTreeMap<String, Subcharts>);
-
-impl Chart {
-    /// Adds the values of a subchart, of which those count that the parent does not have.
-    pub fn add_subchart(&mut self, key: &str, subchart: Self) {
-        let mut values = subchart.values;
-        if let Some(Value::Object(own)) = self.values.remove(key) {
-            coalesce(&mut values, own);
-        }
-        self.values.insert(key.to_owned(), Value::Object(values));
-        self.subcharts.0.insert(key.to_owned(), subchart.subcharts);
-    }
-
-    /// Adds values that count before those that are there, as of a later `--values`.
-    pub fn add_values(&mut self, values: Map<String, Value>) {
-        coalesce(&mut self.values, values);
-    }
-}
-
-/// As Helm does it: mappings are merged, null removes, all else replaces.
-fn coalesce(values: &mut Map<String, Value>, later: Map<String, Value>) {
-    for (key, later) in later {
-        match (values.get_mut(&key), later) {
-            (_, Value::Null) => drop(values.remove(&key)),
-            (Some(Value::Object(values)), Value::Object(later)) => coalesce(values, later),
-            (_, later) => drop(values.insert(key, later)),
-        }
-    }
-}
-
 /// Keys under which charts have what their templates put in front of a repository.
 const REGISTRIES: [&str; 5] = ["imageRegistry", "registry", "hub", "containerRegistry", "dockerRegistry"];
-/// What tells that a mapping with `repository` is an image.
-const BESIDE_REPOSITORY: [&str; 8] =
-    ["registry", "tag", "digest", "sha", "sha256", "pullPolicy", "imagePullPolicy", "pullSecrets"];
 const PULL_POLICIES: [&str; 2] = ["pullPolicy", "imagePullPolicy"];
 const IN_A_LIST: &str = "it is in a list, which an override replaces whole";
 
@@ -375,65 +338,6 @@ impl<'s> Search<'s> {
 
 fn stays(path: &Path, image: &str, why: &str) -> Inexpressible {
     Inexpressible { what: format!("`{}`", path.join(".")), why: format!("{image} stays: {why}") }
-}
-
-/// An image in two or three values.
-#[derive(Debug, Clone, Copy)]
-struct Split<'v> {
-    /// Empty where there is none.
-    registry: &'v str,
-    /// `repository`; `repo`, `image` or `name` in some charts.
-    key: &'static str,
-    repository: &'v str,
-    /// What may be its last part, and its key.
-    part: Option<(&'static str, &'v str)>,
-}
-
-impl<'v> Split<'v> {
-    fn of(map: &'v Map<String, Value>) -> Option<Self> {
-        let filled = |key: &'static str| text(map, key).filter(|text| !text.is_empty()).map(|text| (key, text));
-        let image_or_name = || filled("image").or_else(|| filled("name")).filter(|(_, name)| !has_host(name));
-        let registry = text(map, "registry").unwrap_or_default();
-        match filled("repository").or_else(|| filled("repo")) {
-            Some((key, repository)) => {
-                let part = image_or_name().filter(|_| !repository.contains("://"));
-                Some(Self { registry, key, repository, part })
-            }
-            None if registry.is_empty() => None,
-            None => image_or_name().map(|(key, repository)| Self { registry, key, repository, part: None }),
-        }
-    }
-
-    fn has(self, key: &str) -> bool {
-        key == self.key
-            || self.part.is_some_and(|(part, _)| part == key)
-            || (key == "registry" && !self.registry.is_empty())
-    }
-
-    /// Whether the key of the mapping, or what else is in it, tells that it is an image.
-    fn is_image(self, key: &str, map: &Map<String, Value>) -> bool {
-        let key = key.to_ascii_lowercase();
-        let mut beside = BESIDE_REPOSITORY.iter().filter(|beside| map.contains_key(**beside));
-        match self.key {
-            // In `imageCredentials` it is another.
-            "name" => key.ends_with("image"),
-            _ if key.contains("image") || self.part.is_some_and(|(part, _)| part == "image") => true,
-            // Git's can have a tag too.
-            "repo" => beside.any(|beside| *beside != "tag"),
-            _ => beside.next().is_some(),
-        }
-    }
-
-    fn whole(self) -> String {
-        match self.registry {
-            "" => self.repository.to_owned(),
-            registry => [registry, "/", self.repository].concat(),
-        }
-    }
-
-    fn joined(self) -> Option<String> {
-        self.part.map(|(_, part)| [&self.whole(), "/", part].concat())
-    }
 }
 
 fn text<'v>(map: &'v Map<String, Value>, key: &str) -> Option<&'v str> {

@@ -10,7 +10,8 @@ use super::scalar;
 use super::tree::{Content, Document, Id, Style};
 use crate::engine::ImageRef;
 
-const FILE_NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
+/// What kustomize reads in a folder. It takes no other name.
+pub(crate) const FILE_NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 
 pub(super) fn is_kustomization(header: &Header, file: &str) -> bool {
     let is_known = |kind: &str| matches!(kind, "Kustomization" | "Component");

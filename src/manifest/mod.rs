@@ -30,6 +30,7 @@ use std::sync::Arc;
 
 use self::declared::Declaration;
 use self::found::Found;
+pub(crate) use self::kustomize::FILE_NAMES as KUSTOMIZATION_FILES;
 use self::lines::Lines;
 use self::objects::Origin;
 use self::tree::Document;

@@ -13,6 +13,7 @@ use serde_saphyr::Spanned;
 
 use super::Inexpressible;
 use crate::engine::REWRITE_LABEL;
+use crate::manifest::KUSTOMIZATION_FILES;
 
 /// How the kustomizations of a tree hang together. Paths have no `.`, and `..` at their start only.
 #[derive(Debug, Default)]
@@ -54,8 +55,6 @@ struct List {
 #[derive(Debug, Default)]
 struct Entries(Vec<(Spanned<String>, Value)>);
 
-/// What kustomize reads in a folder. It takes no other name.
-const FILE_NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 /// What of a kustomization may bring images, change them or what counts for them, or make kustomize look elsewhere.
 const UNREAD: [&str; 10] = [
     "configurations",
@@ -81,7 +80,7 @@ impl Kustomizations {
         let path = plain(Path::new(file));
         self.read.insert(path.clone());
         let mut left_out = Vec::new();
-        if !path.file_name().is_some_and(|name| FILE_NAMES.iter().any(|known| name == *known)) {
+        if !path.file_name().is_some_and(|name| KUSTOMIZATION_FILES.iter().any(|known| name == *known)) {
             return Ok(left_out);
         }
         let Entries(entries) = entries(file, text)?;
