@@ -18,7 +18,7 @@ pub use answer::{Answer, ImageDecision, Options, Outcome, Summary, answer};
 pub use decision::{Decision, Reason};
 pub use image::{DOCKER_HUB, DOCKER_HUB_ALIASES, ImageRef, InvalidReference};
 pub use pod::{List, MIRROR_ANNOTATION, ORIGINALS_ANNOTATION, Place, Pod, REWRITE_DISABLED, REWRITE_LABEL, Site};
-pub use policy::{PodState, Policy, Previous, Question, Settings, Tried};
+pub use policy::{PodState, Policy, Previous, Question, Settings, Tried, boundaries};
 pub use prefix::{InvalidPrefix, Prefix};
 pub use review::{Operation, Resource, Unreadable};
 pub use rule::{

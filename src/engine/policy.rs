@@ -241,6 +241,6 @@ fn ends_in(path: &str, tail: &str) -> bool {
 const MAX_NAME_BYTES: usize = 255;
 
 /// A name's prefixes that end where a component ends, the whole last.
-fn boundaries(name: &str) -> impl Iterator<Item = &str> {
+pub fn boundaries(name: &str) -> impl DoubleEndedIterator<Item = &str> {
     name.match_indices('/').map(|(slash, _)| &name[..slash]).chain(std::iter::once(name))
 }

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::Inexpressible;
 use super::cel::{self, Decisions, TooLong, Variable};
-use super::conditions;
-use crate::engine::{Policy, REWRITE_DISABLED, REWRITE_LABEL};
+use super::{conditions, webhook};
+use crate::engine::Policy;
 
 /// What the API server does about an image that the rules rewrite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,10 +35,7 @@ pub struct Options {
 /// Where the rules are too many for one expression.
 pub fn objects(policy: &Policy, options: &Options) -> Result<(Vec<Value>, Vec<Inexpressible>), TooLong> {
     let Decisions { variables, has_pull_secrets, mut left_out } = cel::decisions(policy)?;
-    let mut match_conditions = conditions::always();
-    if policy.settings().allow_opt_out {
-        match_conditions.push(conditions::not_opted_out());
-    }
+    let mut match_conditions = conditions::of_policy(policy);
     if options.skip_unaffected_pods {
         match conditions::on_images(policy) {
             Ok(condition) => match_conditions.push(condition),
@@ -71,7 +68,7 @@ pub fn objects(policy: &Policy, options: &Options) -> Result<(Vec<Value>, Vec<In
             "variables": described(&variables),
             "mutations": [mutation],
         });
-        objects.extend(bound("Mutating", MUTATING_NAME, &merge(&common, spec), json!({})));
+        objects.extend(bound("Mutating", webhook::CONFIGURATION_NAME, &merge(&common, spec), json!({})));
     }
     if !validation_actions.is_empty() {
         let needed: Vec<Variable> =
@@ -88,9 +85,7 @@ pub fn objects(policy: &Policy, options: &Options) -> Result<(Vec<Value>, Vec<In
     Ok((objects, left_out))
 }
 
-/// After others that add containers, as far as the order goes by name.
-pub const MUTATING_NAME: &str = "zz-pullthrough";
-pub const VALIDATING_NAME: &str = "pullthrough";
+const VALIDATING_NAME: &str = "pullthrough";
 
 /// What is put back into an immutable place is no fault: the API server refuses anything else.
 const UNREWRITTEN_IS_EMPTY: &str = "!variables.changes.exists(c, c[4] != '')";
@@ -113,23 +108,9 @@ pub(super) fn patch(has_pull_secrets: bool) -> String {
 
 /// Pods wherever they get an image, in namespaces that are not opted out.
 pub(super) fn match_constraints(policy: &Policy) -> Value {
-    let rule = |operations: &[&str], resource: &str| {
-        json!({
-            "apiGroups": [""],
-            "apiVersions": ["v1"],
-            "resources": [resource],
-            "operations": operations,
-            "scope": "Namespaced",
-        })
-    };
-    let mut constraints = json!({
-        "matchPolicy": "Equivalent",
-        "resourceRules": [rule(&["CREATE", "UPDATE"], "pods"), rule(&["UPDATE"], "pods/ephemeralcontainers")],
-    });
-    if policy.settings().allow_opt_out {
-        constraints["namespaceSelector"] = json!({
-            "matchExpressions": [{"key": REWRITE_LABEL, "operator": "NotIn", "values": [REWRITE_DISABLED]}],
-        });
+    let mut constraints = json!({"matchPolicy": "Equivalent", "resourceRules": webhook::pod_rules()});
+    if let Some(opt_out) = webhook::opt_out(policy) {
+        constraints["namespaceSelector"] = json!({"matchExpressions": [opt_out]});
     }
     constraints
 }

@@ -47,10 +47,15 @@ pub(super) fn always() -> Vec<MatchCondition> {
     ]
 }
 
-/// For rules that let Pods opt out. A selector would also look at what the Pod was before.
-pub(super) fn not_opted_out() -> MatchCondition {
-    let label = format!("object.metadata.?labels[?'{REWRITE_LABEL}'].orValue('')");
-    condition("not-opted-out", format!("{label} != '{REWRITE_DISABLED}'"))
+/// What a policy that nobody asks goes by: also whether a Pod opts out, where the rules let it. A selector would look at what
+/// the Pod was before, too.
+pub(super) fn of_policy(policy: &Policy) -> Vec<MatchCondition> {
+    let mut conditions = always();
+    if policy.settings().allow_opt_out {
+        let label = format!("object.metadata.?labels[?'{REWRITE_LABEL}'].orValue('')");
+        conditions.push(condition("not-opted-out", format!("{label} != '{REWRITE_DISABLED}'")));
+    }
+    conditions
 }
 
 /// Holds for every Pod with an image on a host that a rule names.

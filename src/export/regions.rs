@@ -10,7 +10,7 @@ use regex_automata::Anchored;
 use regex_automata::hybrid::dfa::DFA;
 use regex_automata::util::start::Config;
 
-use crate::engine::{Matcher, Mode, Namespaces, Policy, Prefix, Rule};
+use crate::engine::{Matcher, Mode, Namespaces, Policy, Prefix, Rule, boundaries};
 
 /// The names at or below a canonical prefix, but for those of a longer one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +64,7 @@ pub fn regions(policy: &Policy) -> Vec<Region<'_>> {
     // A prefix comes before those below it.
     for (canonical, prefix) in prefixes {
         let choices = index.choices(prefix);
-        let parent = at_or_above(canonical).find_map(|above| regions.get(above));
+        let parent = boundaries(canonical).rev().find_map(|above| regions.get(above));
         let is_the_same = match parent {
             Some(parent) => parent.narrowed(canonical) == choices,
             None => choices.is_empty(),
@@ -77,25 +77,15 @@ pub fn regions(policy: &Policy) -> Vec<Region<'_>> {
 }
 
 impl<'p> Region<'p> {
-    /// What these choices are for a longer prefix.
+    /// What these choices are for a longer prefix below this one.
     fn narrowed(&self, prefix: &str) -> Vec<Choice<'p>> {
-        let rest = below(&self.prefix, prefix).unwrap_or_default();
+        let rest = prefix.strip_prefix(&self.prefix).unwrap_or_default();
         let narrowed = self.choices.iter().cloned().map(|choice| match choice.gives {
             Gives::Rewrite(to) => Choice { gives: Gives::Rewrite(to + rest), ..choice },
             Gives::Excepted | Gives::Observed | Gives::Unknown => choice,
         });
         narrowed.collect()
     }
-}
-
-/// What follows a prefix in a name that is at or below it.
-pub fn below<'n>(prefix: &str, name: &'n str) -> Option<&'n str> {
-    name.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-/// A name's prefixes that end where a component ends, the whole first.
-fn at_or_above(name: &str) -> impl Iterator<Item = &str> {
-    std::iter::successors(Some(name), |name| Some(name.rsplit_once('/')?.0))
 }
 
 /// The rules by what they name.
@@ -138,14 +128,14 @@ impl<'p> Index<'p> {
     fn choices(&self, region: &Prefix) -> Vec<Choice<'p>> {
         let name = region.canonical();
         let mut choices = Vec::new();
-        if at_or_above(name).any(|above| self.targets.contains(above)) {
+        if boundaries(name).any(|above| self.targets.contains(above)) {
             return choices;
         }
         if let Some(pattern) = self.patterns.iter().find(|pattern| pattern.under.may_meet(name)) {
             let rule = &self.rules[pattern.number];
             return vec![Choice { namespaces: &Namespaces::All, rule, gives: Gives::Unknown }];
         }
-        let sources = at_or_above(name).filter_map(|above| self.sources.get(above)).flatten().copied();
+        let sources = boundaries(name).filter_map(|above| self.sources.get(above)).flatten().copied();
         let patterns = self.patterns.iter().filter(|pattern| pattern.matches.may_meet(name));
         let numbers: BTreeSet<usize> = sources.chain(patterns.map(|pattern| pattern.number)).collect();
         for rule in numbers.into_iter().map(|number| &self.rules[number]) {

@@ -10,7 +10,7 @@ use super::conditions;
 use crate::ADMISSION_PATH;
 use crate::engine::{Policy, REWRITE_DISABLED, REWRITE_LABEL};
 
-/// Webhooks are called in order of their configuration's name: this one after those that add containers.
+/// Webhooks are called in order of their configuration's name, and policies of theirs: these after those that add containers.
 pub const CONFIGURATION_NAME: &str = "zz-pullthrough";
 /// Audit annotations are prefixed with it.
 pub const WEBHOOK_NAME: &str = "rewrite.pullthrough.dev";
@@ -65,12 +65,12 @@ pub fn configuration(policy: &Policy, options: Options) -> (MutatingWebhookConfi
             Err(inexact) => omitted = Some(inexact),
         }
     }
-    let opt_out = policy.settings().allow_opt_out.then(|| not_in(REWRITE_LABEL, REWRITE_DISABLED));
+    let opt_out = opt_out(policy);
     let own = not_in("kubernetes.io/metadata.name", &own_namespace);
     let webhook = MutatingWebhook {
         name: WEBHOOK_NAME.to_owned(),
         client_config: WebhookClientConfig { ca_bundle: ca_bundle.map(ByteString), url, service },
-        rules: Some(vec![pods(&["CREATE", "UPDATE"], "pods"), pods(&["UPDATE"], "pods/ephemeralcontainers")]),
+        rules: Some(pod_rules().into()),
         match_policy: Some("Equivalent".to_owned()),
         namespace_selector: Some(selector([Some(own), opt_out.clone()])),
         object_selector: Some(selector([opt_out, None])),
@@ -86,6 +86,16 @@ pub fn configuration(policy: &Policy, options: Options) -> (MutatingWebhookConfi
         webhooks: Some(vec![webhook]),
     };
     (configuration, omitted)
+}
+
+/// Pods wherever they get an image.
+pub(super) fn pod_rules() -> [RuleWithOperations; 2] {
+    [pods(&["CREATE", "UPDATE"], "pods"), pods(&["UPDATE"], "pods/ephemeralcontainers")]
+}
+
+/// Leaves out what opts out, where the rules let it.
+pub(super) fn opt_out(policy: &Policy) -> Option<LabelSelectorRequirement> {
+    policy.settings().allow_opt_out.then(|| not_in(REWRITE_LABEL, REWRITE_DISABLED))
 }
 
 fn pods(operations: &[&str], resource: &str) -> RuleWithOperations {

@@ -13,8 +13,8 @@ use crate::engine::{
     REWRITE_LABEL, Rule, Template,
 };
 use crate::export::Inexpressible;
-use crate::export::admission_policy::MUTATING_NAME;
 use crate::export::cel::is_official_image;
+use crate::export::webhook::CONFIGURATION_NAME;
 
 const POLICY: &str = include_str!("cluster-policy.yaml");
 /// `domain` of the grammar of references, in lower case.
@@ -83,7 +83,7 @@ pub fn cluster_policy(policy: &Policy) -> (String, Vec<Inexpressible>) {
     let text = POLICY
         .replace("@EXCLUDE@", &opt_out(EXCLUDED_NAMESPACES))
         .replace("@OPTED_OUT@", &opt_out(OPTED_OUT))
-        .replace("@NAME@", MUTATING_NAME)
+        .replace("@NAME@", CONFIGURATION_NAME)
         .replace("@MIRROR@", MIRROR_ANNOTATION)
         .replace("@RULES@", &choice(&clauses))
         .replace("@CACHED@", &cached(policy))

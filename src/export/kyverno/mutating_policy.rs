@@ -5,9 +5,10 @@ use serde_json::{Value, json};
 
 use crate::engine::Policy;
 use crate::export::Inexpressible;
-use crate::export::admission_policy::{MUTATING_NAME, described, match_constraints, patch};
+use crate::export::admission_policy::{described, match_constraints, patch};
 use crate::export::cel::{self, Decisions, TooLong};
 use crate::export::conditions;
+use crate::export::webhook::CONFIGURATION_NAME;
 
 /// The policy, and what it leaves out.
 ///
@@ -17,14 +18,11 @@ use crate::export::conditions;
 pub fn mutating_policy(policy: &Policy) -> Result<(Value, Vec<Inexpressible>), TooLong> {
     let Decisions { variables, has_pull_secrets, mut left_out } = cel::decisions(policy)?;
     left_out.extend(cel::originals(policy));
-    let mut match_conditions = conditions::always();
-    if policy.settings().allow_opt_out {
-        match_conditions.push(conditions::not_opted_out());
-    }
+    let match_conditions = conditions::of_policy(policy);
     let object = json!({
         "apiVersion": "policies.kyverno.io/v1",
         "kind": "MutatingPolicy",
-        "metadata": {"name": MUTATING_NAME},
+        "metadata": {"name": CONFIGURATION_NAME},
         "spec": {
             "autogen": {"podControllers": {"controllers": []}},
             "evaluation": {"background": {"enabled": false}, "mutateExisting": {"enabled": false}},
