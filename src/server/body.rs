@@ -1,32 +1,31 @@
-//! A request's body: bounded in size, in time, and in what all bodies hold together.
-
-use std::sync::Arc;
+//! A request's body: bounded in size, in time, and in what it may hold.
 
 use axum::body::{Body, Bytes, HttpBody};
 use http_body_util::BodyExt;
 use tokio::time::timeout;
 
 use super::http::Refusal;
-use super::limits::{Budget, DISCARDED_BYTES, Limits, Share};
+use super::ledger::Charge;
+use super::limits::{DISCARDED_BYTES, HEADER_BYTES, Limits, REQUEST_BYTES};
 
-/// The most that is allocated on a Content-Length's word alone. Larger bodies grow as they arrive.
-const TRUSTED_LENGTH_BYTES: usize = 1024 * 1024;
+/// The memory of a growing body is taken in steps of this size.
+const STEP_BYTES: usize = 64 * 1024;
 
-/// A whole body, and its share of what all bodies may hold.
+/// A whole body, and what is charged for it.
 #[derive(Debug)]
 pub struct Held {
     /// The body.
     pub bytes: Bytes,
-    _share: Share,
+    pub charge: Charge,
 }
 
-/// Reads the whole body.
-pub async fn read(body: &mut Body, limits: &Limits, held: &Arc<Budget>) -> Result<Held, Refusal> {
+/// Reads the whole body; `charge` is that of its request.
+pub async fn read(body: &mut Body, limits: &Limits, charge: Charge) -> Result<Held, Refusal> {
     let length = body.size_hint().exact();
     if length.is_some_and(|length| length > limits.body_bytes as u64) {
         return Err(Refusal::TooLarge { limit_bytes: limits.body_bytes });
     }
-    match timeout(limits.body, collect(body, length, limits.body_bytes, held)).await {
+    match timeout(limits.body, collect(body, length.map(|length| length as usize), limits.body_bytes, charge)).await {
         Ok(held) => held,
         Err(_) => Err(Refusal::TooSlow { limit_secs: limits.body.as_secs_f32() }),
     }
@@ -34,45 +33,42 @@ pub async fn read(body: &mut Body, limits: &Limits, held: &Arc<Budget>) -> Resul
 
 async fn collect(
     body: &mut Body,
-    length: Option<u64>,
+    length: Option<usize>,
     limit_bytes: usize,
-    held: &Arc<Budget>,
+    mut charge: Charge,
 ) -> Result<Held, Refusal> {
-    let mut share = held.take(0).ok_or(Refusal::TooManyBytes)?;
-    let mut seen_bytes = 0;
-    let mut next = async |body: &mut Body| -> Result<Option<Bytes>, Refusal> {
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| Refusal::Interrupted(error.to_string()))?;
-            let Ok(data) = frame.into_data() else {
-                continue;
-            };
-            seen_bytes += data.len();
-            if seen_bytes > limit_bytes {
-                return Err(Refusal::TooLarge { limit_bytes });
-            }
-            if !share.grow(data.len()) {
-                return Err(Refusal::TooManyBytes);
-            }
-            return Ok(Some(data));
+    let mut all = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Refusal::Interrupted(error.to_string()))?;
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        // The usual case, and it costs no copy.
+        if all.is_empty() && body.is_end_stream() && data.len() <= HEADER_BYTES {
+            return Ok(Held { bytes: data, charge });
         }
-        Ok(None)
-    };
-
-    let Some(first) = next(body).await? else {
-        return Ok(Held { bytes: Bytes::new(), _share: share });
-    };
-    // The usual case, and it costs no copy.
-    if body.is_end_stream() {
-        return Ok(Held { bytes: first, _share: share });
-    }
-    let capacity = length.map_or(0, |length| (length as usize).min(TRUSTED_LENGTH_BYTES));
-    let mut all = Vec::with_capacity(capacity.max(first.len()));
-    all.extend_from_slice(&first);
-    drop(first);
-    while let Some(data) = next(body).await? {
+        let needed = all.len() + data.len();
+        if needed > limit_bytes {
+            return Err(Refusal::TooLarge { limit_bytes });
+        }
+        reserve(&mut all, needed, length, &mut charge)?;
         all.extend_from_slice(&data);
     }
-    Ok(Held { bytes: all.into(), _share: share })
+    Ok(Held { bytes: all.into(), charge })
+}
+
+/// Makes room for `needed` bytes. A length that is only announced takes no memory; what is allocated is charged.
+fn reserve(all: &mut Vec<u8>, needed: usize, length: Option<usize>, charge: &mut Charge) -> Result<(), Refusal> {
+    if needed <= all.capacity() {
+        return Ok(());
+    }
+    // In steps by half of what is there, for a copy to move each byte a few times at most.
+    let step = (all.capacity() / 2).max(STEP_BYTES);
+    let capacity = needed.max((all.capacity() + step).min(length.unwrap_or(usize::MAX)));
+    let total = REQUEST_BYTES + capacity.saturating_sub(HEADER_BYTES);
+    charge.grow(total.saturating_sub(charge.bytes()))?;
+    all.reserve_exact(capacity - all.len());
+    Ok(())
 }
 
 /// Reads on and forgets. A client that is cut while it writes never comes to read the status, so
