@@ -10,9 +10,9 @@ use arc_swap::ArcSwap;
 use axum::body::{Body, Bytes};
 use tokio::sync::oneshot;
 
-use super::body::{self, Held};
+use super::body;
 use super::http::Refusal;
-use super::limits::{self, LARGE_BODY_BYTES, Limits, REQUEST_BYTES, SEND_BUFFER_BYTES, STALLED_BYTES};
+use super::limits::{self, LARGE_BODY_BYTES, Limits};
 use super::log;
 use super::metrics::{Metrics, RuleCounters, Shed};
 use super::progress::Visit;
@@ -140,29 +140,25 @@ impl Admission {
     }
 
     async fn read_and_answer(self: &Arc<Admission>, body: &mut Body, visit: &Visit) -> Result<Bytes, Refusal> {
-        let charge = visit.take_charge().ok_or(Refusal::OutOfMemory)?;
-        let Held { bytes, mut charge } = body::read(body, &self.limits, charge).await?;
-        let account = visit.progress().account();
-        let answer = if bytes.len() <= LARGE_BODY_BYTES {
+        let mut charge = visit.account().charge(0)?;
+        let bytes = body::read(body, &self.limits, &mut charge).await?;
+        if bytes.len() <= LARGE_BODY_BYTES {
             let crowded = self.in_flight() > CROWD * self.turns.at_once();
-            let _turn = self.turns.take(account, crowded).await;
-            self.answer_bytes(&bytes)?
-        } else {
-            let turn = self.large.turns.take(account, false).await;
-            charge.grow(limits::answering_bytes(bytes.len()))?;
-            let (sender, receiver) = oneshot::channel();
-            let admission = Arc::clone(self);
-            self.large.threads.spawn(move || {
-                let answer = admission.answer_bytes(&bytes);
-                drop((bytes, turn));
-                // The client may be gone.
-                let _ = sender.send(answer);
-            });
-            receiver.await.unwrap_or(Err(Refusal::Panicked))?
-        };
-        let stalled = if answer.len() > SEND_BUFFER_BYTES { STALLED_BYTES } else { 0 };
-        charge.resize(REQUEST_BYTES + answer.capacity() + stalled)?;
-        Ok(visit.progress().answer(answer, charge))
+            let _turn = self.turns.take(visit.account(), crowded).await;
+            return Ok(visit.answer(self.answer_bytes(&bytes)?, charge)?);
+        }
+        let turn = self.large.turns.take(visit.account(), false).await;
+        charge.grow(limits::answering_bytes(bytes.len()))?;
+        let (sender, receiver) = oneshot::channel();
+        let admission = Arc::clone(self);
+        self.large.threads.spawn(move || {
+            let answer = admission.answer_bytes(&bytes);
+            drop((bytes, turn));
+            // The client may be gone. Its charge goes with the answer.
+            let _ = sender.send(answer.map(|answer| (answer, charge)));
+        });
+        let (answer, charge) = receiver.await.unwrap_or(Err(Refusal::Panicked))?;
+        Ok(visit.answer(answer, charge)?)
     }
 
     /// Counts a refusal.

@@ -6,27 +6,19 @@ use tokio::time::timeout;
 
 use super::http::Refusal;
 use super::ledger::Charge;
-use super::limits::{DISCARDED_BYTES, HEADER_BYTES, Limits, REQUEST_BYTES};
+use super::limits::{DISCARDED_BYTES, HEADER_BYTES, Limits};
 
 /// The memory of a growing body is taken in steps of this size.
 const STEP_BYTES: usize = 64 * 1024;
 
-/// A whole body, and what is charged for it.
-#[derive(Debug)]
-pub struct Held {
-    /// The body.
-    pub bytes: Bytes,
-    pub charge: Charge,
-}
-
-/// Reads the whole body; `charge` is that of its request.
-pub async fn read(body: &mut Body, limits: &Limits, charge: Charge) -> Result<Held, Refusal> {
+/// Reads the whole body. `charge` grows by what is allocated for it, beside what is part of each request's charge.
+pub async fn read(body: &mut Body, limits: &Limits, charge: &mut Charge) -> Result<Bytes, Refusal> {
     let length = body.size_hint().exact();
     if length.is_some_and(|length| length > limits.body_bytes as u64) {
         return Err(Refusal::TooLarge { limit_bytes: limits.body_bytes });
     }
     match timeout(limits.body, collect(body, length.map(|length| length as usize), limits.body_bytes, charge)).await {
-        Ok(held) => held,
+        Ok(bytes) => bytes,
         Err(_) => Err(Refusal::TooSlow { limit_secs: limits.body.as_secs_f32() }),
     }
 }
@@ -35,8 +27,8 @@ async fn collect(
     body: &mut Body,
     length: Option<usize>,
     limit_bytes: usize,
-    mut charge: Charge,
-) -> Result<Held, Refusal> {
+    charge: &mut Charge,
+) -> Result<Bytes, Refusal> {
     let mut all = Vec::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| Refusal::Interrupted(error.to_string()))?;
@@ -45,16 +37,16 @@ async fn collect(
         };
         // The usual case, and it costs no copy.
         if all.is_empty() && body.is_end_stream() && data.len() <= HEADER_BYTES {
-            return Ok(Held { bytes: data, charge });
+            return Ok(data);
         }
         let needed = all.len() + data.len();
         if needed > limit_bytes {
             return Err(Refusal::TooLarge { limit_bytes });
         }
-        reserve(&mut all, needed, length, &mut charge)?;
+        reserve(&mut all, needed, length, charge)?;
         all.extend_from_slice(&data);
     }
-    Ok(Held { bytes: all.into(), charge })
+    Ok(all.into())
 }
 
 /// Makes room for `needed` bytes. A length that is only announced takes no memory; what is allocated is charged.
@@ -62,11 +54,10 @@ fn reserve(all: &mut Vec<u8>, needed: usize, length: Option<usize>, charge: &mut
     if needed <= all.capacity() {
         return Ok(());
     }
-    // In steps by half of what is there, for a copy to move each byte a few times at most.
+    // By half of what is there, for a copy to move each byte a few times at most.
     let step = (all.capacity() / 2).max(STEP_BYTES);
     let capacity = needed.max((all.capacity() + step).min(length.unwrap_or(usize::MAX)));
-    let total = REQUEST_BYTES + capacity.saturating_sub(HEADER_BYTES);
-    charge.grow(total.saturating_sub(charge.bytes()))?;
+    charge.resize(capacity.saturating_sub(HEADER_BYTES).max(charge.bytes()))?;
     all.reserve_exact(capacity - all.len());
     Ok(())
 }

@@ -113,17 +113,18 @@ impl Endpoint {
     ) -> io::Result<TlsStream<Socket>> {
         // Who sends nothing costs nothing.
         socket.readable().await?;
-        let turn = self.turns.take(account, true).await;
         let acceptor = TlsAcceptor::from(Arc::clone(identity.load().config()));
         let mut handshake = pin!(acceptor.accept_with(socket, |session| {
             session.set_buffer_limit(Some(TLS_BUFFER_BYTES));
         }));
-        // The keys are computed when the client's first message is read. What comes after is cheap.
-        if let Poll::Ready(outcome) = poll_fn(|cx| Poll::Ready(handshake.as_mut().poll(cx))).await {
-            return outcome;
+        loop {
+            let turn = self.turns.take(account, true).await;
+            if let Poll::Ready(outcome) = poll_fn(|cx| Poll::Ready(handshake.as_mut().poll(cx))).await {
+                return outcome;
+            }
+            drop(turn);
+            woken().await;
         }
-        drop(turn);
-        handshake.await
     }
 
     async fn http1(self: &Arc<Endpoint>, io: impl AsyncRead + AsyncWrite + Unpin, progress: Arc<Progress>) {
@@ -236,6 +237,12 @@ async fn unless_told<F: Future>(account: &Account, future: F) -> Option<F::Outpu
         future.as_mut().poll(cx).map(Some)
     })
     .await
+}
+
+/// Waits until this task is woken, by what was polled before.
+async fn woken() {
+    let mut was_pending = false;
+    poll_fn(|_| if std::mem::replace(&mut was_pending, true) { Poll::Ready(()) } else { Poll::Pending }).await;
 }
 
 /// A connection of either version of HTTP.

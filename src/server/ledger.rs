@@ -266,6 +266,12 @@ impl Charge {
         Ok(())
     }
 
+    /// Takes another charge of the same connection over.
+    pub fn absorb(&mut self, mut other: Charge) {
+        debug_assert!(Arc::ptr_eq(&self.account, &other.account));
+        self.bytes += std::mem::take(&mut other.bytes);
+    }
+
     fn give_back(&mut self, bytes: usize) {
         let Account { ledger, key, .. } = &*self.account;
         ledger.state().subtract(*key, Held { connections: 0, connection_bytes: 0, request_bytes: bytes });

@@ -14,7 +14,7 @@ use axum::body::Bytes;
 use tokio::time::Instant;
 
 use super::ledger::{Account, Charge, Full};
-use super::limits::{HANDSHAKE_BYTES, HTTP2_CONNECTION_BYTES, Limits, REQUEST_BYTES};
+use super::limits::{HANDSHAKE_BYTES, HTTP2_CONNECTION_BYTES, Limits, REQUEST_BYTES, SEND_BUFFER_BYTES, STALLED_BYTES};
 
 /// Shared by a connection's socket, its service, its answers and its watchdog.
 #[derive(Debug)]
@@ -137,7 +137,8 @@ impl Progress {
         let charge = charge.map_or_else(|| self.account.charge(REQUEST_BYTES), Ok);
         let visit =
             charge.map(|charge| Visit { progress: Arc::clone(self), charge: Arc::new(Mutex::new(Some(charge))) });
-        (Underway(Arc::clone(self)), visit)
+        let underway = Underway { progress: Arc::clone(self), _visit: visit.as_ref().ok().cloned() };
+        (underway, visit)
     }
 
     fn request_ended(&self) {
@@ -150,8 +151,7 @@ impl Progress {
         }
     }
 
-    /// An answer as it is sent: charged until its last byte is written or dropped.
-    pub fn answer(self: &Arc<Progress>, bytes: Vec<u8>, charge: Charge) -> Bytes {
+    fn answer(self: &Arc<Progress>, bytes: Vec<u8>, charge: Charge) -> Bytes {
         let number = {
             let mut state = self.state();
             state.answers_before += 1;
@@ -209,17 +209,20 @@ impl Progress {
     }
 }
 
-/// A request that is being answered, until it is dropped.
+/// A request that is being answered, until it is dropped; and what it is charged with, unless its answer has that.
 #[derive(Debug)]
-pub struct Underway(Arc<Progress>);
+pub struct Underway {
+    progress: Arc<Progress>,
+    _visit: Option<Visit>,
+}
 
 impl Drop for Underway {
     fn drop(&mut self) {
-        self.0.request_ended();
+        self.progress.request_ended();
     }
 }
 
-/// What a request brings along as an extension: its connection, and what it is charged with.
+/// What a request brings along as an extension: its connection, and [`REQUEST_BYTES`] that it is charged with.
 #[derive(Debug, Clone)]
 pub struct Visit {
     progress: Arc<Progress>,
@@ -227,13 +230,23 @@ pub struct Visit {
 }
 
 impl Visit {
-    pub fn progress(&self) -> &Arc<Progress> {
-        &self.progress
+    pub fn account(&self) -> &Arc<Account> {
+        self.progress.account()
     }
 
-    /// Takes the charge over; there is none a second time.
-    pub fn take_charge(&self) -> Option<Charge> {
-        self.charge.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// An answer as it is sent: it is charged, with `more` and the request's own charge, until its last byte is written
+    /// or dropped.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no memory for it.
+    pub fn answer(&self, bytes: Vec<u8>, mut more: Charge) -> Result<Bytes, Full> {
+        let stalled = if bytes.len() > SEND_BUFFER_BYTES { STALLED_BYTES } else { 0 };
+        more.resize(bytes.capacity() + stalled)?;
+        if let Some(charge) = self.charge.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            more.absorb(charge);
+        }
+        Ok(self.progress.answer(bytes, more))
     }
 }
 
