@@ -77,7 +77,7 @@ pub fn set_trusted_until(secret: &mut Value, records: impl IntoIterator<Item = (
     let records = records.collect::<Vec<_>>().join(",");
     if !records.is_empty() {
         secret["metadata"]["annotations"][TRUSTED_UNTIL] = json!(records);
-    } else if let Some(annotations) = secret["metadata"]["annotations"].as_object_mut() {
+    } else if let Some(annotations) = secret.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
         annotations.remove(TRUSTED_UNTIL);
     }
 }
