@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, OtherError, SignatureScheme};
+use rustls::{DigitallySignedStruct, DistinguishedName, OtherError, SignatureScheme};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -47,7 +47,7 @@ impl ClientCertVerifier for ClientNames {
             return Ok(verified);
         }
         let error = NotAdmitted { has, admitted: self.names.clone() };
-        Err(CertificateError::Other(OtherError(Arc::new(error))).into())
+        Err(rustls::Error::Other(OtherError(Arc::new(error))))
     }
 
     fn verify_tls12_signature(
