@@ -250,7 +250,10 @@ fn replicas_agree_and_repair() {
         CLUSTER.kubectl(command).ok();
         installation.wait_until_in_order(&replicas, || (certificate() != before) == is_new);
     }
-    assert_eq!(installation.published().unwrap().len(), 2, "the one before is trusted too");
+    // While the new certificates settled, the old ones were served and trusted: nobody was without. How many of the two
+    // before were served still depends on how fast the Secret was broken again.
+    let trusted = installation.published().unwrap().len();
+    assert!((2..=3).contains(&trusted), "{trusted}");
 }
 
 #[test]
