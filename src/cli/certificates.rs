@@ -45,7 +45,8 @@ struct RotateArgs {
 
     /// Revoke the CAs that are trusted now, since a key or the Secret leaked
     ///
-    /// They leave caBundle once all replicas serve the new certificate, within a minute. Without it they stay for an hour.
+    /// They leave caBundle within a minute: 30 s after the new certificate was made, which replicas serve by then. Without
+    /// --revoke they stay for an hour.
     #[arg(long)]
     revoke: bool,
 

@@ -199,7 +199,7 @@ async fn what_no_client_accepts_keeps_the_last_good_certificate() {
     }
     assert_eq!(server.metric(r#"pullthrough_last_reload_successful{what="certificate"}"#).await, Some(0.0));
 
-    let soon = authority.issue_with(|params| params.not_before = (SystemTime::now() + Duration::from_secs(4)).into());
+    let soon = authority.issue_with(|params| params.not_before = (SystemTime::now() + Duration::from_secs(8)).into());
     soon.write(directory.path());
     until("a failure", async || server.metric(&reloads("certificate", "failure")).await == Some(failures + 1.0)).await;
     assert!(is_good().await);
