@@ -99,10 +99,10 @@ impl From<&X509Certificate<'_>> for Validity {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Distrust {
     /// No published CA signed it.
-    #[error("no trusted authority has signed it")]
+    #[error("no trusted CA has signed it")]
     WrongCa,
     /// The CA that signed it has expired, or is not valid yet.
-    #[error("the authority that signed it, {subject}, is not valid now")]
+    #[error("the CA that signed it, {subject}, is not valid now")]
     CaExpired { subject: String, not_after_secs: i64 },
     #[error("it expired at {}", clock::text(*not_after_secs))]
     Expired { not_after_secs: i64 },

@@ -190,7 +190,7 @@ mod tests {
             ("/data/tls.key", json!("AAAA"), "its tls.key: no items found"),
             ("/data/tls.key", of_other("tls.key"), "its tls.crt and tls.key: keys may not be consistent"),
             ("/data/ca.crt", json!(""), "its ca.crt: there is no certificate in it"),
-            ("/data/ca.crt", of_other("ca.crt"), "its certificate: no trusted authority has signed it"),
+            ("/data/ca.crt", of_other("ca.crt"), "its certificate: no trusted CA has signed it"),
         ];
         for (place, value, expected) in table {
             let mut secret = secret(&generation);
