@@ -111,10 +111,7 @@ fn a_server_that_may_not_publish_serves_on() {
     let patch = ["patch", "mutatingwebhookconfiguration", &installation.configuration(), "--type=json", "-p", emptied];
     CLUSTER.kubectl(&patch).ok();
     let not_ready = wait_for(SOON, || replica.ready().err()).expect("what is served is not what is published");
-    assert!(
-        not_ready.contains("does not accept the serving certificate: no trusted CA has signed it"),
-        "{not_ready}"
-    );
+    assert!(not_ready.contains("does not accept the serving certificate: no trusted CA has signed it"), "{not_ready}");
     assert_eq!(replica.metric(failing), 0.0);
     replica.wait_for_log(r#"cannot update resource \"mutatingwebhookconfigurations\""#);
 
