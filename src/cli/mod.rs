@@ -1,5 +1,6 @@
 //! The command line: one file per command.
 
+mod certificates;
 mod check;
 mod completions;
 mod doctor;
@@ -46,6 +47,7 @@ enum Command {
     Schema(schema::Args),
     Export(export::Args),
     Doctor(doctor::Args),
+    Certificates(certificates::Args),
     Scan(scan::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -88,6 +90,7 @@ pub fn main() -> ExitCode {
         Command::Schema(args) => schema::run(args).map(done),
         Command::Export(args) => export::run(args),
         Command::Doctor(args) => doctor::run(args),
+        Command::Certificates(args) => certificates::run(args),
         Command::Scan(args) => scan::run(args),
         Command::Completions(args) => completions::run(args).map(done),
         Command::Man(args) => man::run(args).map(done),

@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::builder::{FalseyValueParser, RangedU64ValueParser};
+use clap::builder::{FalseyValueParser, NonEmptyStringValueParser, RangedU64ValueParser};
+use rustls::pki_types::ServerName;
 
 use self::certificate::{Certificate, Pair};
 use self::managed::{ManageArgs, Managed};
@@ -26,7 +27,6 @@ use crate::server::metrics::Metrics;
 use crate::server::probes::Distrust;
 use crate::server::reload;
 use crate::server::shutdown::Patience;
-use crate::server::tls::Validity;
 use crate::server::{Bound, Server};
 
 /// Answer the API server's admission requests, at POST /mutate
@@ -78,11 +78,40 @@ pub struct Args {
     #[arg(long, value_name = "FILE", env = "PULLTHROUGH_TLS_KEY", requires = "tls_cert", help_heading = "TLS")]
     tls_key: Option<PathBuf>,
 
-    /// Answer only clients with a certificate of an authority in this file (PEM)
+    /// A name that API servers ask the webhook for, which --tls-cert must have; repeat it or separate by commas
     ///
-    /// The API server shows the certificate that its --admission-control-config-file names for the webhook.
+    /// SERVICE.NAMESPACE.svc, or the host of the URL. A certificate without it is not loaded.
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "PULLTHROUGH_TLS_NAME",
+        requires = "tls_cert",
+        value_delimiter = ',',
+        value_parser = parse_server_name,
+        help_heading = "TLS"
+    )]
+    tls_name: Vec<ServerName<'static>>,
+
+    /// Admit only clients with a certificate that a CA in this file (PEM) signed
+    ///
+    /// The API server shows the certificate that its --admission-control-config-file names for the webhook. Without
+    /// --client-name, every certificate of the CA is admitted; a cluster's CA signs one for each kubelet.
     #[arg(long, value_name = "FILE", env = "PULLTHROUGH_CLIENT_CA", help_heading = "TLS")]
     client_ca: Option<PathBuf>,
+
+    /// Of those, admit only certificates with one of these names; repeat it or separate by commas
+    ///
+    /// The common name, or a DNS name, e-mail address or URI of the subjectAltName, compared byte by byte.
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "PULLTHROUGH_CLIENT_NAME",
+        requires = "client_ca",
+        value_delimiter = ',',
+        value_parser = NonEmptyStringValueParser::new(),
+        help_heading = "TLS"
+    )]
+    client_name: Vec<String>,
 
     /// Write the certificate authority that is made in memory to this file, for the registration's caBundle
     #[arg(long, value_name = "FILE", env = "PULLTHROUGH_WRITE_CA", conflicts_with = "tls_cert", help_heading = "TLS")]
@@ -133,6 +162,11 @@ struct EndingArgs {
     /// Together with the delay it should be less than the Pod's terminationGracePeriodSeconds (30).
     #[arg(long, value_name = "SECONDS", env = "PULLTHROUGH_SHUTDOWN_TIMEOUT_SECS", default_value_t = 15, value_parser = seconds())]
     shutdown_timeout_secs: u64,
+}
+
+fn parse_server_name(text: &str) -> Result<ServerName<'static>, String> {
+    let name = ServerName::try_from(text.to_owned());
+    name.map_err(|_| "write a DNS name, such as SERVICE.NAMESPACE.svc, or an IP address".to_owned())
 }
 
 /// At most a day: what is meant to be without a bound is better found out at the start.
@@ -228,9 +262,10 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         key: made.key.clone(),
     });
     let certificate = Certificate::new(&args, pair, Arc::clone(&clock), Arc::clone(&metrics))?;
-    match certificate.validity() {
-        Validity::Valid => {}
-        validity => tracing::warn!(?validity, "the serving certificate is not valid now"),
+    if args.client_ca.is_some() && args.client_name.is_empty() {
+        tracing::warn!(
+            "--client-ca admits every client certificate of the CA; set --client-name to the API servers' name"
+        );
     }
 
     let watch_rules = rules_file.map(|file| file.watch(Arc::clone(&admission)));

@@ -19,7 +19,7 @@ use self::state::{Closing, Entry, Held, Room, State};
 use super::metrics::{Metrics, Shed};
 
 /// What all clients of an endpoint may hold together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Bounds {
     /// Open connections, with all that an idle one holds.
     pub connection_bytes: usize,
@@ -48,7 +48,7 @@ pub struct Ledger {
 }
 
 /// Of one endpoint, as metrics report it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
     pub connections: usize,
     pub connection_bytes: usize,

@@ -9,7 +9,7 @@ use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
-use super::ledger::{Ledger, Usage};
+use super::ledger::{Bounds, Usage};
 use crate::engine::{Decision, Reason, Summary};
 
 /// The git revision this was built from, where the build said so.
@@ -82,6 +82,25 @@ impl Shed {
     }
 }
 
+/// What runs beside the requests, for as long as the process lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Task {
+    /// Looks for changed files.
+    Reload,
+    /// Manages certificates in the cluster.
+    Certificates,
+}
+
+impl Task {
+    /// As the label `task` has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Task::Reload => "reload",
+            Task::Certificates => "certificates",
+        }
+    }
+}
+
 /// All metrics. Made once, and passed to whoever counts.
 #[derive(Debug)]
 pub struct Metrics {
@@ -99,6 +118,8 @@ pub struct Metrics {
     reloads: IntCounterVec,
     last_reload: IntGaugeVec,
     in_order: IntGaugeVec,
+    task_panics: IntCounterVec,
+    task_last_run: IntGaugeVec,
     rules_info: IntGaugeVec,
     not_after: IntGauge,
 }
@@ -141,6 +162,14 @@ impl Metrics {
         )?;
         for kind in Shed::ALL {
             shed.with_label_values(&[kind.as_str()]);
+        }
+        let task_panics = counters(
+            "pullthrough_task_panics_total",
+            "Panics (bugs) in background tasks, which go on after them.",
+            &["task"],
+        )?;
+        for task in [Task::Reload, Task::Certificates] {
+            task_panics.with_label_values(&[task.as_str()]);
         }
         let build_info =
             gauges("pullthrough_build_info", "Always 1; the labels say what runs.", &["version", "revision"])?;
@@ -197,6 +226,12 @@ impl Metrics {
                 "pullthrough_last_reload_successful",
                 "Whether what is there now is in use (1), or was refused or can't be had (0).",
                 &["what"],
+            )?,
+            task_panics,
+            task_last_run: gauges(
+                "pullthrough_task_last_run_timestamp_seconds",
+                "End of a background task's last run without a panic, in seconds since 1970.",
+                &["task"],
             )?,
             rules_info: gauges(
                 "pullthrough_rules_info",
@@ -301,10 +336,19 @@ impl Metrics {
         self.shed.with_label_values(&[kind.as_str()]).inc();
     }
 
+    /// Notes that a background task is alive.
+    pub fn task_ran(&self, task: Task) {
+        self.task_last_run.with_label_values(&[task.as_str()]).set(now_secs());
+    }
+
+    /// Counts a panic in a background task.
+    pub fn task_panicked(&self, task: Task) {
+        self.task_panics.with_label_values(&[task.as_str()]).inc();
+    }
+
     /// Everything, in Prometheus' text format.
-    pub fn text(&self, in_flight: usize, ledger: &Ledger) -> prometheus::Result<String> {
-        let Usage { connections, connection_bytes, request_bytes } = ledger.usage();
-        let bounds = ledger.bounds();
+    pub fn text(&self, in_flight: usize, usage: Usage, bounds: Bounds) -> prometheus::Result<String> {
+        let Usage { connections, connection_bytes, request_bytes } = usage;
         self.in_flight.set(in_flight as i64);
         self.connections.set(connections as i64);
         for (what, held, may_be_held) in [
@@ -319,9 +363,12 @@ impl Metrics {
 
     fn loaded(&self, what: Reloaded) {
         self.in_order(what);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.last_reload.with_label_values(&[what.as_str()]).set(now.as_secs() as i64);
+        self.last_reload.with_label_values(&[what.as_str()]).set(now_secs());
     }
+}
+
+fn now_secs() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() as i64
 }
 
 /// What can't be read has no resource, operation or dry run that could be told.

@@ -9,7 +9,9 @@
 //! A static is never dropped, and a test process can be killed: [`Server`] makes the servers end all the same.
 #![allow(dead_code, unused_imports, reason = "every user of the harness takes another part of it")]
 
+mod balancer;
 mod client;
+mod handshake;
 mod kubectl;
 pub mod kyverno;
 mod server;
@@ -26,7 +28,9 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+pub use balancer::Balancer;
 pub use client::{Client, request};
+pub use handshake::{certificates, handshake};
 pub use kubectl::{Kubectl, Output};
 pub use server::Server;
 pub use webhook::Webhook;
