@@ -21,6 +21,7 @@ use super::output;
 use super::rules::RulesArgs;
 use crate::certificate::clock::Clock;
 use crate::engine::{self, Options};
+use crate::files;
 use crate::server::admission::Admission;
 use crate::server::limits::{self, Limits};
 use crate::server::lines::Writing;
@@ -233,7 +234,7 @@ fn serve(args: Args, log: &Writing) -> anyhow::Result<()> {
     let clock = Arc::new(Clock::default());
     let made = args.tls_cert.is_none().then(|| certificate::in_memory(&args.listen)).transpose()?;
     if let (Some(path), Some(made)) = (&args.write_ca, &made) {
-        std::fs::write(path, &made.ca).with_context(|| format!("{}: can't be written", path.display()))?;
+        files::write(path, &made.ca)?;
     }
     let pair = made.as_ref().map(|made| Pair {
         place: "memory",
