@@ -81,7 +81,7 @@ pub fn main() -> ExitCode {
     let matches = command(std::env::args_os().next()).get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let result = match cli.command {
-        Command::Serve(args) => serve::run(args).map(done),
+        Command::Serve(args) => Ok(serve::run(args)),
         Command::Explain(args) => explain::run(args).map(done),
         Command::Rewrite(args) => rewrite::run(args),
         Command::Check(args) => check::run(args),
@@ -99,7 +99,7 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            output::error(&error);
+            output::talk(output::error_text(&error));
             ExitCode::from(2)
         }
     }

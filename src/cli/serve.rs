@@ -8,6 +8,7 @@ mod rules_file;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,11 +18,14 @@ use rustls::pki_types::ServerName;
 
 use self::certificate::{Certificate, Pair};
 use self::managed::{ManageArgs, Managed};
+use super::output;
 use super::rules::RulesArgs;
 use crate::certificate::clock::Clock;
 use crate::engine::{self, Options};
+use crate::files;
 use crate::server::admission::Admission;
 use crate::server::limits::{self, Limits};
+use crate::server::lines::Writing;
 use crate::server::log;
 use crate::server::metrics::Metrics;
 use crate::server::probes::Distrust;
@@ -235,15 +239,25 @@ impl From<&LimitArgs> for Limits {
 }
 
 /// Serves until a signal ends it.
-pub fn run(args: Args) -> anyhow::Result<()> {
-    let log = log::start(args.log_format, args.log_level).context("can't start logging")?;
+pub fn run(args: Args) -> ExitCode {
+    let log = log::start(args.log_format, args.log_level);
     log::panics_by_place();
+    match serve(args, &log) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Signals are ours by now: an error that waits for the reader of standard error would wait for ever.
+            log.talk(&output::error_text(&error));
+            ExitCode::from(2)
+        }
+    }
+}
 
+fn serve(args: Args, log: &Writing) -> anyhow::Result<()> {
     if let Some(both) = args.listen.iter().find(|address| address.port() != 0 && args.metrics_listen.contains(address))
     {
         anyhow::bail!("--listen and --metrics-listen both name {both}; give one of them another port");
     }
-    let metrics = Arc::new(Metrics::new()?);
+    let metrics = Arc::new(Metrics::new(log.lost().clone())?);
     let (policy, rules_file) = rules_file::rules(&args.rules)?;
     let options = Options { warnings: !args.no_warnings };
     let limits = Limits::from(&args.limits);
@@ -254,7 +268,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let clock = Arc::new(Clock::default());
     let made = args.tls_cert.is_none().then(|| certificate::in_memory(&args.listen)).transpose()?;
     if let (Some(path), Some(made)) = (&args.write_ca, &made) {
-        std::fs::write(path, &made.ca).with_context(|| format!("{}: can't be written", path.display()))?;
+        files::write(path, &made.ca)?;
     }
     let pair = made.as_ref().map(|made| Pair {
         place: "memory",
@@ -294,8 +308,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         tracing::info!(?listen, ?metrics_listen, "serving");
         // Among JSON lines it would be noise.
         if let (Some(made), log::Format::Text, false) = (&made, args.log_format, args.managed.manage_certificates) {
-            log.flush();
-            next_steps::print(&args, made, bound);
+            log.talk(&next_steps::text(&args, made, bound));
         }
     };
     let managed = args.managed.manage_certificates.then(|| Managed {
@@ -305,12 +318,16 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         distrust,
         metrics,
     });
-    runtime()?.block_on(async {
+    let runtime = runtime()?;
+    let served = runtime.block_on(async {
         if let Some(managed) = managed {
             managed.start().await?;
         }
         Ok(server.run(started).await?)
-    })
+    });
+    // Without it the end would wait for what blocks, such as a name that is being resolved.
+    runtime.shutdown_background();
+    served
 }
 
 /// One thread where there is one processor: handing work over to itself costs more than it gains.

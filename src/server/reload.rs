@@ -188,6 +188,7 @@ mod tests {
 
     use super::*;
     use crate::server::ledger::{Bounds, Usage};
+    use crate::server::lines::Lost;
 
     /// A watch on two files that are good when they are equal.
     fn pair(directory: &Path) -> (Watch, Arc<AtomicUsize>) {
@@ -275,7 +276,7 @@ mod tests {
             b"1" => panic!("injected"),
             _ => Ok(()),
         });
-        let metrics = Arc::new(Metrics::new().unwrap());
+        let metrics = Arc::new(Metrics::new(Lost::default()).unwrap());
         let watch = watch_on(path.clone(), take_over);
         start(vec![watch], Duration::from_millis(5), Arc::clone(&metrics)).unwrap();
         let wait_for = |series: &str| {

@@ -185,10 +185,11 @@ mod tests {
 
     use super::*;
     use crate::server::ledger::{Bounds, Usage};
+    use crate::server::lines::Lost;
 
     #[tokio::test]
     async fn a_panic_does_not_end_the_manager() {
-        let metrics = Arc::new(Metrics::new().unwrap());
+        let metrics = Arc::new(Metrics::new(Lost::default()).unwrap());
         let looks = Arc::new(AtomicUsize::new(0));
         let look = {
             let looks = Arc::clone(&looks);
