@@ -10,6 +10,7 @@ mod create;
 mod doctor;
 mod exclusions;
 mod failure;
+mod guard;
 mod injector;
 mod manifests;
 mod openshift;
