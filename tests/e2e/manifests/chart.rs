@@ -212,9 +212,9 @@ fn options() -> Vec<(Value, Vec<Expected>)> {
             vec![pod("/priorityClassName", Value::Null), of("ResourceQuota", "", Value::Null)],
         ),
         (
-            json!({"resources": {"limits": {"memory": "256Mi"}}, "nodeSelector": {"disk": "ssd"}}),
+            json!({"resources": {"limits": {"memory": "512Mi"}}, "nodeSelector": {"disk": "ssd"}}),
             vec![
-                container("/resources/limits/memory", json!("256Mi")),
+                container("/resources/limits/memory", json!("512Mi")),
                 container("/resources/requests/memory", json!("32Mi")),
                 pod("/nodeSelector", json!({"disk": "ssd", "kubernetes.io/os": "linux"})),
             ],
