@@ -44,6 +44,9 @@ lint: ## Check formatting, clippy with warnings denied, documentation, and shell
 	cargo clippy --locked --test demo --test cluster --test scale -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --quiet
 	shellcheck .ci/run $(shell git ls-files '*.sh')
+	@# A tag can be moved.
+	@! grep --line-number 'uses:' .github/workflows/*.yml | grep --invert-match --extended-regexp '@[0-9a-f]{40} # v' || \
+		{ echo 'pin these actions by commit, with the tag in a comment' >&2; exit 1; }
 
 bench: ## Measure the engine, the server beside a null webhook, and `rewrite` beside sed
 	cargo bench --locked

@@ -10,6 +10,7 @@ mod create;
 mod doctor;
 mod exclusions;
 mod failure;
+mod guard;
 mod injector;
 mod installation;
 mod manifests;

@@ -132,6 +132,24 @@ impl ControlPlane {
         Kubectl { token: token.trim().to_owned(), ..self.admin.clone() }
     }
 
+    /// A kubeconfig of a service account, with its token in a file, as in a Pod.
+    pub fn service_account_kubeconfig(&self, namespace: &str, name: &str) -> Result<PathBuf> {
+        let token = format!("{namespace}.{name}.token");
+        write(&self.folder, &token, self.service_account(namespace, name).token())?;
+        let authority = self.certificate_authority();
+        let kubeconfig = json!({
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "e2e", "cluster": {"server": self.url, "certificate-authority": authority}}],
+            "users": [{"name": name, "user": {"tokenFile": self.folder.path().join(token)}}],
+            "contexts": [{"name": name, "context": {"cluster": "e2e", "user": name, "namespace": namespace}}],
+            "current-context": name,
+        });
+        let file = format!("{namespace}.{name}.kubeconfig");
+        write(&self.folder, &file, &kubeconfig.to_string())?;
+        Ok(self.folder.path().join(file))
+    }
+
     /// Makes a namespace, so that tests that share this control plane keep apart.
     pub fn create_namespace(&self, name: &str) {
         self.kubectl(&["create", "namespace", name]).ok();
