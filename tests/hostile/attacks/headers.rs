@@ -1,0 +1,109 @@
+//! Headers that are long, many, or never complete.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+
+use crate::ground::Ground;
+use crate::http1;
+use crate::http2::{CONTINUATION, END_HEADERS, END_STREAM, HEADERS, Http2, field, frame, open_header};
+use crate::tls::Alpn;
+
+const HEADER_BYTES: usize = 63 * 1024;
+const FIELDS: usize = 390;
+
+pub async fn unfinished(ground: Arc<Ground>) {
+    let mut header = http1::header("/mutate", "X: ").into_bytes();
+    // Without the two empty lines' ends.
+    header.truncate(header.len() - 2);
+    header.resize(HEADER_BYTES, b'x');
+    let header: Arc<[u8]> = header.into();
+    let client = move |ground: Arc<Ground>, _| {
+        let header = Arc::clone(&header);
+        async move {
+            let mut stream = ground.tls(Alpn::Http1).await?;
+            ground.send(&mut stream, &header).await?;
+            ground.hold(stream).await
+        }
+    };
+    ground.swarm(4000, client).await;
+}
+
+pub async fn slow(ground: Arc<Ground>) {
+    let client = |ground: Arc<Ground>, _| async move {
+        let mut stream = ground.tls(Alpn::Http1).await?;
+        ground.send(&mut stream, b"POST /mutate HTTP/1.1\r\nX: ").await?;
+        loop {
+            sleep(Duration::from_millis(300)).await;
+            ground.send(&mut stream, b"x").await?;
+        }
+    };
+    ground.swarm(2000, client).await;
+}
+
+/// Streams stay open, since their bodies do not come.
+pub async fn empty_fields(ground: Arc<Ground>) {
+    let mut block = open_header();
+    for _ in 0..FIELDS {
+        block.extend(field("x", ""));
+    }
+    streams(ground, block.into()).await;
+}
+
+/// An entry of the dynamic table is named by one byte each time.
+pub async fn hpack(ground: Arc<Ground>) {
+    const ENTRY_BYTES: usize = 3000;
+    // With incremental indexing, a new name; the value's length has seven bits and a continuation.
+    let mut block = open_header();
+    block.extend_from_slice(&[0x40, 1, b'x', 0x7f]);
+    let mut rest = ENTRY_BYTES - 127;
+    while rest >= 128 {
+        block.push((rest % 128 + 128) as u8);
+        rest /= 128;
+    }
+    block.push(rest as u8);
+    block.resize(block.len() + ENTRY_BYTES, b'x');
+    block.resize(block.len() + 4000, 0xbe);
+    streams(ground, block.into()).await;
+}
+
+async fn streams(ground: Arc<Ground>, block: Arc<[u8]>) {
+    let client = move |ground, _| {
+        let block = Arc::clone(&block);
+        async move {
+            let mut http2 = Http2::open(ground, &[]).await?;
+            loop {
+                // As many as are let in; those that the server ends are replaced.
+                for _ in http2.open_streams().len()..100 {
+                    let stream = http2.new_stream();
+                    http2.send(&frame(HEADERS, END_HEADERS, stream, &block)).await?;
+                }
+                if let Ok(closed) = timeout(Duration::from_millis(200), http2.hold()).await {
+                    return closed;
+                }
+            }
+        }
+    };
+    ground.swarm(21, client).await;
+}
+
+pub async fn continuation(ground: Arc<Ground>) {
+    let client = |ground, index: usize| async move {
+        let mut http2 = Http2::open(ground, &[]).await?;
+        let stream = http2.new_stream();
+        http2.send(&frame(HEADERS, END_STREAM, stream, &open_header())).await?;
+        // Half of them have nothing in them; the others repeat fields up to the frame's limit.
+        let block = if index.is_multiple_of(2) { Vec::new() } else { field("x", "y").repeat(3000) };
+        let frames = frame(CONTINUATION, 0, stream, &block).repeat(if block.is_empty() { 1000 } else { 4 });
+        loop {
+            http2.send(&frames).await?;
+            if let Ok(closed) = timeout(Duration::ZERO, http2.hold()).await {
+                let error: io::Result<()> = closed;
+                return error;
+            }
+        }
+    };
+    ground.swarm(8, client).await;
+}
