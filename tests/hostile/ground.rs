@@ -94,8 +94,11 @@ impl Tally {
 
 impl Ground {
     /// Runs `action` on so many tasks, each again as soon as it has ended, and after a pause where it has failed.
-    pub async fn swarm<F>(self: &Arc<Self>, count: usize, action: impl Fn(Arc<Ground>, usize) -> F + Send + Sync + 'static)
-    where
+    pub async fn swarm<F>(
+        self: &Arc<Self>,
+        count: usize,
+        action: impl Fn(Arc<Ground>, usize) -> F + Send + Sync + 'static,
+    ) where
         F: Future<Output = io::Result<()>> + Send + 'static,
     {
         let action = Arc::new(action);

@@ -24,6 +24,7 @@ use std::{env, fs};
 
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::signal::unix::{SignalKind, signal};
 
 use attacks::ATTACKS;
 use memory::Controller;
@@ -42,17 +43,20 @@ fn main() -> Result<ExitCode> {
     raise_open_files()?;
     let folder = tempfile::tempdir()?;
     let setup = Setup {
-        binary: env::var_os("PULLTHROUGH_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_pullthrough").into(), PathBuf::from),
+        binary: env::var_os("PULLTHROUGH_BINARY")
+            .map_or_else(|| env!("CARGO_BIN_EXE_pullthrough").into(), PathBuf::from),
         rules: server::write_rules(folder.path())?,
         controller: Controller::detect()?,
         limit_bytes: chart_limit_bytes()?,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
         // The server and its cgroup go on an interruption too.
         tokio::select! {
             result = run(&setup) => result,
-            signal = tokio::signal::ctrl_c() => { signal?; bail!("interrupted") }
+            interrupt = tokio::signal::ctrl_c() => { interrupt?; bail!("interrupted") }
+            _ = terminate.recv() => bail!("terminated"),
         }
     })
 }

@@ -127,8 +127,7 @@ impl Cgroup {
             },
             Cgroup::V2(folder) => Charge {
                 // `memory.peak` came with Linux 5.19.
-                peak_bytes: number(&folder.join("memory.peak"))
-                    .or_else(|_| number(&folder.join("memory.current")))?,
+                peak_bytes: number(&folder.join("memory.peak")).or_else(|_| number(&folder.join("memory.current")))?,
                 limit_hits: value(&folder.join("memory.events"), "max")?,
                 kills: value(&folder.join("memory.events"), "oom_kill")?,
             },
@@ -174,6 +173,7 @@ fn value(file: &Path, name: &str) -> Result<u64> {
 /// The memory of all TCP sockets of this network namespace.
 fn sockets_bytes() -> Result<u64> {
     let text = fs::read_to_string("/proc/net/sockstat").context("/proc/net/sockstat")?;
-    let pages = text.lines().find_map(|line| line.strip_prefix("TCP:")?.split_once(" mem ")?.1.trim().parse::<u64>().ok());
+    let pages =
+        text.lines().find_map(|line| line.strip_prefix("TCP:")?.split_once(" mem ")?.1.trim().parse::<u64>().ok());
     Ok(pages.with_context(|| format!("no memory in {text:?}"))? * PAGE_BYTES)
 }

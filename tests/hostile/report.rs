@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::attacks::Attack;
-use crate::ground::Tally;
 use crate::ordinary::{self, Fault, TIMEOUT};
 use crate::round::{RECOVERY_LIMIT, Round, median};
 
@@ -22,7 +21,6 @@ Median ms, before → during | Worst ms | Recovery s |
 pub fn row(attack: &Attack, round: &Round) -> String {
     let figures = Figures::of(round);
     let Figures { during, worst, faults, probes_answered } = &figures;
-    let Tally { .. } = &round.ground.tally;
     format!(
         "| {} | {} | {} | {} | {:.0} | {:.0} | {:.0} | {} of {} | {} | {} | {:.2} → {:.2} | {:.0} | {} |",
         attack.name,
@@ -39,7 +37,9 @@ pub fn row(attack: &Attack, round: &Round) -> String {
         millis(round.before),
         millis(*during),
         millis(*worst),
-        round.recovery.map_or_else(|| format!("over {}", RECOVERY_LIMIT.as_secs()), |time| format!("{:.2}", time.as_secs_f64())),
+        round
+            .recovery
+            .map_or_else(|| format!("over {}", RECOVERY_LIMIT.as_secs()), |time| format!("{:.2}", time.as_secs_f64())),
     )
 }
 
@@ -59,7 +59,11 @@ pub fn violations(round: &Round, bound_bytes: u64) -> Vec<String> {
     }
     for (name, bytes) in [("charge", charge.peak_bytes), ("RSS", round.usage.peak_resident_bytes)] {
         if bytes > bound_bytes {
-            violations.push(format!("peak {name} {:.0} MiB, more than {:.0}", bytes as f64 / MIB, bound_bytes as f64 / MIB));
+            violations.push(format!(
+                "peak {name} {:.0} MiB, more than {:.0}",
+                bytes as f64 / MIB,
+                bound_bytes as f64 / MIB
+            ));
         }
     }
     if round.probes.is_empty() || probes_answered < round.probes.len() {

@@ -15,8 +15,8 @@ use crate::processors::{ATTACKER_PRIORITY, Cpus, MEASURING_PRIORITY, Place, Proc
 use crate::server::{Server, Setup, Usage};
 
 /// Connections are made in it.
-const WARM_UP: Duration = Duration::from_millis(150);
-const BEFORE: Duration = Duration::from_millis(500);
+const WARM_UP: Duration = Duration::from_millis(100);
+const BEFORE: Duration = Duration::from_millis(400);
 /// Reviews that are looked at together after the attack.
 const WINDOW: Duration = Duration::from_millis(100);
 const STEP: Duration = Duration::from_millis(20);
@@ -74,7 +74,8 @@ pub async fn run(
     }
     attackers.stop()?;
     let end = Instant::now();
-    let before = median(latencies(&ordinary.samples(), quiet, begin)).context("no ordinary review before the attack")?;
+    let before =
+        median(latencies(&ordinary.samples(), quiet, begin)).context("no ordinary review before the attack")?;
 
     let mut recovery = None;
     while recovery.is_none() && end.elapsed() < RECOVERY_LIMIT + WINDOW && server.exit_status().is_none() {

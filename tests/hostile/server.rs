@@ -13,10 +13,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::memory::{Cgroup, Charge, Controller};
-use crate::processors::Place;
+use crate::processors::{Place, SERVER_PRIORITY};
 use crate::tls::{Alpn, Peers};
 
+/// Of the log, where a row fails.
 const LOG_LINES: usize = 12;
+const LINE_CHARS: usize = 300;
+const OF_EVERY_REVIEW: &str = "images rewritten";
+/// Of the line that says where it listens.
+const LISTEN: &str = "\"listen\":\"[";
+const METRICS_LISTEN: &str = "\"metrics_listen\":\"[";
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 const START_INTERVAL: Duration = Duration::from_millis(5);
 
@@ -55,17 +61,24 @@ impl Server {
         let folder = tempfile::tempdir()?;
         let ca = folder.path().join("ca.pem");
         let cgroup = setup.controller.create(setup.limit_bytes)?;
-        let mut command = match cgroup.processes() {
-            // The process enters before it becomes the server, so that all of it is charged.
-            Some(processes) => {
-                let mut shell = Command::new("sh");
-                shell.args(["-c", "echo $$ >\"$0\" && exec \"$@\""]).arg(processes).arg(&setup.binary);
-                shell
-            }
-            None => Command::new(&setup.binary),
-        };
+        let mut command = Command::new("sh");
+        // The process enters the cgroup before it becomes the server, so that all of it is charged. In a session of its own
+        // its priority holds against other sessions too, where the kernel groups processes by them.
+        let entry = cgroup.processes().unwrap_or_else(|| PathBuf::from("/dev/null"));
         command
-            .args(["serve", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--rules"])
+            .args(["-c", "echo $$ >\"$0\" && exec setsid \"$@\""])
+            .arg(entry)
+            .arg(&setup.binary)
+            .args([
+                "serve",
+                "--listen",
+                "127.0.0.1:0",
+                "--metrics-listen",
+                "127.0.0.1:0",
+                "--log-format",
+                "json",
+                "--rules",
+            ])
             .arg(&setup.rules)
             .arg("--write-ca")
             .arg(&ca)
@@ -91,11 +104,14 @@ impl Server {
         // Ends with the process.
         std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                if line.contains("serving listen=") {
+                if line.contains(LISTEN) {
                     let _ = sender.send(line.clone());
                 }
+                if line.contains(OF_EVERY_REVIEW) {
+                    continue;
+                }
                 let mut log = log.lock().expect("the log");
-                log.push_back(line);
+                log.push_back(line.chars().take(LINE_CHARS).collect::<String>());
                 if log.len() > LOG_LINES {
                     log.pop_front();
                 }
@@ -111,8 +127,10 @@ impl Server {
                 Err(_) => std::thread::sleep(START_INTERVAL),
             }
         };
-        server.address = address(&line, " listen=[")?;
-        server.probes = address(&line, "metrics_listen=[")?;
+        // Where the kernel does not group by session there is no such file, and the process' own priority holds.
+        let _ = fs::write(format!("/proc/{}/autogroup", server.child.id()), SERVER_PRIORITY.to_string());
+        server.address = address(&line, LISTEN)?;
+        server.probes = address(&line, METRICS_LISTEN)?;
         server.ca_pem = fs::read_to_string(ca).context("the CA")?;
         Ok(server)
     }

@@ -1,6 +1,5 @@
 //! HTTP/2 frames that cost their receiver more than their sender.
 
-use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,20 +67,15 @@ async fn flood(ground: Arc<Ground>, burst: fn(&mut Http2, u32) -> Vec<u8>) {
     ground.swarm(CONNECTIONS, client).await;
 }
 
-fn attack(
-    ground: Arc<Ground>,
-    burst: fn(&mut Http2, u32) -> Vec<u8>,
-) -> impl Future<Output = io::Result<()>> + Send + 'static {
-    async move {
-        let mut http2 = Http2::open(ground, &[]).await?;
-        for round in 0.. {
-            let frames = burst(&mut http2, round);
-            http2.send(&frames).await?;
-            if let Ok(closed) = timeout(Duration::ZERO, http2.hold()).await {
-                return closed;
-            }
-            tokio::task::yield_now().await;
+async fn attack(ground: Arc<Ground>, burst: fn(&mut Http2, u32) -> Vec<u8>) -> io::Result<()> {
+    let mut http2 = Http2::open(ground, &[]).await?;
+    for round in 0.. {
+        let frames = burst(&mut http2, round);
+        http2.send(&frames).await?;
+        if let Ok(closed) = timeout(Duration::ZERO, http2.hold()).await {
+            return closed;
         }
-        Ok(())
+        tokio::task::yield_now().await;
     }
+    Ok(())
 }

@@ -1,6 +1,5 @@
 //! Headers that are long, many, or never complete.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -100,8 +99,7 @@ pub async fn continuation(ground: Arc<Ground>) {
         loop {
             http2.send(&frames).await?;
             if let Ok(closed) = timeout(Duration::ZERO, http2.hold()).await {
-                let error: io::Result<()> = closed;
-                return error;
+                return closed;
             }
         }
     };

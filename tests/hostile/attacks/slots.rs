@@ -7,7 +7,10 @@ use tokio::time::timeout;
 
 use super::{answers, bodies, cpu, frames, handshakes, headers, probes};
 use crate::ground::Ground;
+use crate::http1;
 use crate::http2::{END_HEADERS, HEADERS, Http2, frame, review_header};
+use crate::reviews;
+use crate::tls::Alpn;
 
 /// Streams begin a few at a time: under 5 KB/s together.
 pub async fn headers_only(ground: Arc<Ground>) {
@@ -32,6 +35,21 @@ pub async fn bare(ground: Arc<Ground>) {
         ground.hold(stream).await
     };
     ground.swarm(4300, client).await;
+}
+
+/// Once it has brought an admission, a connection looks like an API server's.
+pub async fn once_useful(ground: Arc<Ground>) {
+    let [one, _] = reviews::ordinary();
+    let request: Arc<[u8]> = http1::request(one).into();
+    let client = move |ground: Arc<Ground>, _| {
+        let request = Arc::clone(&request);
+        async move {
+            let mut stream = ground.tls(Alpn::Http1).await?;
+            ground.ask(&mut stream, &request).await?;
+            ground.hold(stream).await
+        }
+    };
+    ground.swarm(3000, client).await;
 }
 
 /// Each with a reset, so that no port waits.
