@@ -48,6 +48,11 @@ impl Place {
         })
     }
 
+    /// Whether this process has the right to it.
+    pub fn is_granted(self) -> bool {
+        thread::spawn(move || self.enter()).join().is_ok_and(|entered| entered.is_ok())
+    }
+
     fn enter(self) -> io::Result<()> {
         sched_setaffinity(None, &self.cpus)?;
         // On Linux this is the calling thread's alone.
