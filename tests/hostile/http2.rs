@@ -9,8 +9,9 @@ use tokio::io::AsyncReadExt;
 use crate::ground::Ground;
 use crate::tls::{Alpn, Stream};
 
-pub const DATA: u8 = 0;
+const DATA: u8 = 0;
 pub const HEADERS: u8 = 1;
+pub const PRIORITY: u8 = 2;
 pub const RST_STREAM: u8 = 3;
 pub const SETTINGS: u8 = 4;
 pub const PING: u8 = 6;
@@ -19,10 +20,10 @@ pub const WINDOW_UPDATE: u8 = 8;
 pub const CONTINUATION: u8 = 9;
 
 pub const END_STREAM: u8 = 1;
-pub const ACK: u8 = 1;
+const ACK: u8 = 1;
 pub const END_HEADERS: u8 = 4;
 
-pub const HEADER_TABLE_SIZE: u16 = 1;
+const HEADER_TABLE_SIZE: u16 = 1;
 pub const INITIAL_WINDOW_SIZE: u16 = 4;
 const MAX_FRAME_BYTES: usize = 16_384;
 /// Of RFC 9113, before a peer's SETTINGS and WINDOW_UPDATE say otherwise.

@@ -93,9 +93,10 @@ async fn run(setup: &Setup) -> Result<ExitCode> {
             if !violations.is_empty() {
                 failures += 1;
                 eprintln!("FAILED {} ({} CPUs, from {}):", attack.name, round.cpus, round.source);
-                for violation in violations {
-                    eprintln!("  {violation}");
-                }
+                violations.iter().for_each(|violation| eprintln!("  {violation}"));
+            }
+            // Whoever chooses attacks wants to see them.
+            if !violations.is_empty() || !parts.is_empty() {
                 eprint!("{}", report::details(&round));
             }
         }

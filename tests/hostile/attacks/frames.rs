@@ -8,20 +8,22 @@ use tokio::time::timeout;
 
 use crate::ground::Ground;
 use crate::http2::{
-    DATA, END_HEADERS, HEADERS, Http2, INITIAL_WINDOW_SIZE, PING, RST_STREAM, SETTINGS, frame, open_header,
-    review_header, settings_payload,
+    END_HEADERS, HEADERS, Http2, INITIAL_WINDOW_SIZE, PING, PRIORITY, RST_STREAM, SETTINGS, frame, review_header,
+    settings_payload,
 };
 
 const CONNECTIONS: usize = 8;
 /// Frames of one write.
 const BURST: u32 = 50;
+/// h2 ends a connection with more that wait for their acceptance than 20.
+const RESETS: u32 = 8;
 /// A type that RFC 9113 does not know, so that it must be ignored.
 const UNKNOWN: u8 = 0x7f;
 
 pub async fn rapid_reset(ground: Arc<Ground>) {
     let burst = |http2: &mut Http2, _| {
         let mut frames = Vec::new();
-        for _ in 0..BURST {
+        for _ in 0..RESETS {
             let stream = http2.new_stream();
             frames.extend(frame(HEADERS, END_HEADERS, stream, &review_header(100)));
             frames.extend(frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()));
@@ -44,19 +46,11 @@ pub async fn settings_and_ping(ground: Arc<Ground>) {
     flood(ground, burst).await;
 }
 
-pub async fn empty(ground: Arc<Ground>) {
-    let burst = |http2: &mut Http2, round: u32| {
-        let mut frames = Vec::new();
-        // The first burst opens the stream that the others send nothing on.
-        let stream = if round == 0 { http2.new_stream() } else { 1 };
-        if round == 0 {
-            frames.extend(frame(HEADERS, END_HEADERS, stream, &open_header()));
-        }
-        for _ in 0..BURST {
-            frames.extend(frame(DATA, 0, stream, &[]));
-            frames.extend(frame(UNKNOWN, 0, 0, &[]));
-        }
-        frames
+/// Frames that a server has to read and may forget.
+pub async fn ignored(ground: Arc<Ground>) {
+    let burst = |_: &mut Http2, _| {
+        let priority = frame(PRIORITY, 0, 1, &[0, 0, 0, 3, 16]);
+        [priority, frame(UNKNOWN, 0, 0, &[])].concat().repeat(BURST as usize)
     };
     flood(ground, burst).await;
 }

@@ -12,6 +12,8 @@ use crate::tls::Alpn;
 
 const HEADER_BYTES: usize = 63 * 1024;
 const FIELDS: usize = 390;
+/// The newest entry of HPACK's dynamic table, as an indexed field.
+const FIRST_DYNAMIC: u8 = 0x80 | 62;
 
 pub async fn unfinished(ground: Arc<Ground>) {
     let mut header = http1::header("/mutate", "X: ").into_bytes();
@@ -48,36 +50,40 @@ pub async fn empty_fields(ground: Arc<Ground>) {
     for _ in 0..FIELDS {
         block.extend(field("x", ""));
     }
-    streams(ground, block.into()).await;
+    streams(ground, block.clone().into(), block.into()).await;
 }
 
-/// An entry of the dynamic table is named by one byte each time.
+/// The first stream of a connection brings a field of 3 KB; the others name it by one byte each time.
 pub async fn hpack(ground: Arc<Ground>) {
-    const ENTRY_BYTES: usize = 3000;
+    const VALUE_BYTES: usize = 3000;
+    const TIMES: usize = 4;
     // With incremental indexing, a new name; the value's length has seven bits and a continuation.
-    let mut block = open_header();
-    block.extend_from_slice(&[0x40, 1, b'x', 0x7f]);
-    let mut rest = ENTRY_BYTES - 127;
+    let mut first = open_header();
+    first.extend_from_slice(&[0x40, 1, b'x', 0x7f]);
+    let mut rest = VALUE_BYTES - 127;
     while rest >= 128 {
-        block.push((rest % 128 + 128) as u8);
+        first.push((rest % 128 + 128) as u8);
         rest /= 128;
     }
-    block.push(rest as u8);
-    block.resize(block.len() + ENTRY_BYTES, b'x');
-    block.resize(block.len() + 4000, 0xbe);
-    streams(ground, block.into()).await;
+    first.push(rest as u8);
+    first.resize(first.len() + VALUE_BYTES, b'x');
+    let mut next = open_header();
+    next.resize(next.len() + TIMES, FIRST_DYNAMIC);
+    streams(ground, first.into(), next.into()).await;
 }
 
-async fn streams(ground: Arc<Ground>, block: Arc<[u8]>) {
+async fn streams(ground: Arc<Ground>, first: Arc<[u8]>, next: Arc<[u8]>) {
     let client = move |ground, _| {
-        let block = Arc::clone(&block);
+        let (first, next) = (Arc::clone(&first), Arc::clone(&next));
         async move {
             let mut http2 = Http2::open(ground, &[]).await?;
+            let stream = http2.new_stream();
+            http2.send(&frame(HEADERS, END_HEADERS, stream, &first)).await?;
             loop {
                 // As many as are let in; those that the server ends are replaced.
                 for _ in http2.open_streams().len()..100 {
                     let stream = http2.new_stream();
-                    http2.send(&frame(HEADERS, END_HEADERS, stream, &block)).await?;
+                    http2.send(&frame(HEADERS, END_HEADERS, stream, &next)).await?;
                 }
                 if let Ok(closed) = timeout(Duration::from_millis(200), http2.hold()).await {
                     return closed;
@@ -88,20 +94,18 @@ async fn streams(ground: Arc<Ground>, block: Arc<[u8]>) {
     ground.swarm(21, client).await;
 }
 
+/// As much as one stream may have, and never the flag that ends it.
 pub async fn continuation(ground: Arc<Ground>) {
-    let client = |ground, index: usize| async move {
-        let mut http2 = Http2::open(ground, &[]).await?;
-        let stream = http2.new_stream();
-        http2.send(&frame(HEADERS, END_STREAM, stream, &open_header())).await?;
-        // Half of them have nothing in them; the others repeat fields up to the frame's limit.
-        let block = if index.is_multiple_of(2) { Vec::new() } else { field("x", "y").repeat(3000) };
-        let frames = frame(CONTINUATION, 0, stream, &block).repeat(if block.is_empty() { 1000 } else { 4 });
-        loop {
-            http2.send(&frames).await?;
-            if let Ok(closed) = timeout(Duration::ZERO, http2.hold()).await {
-                return closed;
-            }
+    let block: Arc<[u8]> = field("x", &"y".repeat(120)).repeat(80).into();
+    let client = move |ground, _| {
+        let block = Arc::clone(&block);
+        async move {
+            let mut http2 = Http2::open(ground, &[]).await?;
+            let stream = http2.new_stream();
+            http2.send(&frame(HEADERS, END_STREAM, stream, &open_header())).await?;
+            http2.send(&frame(CONTINUATION, 0, stream, &block)).await?;
+            http2.hold().await
         }
     };
-    ground.swarm(8, client).await;
+    ground.swarm(2000, client).await;
 }

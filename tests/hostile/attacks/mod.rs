@@ -53,8 +53,8 @@ pub const ATTACKS: &[Attack] = attacks![
     "HTTP/1.1 answers read at 100 bytes/s", ONE, 3, answers::http1_slow;
     "4,000 connections, 63 KB of unfinished header each", ALL, 5, headers::unfinished;
     "2,048 streams, 390 empty fields each", ONE, 3, headers::empty_fields;
-    "CONTINUATION without end", ONE, 3, headers::continuation;
-    "HPACK: one entry, named 4,000 times", ONE, 3, headers::hpack;
+    "2,000 HTTP/2 headers of 10 KB, unfinished", ONE, 3, headers::continuation;
+    "2,100 streams, each of 12 KB by HPACK in 60 bytes", ONE, 3, headers::hpack;
     "2,000 headers, byte by byte", ONE, 3, headers::slow;
     "Bodies of 7 MiB, objects of 65,536 escaped keys", BOTH, 3, bodies::escaped_keys;
     "Bodies at the limit, objects of 65,536 escaped keys", ONE, 3, bodies::escaped_keys_at_limit;
@@ -64,7 +64,7 @@ pub const ATTACKS: &[Attack] = attacks![
     "HTTP/2 bodies never completed", ONE, 3, bodies::unfinished_http2;
     "1,000 lengths of 7 MB, 1 byte each", ONE, 3, bodies::first_byte;
     "Chunks of 1 byte, with extensions", ONE, 3, bodies::chunks;
-    "Trailers of 60 KB", ONE, 3, bodies::trailers;
+    "1,000 trailers of 14 KB, unfinished", ONE, 3, bodies::trailers;
     "2,000 × Expect: 100-continue, no body", ONE, 3, bodies::expect;
     "Bodies that are rejected", ONE, 3, bodies::rejected;
     "Probes' port: 128 idle connections, 17 new a second", ALL, 3, probes::idle;
@@ -86,6 +86,6 @@ pub const ATTACKS: &[Attack] = attacks![
     "Reviews, pipelined and unread", ONE, 3, cpu::pipelined;
     "HTTP/2 rapid reset", ONE, 3, frames::rapid_reset;
     "SETTINGS and PING floods", ONE, 3, frames::settings_and_ping;
-    "Empty DATA and unknown frames", ONE, 3, frames::empty;
+    "PRIORITY and unknown frames", ONE, 3, frames::ignored;
     "Everything at once", ALL, 3, slots::everything;
 ];
