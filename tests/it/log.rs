@@ -88,3 +88,26 @@ async fn a_reader_that_is_gone_ends_nothing() {
     server.signal("INT");
     assert_eq!(server.exit_code().await, Some(0));
 }
+
+/// Whoever may send requests can't fill the memory, or a disk, by what is logged of one.
+#[tokio::test]
+async fn lines_have_a_bound() {
+    let server = Server::start(&["--log-level", "debug"]).await;
+    let mut client = Client::http1(server.address, &server.trust).await.unwrap();
+    let long = "\u{1b}\"".repeat(50_000);
+    let unknown = serde_json::json!({"apiVersion": long, "kind": long}).to_string();
+    assert_eq!(client.admit(unknown).await.unwrap().status, 400);
+    let mut named: serde_json::Value = serde_json::from_slice(&review()).unwrap();
+    named["request"]["namespace"] = long.as_str().into();
+    named["request"]["object"]["spec"]["containers"] = (0..2000)
+        .map(|index| serde_json::json!({"name": format!("{index}{long:.300}"), "image": "registry.k8s.io/pause:3.10"}))
+        .collect();
+    assert_eq!(client.admit(named.to_string()).await.unwrap().status, 200);
+    server.wait_for_log("images rewritten").await;
+    let log = server.log();
+    let longest = log.lines().map(str::len).max().unwrap();
+    assert!((4096..=8 * 1024 + 3).contains(&longest), "{longest}");
+    assert!(!log.contains('\u{1b}'));
+    let changed = log.lines().find(|line| line.contains("images rewritten")).unwrap();
+    assert!(!changed.ends_with("..."), "{changed}");
+}
