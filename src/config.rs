@@ -6,6 +6,7 @@ mod declarations;
 mod places;
 mod problem;
 pub(crate) mod schema;
+mod source;
 
 use std::fmt;
 
@@ -20,7 +21,8 @@ pub use self::problem::Problem;
 pub(crate) use self::problem::bytes;
 use self::problem::structural;
 use self::schema::RulesFile;
-use crate::engine::{InvalidPrefix, Matcher, Mode, Namespaces, Policy, Prefix, Rule, Settings};
+pub use self::source::Source;
+use crate::engine::{InvalidPrefix, Matcher, Mode, Namespaces, Policy, Prefix, Prefixes, Rule, Settings};
 use crate::manifest::declared::Declaration;
 
 pub(crate) const API_VERSION: &str = "pullthrough.dev/v1alpha1";
@@ -66,7 +68,7 @@ impl Config {
         let rule = Rule {
             name: "kubernetes".to_owned(),
             matcher: Matcher::From { from, to },
-            except: Vec::new(),
+            except: Prefixes::default(),
             namespaces: Namespaces::All,
             image_pull_secrets: Vec::new(),
             mode: Mode::Enforce,
@@ -95,8 +97,8 @@ pub struct RulesError {
 
 impl RulesError {
     pub(crate) fn new(problems: Vec<Problem>, name: &str, text: &str) -> Self {
-        let drawn: Vec<String> =
-            problems.iter().map(|problem| problem.render(Level::ERROR, None, name, text)).collect();
+        let source = Source::new(name, text);
+        let drawn: Vec<String> = problems.iter().map(|problem| problem.render(Level::ERROR, None, &source)).collect();
         Self { drawn: drawn.join("\n\n"), problems }
     }
 }
@@ -121,7 +123,7 @@ impl std::error::Error for RulesError {}
 /// With every problem of the file that can be told at once.
 pub fn parse(name: &str, text: &str) -> Result<Config, RulesError> {
     let file: RulesFile = read(name, text, KIND)?;
-    let mut checker = Checker::new(text);
+    let mut checker = Checker::default();
     let config = checker.file(file);
     if checker.problems.is_empty() { Ok(config) } else { Err(RulesError::new(checker.problems, name, text)) }
 }
@@ -131,5 +133,5 @@ pub(crate) fn read<T: DeserializeOwned>(name: &str, text: &str, kind: &str) -> R
     // `yes` and `on` are strings in YAML 1.2.
     let options = serde_saphyr::options! { strict_booleans: true };
     serde_saphyr::from_str_with_options(text, options)
-        .map_err(|error| RulesError::new(vec![structural(text, &error, kind)], name, text))
+        .map_err(|error| RulesError::new(vec![structural(&error, kind)], name, text))
 }

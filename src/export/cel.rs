@@ -153,7 +153,7 @@ fn sources(policy: &Policy) -> BTreeMap<&str, BTreeSet<&str>> {
     let mut sources: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for rule in policy.rules() {
         if let Matcher::From { from, to } = &rule.matcher {
-            for prefix in from {
+            for prefix in from.iter() {
                 sources.entry(prefix.canonical()).or_default().insert(to.written());
             }
         }

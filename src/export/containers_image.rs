@@ -114,10 +114,10 @@ fn left_alone(prefix: &str, unreadable: &str, why: &str) -> Inexpressible {
 fn hosts(policy: &Policy) -> impl Iterator<Item = String> {
     let prefixes = policy.rules().iter().flat_map(|rule| {
         let (from, to) = match &rule.matcher {
-            Matcher::From { from, to } => (from.as_slice(), Some(to)),
-            Matcher::Pattern { .. } => ([].as_slice(), None),
+            Matcher::From { from, to } => (&**from, Some(to)),
+            Matcher::Pattern { .. } => (&[][..], None),
         };
-        from.iter().chain(to).chain(&rule.except).map(Prefix::host)
+        from.iter().chain(to).chain(rule.except.iter()).map(Prefix::host)
     });
     prefixes.map(str::to_owned)
 }

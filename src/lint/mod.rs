@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use annotate_snippets::Level;
 
-use crate::config::{Config, Places, Problem};
+use crate::config::{Config, Places, Problem, Source};
 use crate::engine::{Matcher, Pattern, Prefix, Rule};
 
 macro_rules! lints {
@@ -68,9 +68,9 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// Draws it with the line it stands in. `name` is what the file is called.
-    pub fn render(&self, name: &str, text: &str) -> String {
-        self.problem.render(Level::WARNING, Some(self.lint.as_str()), name, text)
+    /// Draws it with the line it stands in.
+    pub fn render(&self, source: &Source) -> String {
+        self.problem.render(Level::WARNING, Some(self.lint.as_str()), source)
     }
 }
 
@@ -99,7 +99,7 @@ impl<'c> Place<'c> {
     /// The entries of `from`, each with its place.
     fn from(self) -> impl Iterator<Item = (&'c Prefix, &'c Range<usize>)> {
         let from = match &self.rule.matcher {
-            Matcher::From { from, .. } => from.as_slice(),
+            Matcher::From { from, .. } => &**from,
             Matcher::Pattern { .. } => &[],
         };
         from.iter().zip(&self.places.sources)
