@@ -133,5 +133,5 @@ pub(crate) fn read<T: DeserializeOwned>(name: &str, text: &str, kind: &str) -> R
     // `yes` and `on` are strings in YAML 1.2.
     let options = serde_saphyr::options! { strict_booleans: true };
     serde_saphyr::from_str_with_options(text, options)
-        .map_err(|error| RulesError::new(vec![structural(&error, kind)], name, text))
+        .map_err(|error| RulesError::new(vec![structural(text, &error, kind)], name, text))
 }

@@ -62,11 +62,11 @@ fn printable(text: &str) -> Cow<'_, str> {
 }
 
 /// What the YAML reader found: no checks were possible yet.
-pub(super) fn structural(error: &serde_saphyr::Error, kind: &str) -> Problem {
+pub(super) fn structural(text: &str, error: &serde_saphyr::Error, kind: &str) -> Problem {
     use serde_saphyr::Error;
 
     let error = error.without_snippet();
-    let span = error.location().map_or(0..0, bytes);
+    let span = error.location().map_or(0..0, |location| counted(text, location));
     let (message, cure) = match error {
         Error::SerdeUnknownField { field, expected, .. } => {
             (format!("unknown field `{field}`"), Some(instead(field, expected)))
@@ -123,7 +123,16 @@ fn instead(written: &str, expected: &[&str]) -> String {
     }
 }
 
-/// The span of a location in bytes, which the reader knows of every text.
+/// The span of a location in bytes, counted: where the YAML is wrong, the reader knows characters alone.
+fn counted(text: &str, location: serde_saphyr::Location) -> Range<usize> {
+    let [start, len] = [location.span().offset(), location.span().len()]
+        .map(|characters| usize::try_from(characters).unwrap_or(usize::MAX));
+    let mut offsets = text.char_indices().map(|(offset, _)| offset).chain(std::iter::once(text.len())).skip(start);
+    let from = offsets.next().unwrap_or(text.len());
+    from..len.checked_sub(1).map_or(from, |skip| offsets.nth(skip).unwrap_or(text.len()))
+}
+
+/// The span of a value in bytes, which the reader knows.
 pub(crate) fn bytes(location: serde_saphyr::Location) -> Range<usize> {
     let [start, len] = [location.span().byte_offset(), location.span().byte_len()]
         .map(|bytes| bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or_default());

@@ -5,6 +5,7 @@
 mod answer;
 mod bounds;
 mod decision;
+mod host;
 mod image;
 mod json;
 mod outline;
@@ -20,7 +21,8 @@ mod rule;
 pub use answer::{Answer, ImageDecision, Options, Outcome, Summary, answer};
 pub use bounds::{MAX_IMAGES, MAX_PATCH_BYTES, MAX_REFERENCE_BYTES, MAX_UID_BYTES, memory_bytes};
 pub use decision::{Decision, Reason};
-pub use image::{DOCKER_HUB, DOCKER_HUB_ALIASES, ImageRef, InvalidReference};
+pub use host::{ALIASES, DOCKER_HUB, aliases_of, fold_host};
+pub use image::{ImageRef, InvalidReference};
 pub use pod::{List, MIRROR_ANNOTATION, ORIGINALS_ANNOTATION, Place, Pod, REWRITE_DISABLED, REWRITE_LABEL, Site};
 pub use policy::{PodState, Policy, Previous, Question, Settings, Tried, WhenNotUnderstood, boundaries};
 pub use prefix::{InvalidPrefix, Prefix};

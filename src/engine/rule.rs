@@ -285,8 +285,8 @@ fn under_expression(parts: &[Part]) -> (String, String) {
         let folded = match (in_host, text.split_once('/')) {
             (false, _) => text.clone(),
             (true, None) => text.to_ascii_lowercase(),
-            (true, Some((host, path))) if index == 0 => [&super::image::fold_host(host), "/", path].concat(),
-            (true, Some((host, path))) => [host.to_ascii_lowercase().trim_end_matches(":443"), "/", path].concat(),
+            (true, Some((host, path))) if index == 0 => [&super::host::fold_host(host), "/", path].concat(),
+            (true, Some((host, path))) => [&super::host::fold_port(&host.to_ascii_lowercase()), "/", path].concat(),
         };
         in_host = in_host && !text.contains('/');
         if index == 0 {

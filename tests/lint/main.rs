@@ -1,6 +1,6 @@
 //! What `check` finds in valid rules, and what it must not find.
 
-use pullthrough::config;
+use pullthrough::config::{self, Source};
 use pullthrough::lint::{self, Finding};
 
 fn findings(rules: &str) -> Vec<Finding> {
