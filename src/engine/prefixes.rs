@@ -37,10 +37,15 @@ impl FromIterator<Prefix> for Prefixes {
 impl Prefixes {
     /// The first prefix that a canonical name is at or below.
     pub fn first_above(&self, name: &str) -> Option<&Prefix> {
+        self.position_above(name).map(|position| &self.list[position])
+    }
+
+    /// Where that prefix stands.
+    pub fn position_above(&self, name: &str) -> Option<usize> {
         let positions = boundaries(name).take_while(|above| above.len() <= self.longest).filter_map(|above| {
             let found = self.sorted.binary_search_by(|&position| self.list[position].canonical().cmp(above));
             found.ok().map(|found| self.sorted[found])
         });
-        positions.min().map(|position| &self.list[position])
+        positions.min()
     }
 }
