@@ -88,6 +88,9 @@ pub fn schema() -> schemars::Schema {
     schemars::schema_for!(RulesFile)
 }
 
+/// Problems that are drawn at most, each with its line, which may have all the others too.
+const MAX_DRAWN: usize = 100;
+
 /// All that is wrong with a rules file, or with one that tests them. Displays each problem with file, line, column, the line itself and a cure.
 #[derive(Debug)]
 pub struct RulesError {
@@ -98,7 +101,11 @@ pub struct RulesError {
 impl RulesError {
     pub(crate) fn new(problems: Vec<Problem>, name: &str, text: &str) -> Self {
         let source = Source::new(name, text);
-        let drawn: Vec<String> = problems.iter().map(|problem| problem.render(Level::ERROR, None, &source)).collect();
+        let mut drawn: Vec<String> =
+            problems.iter().take(MAX_DRAWN).map(|problem| problem.render(Level::ERROR, None, &source)).collect();
+        if problems.len() > MAX_DRAWN {
+            drawn.push(format!("error: {} more problems in {name}", problems.len() - MAX_DRAWN));
+        }
         Self { drawn: drawn.join("\n\n"), problems }
     }
 }
