@@ -100,16 +100,24 @@ impl Glob {
 pub struct Pattern(Regex);
 
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("it does not compile: {0}")]
-pub struct InvalidPattern(String);
+pub enum InvalidPattern {
+    #[error("it does not compile: {0}")]
+    Syntax(String),
+    #[error("it has a control character, which no name has; remove it")]
+    Control,
+}
 
 impl Pattern {
     pub fn parse(text: &str) -> Result<Self, InvalidPattern> {
+        // Patterns are printed where a control character could forge lines.
+        if text.contains(char::is_control) {
+            return Err(InvalidPattern::Control);
+        }
         // On its own first, so that `a)|(b` can't climb out of the anchors.
         Regex::new(text)
             .and_then(|_| Regex::new(&format!(r"\A(?:{text})\z")))
             .map(Self)
-            .map_err(|error| InvalidPattern(last_line(&error.to_string())))
+            .map_err(|error| InvalidPattern::Syntax(last_line(&error.to_string())))
     }
 
     /// The expression with its anchors.

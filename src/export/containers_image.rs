@@ -29,8 +29,8 @@ pub fn notes(mirrors: &[Mirror]) -> Vec<String> {
     }
     if !whole.is_empty() {
         notes.push(format!(
-            "images on another port of {} can't be pulled, since the port counts as part of their path: name HOST:PORT in an \
-             `except` or a rule, if there are any",
+            "images of {} on another port, or with zeros before the port, can't be pulled, since the port counts as part of \
+             their path: name HOST:PORT in an `except` or a rule, if there are any",
             whole.join(", ")
         ));
     }

@@ -47,7 +47,8 @@ fn expected(fields: &[&str], input: &str) -> Value {
     }
     let host = host.to_ascii_lowercase();
     let host = match host.strip_suffix(":443").unwrap_or(&host) {
-        "index.docker.io" | "registry-1.docker.io" => "docker.io",
+        "index.docker.io" | "registry-1.docker.io" | "registry.hub.docker.com" => "docker.io",
+        "ecr-public.aws.com" => "public.ecr.aws",
         host => host,
     };
     let library = if host == "docker.io" && !path.contains('/') { "library/" } else { "" };

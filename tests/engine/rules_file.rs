@@ -70,6 +70,7 @@ fn every_problem_names_its_place_and_a_cure() {
         ("  - {name: a, from: [a.io], to: cache}", "4:33", "as in `cache.example.com/cache`"),
         ("  - {name: a, from: [a.io], to: 'c.io/$1'}", "4:33", "use `pattern`"),
         ("  - {name: a, pattern: '(a', to: c.io}", "4:24", "unclosed group"),
+        (r#"  - {name: a, pattern: "a\e[2J", to: c.io}"#, "4:24", "remove it"),
         ("  - {name: a, pattern: 'a)|(b', to: c.io}", "4:24", "unopened group"),
         ("  - {name: a, pattern: '(a)', to: 'c.io/$2'}", "4:35", "it has `$1`"),
         ("  - {name: a, pattern: 'a', to: 'c.io/${b}'}", "4:33", "it has none"),

@@ -38,16 +38,22 @@ pub const RULES: [&str; 6] = [
     "
 - {name: one, from: [quay.io/a], to: docker.io/own}
 - {name: alias, from: [ghcr.io], to: index.docker.io/own}
-- {name: rest, from: [gcr.io, localhost], to: cache.example.com/rest}
+- {name: rest, from: [gcr.io, localhost, public.ecr.aws], to: cache.example.com/rest}
 ",
 ];
 
-const HOSTS: [&str; 20] = [
+const HOSTS: [&str; 26] = [
     "",
     "docker.io/",
     "index.docker.io/",
     "registry-1.docker.io/",
+    "registry.hub.docker.com/",
     "docker.io:443/",
+    "public.ecr.aws/",
+    "ecr-public.aws.com/",
+    "ecr-public.aws.com:443/",
+    "quay.io:0443/",
+    "localhost:05000/",
     "quay.io/",
     "quay.io:443/",
     "quay.io:5000/",
@@ -147,11 +153,12 @@ pub fn pulls(rules: &Path, arguments: &[&str]) -> Vec<Pull> {
 /// ports of a host, which fail.
 fn is_noted(pull: &Pull) -> bool {
     let host = pull.image.split('/').next().unwrap_or_default();
-    host == "registry-1.docker.io" || host == "docker.io:443" || host == "QUAY.io"
+    matches!(host, "registry-1.docker.io" | "registry.hub.docker.com" | "docker.io:443" | "QUAY.io")
+        || host.contains(":0")
 }
 
 fn is_of_another_port(pull: &Pull) -> bool {
-    pull.sources[0].starts_with("error:") && pull.image.contains(":5000/")
+    pull.sources[0].starts_with("error:") && [":5000/", ":0"].iter().any(|port| pull.image.contains(port))
 }
 
 /// The prefixes that were announced to be left alone.
