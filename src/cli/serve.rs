@@ -2,6 +2,7 @@
 
 mod certificate;
 mod managed;
+mod memory;
 mod next_steps;
 mod rules_file;
 
@@ -12,7 +13,6 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::builder::{FalseyValueParser, RangedU64ValueParser};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use self::certificate::{Certificate, Pair};
 use self::managed::{ManageArgs, Managed};
@@ -140,29 +140,22 @@ fn seconds() -> RangedU64ValueParser<u64> {
     RangedU64ValueParser::new().range(0..=86_400)
 }
 
-fn at_least_one() -> RangedU64ValueParser<usize> {
-    RangedU64ValueParser::new().range(1..=1_000_000)
-}
-
 /// The bounds of [`Limits`].
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Limits")]
 struct LimitArgs {
-    /// Bytes of one request's body; more is answered 413. The API server's objects have up to 3 MiB, two in a request
+    /// Bytes of one request's body; more is rejected with 413
+    ///
+    /// The API server stores Pods of up to 1.5 MiB, which can have six times as much in JSON, and an update has two.
     #[arg(long, value_name = "BYTES", env = "PULLTHROUGH_MAX_BODY_BYTES", default_value_t = limits::BODY_BYTES)]
     max_body_bytes: usize,
 
-    /// Bytes of all bodies being held at one time; more is answered 503
-    #[arg(long, value_name = "BYTES", env = "PULLTHROUGH_MAX_HELD_BODY_BYTES", default_value_t = limits::HELD_BODY_BYTES)]
-    max_held_body_bytes: usize,
-
-    /// Requests at one time; more are answered 503. Each API server sends up to 600
-    #[arg(long, value_name = "COUNT", env = "PULLTHROUGH_MAX_REQUESTS", default_value_t = limits::REQUESTS, value_parser = at_least_one())]
-    max_requests: usize,
-
-    /// Connections at one time; a few more are answered 503, the rest is closed. Each needs a file descriptor
-    #[arg(long, value_name = "COUNT", env = "PULLTHROUGH_MAX_CONNECTIONS", default_value_t = limits::CONNECTIONS, value_parser = at_least_one())]
-    max_connections: usize,
+    /// Memory of the whole process, in bytes: connections, requests and answers are bounded to stay below it
+    ///
+    /// By default the limit of the container, and 256 MiB where there is none. When the memory is full, the clients that
+    /// hold the most of it give way.
+    #[arg(long, value_name = "BYTES", env = "PULLTHROUGH_MEMORY_LIMIT_BYTES")]
+    memory_limit_bytes: Option<u64>,
 
     /// Seconds for a TLS handshake
     #[arg(long, value_name = "SECONDS", env = "PULLTHROUGH_HANDSHAKE_TIMEOUT_SECS", default_value_t = limits::HANDSHAKE_SECS, value_parser = seconds())]
@@ -176,6 +169,10 @@ struct LimitArgs {
     #[arg(long, value_name = "SECONDS", env = "PULLTHROUGH_BODY_TIMEOUT_SECS", default_value_t = limits::BODY_SECS, value_parser = seconds())]
     body_timeout_secs: u64,
 
+    /// Seconds in which a client must read an answer
+    #[arg(long, value_name = "SECONDS", env = "PULLTHROUGH_WRITE_TIMEOUT_SECS", default_value_t = limits::WRITE_SECS, value_parser = seconds())]
+    write_timeout_secs: u64,
+
     /// Seconds a connection may be idle. Keep it above the API server's 90: a request that meets a closed connection fails
     #[arg(long, value_name = "SECONDS", env = "PULLTHROUGH_IDLE_TIMEOUT_SECS", default_value_t = limits::IDLE_SECS, value_parser = seconds())]
     idle_timeout_secs: u64,
@@ -185,22 +182,19 @@ impl From<&LimitArgs> for Limits {
     fn from(args: &LimitArgs) -> Limits {
         let LimitArgs {
             max_body_bytes,
-            max_held_body_bytes,
-            max_requests,
-            max_connections,
+            memory_limit_bytes: _,
             handshake_timeout_secs,
             header_timeout_secs,
             body_timeout_secs,
+            write_timeout_secs,
             idle_timeout_secs,
         } = *args;
         Limits {
             body_bytes: max_body_bytes,
-            held_body_bytes: max_held_body_bytes,
-            requests: max_requests,
-            connections: max_connections,
             handshake: Duration::from_secs(handshake_timeout_secs),
             header: Duration::from_secs(header_timeout_secs),
             body: Duration::from_secs(body_timeout_secs),
+            write: Duration::from_secs(write_timeout_secs),
             idle: Duration::from_secs(idle_timeout_secs),
         }
     }
@@ -219,8 +213,9 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let (policy, rules_file) = rules_file::rules(&args.rules)?;
     let options = Options { warnings: !args.no_warnings };
     let limits = Limits::from(&args.limits);
-    raise_open_files(limits.connections);
-    let admission = Admission::new(engine::answer, policy, options, limits, Arc::clone(&metrics));
+    let bounds = memory::bounds(args.limits.memory_limit_bytes, limits.body_bytes)?;
+    let admission =
+        Admission::new(engine::answer, policy, options, limits, Arc::clone(&metrics)).context("can't start threads")?;
 
     let clock = Arc::new(Clock::default());
     let made = args.tls_cert.is_none().then(|| certificate::in_memory(&args.listen)).transpose()?;
@@ -251,6 +246,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         clock: Arc::clone(&clock),
         distrust: Arc::clone(&distrust),
         metrics: Arc::clone(&metrics),
+        bounds,
         listen: args.listen.clone(),
         metrics_listen: args.metrics_listen.clone(),
         patience: Patience {
@@ -290,24 +286,4 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         _ => tokio::runtime::Builder::new_multi_thread(),
     };
     builder.enable_all().build().context("can't start the runtime")
-}
-
-/// Lets the process open as many files as it may have connections, and some more, as far as the system allows.
-fn raise_open_files(connections: usize) {
-    const OTHER_FILES: u64 = 256;
-    let needed = connections as u64 + OTHER_FILES;
-    let limit = getrlimit(Resource::Nofile);
-    let (current, maximum) = (limit.current.unwrap_or(u64::MAX), limit.maximum.unwrap_or(u64::MAX));
-    if current >= needed {
-        return;
-    }
-    let raised = needed.min(maximum);
-    if setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum: limit.maximum }).is_err() || raised < needed
-    {
-        tracing::warn!(
-            needed,
-            maximum,
-            "fewer open files than connections; raise the limit or lower --max-connections"
-        );
-    }
 }

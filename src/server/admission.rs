@@ -1,17 +1,22 @@
 //! One admission: body in, AdmissionReview out, with what metrics and logs say of it.
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
+use tokio::sync::oneshot;
 
 use super::body;
 use super::http::Refusal;
-use super::limits::{Budget, Limits};
+use super::limits::{self, LARGE_BODY_BYTES, Limits};
 use super::log;
-use super::metrics::{Metrics, RuleCounters};
+use super::metrics::{Metrics, RuleCounters, Shed};
+use super::progress::Visit;
+use super::turns::Turns;
 use crate::engine::{Answer, Options, Policy, Unreadable};
 
 /// The function that answers: [`crate::engine::answer`]. Tests bring others, such as one that panics.
@@ -41,30 +46,67 @@ pub struct Admission {
     active: ArcSwap<Active>,
     metrics: Arc<Metrics>,
     limits: Limits,
-    requests: Arc<Budget>,
-    held_bytes: Arc<Budget>,
+    in_flight: AtomicUsize,
+    turns: Arc<Turns>,
+    large: Large,
+}
+
+/// Where large bodies are read, for the others not to wait for them.
+#[derive(Debug)]
+struct Large {
+    turns: Arc<Turns>,
+    threads: rayon::ThreadPool,
+}
+
+/// Above so many requests for each processor it matters who is next.
+const CROWD: usize = 4;
+
+/// Added to the niceness of the threads that read large bodies. Where there is one processor only, the rest of the
+/// program still gets most of it.
+const LARGE_NICENESS: i32 = 10;
+
+impl Large {
+    /// All processors but one.
+    fn start(processors: usize) -> io::Result<Large> {
+        let threads = (processors - 1).max(1);
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .thread_name(|_| "large-reviews".to_owned())
+            .start_handler(|_| {
+                // Of this thread alone, on Linux. Without it large bodies are read all the same.
+                let _ = rustix::process::nice(LARGE_NICENESS);
+            })
+            .build();
+        Ok(Large { turns: Turns::new(threads), threads: pool.map_err(io::Error::other)? })
+    }
 }
 
 impl Admission {
     /// Admissions that are answered by `answer` after `rules`.
+    ///
+    /// # Errors
+    ///
+    /// Where the system gives no threads.
     pub fn new(
         answer: AnswerFn,
         rules: NamedPolicy,
         options: Options,
         limits: Limits,
         metrics: Arc<Metrics>,
-    ) -> Arc<Admission> {
+    ) -> io::Result<Arc<Admission>> {
         let counters =
             metrics.rules_loaded(rules.policy.rules().iter().map(|rule| rule.name.as_str()), rules.hash, None);
-        Arc::new(Admission {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(Arc::new(Admission {
             answer,
             options,
             active: ArcSwap::from_pointee(Active { policy: rules.policy, counters }),
             metrics,
-            requests: Budget::new(limits.requests),
-            held_bytes: Budget::new(limits.held_body_bytes),
             limits,
-        })
+            in_flight: AtomicUsize::new(0),
+            turns: Turns::new(processors),
+            large: Large::start(processors)?,
+        }))
     }
 
     /// From here on `rules` decide. Admissions that have begun end as they began.
@@ -85,26 +127,46 @@ impl Admission {
 
     /// How many admissions are under way.
     pub fn in_flight(&self) -> usize {
-        self.requests.used()
+        self.in_flight.load(Ordering::Relaxed)
     }
 
     /// Reads the body and answers it. What is refused is counted.
-    pub async fn answer(&self, body: &mut Body) -> Result<Vec<u8>, Refusal> {
+    pub async fn answer(self: &Arc<Admission>, body: &mut Body, visit: &Visit) -> Result<Bytes, Refusal> {
         let started = Instant::now();
-        let Some(_request) = self.requests.take(1) else {
-            return Err(self.refused(Refusal::TooManyRequests { limit: self.limits.requests }));
-        };
-        let answer = match body::read(body, &self.limits, &self.held_bytes).await {
-            Ok(held) => self.answer_bytes(&held.bytes),
-            Err(refusal) => Err(refusal),
-        };
+        let _in_flight = InFlight::new(&self.in_flight);
+        let answer = self.read_and_answer(body, visit).await;
         self.metrics.duration(started.elapsed());
         answer.map_err(|refusal| self.refused(refusal))
+    }
+
+    async fn read_and_answer(self: &Arc<Admission>, body: &mut Body, visit: &Visit) -> Result<Bytes, Refusal> {
+        let mut charge = visit.account().charge(0)?;
+        let bytes = body::read(body, &self.limits, &mut charge).await?;
+        if bytes.len() <= LARGE_BODY_BYTES {
+            let crowded = self.in_flight() > CROWD * self.turns.at_once();
+            let _turn = self.turns.take(visit.account(), crowded).await;
+            return Ok(visit.answer(self.answer_bytes(&bytes)?, charge)?);
+        }
+        let turn = self.large.turns.take(visit.account(), false).await;
+        charge.grow(limits::answering_bytes(bytes.len()))?;
+        let (sender, receiver) = oneshot::channel();
+        let admission = Arc::clone(self);
+        self.large.threads.spawn(move || {
+            let answer = admission.answer_bytes(&bytes);
+            drop((bytes, turn));
+            // The client may be gone. Its charge goes with the answer.
+            let _ = sender.send(answer.map(|answer| (answer, charge)));
+        });
+        let (answer, charge) = receiver.await.unwrap_or(Err(Refusal::Panicked))?;
+        Ok(visit.answer(answer, charge)?)
     }
 
     /// Counts a refusal.
     pub fn refused(&self, refusal: Refusal) -> Refusal {
         self.metrics.request_rejected();
+        if refusal == Refusal::OutOfMemory {
+            self.metrics.shed(Shed::Request);
+        }
         tracing::debug!(status = refusal.status().as_u16(), reason = refusal.to_string().as_str(), "request refused");
         refusal
     }
@@ -122,5 +184,21 @@ impl Admission {
             Ok(answer) => answer.map_err(|error: Unreadable| Refusal::Unreadable(error.to_string())),
             Err(_) => Err(Refusal::Panicked),
         }
+    }
+}
+
+/// Counts one admission for as long as it lives.
+struct InFlight<'a>(&'a AtomicUsize);
+
+impl<'a> InFlight<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -1,78 +1,65 @@
-//! A request's body: bounded in size, in time, and in what all bodies hold together.
-
-use std::sync::Arc;
+//! A request's body: bounded in size, in time, and in what it may hold.
 
 use axum::body::{Body, Bytes, HttpBody};
 use http_body_util::BodyExt;
 use tokio::time::timeout;
 
 use super::http::Refusal;
-use super::limits::{Budget, DISCARDED_BYTES, Limits, Share};
+use super::ledger::Charge;
+use super::limits::{DISCARDED_BYTES, HEADER_BYTES, Limits};
 
-/// The most that is allocated on a Content-Length's word alone. Larger bodies grow as they arrive.
-const TRUSTED_LENGTH_BYTES: usize = 1024 * 1024;
+/// The memory of a growing body is taken in steps of this size.
+const STEP_BYTES: usize = 64 * 1024;
 
-/// A whole body, and its share of what all bodies may hold.
-#[derive(Debug)]
-pub struct Held {
-    /// The body.
-    pub bytes: Bytes,
-    _share: Share,
-}
-
-/// Reads the whole body.
-pub async fn read(body: &mut Body, limits: &Limits, held: &Arc<Budget>) -> Result<Held, Refusal> {
+/// Reads the whole body. `charge` grows by what is allocated for it, beside what is part of each request's charge.
+pub async fn read(body: &mut Body, limits: &Limits, charge: &mut Charge) -> Result<Bytes, Refusal> {
     let length = body.size_hint().exact();
     if length.is_some_and(|length| length > limits.body_bytes as u64) {
         return Err(Refusal::TooLarge { limit_bytes: limits.body_bytes });
     }
-    match timeout(limits.body, collect(body, length, limits.body_bytes, held)).await {
-        Ok(held) => held,
+    match timeout(limits.body, collect(body, length.map(|length| length as usize), limits.body_bytes, charge)).await {
+        Ok(bytes) => bytes,
         Err(_) => Err(Refusal::TooSlow { limit_secs: limits.body.as_secs_f32() }),
     }
 }
 
 async fn collect(
     body: &mut Body,
-    length: Option<u64>,
+    length: Option<usize>,
     limit_bytes: usize,
-    held: &Arc<Budget>,
-) -> Result<Held, Refusal> {
-    let mut share = held.take(0).ok_or(Refusal::TooManyBytes)?;
-    let mut seen_bytes = 0;
-    let mut next = async |body: &mut Body| -> Result<Option<Bytes>, Refusal> {
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| Refusal::Interrupted(error.to_string()))?;
-            let Ok(data) = frame.into_data() else {
-                continue;
-            };
-            seen_bytes += data.len();
-            if seen_bytes > limit_bytes {
-                return Err(Refusal::TooLarge { limit_bytes });
-            }
-            if !share.grow(data.len()) {
-                return Err(Refusal::TooManyBytes);
-            }
-            return Ok(Some(data));
+    charge: &mut Charge,
+) -> Result<Bytes, Refusal> {
+    let mut all = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Refusal::Interrupted(error.to_string()))?;
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        // The usual case, and it costs no copy.
+        if all.is_empty() && body.is_end_stream() && data.len() <= HEADER_BYTES {
+            return Ok(data);
         }
-        Ok(None)
-    };
-
-    let Some(first) = next(body).await? else {
-        return Ok(Held { bytes: Bytes::new(), _share: share });
-    };
-    // The usual case, and it costs no copy.
-    if body.is_end_stream() {
-        return Ok(Held { bytes: first, _share: share });
-    }
-    let capacity = length.map_or(0, |length| (length as usize).min(TRUSTED_LENGTH_BYTES));
-    let mut all = Vec::with_capacity(capacity.max(first.len()));
-    all.extend_from_slice(&first);
-    drop(first);
-    while let Some(data) = next(body).await? {
+        let needed = all.len() + data.len();
+        if needed > limit_bytes {
+            return Err(Refusal::TooLarge { limit_bytes });
+        }
+        reserve(&mut all, needed, length, charge)?;
         all.extend_from_slice(&data);
     }
-    Ok(Held { bytes: all.into(), _share: share })
+    Ok(all.into())
+}
+
+/// Makes room for `needed` bytes. A length that is only announced takes no memory; what is allocated is charged.
+fn reserve(all: &mut Vec<u8>, needed: usize, length: Option<usize>, charge: &mut Charge) -> Result<(), Refusal> {
+    if needed <= all.capacity() {
+        return Ok(());
+    }
+    // By half of what is there, for a copy to move each byte a few times at most.
+    let step = (all.capacity() / 2).max(STEP_BYTES);
+    let capacity = needed.max((all.capacity() + step).min(length.unwrap_or(usize::MAX)));
+    charge.resize(capacity.saturating_sub(HEADER_BYTES).max(charge.bytes()))?;
+    all.reserve_exact(capacity - all.len());
+    Ok(())
 }
 
 /// Reads on and forgets. A client that is cut while it writes never comes to read the status, so

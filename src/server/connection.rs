@@ -1,6 +1,9 @@
 //! One connection, from its acceptance to its end.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
+use std::io;
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
@@ -10,7 +13,8 @@ use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::Body;
 use axum::http::header::CONNECTION;
-use axum::http::{HeaderValue, Request, Response, StatusCode, Version};
+use axum::http::{HeaderValue, Request, Response, Version};
+use axum::response::IntoResponse;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
@@ -20,15 +24,20 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tower::Service;
 
-use super::http::line;
-use super::limits::{Budget, HEADER_BYTES, HTTP2_HEADER_BYTES, HTTP2_STREAMS, Limits, REFUSED_CONNECTIONS, Share};
-use super::metrics::Metrics;
+use super::http::Refusal;
+use super::ledger::{Account, Ledger};
+use super::limits::{
+    CONNECTION_BYTES, HEADER_BYTES, HTTP2_HEADER_BYTES, HTTP2_STREAMS, HTTP2_WINDOW_BYTES, Limits, TLS_BUFFER_BYTES,
+};
+use super::metrics::{Metrics, Shed};
 use super::progress::Progress;
 use super::shutdown::Phase;
 use super::socket::Socket;
 use super::tls::{ALPN_HTTP2, Identity};
+use super::turns::Turns;
 
 /// How long a connection that was told to end may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -40,18 +49,11 @@ pub struct Endpoint {
     /// None: plain HTTP.
     identity: Option<Arc<ArcSwap<Identity>>>,
     limits: Limits,
-    connections: Arc<Budget>,
-    refused: Arc<Budget>,
+    ledger: Arc<Ledger>,
+    /// Of the handshakes, each of which costs as much as some requests.
+    turns: Arc<Turns>,
     metrics: Arc<Metrics>,
     phase: watch::Receiver<Phase>,
-}
-
-/// Whether a connection is within the limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Welcome {
-    Served,
-    /// Answered 503, and closed.
-    Refused,
 }
 
 impl Endpoint {
@@ -60,84 +62,74 @@ impl Endpoint {
         router: Router,
         identity: Option<Arc<ArcSwap<Identity>>>,
         limits: Limits,
+        ledger: Arc<Ledger>,
         metrics: Arc<Metrics>,
         phase: watch::Receiver<Phase>,
     ) -> Arc<Endpoint> {
-        Arc::new(Endpoint {
-            router,
-            identity,
-            connections: Budget::new(limits.connections),
-            refused: Budget::new(REFUSED_CONNECTIONS),
-            limits,
-            metrics,
-            phase,
-        })
-    }
-
-    /// The connections within the limit.
-    pub fn connections(&self) -> &Arc<Budget> {
-        &self.connections
+        let turns = Turns::new(std::thread::available_parallelism().map_or(1, usize::from));
+        Arc::new(Endpoint { router, identity, limits, ledger, turns, metrics, phase })
     }
 
     pub fn phase(&self) -> watch::Receiver<Phase> {
         self.phase.clone()
     }
 
-    /// Serves an accepted stream in a task of its own, or closes it.
-    pub fn serve(self: &Arc<Endpoint>, stream: TcpStream) {
-        let (share, welcome) = match self.connections.take(1) {
-            Some(share) => (share, Welcome::Served),
-            None => match self.refused.take(1) {
-                Some(share) => (share, Welcome::Refused),
-                None => return,
-            },
-        };
-        tokio::spawn(Arc::clone(self).serve_stream(stream, share, welcome));
+    /// Serves an accepted stream in a task of its own, as soon as there is room.
+    pub async fn serve(self: &Arc<Endpoint>, stream: TcpStream, client: IpAddr) {
+        let account = self.ledger.open(client, CONNECTION_BYTES).await;
+        tokio::spawn(Arc::clone(self).serve_stream(stream, account));
     }
 
-    async fn serve_stream(self: Arc<Endpoint>, stream: TcpStream, _share: Share, welcome: Welcome) {
+    async fn serve_stream(self: Arc<Endpoint>, stream: TcpStream, account: Arc<Account>) {
         // Without it, an answer waits for the client's delayed ACK: a p99 of 22 ms, not 0.4. Where it
         // can't be set the connection is gone, which shows below.
         let _ = stream.set_nodelay(true);
-        let idle = if welcome == Welcome::Served { self.limits.idle } else { self.limits.header };
-        let progress = Arc::new(Progress::new(self.limits.header, idle));
+        let progress = Arc::new(Progress::new(account, &self.limits));
         let socket = Socket::new(stream, Arc::clone(&progress));
         let Some(identity) = &self.identity else {
-            return self.http1(socket, progress, welcome).await;
+            return self.http1(socket, progress).await;
         };
-        let handshake = TlsAcceptor::from(Arc::clone(identity.load().config())).accept(socket);
-        let failure = match timeout(self.limits.handshake, handshake).await {
-            Ok(Ok(stream)) => {
-                // The handshake's bytes are no request's.
-                progress.request_ended();
+        let handshake = timeout(self.limits.handshake, self.handshake(identity, socket, progress.account()));
+        let failure = match unless_told(progress.account(), handshake).await {
+            Some(Ok(Ok(stream))) => {
                 return match stream.get_ref().1.alpn_protocol() {
-                    Some(ALPN_HTTP2) => self.http2(stream, progress, welcome).await,
-                    _ => self.http1(stream, progress, welcome).await,
+                    Some(ALPN_HTTP2) => self.http2(stream, progress).await,
+                    _ => self.http1(stream, progress).await,
                 };
             }
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("not complete within {} s", self.limits.handshake.as_secs_f32()),
+            Some(Ok(Err(error))) => error.to_string(),
+            Some(Err(_)) => format!("not complete within {} s", self.limits.handshake.as_secs_f32()),
+            None => "closed to make room for another connection".to_owned(),
         };
         self.metrics.handshake_failed();
         tracing::debug!(error = failure.as_str(), "TLS handshake failed");
     }
 
-    async fn http1(
-        self: &Arc<Endpoint>,
-        io: impl AsyncRead + AsyncWrite + Unpin,
-        progress: Arc<Progress>,
-        welcome: Welcome,
-    ) {
-        let service = service_fn(|request: Request<Incoming>| {
-            progress.request_started();
-            let answer = self.answer(request, welcome);
-            let progress = &progress;
-            async move {
-                let answer = answer.await;
-                progress.request_ended();
-                answer
+    async fn handshake(
+        &self,
+        identity: &ArcSwap<Identity>,
+        socket: Socket,
+        account: &Account,
+    ) -> io::Result<TlsStream<Socket>> {
+        // Who sends nothing costs nothing.
+        socket.readable().await?;
+        let acceptor = TlsAcceptor::from(Arc::clone(identity.load().config()));
+        let mut handshake = pin!(acceptor.accept_with(socket, |session| {
+            session.set_buffer_limit(Some(TLS_BUFFER_BYTES));
+        }));
+        loop {
+            let turn = self.turns.take(account, true).await;
+            if let Poll::Ready(outcome) = poll_fn(|cx| Poll::Ready(handshake.as_mut().poll(cx))).await {
+                return outcome;
             }
-        });
+            drop(turn);
+            woken().await;
+        }
+    }
+
+    async fn http1(self: &Arc<Endpoint>, io: impl AsyncRead + AsyncWrite + Unpin, progress: Arc<Progress>) {
+        progress.http1();
+        let service = service_fn(|request: Request<Incoming>| self.answer(request, &progress));
         let connection = http1::Builder::new()
             .header_read_timeout(None)
             .max_buf_size(HEADER_BYTES)
@@ -145,23 +137,15 @@ impl Endpoint {
         self.drive(connection, &progress, Phase::Closing).await;
     }
 
-    async fn http2(
-        self: &Arc<Endpoint>,
-        io: impl AsyncRead + AsyncWrite + Unpin,
-        progress: Arc<Progress>,
-        welcome: Welcome,
-    ) {
-        progress.multiplex();
-        let endpoint = Arc::clone(self);
-        let requests = Arc::clone(&progress);
-        let service = service_fn(move |request: Request<Incoming>| {
-            // Bodies and answers have bounds of their own, well below that of an idle connection.
-            requests.request_ended();
-            endpoint.answer(request, welcome)
-        });
+    async fn http2(self: &Arc<Endpoint>, io: impl AsyncRead + AsyncWrite + Unpin, progress: Arc<Progress>) {
+        progress.http2();
+        let (endpoint, requests) = (Arc::clone(self), Arc::clone(&progress));
+        let service = service_fn(move |request: Request<Incoming>| endpoint.answer(request, &requests));
         let connection = http2::Builder::new(TokioExecutor::new())
             .max_concurrent_streams(HTTP2_STREAMS)
             .max_header_list_size(HTTP2_HEADER_BYTES)
+            .initial_connection_window_size(HTTP2_WINDOW_BYTES)
+            .initial_stream_window_size(HTTP2_WINDOW_BYTES)
             .serve_connection(TokioIo::new(io), service);
         // GOAWAY tells the client to go elsewhere without failing anything, so it is sent as soon as
         // that is wished. A client that comes while that is known has nowhere else to go yet.
@@ -172,27 +156,26 @@ impl Endpoint {
     fn answer(
         self: &Arc<Endpoint>,
         request: Request<Incoming>,
-        welcome: Welcome,
+        progress: &Arc<Progress>,
     ) -> impl Future<Output = Result<Response<Body>, Infallible>> + use<> {
         let is_http1 = request.version() < Version::HTTP_2;
-        // Nobody may keep the kubelet from learning that all is well, so probes are answered either way.
-        let is_probe = self.identity.is_none();
-        let answer = match welcome {
-            _ if is_probe => Ok(self.router.clone().call(request.map(Body::new))),
-            Welcome::Served => Ok(self.router.clone().call(request.map(Body::new))),
-            Welcome::Refused => {
-                let text = format!("too many connections; the limit is {}", self.limits.connections);
-                Err(line(StatusCode::SERVICE_UNAVAILABLE, &text))
-            }
-        };
+        let (underway, visit) = progress.request_started();
+        let answer = visit.map(|visit| {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(visit);
+            self.router.clone().call(request)
+        });
         let endpoint = Arc::clone(self);
         async move {
             let mut response = match answer {
                 Ok(answer) => answer.await?,
-                Err(refusal) => refusal,
+                Err(full) => {
+                    endpoint.metrics.shed(Shed::Request);
+                    Refusal::from(full).into_response()
+                }
             };
-            let last = welcome == Welcome::Refused || *endpoint.phase.borrow() != Phase::Serving;
-            if last && is_http1 {
+            drop(underway);
+            if is_http1 && *endpoint.phase.borrow() != Phase::Serving {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Ok(response)
@@ -206,9 +189,9 @@ impl Endpoint {
         let mut ends = pin!(async move { phase.wait_for(|phase| *phase >= goodbye).await.is_ok() });
         let mut alarm = pin!(sleep_until(tokio::time::Instant::now() + self.limits.idle));
         let mut told = false;
-        std::future::poll_fn(|cx| {
+        poll_fn(|cx| {
             loop {
-                if connection.as_mut().poll(cx).is_ready() {
+                if connection.as_mut().poll(cx).is_ready() || progress.account().must_close(cx.waker()) {
                     return Poll::Ready(());
                 }
                 if !told && ends.as_mut().poll(cx).is_ready() {
@@ -232,15 +215,34 @@ impl Endpoint {
                 } else if progress.is_idle() && !told {
                     told = true;
                     connection.as_mut().say_goodbye();
-                    progress.set_deadline(GOODBYE);
+                    progress.goodbye_within(GOODBYE);
                 } else {
-                    tracing::debug!("connection closed: its time was up");
+                    progress.account().close();
+                    tracing::debug!("connection closed: timeout");
                     return Poll::Ready(());
                 }
             }
         })
         .await;
     }
+}
+
+/// What comes of `future`, unless its connection must end before.
+async fn unless_told<F: Future>(account: &Account, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        if account.must_close(cx.waker()) {
+            return Poll::Ready(None);
+        }
+        future.as_mut().poll(cx).map(Some)
+    })
+    .await
+}
+
+/// Waits until this task is woken, by what was polled before.
+async fn woken() {
+    let mut was_pending = false;
+    poll_fn(|_| if std::mem::replace(&mut was_pending, true) { Poll::Ready(()) } else { Poll::Pending }).await;
 }
 
 /// A connection of either version of HTTP.

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{ALLOW, CONTENT_TYPE, EXPECT};
@@ -10,11 +9,14 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 
 use super::admission::Admission;
 use super::body;
+use super::ledger::Full;
 use super::limits::Limits;
 use super::probes::Probes;
+use super::progress::Visit;
 use crate::ADMISSION_PATH;
 
 /// Why a request gets no AdmissionReview. The text is the whole body of the answer: one line.
@@ -44,11 +46,8 @@ pub enum Refusal {
     #[error("{0}")]
     Unreadable(String),
     /// 503
-    #[error("too many requests at once; the limit is {limit}")]
-    TooManyRequests { limit: usize },
-    /// 503
-    #[error("the bodies being read now hold as much memory as they may together")]
-    TooManyBytes,
+    #[error("the memory for requests is full, and this client holds the largest share")]
+    OutOfMemory,
     /// 500
     #[error("a defect in pullthrough: answering this request panicked; its log says where")]
     Panicked,
@@ -64,9 +63,15 @@ impl Refusal {
             Refusal::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Refusal::ContentType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Refusal::Interrupted(_) | Refusal::Unreadable(_) => StatusCode::BAD_REQUEST,
-            Refusal::TooManyRequests { .. } | Refusal::TooManyBytes => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::OutOfMemory => StatusCode::SERVICE_UNAVAILABLE,
             Refusal::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
         }
+    }
+}
+
+impl From<Full> for Refusal {
+    fn from(Full: Full) -> Refusal {
+        Refusal::OutOfMemory
     }
 }
 
@@ -83,7 +88,7 @@ pub fn line(status: StatusCode, text: &str) -> Response {
     (status, line).into_response()
 }
 
-/// The admission endpoint.
+/// The admission endpoint. Requests bring their [`Visit`] as an extension.
 pub fn router(admission: Arc<Admission>) -> Router {
     let limits = admission.limits().clone();
     Router::new()
@@ -102,10 +107,14 @@ pub fn probes_router(probes: Arc<Probes>) -> Router {
         .with_state(probes)
 }
 
-async fn mutate(State(admission): State<Arc<Admission>>, request: Request) -> Response {
+async fn mutate(
+    State(admission): State<Arc<Admission>>,
+    Extension(visit): Extension<Visit>,
+    request: Request,
+) -> Response {
     let (head, mut body) = request.into_parts();
     let answer = match content_type(&head.headers) {
-        Ok(()) => admission.answer(&mut body).await,
+        Ok(()) => admission.answer(&mut body, &visit).await,
         Err(refusal) => Err(admission.refused(refusal)),
     };
     match answer {

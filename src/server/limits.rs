@@ -1,30 +1,76 @@
 //! What one client may cost the others: every bound, with where its value comes from.
+//!
+//! All memory that clients can make the server hold is within [`Bounds`], which are derived from the container's memory
+//! limit. The constants say what each thing is charged with: what it holds at worst, with what the kernel holds for it,
+//! since that counts for the container too.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// One request's body. The API server accepts objects of 3 MiB; a review holds `object` and
-/// `oldObject`, and 1 MiB is left for the envelope. controller-runtime's bound is the same.
-pub const BODY_BYTES: usize = 7 * 1024 * 1024;
+use super::ledger::Bounds;
 
-/// All bodies that are held at one time: nine of the largest, or 5,000 ordinary ones of 12 KB.
-/// Reading and answering one takes some times its size, but only as many at a time as there are processors.
-pub const HELD_BODY_BYTES: usize = 64 * 1024 * 1024;
+/// One request's body.
+///
+/// etcd stores objects of at most 1.5 MiB (`--max-request-bytes`), in Protocol Buffers. The API server sends them to
+/// webhooks as JSON, and its encoder writes each of `<`, `>`, `&` and the control characters as six bytes. An update has
+/// the old object as well, and the envelope has the user's groups and extra fields.
+pub const BODY_BYTES: usize = 2 * 6 * STORED_BYTES + ENVELOPE_BYTES;
+const STORED_BYTES: usize = 3 * 512 * 1024;
+const ENVELOPE_BYTES: usize = 1024 * 1024;
 
-/// Admission requests at one time. An API server has at most 600 requests in flight
-/// (`--max-requests-inflight` 400 + `--max-mutating-requests-inflight` 200, which API Priority and
-/// Fairness adds up), each of which calls a webhook once at a time: three API servers, rounded up.
-pub const REQUESTS: usize = 2048;
+/// A body above this is read on threads of its own. Reading one of this size takes some 100 µs.
+pub const LARGE_BODY_BYTES: usize = 64 * 1024;
 
-/// Connections at one time. HTTP/1.1 has one per request, and as many may be idle between two bursts.
-pub const CONNECTIONS: usize = 2 * REQUESTS;
+/// The memory limit that is assumed where none is found: that of the chart.
+pub const MEMORY_LIMIT_BYTES: u64 = 256 * 1024 * 1024;
 
-/// Connections above [`Limits::connections`] that are still told why (503), not just closed.
-pub const REFUSED_CONNECTIONS: usize = 64;
+/// Of a connection's socket. The kernel doubles it, and charges the container for what it holds. An ordinary review of
+/// 12 KB fits.
+pub const RECEIVE_BUFFER_BYTES: usize = 16 * 1024;
 
-/// Connections to the probes' port: a kubelet, a few Prometheus servers, and somebody who looks.
-pub const PROBE_CONNECTIONS: usize = 64;
+/// As [`RECEIVE_BUFFER_BYTES`]. An ordinary answer fits.
+pub const SEND_BUFFER_BYTES: usize = 8 * 1024;
+
+/// What rustls may hold of an answer.
+pub const TLS_BUFFER_BYTES: usize = 8 * 1024;
+
+/// What the connection's reads are buffered in, for as long as it holds something.
+///
+/// rustls asks for 4 KB at a time; one system call for an ordinary review saves 7 % of its whole cost.
+pub const READ_BUFFER_BYTES: usize = 16 * 1024;
+
+/// One HTTP/1.1 request's header, and the buffer that its body is read through. The API server's header is under 1 KB;
+/// Go's server allows 1 MiB.
+pub const HEADER_BYTES: usize = 16 * 1024;
+
+/// What a client may send before its handshake is complete: a client certificate with its issuers has some KB.
+pub const HANDSHAKE_BYTES: usize = 20 * 1024;
+
+/// An open connection: its task, TLS session and socket (some 20 KiB), and answers that its client did not read yet.
+pub const CONNECTION_BYTES: usize = 20 * 1024 + 2 * SEND_BUFFER_BYTES + TLS_BUFFER_BYTES;
+
+/// HTTP/2 streams of one connection, the least that RFC 9113 recommends. Go's client opens another connection for more.
+pub const HTTP2_STREAMS: u32 = 100;
+
+/// One HTTP/2 request's header, as RFC 9113 (6.5.2) counts it: 32 bytes are added for each field.
+pub const HTTP2_HEADER_BYTES: u32 = 4 * 1024;
+
+/// What an HTTP/2 client may send before anything of it is read: the least that RFC 9113 (6.9.2) allows for a connection.
+pub const HTTP2_WINDOW_BYTES: u32 = 65_535;
+
+/// An HTTP/2 connection, beside [`CONNECTION_BYTES`]: its window, its compression tables, and its streams' states.
+pub const HTTP2_CONNECTION_BYTES: usize = HTTP2_WINDOW_BYTES as usize + 64 * 1024;
+
+/// A request, from the first byte of its header until its answer has left: the header and the read buffers. The first
+/// [`HEADER_BYTES`] of its body are part of it.
+pub const REQUEST_BYTES: usize = READ_BUFFER_BYTES + HEADER_BYTES;
+
+/// An answer that does not fit the send buffers, beside its own size: while its client does not read it, the client may
+/// fill the receive buffers with its next requests.
+pub const STALLED_BYTES: usize = 2 * RECEIVE_BUFFER_BYTES + READ_BUFFER_BYTES;
+
+/// Connections to the probes' port: a kubelet, a few Prometheus servers, and somebody who looks. In plain HTTP, and
+/// without bodies.
+pub const PROBES: Bounds = Bounds { connection_bytes: 128 * CONNECTION_BYTES, request_bytes: 64 * REQUEST_BYTES };
 
 /// A TLS handshake. The API server gives a whole webhook call 10 s by default (`timeoutSeconds`),
 /// so whoever needs longer for the handshake alone has given up.
@@ -36,40 +82,30 @@ pub const HEADER_SECS: u64 = 10;
 /// A request's body, from the end of its header; same derivation as [`HANDSHAKE_SECS`].
 pub const BODY_SECS: u64 = 10;
 
+/// An answer, until it has left; same derivation as [`HANDSHAKE_SECS`].
+pub const WRITE_SECS: u64 = 10;
+
 /// A connection without a request. The API server drops idle connections after 90 s
 /// (`http.Transport.IdleConnTimeout`) and does not replay a POST when one is closed under it, so
 /// the server must be the more patient side; 30 s more forgive clocks and load.
 pub const IDLE_SECS: u64 = 120;
 
-/// One HTTP/1.1 request's header. The API server's is under 1 KB; Go's server allows 1 MiB.
-pub const HEADER_BYTES: usize = 64 * 1024;
+/// What of a rejected body is still read, so that the client comes to read the answer.
+pub const DISCARDED_BYTES: usize = 2 * BODY_BYTES;
 
-/// HTTP/2 streams of one connection, the least that RFC 9113 recommends. Go's client opens another connection for more.
-pub const HTTP2_STREAMS: u32 = 100;
-
-/// One HTTP/2 request's header, decoded.
-pub const HTTP2_HEADER_BYTES: u32 = 16 * 1024;
-
-/// What of a refused body is still read, so that the client comes to read the answer.
-pub const DISCARDED_BYTES: usize = 4 * BODY_BYTES;
-
-/// The bounds an operator can move.
+/// The bounds of one request, which an operator can move.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// See [`BODY_BYTES`].
     pub body_bytes: usize,
-    /// See [`HELD_BODY_BYTES`].
-    pub held_body_bytes: usize,
-    /// See [`REQUESTS`].
-    pub requests: usize,
-    /// See [`CONNECTIONS`].
-    pub connections: usize,
     /// See [`HANDSHAKE_SECS`].
     pub handshake: Duration,
     /// See [`HEADER_SECS`].
     pub header: Duration,
     /// See [`BODY_SECS`].
     pub body: Duration,
+    /// See [`WRITE_SECS`].
+    pub write: Duration,
     /// See [`IDLE_SECS`].
     pub idle: Duration,
 }
@@ -78,70 +114,39 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             body_bytes: BODY_BYTES,
-            held_body_bytes: HELD_BODY_BYTES,
-            requests: REQUESTS,
-            connections: CONNECTIONS,
             handshake: Duration::from_secs(HANDSHAKE_SECS),
             header: Duration::from_secs(HEADER_SECS),
             body: Duration::from_secs(BODY_SECS),
+            write: Duration::from_secs(WRITE_SECS),
             idle: Duration::from_secs(IDLE_SECS),
         }
     }
 }
 
-/// A bounded amount of something that many use: bytes, requests, connections.
-#[derive(Debug)]
-pub struct Budget {
-    used: AtomicUsize,
-    max: usize,
+/// What clients may hold in a process that may have `limit_bytes` and holds `resident_bytes` without them.
+///
+/// A quarter of the rest stays free, for fragmentation, for answering ordinary requests, and for new rules beside the
+/// old. The other three are for connections and for requests, half each: three API servers, each with at most 600
+/// requests in flight over HTTP/1.1 (`--max-requests-inflight` and `--max-mutating-requests-inflight` together), need
+/// 2,048 connections with a request of [`REQUEST_BYTES`] each, which the chart's limit has room for.
+pub fn bounds(limit_bytes: u64, resident_bytes: u64) -> Bounds {
+    let half = usize::try_from(limit_bytes.saturating_sub(resident_bytes) / 8 * 3).unwrap_or(usize::MAX / 4);
+    Bounds { connection_bytes: half, request_bytes: half }
 }
 
-impl Budget {
-    /// A budget of which nothing is used.
-    pub fn new(max: usize) -> Arc<Budget> {
-        Arc::new(Budget { used: AtomicUsize::new(0), max })
-    }
-
-    /// How much is used now.
-    pub fn used(&self) -> usize {
-        self.used.load(Ordering::Relaxed)
-    }
-
-    /// Takes `amount`, which comes back when the share is dropped; `None` if less is left.
-    pub fn take(self: &Arc<Budget>, amount: usize) -> Option<Share> {
-        let mut share = Share { budget: Arc::clone(self), amount: 0 };
-        share.grow(amount).then_some(share)
-    }
+/// The least memory limit whose [`bounds`] allow so many bytes of requests.
+pub fn limit_for(request_bytes: usize, resident_bytes: u64) -> u64 {
+    (request_bytes as u64).div_ceil(3) * 8 + resident_bytes
 }
 
-/// A part of a [`Budget`], given back on drop.
-#[derive(Debug)]
-pub struct Share {
-    budget: Arc<Budget>,
-    amount: usize,
+/// What a body of `body_bytes` and its answer hold together at most.
+pub fn largest_request_bytes(body_bytes: usize) -> usize {
+    REQUEST_BYTES + body_bytes + answering_bytes(body_bytes)
 }
 
-impl Share {
-    /// Takes `amount` more; false, and nothing taken, if less is left.
-    pub fn grow(&mut self, amount: usize) -> bool {
-        let Budget { used, max } = &*self.budget;
-        // Add first and look after: two that race for the last part may both be refused, which
-        // costs nothing that a retry loop on every request would not.
-        let before = used.fetch_add(amount, Ordering::Relaxed);
-        let fits = before.saturating_add(amount) <= *max;
-        if fits {
-            self.amount += amount;
-        } else {
-            used.fetch_sub(amount, Ordering::Relaxed);
-        }
-        fits
-    }
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        self.budget.used.fetch_sub(self.amount, Ordering::Relaxed);
-    }
+/// What answering a large body needs beside it.
+pub fn answering_bytes(body_bytes: usize) -> usize {
+    body_bytes * 2
 }
 
 #[cfg(test)]
@@ -149,20 +154,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_budget_is_never_exceeded_and_comes_back() {
-        let budget = Budget::new(10);
-        let mut first = budget.take(6).expect("6 of 10");
-        assert!(budget.take(5).is_none());
-        assert!(first.grow(4));
-        assert!(!first.grow(1));
-        assert_eq!(budget.used(), 10);
-        drop(first);
-        assert_eq!(budget.used(), 0);
-    }
-
-    #[test]
     fn idle_connections_outlive_the_api_servers() {
         const API_SERVER_IDLE_SECS: u64 = 90;
         const { assert!(IDLE_SECS > API_SERVER_IDLE_SECS) }
+    }
+
+    #[test]
+    fn the_chart_has_room_for_three_api_servers_and_for_the_largest_body() {
+        let Bounds { connection_bytes, request_bytes } = bounds(MEMORY_LIMIT_BYTES, 16 << 20);
+        assert!(connection_bytes / CONNECTION_BYTES >= 2048, "{}", connection_bytes / CONNECTION_BYTES);
+        assert!(request_bytes / REQUEST_BYTES >= 2048, "{}", request_bytes / REQUEST_BYTES);
+        assert!(request_bytes >= largest_request_bytes(BODY_BYTES), "{request_bytes}");
     }
 }

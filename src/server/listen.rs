@@ -10,6 +10,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::connection::Endpoint;
+use super::limits::{RECEIVE_BUFFER_BYTES, SEND_BUFFER_BYTES};
 use super::shutdown::Phase;
 
 /// Connections that wait to be accepted; the kernel lowers it to its `net.core.somaxconn`.
@@ -62,6 +63,9 @@ fn bind_one(address: SocketAddr, only_v6: bool) -> io::Result<TcpListener> {
     }
     // A restart must not wait for the last process' connections to leave TIME_WAIT.
     socket.set_reuse_address(true)?;
+    // Connections have the same. Otherwise the kernel would let each grow to some MiB.
+    socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES)?;
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
@@ -74,7 +78,7 @@ pub async fn accept(listener: TcpListener, endpoint: Arc<Endpoint>, last: Phase)
     let accepting = async {
         loop {
             match listener.accept().await {
-                Ok((stream, _)) => endpoint.serve(stream),
+                Ok((stream, client)) => endpoint.serve(stream, client.ip()).await,
                 // The client's doing: it left before it was let in.
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
@@ -89,14 +93,14 @@ pub async fn accept(listener: TcpListener, endpoint: Arc<Endpoint>, last: Phase)
         _ = phase.wait_for(|phase| *phase > last) => {}
     }
     // Who the kernel has let in already would be reset.
-    while let Some(stream) = waiting(&listener).await {
-        endpoint.serve(stream);
+    while let Some((stream, client)) = waiting(&listener).await {
+        endpoint.serve(stream, client.ip()).await;
     }
 }
 
-async fn waiting(listener: &TcpListener) -> Option<TcpStream> {
+async fn waiting(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
     std::future::poll_fn(|cx| match listener.poll_accept(cx) {
-        Poll::Ready(Ok((stream, _))) => Poll::Ready(Some(stream)),
+        Poll::Ready(Ok(accepted)) => Poll::Ready(Some(accepted)),
         Poll::Ready(Err(_)) | Poll::Pending => Poll::Ready(None),
     })
     .await

@@ -9,6 +9,7 @@ use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+use super::ledger::{Ledger, Usage};
 use crate::engine::{Decision, Reason, Summary};
 
 /// The git revision this was built from, where the build said so.
@@ -61,6 +62,26 @@ impl Reloaded {
     }
 }
 
+/// What was given up because memory was full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shed {
+    /// It was closed.
+    Connection,
+    /// It was answered 503.
+    Request,
+}
+
+impl Shed {
+    const ALL: [Shed; 2] = [Shed::Connection, Shed::Request];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Shed::Connection => "connection",
+            Shed::Request => "request",
+        }
+    }
+}
+
 /// All metrics. Made once, and passed to whoever counts.
 #[derive(Debug)]
 pub struct Metrics {
@@ -71,6 +92,9 @@ pub struct Metrics {
     duration: Histogram,
     in_flight: IntGauge,
     connections: IntGauge,
+    held: IntGaugeVec,
+    may_be_held: IntGaugeVec,
+    shed: IntCounterVec,
     handshake_errors: IntCounter,
     reloads: IntCounterVec,
     last_reload: IntGaugeVec,
@@ -110,6 +134,14 @@ impl Metrics {
                 reloads.with_label_values(&[what.as_str(), result]);
             }
         }
+        let shed = counters(
+            "pullthrough_shed_total",
+            "Connections closed and requests rejected because the memory for clients was full.",
+            &["kind"],
+        )?;
+        for kind in Shed::ALL {
+            shed.with_label_values(&[kind.as_str()]);
+        }
         let build_info =
             gauges("pullthrough_build_info", "Always 1; the labels say what runs.", &["version", "revision"])?;
         build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), REVISION]).set(1);
@@ -137,6 +169,17 @@ impl Metrics {
             )?,
             in_flight: gauge("pullthrough_admissions_in_flight", "Admission requests being answered now.")?,
             connections: gauge("pullthrough_connections", "Open connections to the admission endpoint.")?,
+            held: gauges(
+                "pullthrough_client_memory_bytes",
+                "Memory charged to clients of the admission endpoint, by what holds it.",
+                &["what"],
+            )?,
+            may_be_held: gauges(
+                "pullthrough_client_memory_limit_bytes",
+                "Memory that clients of the admission endpoint may hold, by what holds it.",
+                &["what"],
+            )?,
+            shed,
             handshake_errors: add(
                 &registry,
                 IntCounter::new(
@@ -253,10 +296,24 @@ impl Metrics {
         self.reloads.with_label_values(&[what.as_str(), result]).inc();
     }
 
+    /// Counts what was given up because memory was full.
+    pub fn shed(&self, kind: Shed) {
+        self.shed.with_label_values(&[kind.as_str()]).inc();
+    }
+
     /// Everything, in Prometheus' text format.
-    pub fn text(&self, in_flight: usize, connections: usize) -> prometheus::Result<String> {
+    pub fn text(&self, in_flight: usize, ledger: &Ledger) -> prometheus::Result<String> {
+        let Usage { connections, connection_bytes, request_bytes } = ledger.usage();
+        let bounds = ledger.bounds();
         self.in_flight.set(in_flight as i64);
         self.connections.set(connections as i64);
+        for (what, held, may_be_held) in [
+            ("connections", connection_bytes, bounds.connection_bytes),
+            ("requests", request_bytes, bounds.request_bytes),
+        ] {
+            self.held.with_label_values(&[what]).set(held as i64);
+            self.may_be_held.with_label_values(&[what]).set(may_be_held as i64);
+        }
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
 

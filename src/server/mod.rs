@@ -7,10 +7,12 @@ pub mod admission;
 pub mod body;
 pub mod connection;
 pub mod http;
+pub mod ledger;
 pub mod limits;
 pub mod lines;
 pub mod listen;
 pub mod log;
+pub mod memory;
 pub mod metrics;
 pub mod probes;
 pub mod progress;
@@ -18,19 +20,22 @@ pub mod reload;
 pub mod shutdown;
 pub mod socket;
 pub mod tls;
+pub mod turns;
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use tokio::runtime::{Handle, Runtime};
 use tokio::sync::watch;
 
 use admission::Admission;
 use connection::Endpoint;
+use ledger::{Bounds, Ledger};
 use limits::Limits;
 use metrics::Metrics;
-use probes::{Distrust, Probes};
+use probes::{Distrust, Probes, Rendered};
 use shutdown::{Patience, Phase, Signals};
 use tls::Identity;
 
@@ -48,6 +53,8 @@ pub struct Server {
     /// Set where somebody finds out that clients do not accept it.
     pub distrust: Distrust,
     pub metrics: Arc<Metrics>,
+    /// What clients may hold.
+    pub bounds: Bounds,
     /// Where admission requests come in.
     pub listen: Vec<SocketAddr>,
     /// Where probes and Prometheus come in, in plain HTTP.
@@ -79,33 +86,42 @@ pub enum StartError {
 impl Server {
     /// Serves until a signal ends it; `started` is called once connections are accepted.
     pub async fn run(self, started: impl FnOnce(&Bound)) -> Result<(), StartError> {
-        let Server { admission, identity, clock, distrust, metrics, listen, metrics_listen, patience } = self;
+        let Server { admission, identity, clock, distrust, metrics, bounds, listen, metrics_listen, patience } = self;
         let signals = Signals::new()?;
         let (phase_sender, phase) = watch::channel(Phase::Serving);
 
         let limits = admission.limits().clone();
+        let ledger = Ledger::new(bounds, Arc::clone(&metrics));
         let endpoint = Endpoint::new(
             http::router(Arc::clone(&admission)),
             Some(Arc::clone(&identity)),
             limits.clone(),
+            Arc::clone(&ledger),
             Arc::clone(&metrics),
             phase.clone(),
         );
-        let connections = Arc::clone(endpoint.connections());
         let probes = Probes {
             admission: Arc::clone(&admission),
             identity,
             clock,
             distrust,
-            connections: Arc::clone(&connections),
+            ledger: Arc::clone(&ledger),
             metrics: Arc::clone(&metrics),
             phase: phase.clone(),
+            rendered: Rendered::default(),
         };
-        let probes_limits = Limits { connections: limits::PROBE_CONNECTIONS, idle: limits.header, ..limits };
-        let probes_endpoint = Endpoint::new(http::probes_router(Arc::new(probes)), None, probes_limits, metrics, phase);
+        let probes_limits = Limits { idle: limits.header, ..limits };
+        let probes_ledger = Ledger::new(limits::PROBES, Arc::clone(&metrics));
+        let probes_endpoint =
+            Endpoint::new(http::probes_router(Arc::new(probes)), None, probes_limits, probes_ledger, metrics, phase);
 
         let listeners = listen::bind(&listen)?;
-        let probe_listeners = listen::bind(&metrics_listen)?;
+        // The kubelet must be answered whatever goes on elsewhere.
+        let probes_runtime = ProbesRuntime::start()?;
+        let probe_listeners = {
+            let _inside = probes_runtime.handle().enter();
+            listen::bind(&metrics_listen)?
+        };
         let addresses = |listeners: &[tokio::net::TcpListener]| {
             listeners.iter().map(tokio::net::TcpListener::local_addr).collect::<io::Result<Vec<_>>>()
         };
@@ -115,10 +131,34 @@ impl Server {
         }
         // Whoever asks how the end is going gets an answer until it is there.
         for listener in probe_listeners {
-            tokio::spawn(listen::accept(listener, Arc::clone(&probes_endpoint), Phase::Closing));
+            probes_runtime.handle().spawn(listen::accept(listener, Arc::clone(&probes_endpoint), Phase::Closing));
         }
         started(&bound);
-        shutdown::run(signals, phase_sender, || admission.in_flight(), &connections, patience).await;
+        shutdown::run(signals, phase_sender, || admission.in_flight(), || ledger.usage().connections, patience).await;
         Ok(())
+    }
+}
+
+/// One thread for probes and metrics.
+struct ProbesRuntime(Option<Runtime>);
+
+impl ProbesRuntime {
+    fn start() -> io::Result<ProbesRuntime> {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.worker_threads(1).thread_name("probes").enable_all().build().map(Some).map(ProbesRuntime)
+    }
+
+    fn handle(&self) -> &Handle {
+        #[expect(clippy::expect_used, reason = "it is taken on drop alone")]
+        self.0.as_ref().expect("a runtime").handle()
+    }
+}
+
+impl Drop for ProbesRuntime {
+    fn drop(&mut self) {
+        // Waiting for its end is not possible in the other runtime, and not needed.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
     }
 }

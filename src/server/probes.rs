@@ -1,12 +1,14 @@
 //! What the kubelet and Prometheus ask.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use axum::body::Bytes;
 use tokio::sync::watch;
 
 use super::admission::Admission;
-use super::limits::Budget;
+use super::ledger::Ledger;
 use super::metrics::Metrics;
 use super::shutdown::Phase;
 use super::tls::{Identity, Validity};
@@ -25,11 +27,18 @@ pub struct Probes {
     /// By which its validity is told.
     pub clock: Arc<Clock>,
     pub distrust: Distrust,
-    /// The admission endpoint's connections.
-    pub connections: Arc<Budget>,
+    /// What the admission endpoint's clients hold.
+    pub ledger: Arc<Ledger>,
     pub metrics: Arc<Metrics>,
     pub phase: watch::Receiver<Phase>,
+    pub rendered: Rendered,
 }
+
+/// The metrics as they were last written, and when.
+pub type Rendered = Mutex<Option<(Instant, Bytes)>>;
+
+/// Prometheus reads some times a minute. Whoever reads more often gets what was written last.
+const RENDERED_FOR: Duration = Duration::from_secs(1);
 
 /// Why no new requests should be sent here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -64,8 +73,16 @@ impl Probes {
         }
     }
 
-    /// All metrics, in Prometheus' text format.
-    pub fn metrics(&self) -> prometheus::Result<String> {
-        self.metrics.text(self.admission.in_flight(), self.connections.used())
+    /// All metrics, in Prometheus' text format; written at most once a second.
+    pub fn metrics(&self) -> prometheus::Result<Bytes> {
+        let mut rendered = self.rendered.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, text)) = &*rendered
+            && at.elapsed() < RENDERED_FOR
+        {
+            return Ok(text.clone());
+        }
+        let text = Bytes::from(self.metrics.text(self.admission.in_flight(), &self.ledger)?);
+        *rendered = Some((Instant::now(), text.clone()));
+        Ok(text)
     }
 }

@@ -7,8 +7,6 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::limits::Budget;
-
 /// Where the server stands, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
@@ -70,7 +68,7 @@ pub async fn run(
     mut signals: Signals,
     phase: watch::Sender<Phase>,
     requests_in_flight: impl Fn() -> usize,
-    connections: &Budget,
+    connections: impl Fn() -> usize,
     patience: Patience,
 ) {
     if signals.next().await == Signalled::Terminate && !patience.drain_delay.is_zero() {
@@ -91,18 +89,18 @@ pub async fn run(
         sleep(LAST_REQUESTS).await;
         until(|| requests_in_flight() == 0).await;
         phase.send_replace(Phase::Closing);
-        until(|| connections.used() == 0).await;
+        until(|| connections() == 0).await;
     };
     tokio::select! {
         finished = timeout(patience.timeout, finishing) => match finished {
             Ok(()) => tracing::info!(took_ms = started.elapsed().as_millis() as u64, "all connections ended"),
             Err(_) => tracing::warn!(
                 requests = requests_in_flight(),
-                connections = connections.used(),
+                connections = connections(),
                 "time is up: closing what is still open"
             ),
         },
-        _ = signals.next() => tracing::warn!(connections = connections.used(), "second signal: ending at once"),
+        _ = signals.next() => tracing::warn!(connections = connections(), "second signal: ending at once"),
     }
     phase.send_replace(Phase::Closing);
 }

@@ -8,10 +8,8 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::limits::READ_BUFFER_BYTES;
 use super::progress::Progress;
-
-/// rustls asks for 4 KB at a time; one system call for an ordinary review saves 7 % of its whole cost.
-const READ_BYTES: usize = 32 * 1024;
 
 /// The stream below TLS.
 #[derive(Debug)]
@@ -29,16 +27,30 @@ impl Socket {
         Socket { stream, buffer: Vec::new(), taken: 0, progress }
     }
 
+    /// Waits until something has come.
+    pub async fn readable(&self) -> io::Result<()> {
+        self.stream.readable().await
+    }
+
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.stream.poll_read_ready(cx))?;
-        let mut buffer = Vec::with_capacity(READ_BYTES);
+        let mut buffer = Vec::with_capacity(READ_BUFFER_BYTES);
         let count = ready!(pin!(self.stream.read_buf(&mut buffer)).poll(cx))?;
         if count > 0 {
-            self.progress.bytes_arrived();
+            self.progress.bytes_arrived(count)?;
         }
         self.buffer = buffer;
         self.taken = 0;
         Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        // The kernel would go on trying to deliver what the client does not read, and hold it for minutes.
+        if self.progress.account().is_closing() {
+            let _ = self.stream.set_zero_linger();
+        }
     }
 }
 

@@ -20,7 +20,7 @@ async fn whatever_comes_is_answered_and_survived() {
         (truncated, 400),
         (b"{\"a\":\"\xff\xfe\"}", 400),
         (nested.as_bytes(), 400),
-        (&vec![b' '; 10 * 1024 * 1024], 413),
+        (&vec![b' '; 20 * 1024 * 1024], 413),
         (&review(), 200),
     ];
     for (body, expected) in bodies {
@@ -79,23 +79,44 @@ async fn whatever_the_object_it_is_allowed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn memory_is_bounded_by_what_bodies_may_hold() {
-    let server = Server::start(&["--max-held-body-bytes", "33554432", "--body-timeout-secs", "120"]).await;
-    let body = vec![b' '; 6 * 1024 * 1024];
+async fn memory_is_bounded_by_its_limit() {
+    let limit_bytes: usize = 200 << 20;
+    let server = Server::start(&["--memory-limit-bytes", &limit_bytes.to_string(), "--body-timeout-secs", "120"]).await;
+    let body = vec![b' '; 12 * 1024 * 1024];
     let clients = (0..40).map(|_| {
         let (address, trust, body) = (server.address, server.trust.clone(), body.clone());
         tokio::spawn(async move {
             let mut client = Client::http1(address, &trust).await.unwrap();
-            client.admit(body).await.unwrap().status
+            // Whoever holds the most when the memory is full is rejected, or cut.
+            client.admit(body).await.map_or(503, |answer| answer.status)
         })
     });
     for client in clients.collect::<Vec<_>>() {
         let status = client.await.unwrap();
         assert!(status == 400 || status == 503, "{status}");
     }
-    // 32 MiB of bodies, twice while the last of their pieces are put together, and the process itself.
     let resident_bytes = server.metric("process_resident_memory_bytes").await.unwrap();
-    assert!(resident_bytes < f64::from(160 << 20), "{resident_bytes}");
+    assert!(resident_bytes < limit_bytes as f64, "{resident_bytes}");
+}
+
+#[test]
+fn a_limit_without_room_for_one_request_is_an_error_at_the_start() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_pullthrough"))
+        .args([
+            "serve",
+            "--cache",
+            "cache.example.com/k8s",
+            "--listen",
+            "127.0.0.1:0",
+            "--metrics-listen",
+            "127.0.0.1:0",
+        ])
+        .args(["--memory-limit-bytes", "67108864"])
+        .output()
+        .unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert!(error.contains("raise the memory limit to ") && error.contains("or lower --max-body-bytes"), "{error}");
 }
 
 #[tokio::test]
@@ -119,7 +140,7 @@ async fn who_asks_whether_to_send_too_much_is_told_no() {
     let server = Server::start(&[]).await;
     let mut stream = client::tls(server.address, &server.trust, &["http/1.1"]).await.unwrap();
     let head = "POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nExpect: 100-continue\r\n\
-                Content-Length: 10485760\r\n\r\n";
+                Content-Length: 20971520\r\n\r\n";
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut answer = [0; 12];
     stream.read_exact(&mut answer).await.unwrap();

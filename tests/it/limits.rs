@@ -1,38 +1,38 @@
-//! Too many connections.
+//! More connections than there is memory for.
+
+use tokio::net::TcpStream;
 
 use crate::support::client::{self, Client};
 use crate::support::process::Server;
 use crate::support::{review, until};
 
+/// Room for some 50 connections.
+const ARGS: [&str; 4] = ["--memory-limit-bytes", "31457280", "--max-body-bytes", "65536"];
+
 #[tokio::test]
-async fn beyond_the_limit_connections_are_told_then_closed() {
-    let server = Server::start(&["--max-connections", "2"]).await;
-    let mut kept = Vec::new();
-    for _ in 0..2 {
-        let mut client = Client::http1(server.address, &server.trust).await.unwrap();
-        assert_eq!(client.admit(review()).await.unwrap().status, 200);
-        kept.push(client);
+async fn a_newcomer_takes_the_place_of_the_least_useful() {
+    let server = Server::start(&ARGS).await;
+    let mut proven = Client::http1(server.address, &server.trust).await.unwrap();
+    assert_eq!(proven.admit(review()).await.unwrap().status, 200);
+
+    // Far more than fit: connections without a handshake, and with one but without a request.
+    let mut others = Vec::new();
+    for _ in 0..300 {
+        others.push(TcpStream::connect(server.address).await.unwrap());
     }
-    let mut third = Client::http1(server.address, &server.trust).await.unwrap();
-    let answer = third.admit(review()).await.unwrap();
-    assert_eq!((answer.status, answer.closes()), (503, true));
-    assert_eq!(answer.text(), "too many connections; the limit is 2\n");
+    let mut idle = Vec::new();
+    for _ in 0..300 {
+        idle.push(client::tls(server.address, &server.trust, &["http/1.1"]).await.unwrap());
+    }
+    let mut newcomer = Client::http1(server.address, &server.trust).await.unwrap();
+    assert_eq!(newcomer.admit(review()).await.unwrap().status, 200);
+    assert_eq!(proven.admit(review()).await.unwrap().status, 200);
 
-    // As many as are told, held open: the next is closed at once.
-    let mut told = Vec::new();
-    let closed_at_once = loop {
-        match client::tls(server.address, &server.trust, &["http/1.1"]).await {
-            Ok(stream) => told.push(stream),
-            Err(error) => break error,
-        }
-        assert!(told.len() < 1000, "not bounded");
-    };
-    assert!(told.len() >= 64, "{} connections, then {closed_at_once}", told.len());
-
-    drop((kept, told));
-    until("there is room again", async || match Client::http1(server.address, &server.trust).await {
-        Ok(mut client) => client.admit(review()).await.is_ok_and(|answer| answer.status == 200),
-        Err(_) => false,
-    })
-    .await;
+    let limit = server.metric("pullthrough_client_memory_limit_bytes{what=\"connections\"}").await.unwrap();
+    let held = server.metric("pullthrough_client_memory_bytes{what=\"connections\"}").await.unwrap();
+    assert!(held <= limit * 1.125, "{held} of {limit}");
+    let shed = server.metric("pullthrough_shed_total{kind=\"connection\"}").await.unwrap();
+    assert!(shed >= 300.0, "{shed}");
+    drop((others, idle));
+    until("the others are gone", async || server.metric("pullthrough_connections").await == Some(2.0)).await;
 }

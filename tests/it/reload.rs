@@ -116,8 +116,8 @@ async fn twenty_certificates_and_twenty_rules_under_load() {
     }
     assert!(load.answered() > 100);
     assert_eq!(load.stop().await, Vec::<String>::new());
-    assert_eq!(server.metric(&reloads("certificate", "success")).await, Some(20.0));
-    assert_eq!(server.metric(&reloads("rules", "success")).await, Some(20.0));
+    server.wait_for_metric(&reloads("certificate", "success"), 20.0).await;
+    server.wait_for_metric(&reloads("rules", "success"), 20.0).await;
 }
 
 #[tokio::test]
@@ -145,10 +145,10 @@ async fn a_bad_certificate_keeps_the_last_good_one_and_is_told_once() {
     until("a failure", async || server.metric(&failures).await == Some(4.0)).await;
     // Ten more looks at the same, and no more reports.
     tokio::time::sleep(std::time::Duration::from_millis(150)).await;
-    assert_eq!(server.metric(&failures).await, Some(4.0));
+    server.wait_for_metric(&failures, 4.0).await;
     until("a line for each", async || server.log().matches("can't reload").count() == 4).await;
 
     other.write(directory.path());
     until_served(&server, &other).await;
-    assert_eq!(server.metric(&reloads("certificate", "success")).await, Some(1.0));
+    server.wait_for_metric(&reloads("certificate", "success"), 1.0).await;
 }

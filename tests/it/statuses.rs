@@ -1,5 +1,6 @@
 //! Each status, through the router alone.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,16 +13,40 @@ use pullthrough::config::Config;
 use pullthrough::engine::{self, Options, Policy};
 use pullthrough::server::admission::{Admission, AnswerFn, NamedPolicy};
 use pullthrough::server::http::router;
-use pullthrough::server::limits::Limits;
+use pullthrough::server::ledger::{Bounds, Ledger};
+use pullthrough::server::limits::{self, Limits};
 use pullthrough::server::metrics::Metrics;
+use pullthrough::server::progress::Progress;
 use tower::ServiceExt;
 
 use crate::support::review;
 
-fn admission(answer: AnswerFn, limits: Limits) -> Arc<Admission> {
-    let policy = Policy::from(Config::for_cache("cache.example.com/k8s").unwrap());
-    let policy = NamedPolicy { policy, hash: "0123456789abcdef".to_owned() };
-    Admission::new(answer, policy, Options { warnings: true }, limits, Arc::new(Metrics::new().unwrap()))
+/// The router, and a connection that requests come by.
+struct Endpoint {
+    admission: Arc<Admission>,
+    progress: Arc<Progress>,
+}
+
+impl Endpoint {
+    async fn new(answer: AnswerFn, limits: Limits, bounds: Bounds) -> Endpoint {
+        let policy = Policy::from(Config::for_cache("cache.example.com/k8s").unwrap());
+        let policy = NamedPolicy { policy, hash: "0123456789abcdef".to_owned() };
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let account = Ledger::new(bounds, Arc::clone(&metrics)).open(Ipv4Addr::LOCALHOST.into(), 0).await;
+        let progress = Arc::new(Progress::new(account, &limits));
+        let admission = Admission::new(answer, policy, Options { warnings: true }, limits, metrics).unwrap();
+        Endpoint { admission, progress }
+    }
+
+    async fn send(&self, mut request: Request<Body>) -> Response {
+        let (_underway, visit) = self.progress.request_started();
+        request.extensions_mut().insert(visit.unwrap());
+        router(Arc::clone(&self.admission)).oneshot(request).await.unwrap()
+    }
+}
+
+fn bounds() -> Bounds {
+    limits::bounds(limits::MEMORY_LIMIT_BYTES, 0)
 }
 
 async fn text(response: Response) -> (u16, String) {
@@ -32,7 +57,7 @@ async fn text(response: Response) -> (u16, String) {
 }
 
 async fn ask_with(limits: Limits, request: Request<Body>) -> (u16, String) {
-    text(router(admission(engine::answer, limits)).oneshot(request).await.unwrap()).await
+    text(Endpoint::new(engine::answer, limits, bounds()).await.send(request).await).await
 }
 
 async fn ask(request: Request<Body>) -> (u16, String) {
@@ -87,7 +112,7 @@ async fn other_paths_and_methods() {
     }
     for method in [Method::GET, Method::PUT, Method::DELETE, Method::PATCH, Method::OPTIONS] {
         let request = Request::builder().method(&method).uri("/mutate").body(Body::empty()).unwrap();
-        let response = router(admission(engine::answer, Limits::default())).oneshot(request).await.unwrap();
+        let response = Endpoint::new(engine::answer, Limits::default(), bounds()).await.send(request).await;
         assert_eq!(response.headers().get_all("allow").iter().collect::<Vec<_>>(), ["POST"]);
         assert_eq!(text(response).await, (405, format!("/mutate takes POST, not {method}\n")));
     }
@@ -119,9 +144,15 @@ async fn too_large_with_and_without_a_content_length() {
 
 #[tokio::test]
 async fn too_many_bytes_at_once() {
-    let limits = Limits { held_body_bytes: 10, ..Limits::default() };
-    let (status, text) = ask_with(limits, post(review())).await;
-    assert_eq!((status, text.contains("memory")), (503, true), "{text}");
+    let bounds = Bounds { request_bytes: limits::REQUEST_BYTES + 8 * 1024, ..bounds() };
+    let endpoint = Endpoint::new(engine::answer, Limits::default(), bounds).await;
+    assert_eq!(endpoint.send(post(review())).await.status(), 200);
+    let (status, text) = text(endpoint.send(post(vec![b' '; 100_000])).await).await;
+    assert_eq!(
+        (status, text.as_str()),
+        (503, "the memory for requests is full, and this client holds the largest share\n")
+    );
+    assert_eq!(endpoint.send(post(review())).await.status(), 200);
 }
 
 #[tokio::test]
@@ -129,19 +160,6 @@ async fn too_slow() {
     let limits = Limits { body: Duration::from_millis(20), ..Limits::default() };
     let (status, text) = ask_with(limits, post(Body::new(Never))).await;
     assert_eq!((status, text.as_str()), (408, "the body did not arrive within 0.02 s\n"));
-}
-
-#[tokio::test]
-async fn too_many_requests_at_once() {
-    let limits = Limits { requests: 1, body: Duration::from_millis(300), ..Limits::default() };
-    let admission = admission(engine::answer, limits);
-    let first = tokio::spawn(router(Arc::clone(&admission)).oneshot(post(Body::new(Never))));
-    crate::support::until("the first is in flight", async || admission.in_flight() == 1).await;
-    let second = router(Arc::clone(&admission)).oneshot(post(review())).await.unwrap();
-    assert_eq!(text(second).await, (503, "too many requests at once; the limit is 1\n".to_owned()));
-    assert_eq!(first.await.unwrap().unwrap().status(), 408);
-    let third = router(Arc::clone(&admission)).oneshot(post(review())).await.unwrap();
-    assert_eq!(third.status(), 200);
 }
 
 #[tokio::test]
@@ -154,16 +172,16 @@ async fn a_panic_is_one_requests_matter() {
         assert_ne!(body, b"b", "a secret in a panic's message");
         engine::answer(policy, options, body)
     }
-    let admission = admission(panics_at_a_b, Limits::default());
+    let endpoint = Endpoint::new(panics_at_a_b, Limits::default(), bounds()).await;
     for _ in 0..3 {
-        let response = router(Arc::clone(&admission)).oneshot(post("b")).await.unwrap();
+        let response = endpoint.send(post("b")).await;
         let (status, text) = text(response).await;
         assert_eq!(status, 500);
         assert!(text.contains("panicked") && !text.contains("secret"), "{text}");
-        let response = router(Arc::clone(&admission)).oneshot(post(review())).await.unwrap();
+        let response = endpoint.send(post(review())).await;
         assert_eq!(response.status(), 200);
     }
-    assert_eq!(admission.in_flight(), 0);
+    assert_eq!(endpoint.admission.in_flight(), 0);
 }
 
 /// A body in pieces.

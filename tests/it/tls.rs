@@ -76,7 +76,7 @@ async fn only_clients_of_the_client_ca_may_ask() {
     let accepted = serving.trust().with_identity(clients.issue());
     let mut client = Client::http1(server.address, &accepted).await.unwrap();
     assert_eq!(client.admit(review()).await.unwrap().status, 200);
-    assert_eq!(server.metric("pullthrough_tls_handshake_errors_total").await, Some(2.0));
+    server.wait_for_metric("pullthrough_tls_handshake_errors_total", 2.0).await;
 }
 
 #[test]

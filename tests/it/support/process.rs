@@ -91,6 +91,11 @@ impl Server {
         line.rsplit(' ').next()?.parse().ok()
     }
 
+    /// Waits until a metric has this value: metrics are written at most once a second.
+    pub async fn wait_for_metric(&self, series: &str, value: f64) {
+        until(&format!("{series} is {value}"), async || self.metric(series).await == Some(value)).await;
+    }
+
     /// Sends a signal, such as `TERM`.
     pub fn signal(&self, name: &str) {
         let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();

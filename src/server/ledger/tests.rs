@@ -1,0 +1,168 @@
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn ledger(connection_bytes: usize, request_bytes: usize) -> Arc<Ledger> {
+    Ledger::new(Bounds { connection_bytes, request_bytes }, Arc::new(Metrics::new().unwrap()))
+}
+
+async fn open(ledger: &Arc<Ledger>, address: u8, merit: Merit) -> Arc<Account> {
+    let account = ledger.open(Ipv4Addr::new(127, 0, 0, address).into(), 1).await;
+    match merit {
+        Merit::Handshake => {}
+        Merit::Unproven => account.established(0),
+        Merit::Proven => account.answered(),
+    }
+    account
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_least_useful_connection_of_the_address_with_the_most_gives_way() {
+    let ledger = ledger(8, 0);
+    let mut accounts = Vec::new();
+    for (name, address, merit) in [
+        ("alone", 1, Merit::Handshake),
+        ("first", 2, Merit::Proven),
+        ("second", 2, Merit::Proven),
+        ("idle", 2, Merit::Unproven),
+        ("old handshake", 2, Merit::Handshake),
+        ("new handshake", 2, Merit::Handshake),
+        ("pair", 3, Merit::Handshake),
+        ("pair", 3, Merit::Handshake),
+    ] {
+        accounts.push((name, open(&ledger, address, merit).await));
+        tokio::time::advance(SECOND).await;
+    }
+    accounts[1].1.active();
+    for (newcomer, victim) in [(2, "old handshake"), (4, "new handshake"), (1, "idle"), (3, "second")] {
+        accounts.push(("newcomer", open(&ledger, newcomer, Merit::Proven).await));
+        let told: Vec<_> = accounts.iter().filter(|(_, account)| account.is_closing()).map(|(name, _)| *name).collect();
+        assert_eq!(told, [victim], "for a newcomer of address {newcomer}");
+        accounts.retain(|(_, account)| !account.is_closing());
+    }
+    assert_eq!(ledger.usage().connections, 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_newcomer_waits_for_those_that_were_told_to_close() {
+    let ledger = ledger(8, 0);
+    let mut accounts = Vec::new();
+    // One more than the bound, by its slack.
+    for _ in 0..9 {
+        accounts.push(open(&ledger, 1, Merit::Proven).await);
+    }
+    let mut newcomer = std::pin::pin!(open(&ledger, 1, Merit::Handshake));
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(newcomer.as_mut().poll(&mut context).is_pending());
+    accounts.retain(|account| !account.is_closing());
+    assert!(newcomer.as_mut().poll(&mut context).is_ready());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_one_that_has_held_the_most_for_longest_gives_way() {
+    let ledger = ledger(1000, 1000);
+    let (large, slow, quick, other) = (
+        open(&ledger, 1, Merit::Proven).await,
+        open(&ledger, 1, Merit::Proven).await,
+        open(&ledger, 1, Merit::Proven).await,
+        open(&ledger, 2, Merit::Proven).await,
+    );
+    let mut slow_charge = slow.charge(200).unwrap();
+    tokio::time::advance(10 * SECOND).await;
+    let large_charge = large.charge(600).unwrap();
+    tokio::time::advance(SECOND).await;
+    let quick_charge = quick.charge(200).unwrap();
+    // 200 bytes for 11 s are more than 600 for 1 s.
+    assert_eq!(slow_charge.grow(1), Err(Full));
+    let other_charge = other.charge(100).unwrap();
+    assert!(slow.is_closing() && !large.is_closing() && !quick.is_closing());
+    // What it holds counts until it is gone.
+    assert_eq!(ledger.usage().request_bytes, 1100);
+    assert!(other.charge(50).is_err());
+    drop(slow_charge);
+    let more = other.charge(100).unwrap();
+    assert_eq!(ledger.usage().request_bytes, 1000);
+    // An answer that has left shows that bytes are not held for nothing.
+    tokio::time::advance(SECOND).await;
+    large.answered();
+    tokio::time::advance(Duration::from_millis(1)).await;
+    assert!(quick.charge(1).is_err());
+    assert!(!large.is_closing());
+    drop((large_charge, quick_charge, other_charge, more));
+    assert_eq!(ledger.usage().request_bytes, 0);
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Open(u8),
+    Close(usize),
+    Charge(usize, usize),
+    Release(usize),
+    Answered(usize),
+    Wait(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        (1..4u8).prop_map(Step::Open),
+        any::<usize>().prop_map(Step::Close),
+        (any::<usize>(), 1..400usize).prop_map(|(index, bytes)| Step::Charge(index, bytes)),
+        any::<usize>().prop_map(Step::Release),
+        any::<usize>().prop_map(Step::Answered),
+        (1..5000u64).prop_map(Step::Wait),
+    ]
+}
+
+proptest! {
+    /// Whatever happens in whatever order: bounds hold, a connection that was told to close gets nothing more, an address
+    /// that holds less than its share is not refused, and all comes back.
+    #[test]
+    fn bounds_hold_and_shares_are_kept(steps in proptest::collection::vec(step(), 1..200)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let ledger = ledger(16, 1000);
+            let mut open_ones: Vec<(Arc<Account>, Vec<Charge>)> = Vec::new();
+            for step in steps {
+                // Connections end as soon as they are told, with all they hold.
+                open_ones.retain(|(account, _)| !account.is_closing());
+                let count = open_ones.len().max(1);
+                match step {
+                    Step::Open(address) => open_ones.push((open(&ledger, address, Merit::Unproven).await, Vec::new())),
+                    Step::Wait(millis) => tokio::time::advance(Duration::from_millis(millis)).await,
+                    _ if open_ones.is_empty() => {}
+                    Step::Close(index) => drop(open_ones.swap_remove(index % count)),
+                    Step::Release(index) => drop(open_ones[index % count].1.pop()),
+                    Step::Answered(index) => open_ones[index % count].0.answered(),
+                    Step::Charge(index, bytes) => {
+                        let (account, _) = &open_ones[index % count];
+                        let of_address: usize = open_ones
+                            .iter()
+                            .filter(|(other, _)| other.address() == account.address())
+                            .flat_map(|(_, charges)| charges.iter().map(Charge::bytes))
+                            .sum();
+                        let total = ledger.usage().request_bytes + bytes;
+                        let charge = account.charge(bytes);
+                        // Three addresses at most: a third is everybody's share.
+                        prop_assert!(charge.is_ok() || of_address + bytes > 333 || total > 1125);
+                        open_ones[index % count].1.extend(charge);
+                    }
+                }
+                let usage = ledger.usage();
+                prop_assert!(usage.connection_bytes <= 18 && usage.request_bytes <= 1125, "{:?}", usage);
+                let held: usize =
+                    open_ones.iter().flat_map(|(_, charges)| charges.iter().map(Charge::bytes)).sum();
+                prop_assert_eq!(usage.request_bytes, held);
+            }
+            drop(open_ones);
+            prop_assert_eq!(ledger.usage(), Usage { connections: 0, connection_bytes: 0, request_bytes: 0 });
+            Ok(())
+        })?;
+    }
+}
