@@ -10,6 +10,8 @@ use std::marker::PhantomData;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::bounds::MAX_TEXT_BYTES;
+
 /// A string, borrowed from the input where it has no escapes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Text<'a>(pub Cow<'a, str>);
@@ -23,14 +25,14 @@ impl std::ops::Deref for Text<'_> {
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
-    /// By way of the raw value: the reader would keep a second copy of a string with escapes.
+    /// By way of the raw value: the reader would decode into a buffer of its own.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Quoted::deserialize(deserializer).map(|quoted| Self(quoted.decoded()))
+        Quoted::deserialize(deserializer).map(Quoted::text)
     }
 }
 
 /// A string as the input has it, between its quotes.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Quoted<'a>(&'a str);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Quoted<'a> {
@@ -44,6 +46,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for Quoted<'a> {
 impl<'a> Quoted<'a> {
     /// Bytes of the longest key that is known, if each were written as an escape.
     const LONGEST_KEY: usize = 6 * 64;
+
+    /// Its escapes stay in one that is too long to be anything.
+    pub fn text(self) -> Text<'a> {
+        Text(if self.0.len() > MAX_TEXT_BYTES { Cow::Borrowed(self.0) } else { self.decoded() })
+    }
 
     /// Half a surrogate pair becomes U+FFFD, as in Go.
     pub fn decoded(self) -> Cow<'a, str> {

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::answer::ImageDecision;
 use super::bounds::MAX_PATCH_BYTES;
 use super::decision::Decision;
-use super::json::{Each, Text};
+use super::json::{Each, Quoted};
 use super::pod::{LocalObjectReference, ORIGINALS_ANNOTATION, Pod};
 use super::policy::Policy;
 use super::response::write_json;
@@ -27,7 +27,7 @@ pub(super) struct Additions<'a> {
     has_annotations: bool,
     annotations_bytes: usize,
     /// The annotation of an earlier round of the same admission.
-    originals: Option<Text<'a>>,
+    originals: Option<Quoted<'a>>,
     /// The list, where the Pod has one.
     pull_secrets: Option<&'a RawValue>,
 }
@@ -41,7 +41,7 @@ impl<'a> Additions<'a> {
             has_metadata: metadata.is_some(),
             has_annotations: annotations.is_some(),
             annotations_bytes: annotations.map_or(0, |annotations| annotations.total_bytes),
-            originals: annotations.and_then(|annotations| annotations.originals.clone()),
+            originals: annotations.and_then(|annotations| annotations.originals),
             pull_secrets: pod.spec.as_ref().and_then(|spec| spec.image_pull_secrets),
         }
     }
@@ -128,7 +128,7 @@ impl Additions<'_> {
         let mut left = MAX_ANNOTATIONS_BYTES.checked_sub(self.annotations_bytes + ORIGINALS_ANNOTATION.len())?;
         let mut originals: BTreeMap<Cow<str>, Cow<str>> = match &self.originals {
             // Somebody else's value under this name is not ours to replace.
-            Some(earlier) => serde_json::from_str(earlier).ok()?,
+            Some(earlier) => serde_json::from_str(&earlier.decoded()).ok()?,
             None => BTreeMap::new(),
         };
         for image in images.iter().filter(|image| matches!(image.decision, Decision::Rewrite { .. })) {

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::bounds::MAX_IMAGES;
+use super::bounds::{MAX_IMAGES, MAX_IMAGES_BYTES};
 use super::json::{self, Quoted, Text, object, once};
 use super::policy::PodState;
 
@@ -59,7 +59,7 @@ object! {
 #[derive(Debug, Default)]
 pub struct Annotations<'a> {
     pub is_mirror: bool,
-    pub originals: Option<Text<'a>>,
+    pub originals: Option<Quoted<'a>>,
     /// Bytes of all keys and values, which the API server limits.
     pub total_bytes: usize,
 }
@@ -94,7 +94,6 @@ impl<'a> Deserialize<'a> for Annotations<'a> {
                         }
                     }
                 }
-                let originals = originals.map(|originals: Quoted| Text(originals.decoded()));
                 Ok(Annotations { is_mirror: mirror.is_some(), originals, total_bytes })
             }
 
@@ -153,7 +152,8 @@ impl<'a> Deserialize<'a> for Spec<'a> {
                         map.next_value::<IgnoredAny>()?;
                     }
                 }
-                let Sites(mut sites) = sites;
+                let mut sites = sites.list;
+                sites.shrink_to_fit();
                 sites.sort_unstable_by_key(|site| (site.place.list, site.place.index));
                 Ok(Spec { sites, image_pull_secrets: image_pull_secrets.flatten() })
             }
@@ -169,10 +169,14 @@ impl<'a> Deserialize<'a> for Spec<'a> {
 
 /// The images of a spec so far.
 #[derive(Default)]
-struct Sites<'a>(Vec<Site<'a>>);
+struct Sites<'a> {
+    list: Vec<Site<'a>>,
+    /// Of images and names.
+    bytes: usize,
+}
 
 /// Name, image and pull policy.
-type Found<'a> = (Option<Text<'a>>, Option<Text<'a>>, Option<Text<'a>>);
+type Found<'a> = (Option<Quoted<'a>>, Option<Quoted<'a>>, Option<Text<'a>>);
 
 impl<'a> Sites<'a> {
     /// Reads one list into it.
@@ -184,12 +188,14 @@ impl<'a> Sites<'a> {
         let mut index = 0;
         json::Each::new(move |entry| {
             if let Some((name, image, pull_policy)) = image(entry) {
-                if self.0.len() >= MAX_IMAGES {
+                let (name, image) = (name.unwrap_or_default(), image.unwrap_or_default());
+                self.bytes += name.decoded_bytes() + image.decoded_bytes();
+                if self.list.len() >= MAX_IMAGES || self.bytes > MAX_IMAGES_BYTES {
                     return Err("more images than a stored Pod can have");
                 }
-                let place = Place { list, index, name: name.unwrap_or_default().0 };
+                let place = Place { list, index, name: name.decoded() };
                 let pull_never = pull_policy.is_some_and(|policy| &*policy == "Never");
-                self.0.push(Site { place, image: image.unwrap_or_default().0, pull_never });
+                self.list.push(Site { place, image: image.decoded(), pull_never });
             }
             index += 1;
             Ok(())
@@ -199,22 +205,22 @@ impl<'a> Sites<'a> {
 
 object! {
     struct Container<'a> {
-        name: Option<Text<'a>> = "name",
-        image: Option<Text<'a>> = "image",
+        name: Option<Quoted<'a>> = "name",
+        image: Option<Quoted<'a>> = "image",
         image_pull_policy: Option<Text<'a>> = "imagePullPolicy",
     }
 }
 
 object! {
     struct Volume<'a> {
-        name: Option<Text<'a>> = "name",
+        name: Option<Quoted<'a>> = "name",
         image: Option<ImageVolumeSource<'a>> = "image",
     }
 }
 
 object! {
     struct ImageVolumeSource<'a> {
-        reference: Option<Text<'a>> = "reference",
+        reference: Option<Quoted<'a>> = "reference",
         pull_policy: Option<Text<'a>> = "pullPolicy",
     }
 }

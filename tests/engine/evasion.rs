@@ -67,7 +67,9 @@ fn pod(images: [&str; 4]) -> Value {
 }
 
 /// Fields that carry no image: what fills each with `count` entries and a text.
-const PADDINGS: [(&str, fn(&mut Value, usize, &str)); 13] = [
+type Padding = (&'static str, fn(&mut Value, usize, &str));
+
+const PADDINGS: [Padding; 13] = [
     ("labels", |pod, count, text| fill(&mut pod["metadata"]["labels"], count, &json!(text))),
     ("annotations", |pod, count, text| fill(&mut pod["metadata"]["annotations"], count, &json!(text))),
     ("managedFields", |pod, count, text| {

@@ -55,7 +55,9 @@ fn config(text: &str) -> Config {
 }
 
 /// Rules files of some length.
-const FILES: [(&str, fn(usize) -> String); 5] = [
+type File = (&'static str, fn(usize) -> String);
+
+const FILES: [File; 5] = [
     ("rules", |size| text(size, |at| format!("from: [r{at}.example.com, q{at}.example.com/e], to: c.io/r{at}"))),
     ("rules with except, in namespaces", |size| {
         text(size, |at| {
