@@ -57,8 +57,8 @@ lint: ## Check formatting, clippy with warnings denied, documentation, and shell
 bench: ## Measure the engine, the server beside a null webhook, and `rewrite` beside sed
 	cargo bench --locked
 
-fuzz: ## Fuzz references, answers and manifests for FUZZ_SECONDS each (needs cargo-fuzz)
-	for target in reference answer manifest; do RUSTC_BOOTSTRAP=1 cargo fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; done
+fuzz: ## Fuzz references, answers, rules and manifests for FUZZ_SECONDS each (needs cargo-fuzz)
+	for target in reference answer rules manifest; do RUSTC_BOOTSTRAP=1 cargo fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; done
 
 deny: ## Check bans, licences and sources of dependencies (needs cargo-deny)
 	cargo deny check bans licenses sources

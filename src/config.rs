@@ -6,6 +6,7 @@ mod declarations;
 mod places;
 mod problem;
 pub(crate) mod schema;
+mod source;
 
 use std::fmt;
 
@@ -20,7 +21,8 @@ pub use self::problem::Problem;
 pub(crate) use self::problem::bytes;
 use self::problem::structural;
 use self::schema::RulesFile;
-use crate::engine::{InvalidPrefix, Matcher, Mode, Namespaces, Policy, Prefix, Rule, Settings};
+pub use self::source::Source;
+use crate::engine::{InvalidPrefix, Matcher, Mode, Namespaces, Policy, Prefix, Prefixes, Rule, Settings};
 use crate::manifest::declared::Declaration;
 
 pub(crate) const API_VERSION: &str = "pullthrough.dev/v1alpha1";
@@ -66,7 +68,7 @@ impl Config {
         let rule = Rule {
             name: "kubernetes".to_owned(),
             matcher: Matcher::From { from, to },
-            except: Vec::new(),
+            except: Prefixes::default(),
             namespaces: Namespaces::All,
             image_pull_secrets: Vec::new(),
             mode: Mode::Enforce,
@@ -86,6 +88,9 @@ pub fn schema() -> schemars::Schema {
     schemars::schema_for!(RulesFile)
 }
 
+/// Problems that are drawn at most, each with its line, which may have all the others too.
+const MAX_DRAWN: usize = 100;
+
 /// All that is wrong with a rules file, or with one that tests them. Displays each problem with file, line, column, the line itself and a cure.
 #[derive(Debug)]
 pub struct RulesError {
@@ -95,8 +100,12 @@ pub struct RulesError {
 
 impl RulesError {
     pub(crate) fn new(problems: Vec<Problem>, name: &str, text: &str) -> Self {
-        let drawn: Vec<String> =
-            problems.iter().map(|problem| problem.render(Level::ERROR, None, name, text)).collect();
+        let source = Source::new(name, text);
+        let mut drawn: Vec<String> =
+            problems.iter().take(MAX_DRAWN).map(|problem| problem.render(Level::ERROR, None, &source)).collect();
+        if problems.len() > MAX_DRAWN {
+            drawn.push(format!("error: {} more problems in {name}", problems.len() - MAX_DRAWN));
+        }
         Self { drawn: drawn.join("\n\n"), problems }
     }
 }
@@ -121,7 +130,7 @@ impl std::error::Error for RulesError {}
 /// With every problem of the file that can be told at once.
 pub fn parse(name: &str, text: &str) -> Result<Config, RulesError> {
     let file: RulesFile = read(name, text, KIND)?;
-    let mut checker = Checker::new(text);
+    let mut checker = Checker::default();
     let config = checker.file(file);
     if checker.problems.is_empty() { Ok(config) } else { Err(RulesError::new(checker.problems, name, text)) }
 }

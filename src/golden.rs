@@ -59,7 +59,7 @@ pub fn parse(name: &str, text: &str) -> Result<Vec<Case>, RulesError> {
     let mut problem = |span: Range<usize>, message: String, cure: String| {
         problems.push(Problem { message, cure: Some(cure), span });
     };
-    let place = |at| config::bytes(text, at);
+    let place = config::bytes;
     if api_version.value != API_VERSION {
         let message = format!("unknown apiVersion `{}`", api_version.value);
         problem(place(api_version.defined), message, format!("write `{API_VERSION}`"));
@@ -102,7 +102,7 @@ pub fn parse(name: &str, text: &str) -> Result<Vec<Case>, RulesError> {
         };
         let Some(expected) = expected else { continue };
         cases.push(Case {
-            line: text.get(..at.start).unwrap_or_default().matches('\n').count() + 1,
+            line: usize::try_from(image.defined.line()).unwrap_or(usize::MAX),
             image: image.value,
             namespace,
             pull_never: matches!(pull_policy, Some(PullPolicyEntry::Never)),

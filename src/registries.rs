@@ -1,7 +1,7 @@
 //! What is known of public registries, and of the registries that caches are.
 
 use crate::config::KUBERNETES_REGISTRY;
-use crate::engine::DOCKER_HUB;
+use crate::engine::{DOCKER_HUB, fold_host};
 
 /// A public registry that caches stand before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -93,7 +93,7 @@ impl Upstream {
 
     /// By one of the names of its host.
     pub fn of_host(host: &str) -> Option<Self> {
-        match host {
+        match &*fold_host(host) {
             "k8s.gcr.io" => Some(Self::Kubernetes),
             host => Self::ALL.into_iter().find(|upstream| upstream.host() == host),
         }
@@ -155,11 +155,11 @@ pub fn is_ecr_path(path: &str) -> bool {
     path.split('/').flat_map(|component| component.split(['.', '_', '-'])).all(|word| !word.is_empty())
 }
 
-/// Names that lead to the same images. What one of a group has below it, the others have too.
-const ALIASES: [&[&str]; 5] = [
+/// Other registries, and parts of them, that have the same images. What one of a group has below it, the others have too.
+const SAME_IMAGES: [&[&str]; 5] = [
     &KUBERNETES_REGISTRY,
-    &[DOCKER_HUB, "registry.hub.docker.com", "mirror.gcr.io"],
-    &["docker.io/library", "public.ecr.aws/docker/library", "mirror.gcr.io/library", "registry.hub.docker.com/library"],
+    &[DOCKER_HUB, "mirror.gcr.io"],
+    &["docker.io/library", "public.ecr.aws/docker/library", "mirror.gcr.io/library"],
     &["ghcr.io/linuxserver", "lscr.io/linuxserver", "docker.io/linuxserver"],
     &["registry.redhat.io", "registry.access.redhat.com"],
 ];
@@ -170,7 +170,7 @@ pub fn are_aliases(one: &str, other: &str) -> bool {
         name.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with('/')).map(str::to_owned)
     };
     one == other
-        || ALIASES.iter().any(|group| {
+        || SAME_IMAGES.iter().any(|group| {
             let rests: Vec<String> = group.iter().filter_map(|alias| below(one, alias)).collect();
             group.iter().filter_map(|alias| below(other, alias)).any(|rest| rests.contains(&rest))
         })

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{output, rules};
 use crate::cluster::words::count;
-use crate::config::{self, Problem};
+use crate::config::{self, Problem, Source};
 use crate::lint::{self, Finding, Lint};
 
 /// Check a rules file
@@ -60,11 +60,12 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let name = file.display().to_string();
     let content = rules::read_file(&file)?;
     let text = rules::text(&file, &content)?;
+    let source = Source::new(&name, text);
     let config = match config::parse(&name, text) {
         Ok(config) => config,
         Err(error) => {
             if matches!(output, Format::Json) {
-                let mut lines = error.problems.iter().map(|problem| Line::new(&name, text, "error", None, problem));
+                let mut lines = error.problems.iter().map(|problem| Line::new(&source, "error", None, problem));
                 output::verdict(lines.try_for_each(|line| json(&line)), 2)?;
             }
             return Err(anyhow!(error));
@@ -73,8 +74,8 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let (allowed, found): (Vec<_>, Vec<_>) =
         lint::findings(&config).into_iter().partition(|finding| allow.contains(&finding.lint));
     let printed = found.iter().try_for_each(|finding| match output {
-        Format::Text => output::data(format_args!("{}\n\n", finding.render(&name, text))),
-        Format::Json => json(&Line::new(&name, text, "warning", Some(finding), &finding.problem)),
+        Format::Text => output::data(format_args!("{}\n\n", finding.render(&source))),
+        Format::Json => json(&Line::new(&source, "warning", Some(finding), &finding.problem)),
     });
     output::talk(summary(&file, config.rules.len(), found.len(), allowed.len()));
     output::verdict(printed, u8::from(!found.is_empty()))
@@ -100,16 +101,10 @@ struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    fn new(
-        file: &'a str,
-        text: &str,
-        severity: &'static str,
-        finding: Option<&'a Finding>,
-        problem: &'a Problem,
-    ) -> Self {
-        let (line, column) = problem.line_and_column(text);
+    fn new(source: &Source<'a>, severity: &'static str, finding: Option<&'a Finding>, problem: &'a Problem) -> Self {
+        let (line, column) = problem.line_and_column(source);
         Self {
-            file,
+            file: source.name,
             line,
             column,
             severity,

@@ -3,6 +3,7 @@ use std::fmt::Write;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use super::output;
+use crate::engine::ALIASES;
 use crate::init::{Layout, Product};
 use crate::registries::Upstream;
 
@@ -38,7 +39,9 @@ fn product_parser() -> impl TypedValueParser<Value = Product> {
 }
 
 fn upstream_parser() -> impl TypedValueParser<Value = Upstream> {
-    PossibleValuesParser::new(Upstream::ALL.map(Upstream::host))
+    let hosts = Upstream::ALL.map(|upstream| PossibleValue::new(upstream.host()));
+    let aliases = ALIASES.map(|(alias, _)| PossibleValue::new(alias).hide(true));
+    PossibleValuesParser::new(hosts.into_iter().chain(aliases))
         .try_map(|host| Upstream::of_host(&host).ok_or("no such registry"))
 }
 

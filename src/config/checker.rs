@@ -1,31 +1,31 @@
 //! From the schema's types to checked rules.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use serde_saphyr::Spanned;
 
 use super::places::Places;
 use super::problem::{Problem, bytes};
-use super::schema::{ModeEntry, NamespacesEntry, RuleEntry, RulesFile};
+use super::schema::{ModeEntry, NamespacesEntry, RuleEntry, RulesFile, WhenNotUnderstoodEntry};
 use super::{API_VERSION, Config, KIND};
-use crate::engine::{Glob, InvalidPrefix, Matcher, Mode, Namespaces, Pattern, Prefix, Rule, Settings, Template};
+use crate::engine::{
+    Glob, InvalidPrefix, Matcher, Mode, Namespaces, Pattern, Prefix, Prefixes, Rule, Settings, Template,
+    WhenNotUnderstood,
+};
 
 /// From the schema's types to checked rules, past every problem.
-pub(super) struct Checker<'t> {
-    text: &'t str,
+#[derive(Default)]
+pub(super) struct Checker {
     pub problems: Vec<Problem>,
     places: Vec<Places>,
-    names: Vec<String>,
+    names: HashSet<String>,
 }
 
-impl<'t> Checker<'t> {
-    pub fn new(text: &'t str) -> Self {
-        Self { text, problems: Vec::new(), places: Vec::new(), names: Vec::new() }
-    }
-
+impl Checker {
     pub(super) fn problem<T>(&mut self, at: &Spanned<T>, message: impl Into<String>, cure: impl Into<String>) {
         let (message, cure) = (message.into(), Some(cure.into()));
-        self.problems.push(Problem { message, cure, span: bytes(self.text, at.defined) });
+        self.problems.push(Problem { message, cure, span: bytes(at.defined) });
     }
 
     /// The value, or nothing and a problem. The error's text is the cure.
@@ -39,7 +39,12 @@ impl<'t> Checker<'t> {
     }
 
     pub fn file(&mut self, file: RulesFile) -> Config {
-        let RulesFile { api_version, kind, allow_opt_out, record_originals, rules, manifests } = file;
+        let RulesFile { api_version, kind, allow_opt_out, record_originals, when_not_understood, rules, manifests } =
+            file;
+        let when_not_understood = match when_not_understood {
+            WhenNotUnderstoodEntry::Allow => WhenNotUnderstood::Allow,
+            WhenNotUnderstoodEntry::Deny => WhenNotUnderstood::Deny,
+        };
         if api_version.value != API_VERSION {
             self.problem(
                 &api_version,
@@ -53,7 +58,7 @@ impl<'t> Checker<'t> {
         let rules = rules.into_iter().filter_map(|entry| self.rule(entry)).collect();
         let manifests = manifests.iter().filter_map(|entry| self.declaration(entry)).collect();
         Config {
-            settings: Settings { allow_opt_out, record_originals },
+            settings: Settings { allow_opt_out, record_originals, when_not_understood },
             rules,
             manifests,
             places: std::mem::take(&mut self.places),
@@ -62,18 +67,15 @@ impl<'t> Checker<'t> {
 
     fn rule(&mut self, entry: RuleEntry) -> Option<Rule> {
         let RuleEntry { name, from, pattern, to, except, namespaces, image_pull_secrets, mode } = entry;
-        if name.value.is_empty() {
-            self.problem(&name, "the rule's name is empty", "name it for what it sends through the cache");
-        }
-        if self.names.contains(&name.value) {
+        self.valid(&name, "rule name", check_name(&name.value));
+        if !self.names.insert(name.value.clone()) {
             self.problem(
                 &name,
                 format!("a second rule is named `{}`", name.value),
                 "give each rule a name of its own: metrics go by it",
             );
         }
-        self.names.push(name.value.clone());
-        let place = |at: serde_saphyr::Location| bytes(self.text, at);
+        let place = bytes;
         self.places.push(Places {
             name: place(name.defined),
             sources: match (&from, &pattern) {
@@ -121,7 +123,7 @@ impl<'t> Checker<'t> {
             );
             return None;
         }
-        let sources: Vec<_> = from.value.iter().map(|source| self.source(source, "`from`")).collect();
+        let sources: Vec<Option<Prefix>> = from.value.iter().map(|source| self.source(source, "`from`")).collect();
         let to = self.valid(to, "`to`", Prefix::parse(&to.value).map_err(InvalidPrefix::of_target))?;
         Some(Matcher::From { from: sources.into_iter().collect::<Option<_>>()?, to })
     }
@@ -137,14 +139,15 @@ impl<'t> Checker<'t> {
         Some(Matcher::Pattern { pattern, to })
     }
 
-    fn except(&mut self, except: &[Spanned<String>], matcher: Option<&Matcher>) -> Vec<Prefix> {
+    fn except(&mut self, except: &[Spanned<String>], matcher: Option<&Matcher>) -> Prefixes {
         let mut prefixes = Vec::new();
         for entry in except {
             let Some(prefix) = self.source(entry, "`except`") else { continue };
             if let Some(Matcher::From { from, .. }) = matcher
-                && !from.iter().any(|source| source.covers(&prefix))
+                && from.first_above(prefix.canonical()).is_none()
             {
-                let sources: Vec<String> = from.iter().map(|source| format!("`{}/…`", source.written())).collect();
+                let sources: Vec<String> =
+                    from.iter().take(SHOWN_SOURCES).map(|source| format!("`{}/…`", source.written())).collect();
                 let cure = format!(
                     "write a path below one of {}, literally: `docker.io/nginx` is not `docker.io/library/nginx`",
                     sources.join(", ")
@@ -157,7 +160,7 @@ impl<'t> Checker<'t> {
             }
             prefixes.push(prefix);
         }
-        prefixes
+        prefixes.into_iter().collect()
     }
 
     fn secrets(&mut self, names: &[Spanned<String>]) -> Vec<String> {
@@ -188,6 +191,24 @@ impl<'t> Checker<'t> {
                 Namespaces::All
             }
         }
+    }
+}
+
+/// Entries of `from` that a problem lists.
+const SHOWN_SOURCES: usize = 3;
+
+/// Rules' names are printed and are labels of metrics, so they have no character that either would have to escape.
+fn check_name(name: &str) -> Result<(), &'static str> {
+    match name.as_bytes() {
+        [] => Err("name the rule for what it sends through the cache"),
+        [_, ..] if name.len() > 63 => Err("use at most 63 characters"),
+        [first, rest @ ..]
+            if first.is_ascii_alphanumeric()
+                && rest.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-')) =>
+        {
+            Ok(())
+        }
+        _ => Err("use letters, digits, `.`, `_` and `-`, and begin with a letter or a digit"),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::manifest::declared::{self, Declaration, Path, Subject};
 /// A list of texts that may be left out.
 type Texts = Option<Spanned<Vec<Spanned<String>>>>;
 
-impl Checker<'_> {
+impl Checker {
     pub(super) fn declaration(&mut self, entry: &Spanned<ManifestEntry>) -> Option<Declaration> {
         let ManifestEntry { group, kind, files, pod_specs, images, split_images, args, env } = &entry.value;
         let before = self.problems.len();

@@ -1,10 +1,12 @@
 //! What is wrong with a rules file, where, and what to write instead.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
 use super::API_VERSION;
+use super::source::Source;
 
 /// A field without a value, as the reader and this crate's types say it.
 pub(super) const EMPTY_FIELD: &str = "the field has no value";
@@ -20,27 +22,42 @@ pub struct Problem {
 
 impl Problem {
     /// Draws it with the line it stands in. `id` is what the kind of problem is called.
-    pub(crate) fn render(&self, level: Level, id: Option<&str>, name: &str, text: &str) -> String {
-        let end = self.span.end.min(text.len());
+    pub(crate) fn render(&self, level: Level, id: Option<&str>, source: &Source) -> String {
+        let end = self.span.end.min(source.text.len());
         let span = self.span.start.min(end)..end;
-        let snippet = Snippet::source(text).path(name).annotation(AnnotationKind::Primary.span(span));
-        let title = level.primary_title(self.message.as_str());
+        let lines = source.lines(&span);
+        let (message, cure) = (printable(&self.message), self.cure.as_deref().map(printable));
+        let snippet = Snippet::source(&source.text[lines.clone()])
+            .line_start(source.line(span.start) + 1)
+            .path(source.name)
+            .annotation(AnnotationKind::Primary.span(span.start - lines.start..span.end - lines.start));
+        let title = level.primary_title(&*message);
         let title = match id {
             Some(id) => title.id(id),
             None => title,
         };
         let mut group = title.element(snippet);
-        if let Some(cure) = &self.cure {
-            group = group.element(Level::HELP.message(cure.as_str()));
+        if let Some(cure) = &cure {
+            group = group.element(Level::HELP.message(&**cure));
         }
         Renderer::plain().render(&[group])
     }
 
     /// Line and column, in characters and counted from 1.
-    pub fn line_and_column(&self, text: &str) -> (usize, usize) {
-        let before = text.get(..self.span.start).unwrap_or(text);
-        let line = before.rsplit('\n').next().unwrap_or_default();
-        (before.matches('\n').count() + 1, line.chars().count() + 1)
+    pub fn line_and_column(&self, source: &Source) -> (usize, usize) {
+        let start = self.span.start.min(source.text.len());
+        let line = source.lines(&(start..start)).start;
+        (source.line(start) + 1, source.text.get(line..start).unwrap_or_default().chars().count() + 1)
+    }
+}
+
+/// Text without control characters: strings of the file may have any, and they could write anything to a terminal.
+fn printable(text: &str) -> Cow<'_, str> {
+    match text.contains(char::is_control) {
+        false => Cow::Borrowed(text),
+        true => {
+            text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
+        }
     }
 }
 
@@ -49,7 +66,7 @@ pub(super) fn structural(text: &str, error: &serde_saphyr::Error, kind: &str) ->
     use serde_saphyr::Error;
 
     let error = error.without_snippet();
-    let span = error.location().map_or(0..0, |location| bytes(text, location));
+    let span = error.location().map_or(0..0, |location| counted(text, location));
     let (message, cure) = match error {
         Error::SerdeUnknownField { field, expected, .. } => {
             (format!("unknown field `{field}`"), Some(instead(field, expected)))
@@ -106,14 +123,18 @@ fn instead(written: &str, expected: &[&str]) -> String {
     }
 }
 
-/// The span of a location in bytes; the reader counts in characters.
-pub(crate) fn bytes(text: &str, location: serde_saphyr::Location) -> Range<usize> {
-    let (start, len) = (to_usize(location.span().offset()), to_usize(location.span().len()));
+/// The span of a location in bytes, counted: where the YAML is wrong, the reader knows characters alone.
+fn counted(text: &str, location: serde_saphyr::Location) -> Range<usize> {
+    let [start, len] = [location.span().offset(), location.span().len()]
+        .map(|characters| usize::try_from(characters).unwrap_or(usize::MAX));
     let mut offsets = text.char_indices().map(|(offset, _)| offset).chain(std::iter::once(text.len())).skip(start);
     let from = offsets.next().unwrap_or(text.len());
     from..len.checked_sub(1).map_or(from, |skip| offsets.nth(skip).unwrap_or(text.len()))
 }
 
-fn to_usize(number: u64) -> usize {
-    usize::try_from(number).unwrap_or(usize::MAX)
+/// The span of a value in bytes, which the reader knows.
+pub(crate) fn bytes(location: serde_saphyr::Location) -> Range<usize> {
+    let [start, len] = [location.span().byte_offset(), location.span().byte_len()]
+        .map(|bytes| bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or_default());
+    start..start + len
 }

@@ -22,6 +22,10 @@ pub(super) struct RulesFile {
     /// Whether a Pod gets one annotation, `pullthrough.dev/original-images`, with its references as written.
     #[serde(default)]
     pub record_originals: bool,
+    /// What becomes of a Pod that can't be understood: `allow` admits it unchanged; `deny` denies it when it is created, and
+    /// when an update may change one of its images. Nothing else is ever denied.
+    #[serde(default)]
+    pub when_not_understood: WhenNotUnderstoodEntry,
     /// Tried in this order; the first that matches wins.
     #[serde(deserialize_with = "present")]
     pub rules: Vec<RuleEntry>,
@@ -50,7 +54,7 @@ pub(super) enum Kind {
 #[schemars(extend("oneOf" = [{"required": ["from"]}, {"required": ["pattern"]}]))]
 pub(super) struct RuleEntry {
     /// What metrics, logs and warnings call the rule. Unique in the file.
-    #[schemars(with = "String", length(min = 1))]
+    #[schemars(with = "String", regex(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"))]
     pub name: Spanned<String>,
     /// Registry hosts, or hosts and paths, such as `registry.k8s.io` or `gcr.io/google_containers`. What matched, up to
     /// the end of a path component, is replaced by `to`.
@@ -135,6 +139,14 @@ pub(super) struct ManifestEntry {
     #[schemars(with = "Vec<String>", length(min = 1))]
     #[serde(default, deserialize_with = "some")]
     pub env: Option<Spanned<Vec<Spanned<String>>>>,
+}
+
+#[derive(Deserialize, JsonSchema, Default)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum WhenNotUnderstoodEntry {
+    #[default]
+    Allow,
+    Deny,
 }
 
 /// `observe` decides, counts and reports, but changes nothing.

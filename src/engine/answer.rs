@@ -1,12 +1,15 @@
 //! From the bytes of a request to the bytes of its answer.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 
+use serde_json::value::RawValue;
+
+use super::bounds::MAX_PATCH_BYTES;
 use super::decision::Decision;
+use super::outline::may_change_an_image;
 use super::patch;
 use super::pod::{List, Place, Pod, Site};
-use super::policy::{Policy, Previous, Question};
+use super::policy::{Policy, Previous, Question, WhenNotUnderstood};
 use super::response;
 use super::review::{self, Asked, Objects, Operation, Resource, Unreadable};
 
@@ -52,8 +55,10 @@ pub struct ImageDecision<'a> {
 pub enum Outcome {
     Patched,
     Unchanged,
-    /// Allowed unchanged, since the object makes no sense.
+    /// Allowed unchanged, since the object can't be understood.
     NotUnderstood,
+    /// Denied, since the object can't be understood and the rules say so.
+    Denied,
 }
 
 impl Outcome {
@@ -62,6 +67,7 @@ impl Outcome {
             Self::Patched => "patched",
             Self::Unchanged => "unchanged",
             Self::NotUnderstood => "not_understood",
+            Self::Denied => "denied",
         }
     }
 }
@@ -71,24 +77,28 @@ impl Outcome {
 /// # Errors
 ///
 /// Where the body is no AdmissionReview of `admission.k8s.io/v1`, and so has no `uid` to answer to. Whatever is wrong
-/// inside the object is allowed unchanged instead.
+/// inside the object is allowed unchanged instead, or denied if the rules say so.
 pub fn answer<'a>(policy: &'a Policy, options: Options, body: &'a [u8]) -> Result<Answer<'a>, Unreadable> {
     let (mut asked, objects) = review::read(body)?;
-    let content = match understand(policy, &mut asked, objects) {
-        Ok(content) => content,
-        Err(problem) => Content { problem: Some(problem), ..Content::default() },
+    let old_object = objects.old_object;
+    let (images, patch, problem) = match understand(policy, &mut asked, objects) {
+        Ok((images, patch)) => (images, patch, None),
+        Err(problem) => (Vec::new(), None, Some(problem)),
     };
-    let Content { images, patch, problem } = content;
-    let patch = (!patch.0.is_empty()).then_some(patch);
+    let is_denied = problem.is_some()
+        && policy.settings().when_not_understood == WhenNotUnderstood::Deny
+        && may_be_denied(&asked, body, old_object);
     let outcome = match (&problem, &patch) {
+        (Some(_), _) if is_denied => Outcome::Denied,
         (Some(_), _) => Outcome::NotUnderstood,
         (None, Some(_)) => Outcome::Patched,
         (None, None) => Outcome::Unchanged,
     };
-    let warn = options.warnings && !asked.is_machine;
+    let warn = options.warnings && !asked.is_machine && !is_denied;
     let body = response::write(&response::Content {
         uid: &asked.uid,
-        patch: patch.as_ref(),
+        patch,
+        denied: problem.as_deref().filter(|_| is_denied).map(response::denial),
         warnings: if warn { response::warnings(&images, problem.as_deref()) } else { Vec::new() },
         decisions: &images,
     });
@@ -99,24 +109,32 @@ pub fn answer<'a>(policy: &'a Policy, options: Options, body: &'a [u8]) -> Resul
     })
 }
 
-#[derive(Default)]
-struct Content<'a> {
-    images: Vec<ImageDecision<'a>>,
-    patch: json_patch::Patch,
-    problem: Option<String>,
+/// Of what can't be understood: a Pod that is created, or an update that may bring another image.
+fn may_be_denied(asked: &Asked, body: &[u8], old_object: Option<&RawValue>) -> bool {
+    match (asked.resource, asked.operation) {
+        (Resource::Pods, Operation::Create) => true,
+        (Resource::Pods | Resource::PodsEphemeralContainers, Operation::Update) => {
+            may_change_an_image(review::raw_object(body), old_object)
+        }
+        _ => false,
+    }
 }
 
-fn understand<'a>(policy: &'a Policy, asked: &mut Asked<'a>, objects: Objects<'a>) -> Result<Content<'a>, String> {
+/// The decisions, and the patch in JSON.
+type Understood<'a> = (Vec<ImageDecision<'a>>, Option<Vec<u8>>);
+
+fn understand<'a>(policy: &'a Policy, asked: &mut Asked<'a>, objects: Objects<'a>) -> Result<Understood<'a>, String> {
     match (asked.resource, asked.operation) {
         (Resource::Other, _) => {
             return Err("only Pods are rewritten, and the request is for another resource".to_owned());
         }
         (Resource::Pods, Operation::Create | Operation::Update) => {}
         (Resource::PodsEphemeralContainers, Operation::Update) => {}
-        _ => return Ok(Content::default()),
+        _ => return Ok(Understood::default()),
     }
-    let (object, old_object) = objects.map_err(|error| format!("the Pod can't be read: {error}"))?;
-    let mut pod = object.ok_or("the request has no object")?;
+    let Objects { object, old_object } = objects;
+    let unreadable = |error: serde_json::Error| format!("the Pod can't be read: {error}");
+    let mut pod = object.map_err(unreadable)?.ok_or("the request has no object")?;
     let additions = (asked.operation == Operation::Create).then(|| patch::Additions::new(policy, &pod));
     let metadata = pod.metadata.take().unwrap_or_default();
     if asked.name.is_empty() {
@@ -127,34 +145,62 @@ fn understand<'a>(policy: &'a Policy, asked: &mut Asked<'a>, objects: Objects<'a
             .map_or(Cow::Borrowed(""), |name| name.0.clone());
     }
     let kept = policy.keeps_all(metadata.state());
-    let before = match asked.operation {
-        Operation::Update => images_by_place(old_object),
-        _ => HashMap::new(),
+    let before = match (asked.operation, old_object) {
+        (Operation::Update, Some(old_object)) => {
+            Before::new(serde_json::from_str(old_object.get()).map_err(unreadable)?)
+        }
+        _ => Before::default(),
     };
-    let images: Vec<ImageDecision> = pod
-        .into_sites()
-        .into_iter()
-        .filter(|site| asked.resource == Resource::Pods || site.place.list == List::EphemeralContainers)
-        .map(|Site { place, image, pull_never }| {
-            let decision = kept.map(Decision::keep).unwrap_or_else(|| {
-                policy.decide(Question {
-                    image: &image,
-                    namespace: &asked.namespace,
-                    pull_never,
-                    previous: before.get(&(place.list, Cow::Borrowed(&*place.name))).map(|image| Previous {
-                        image,
-                        immutable: matches!(place.list, List::EphemeralContainers | List::Volumes),
-                    }),
-                })
-            });
-            ImageDecision { place, image, decision }
-        })
-        .collect();
-    let patch = patch::write(&images, additions);
-    Ok(Content { images, patch, problem: None })
+    let sites = pod.into_sites();
+    let mut images = Vec::with_capacity(sites.len());
+    let mut patch_bytes = 0;
+    for Site { place, image, pull_never } in sites {
+        if asked.resource != Resource::Pods && place.list != List::EphemeralContainers {
+            continue;
+        }
+        let decision = kept.map(Decision::keep).unwrap_or_else(|| {
+            policy.decide(Question {
+                image: &image,
+                namespace: &asked.namespace,
+                pull_never,
+                previous: before.at(&place).map(|image| Previous {
+                    image,
+                    immutable: matches!(place.list, List::EphemeralContainers | List::Volumes),
+                }),
+            })
+        });
+        if let Decision::Rewrite { result, .. } | Decision::Restore { result } = &decision {
+            patch_bytes += patch::replace_bytes(result);
+        }
+        if patch_bytes > MAX_PATCH_BYTES {
+            return Err(patch::TOO_LARGE.to_owned());
+        }
+        images.push(ImageDecision { place, image, decision });
+    }
+    let patch = patch::write(&images, additions)?;
+    Ok((images, patch))
 }
 
-fn images_by_place(pod: Option<Pod<'_>>) -> HashMap<(List, Cow<'_, str>), Cow<'_, str>> {
-    let sites = pod.map(Pod::into_sites).unwrap_or_default();
-    sites.into_iter().map(|Site { place, image, .. }| ((place.list, place.name), image)).collect()
+/// The images of the old object, by list and name.
+#[derive(Default)]
+struct Before<'a>(Vec<Site<'a>>);
+
+impl<'a> Before<'a> {
+    fn new(pod: Pod<'a>) -> Self {
+        let mut sites = pod.into_sites();
+        sites.sort_unstable_by(|one, other| key(&one.place).cmp(&key(&other.place)));
+        Self(sites)
+    }
+
+    /// At the same place; the last one of several.
+    fn at(&self, place: &Place) -> Option<&str> {
+        let wanted = (place.list, &*place.name);
+        let end = self.0.partition_point(|site| (site.place.list, &*site.place.name) <= wanted);
+        let site = self.0[..end].last().filter(|site| (site.place.list, &*site.place.name) == wanted)?;
+        Some(&site.image)
+    }
+}
+
+fn key<'p>(place: &'p Place) -> (List, &'p str, usize) {
+    (place.list, &place.name, place.index)
 }

@@ -5,10 +5,8 @@ use std::borrow::Cow;
 
 use thiserror::Error;
 
-/// Docker Hub, which a reference without a host means.
-pub const DOCKER_HUB: &str = "docker.io";
-/// Other hosts of the same registry.
-pub const DOCKER_HUB_ALIASES: [&str; 2] = ["index.docker.io", "registry-1.docker.io"];
+use super::host::{DOCKER_HUB, fold_host, is_host, split_host};
+
 /// Where Docker Hub keeps the images that are written with one component.
 const OFFICIAL_IMAGES: &str = "library/";
 /// `RepositoryNameTotalLengthMax` of the reference implementation: bytes of the path alone.
@@ -141,49 +139,6 @@ impl<'a> ImageRef<'a> {
     pub fn host_is_written(&self) -> bool {
         self.host_is_written
     }
-}
-
-/// What comes before the first slash, if it is meant as a host (`splitDockerDomain`), and the rest.
-pub(super) fn split_host(name: &str) -> (Option<&str>, &str) {
-    match name.split_once('/') {
-        Some((first, rest))
-            if first == "localhost" || first.contains(['.', ':']) || first.bytes().any(|b| b.is_ascii_uppercase()) =>
-        {
-            (Some(first), rest)
-        }
-        _ => (None, name),
-    }
-}
-
-/// Lower case, without a port of 443, and with one name for Docker Hub.
-pub(super) fn fold_host(host: &str) -> Cow<'_, str> {
-    let host = host.strip_suffix(":443").unwrap_or(host);
-    let host = match host.bytes().any(|b| b.is_ascii_uppercase()) {
-        true => Cow::Owned(host.to_ascii_lowercase()),
-        false => Cow::Borrowed(host),
-    };
-    match DOCKER_HUB_ALIASES.contains(&&*host) {
-        true => Cow::Borrowed(DOCKER_HUB),
-        false => host,
-    }
-}
-
-/// `domain` of the grammar: a name of DNS labels or an IPv6 address in brackets, and perhaps a port.
-pub(super) fn is_host(host: &str) -> bool {
-    let (name, port) = match host.rfind(':') {
-        Some(colon) if !host.ends_with(']') => (&host[..colon], Some(&host[colon + 1..])),
-        _ => (host, None),
-    };
-    let name_is_valid = match name.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
-        Some(ipv6) => !ipv6.is_empty() && ipv6.bytes().all(|b| b.is_ascii_hexdigit() || b == b':'),
-        None => name.split('.').all(|label| {
-            !label.starts_with('-')
-                && !label.ends_with('-')
-                && !label.is_empty()
-                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-        }),
-    };
-    name_is_valid && port.is_none_or(|port| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// `remote-name` of the grammar: components of lower-case letters and digits with single separators.

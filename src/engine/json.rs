@@ -1,17 +1,19 @@
-//! Reading of JSON objects, narrowly: the fields that count are borrowed, all others passed over, and a key that stands
-//! twice in one object is an error, since a JSON pointer could not say which of the two it means.
+//! Narrow reading of JSON: known fields are borrowed, and everything else is skipped without looking at it.
+//!
+//! Nothing is remembered of what is skipped, so its size and number cost time alone. A known field that comes twice is an
+//! error, since a JSON pointer could not say which of the two it means. No error quotes the input, which may be long.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use smallvec::SmallVec;
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::bounds::MAX_TEXT_BYTES;
 
 /// A string, borrowed from the input where it has no escapes.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Text<'a>(pub Cow<'a, str>);
 
 impl std::ops::Deref for Text<'_> {
@@ -23,159 +25,147 @@ impl std::ops::Deref for Text<'_> {
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    /// By way of the raw value: the reader would decode into a buffer of its own.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct TextVisitor;
-
-        impl<'de> Visitor<'de> for TextVisitor {
-            type Value = Text<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("a string")
-            }
-
-            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Text(Cow::Borrowed(text)))
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Text(Cow::Owned(text.to_owned())))
-            }
-        }
-
-        deserializer.deserialize_str(TextVisitor)
+        Quoted::deserialize(deserializer).map(Quoted::text)
     }
 }
 
-/// The keys of one object so far.
-#[derive(Default)]
-pub struct Keys<'a> {
-    few: SmallVec<[Text<'a>; 16]>,
-    /// All of them, once they are too many to compare each with each.
-    many: Option<HashSet<Text<'a>>>,
+/// A string as the input has it, between its quotes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Quoted<'a>(&'a str);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Quoted<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = <&RawValue>::deserialize(deserializer)?.get();
+        let inner = raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"'));
+        inner.map(Self).ok_or_else(|| D::Error::custom("expected a string"))
+    }
 }
 
-impl<'a> Keys<'a> {
-    const FEW: usize = 64;
-    /// More than any object that the API server stores can have, and few enough to remember.
-    const MOST: usize = 1 << 16;
+impl<'a> Quoted<'a> {
+    /// Bytes of the longest key that is known, if each were written as an escape.
+    const LONGEST_KEY: usize = 6 * 64;
 
-    pub fn insert<E: Error>(&mut self, key: Text<'a>) -> Result<(), E> {
-        let is_known = match &self.many {
-            None => self.few.contains(&key),
-            Some(many) => many.contains(&key),
-        };
-        if is_known {
-            return Err(E::custom(format_args!("duplicate key `{}`", key.escape_debug())));
+    /// Its escapes stay in one that is too long to be anything.
+    pub fn text(self) -> Text<'a> {
+        Text(if self.0.len() > MAX_TEXT_BYTES { Cow::Borrowed(self.0) } else { self.decoded() })
+    }
+
+    /// Half a surrogate pair becomes U+FFFD, as in Go.
+    pub fn decoded(self) -> Cow<'a, str> {
+        if !self.0.contains('\\') {
+            return Cow::Borrowed(self.0);
         }
-        match &mut self.many {
-            Some(many) if many.len() >= Self::MOST => {
-                return Err(E::custom(format_args!("an object with more than {} keys", Self::MOST)));
-            }
-            Some(many) => {
-                many.insert(key);
-            }
-            None if self.few.len() == Self::FEW => self.many = Some(self.few.drain(..).chain([key]).collect()),
-            None => self.few.push(key),
+        let mut text = String::with_capacity(self.decoded_bytes());
+        for (literal, escaped) in self.pieces() {
+            text.push_str(literal);
+            text.extend(escaped);
+        }
+        Cow::Owned(text)
+    }
+
+    /// Bytes without the escapes.
+    pub fn decoded_bytes(self) -> usize {
+        self.pieces().map(|(literal, escaped)| literal.len() + escaped.map_or(0, char::len_utf8)).sum()
+    }
+
+    /// The key of an object, to be compared with known ones: a longer one comes back as it is.
+    pub fn key(self) -> Cow<'a, str> {
+        if self.0.len() > Self::LONGEST_KEY { Cow::Borrowed(self.0) } else { self.decoded() }
+    }
+
+    /// Literal text, each with the escape behind it. The reader has checked the syntax.
+    fn pieces(self) -> impl Iterator<Item = (&'a str, Option<char>)> {
+        let mut rest = self.0;
+        std::iter::from_fn(move || {
+            let Some((literal, escape)) = rest.split_once('\\') else {
+                let literal = std::mem::take(&mut rest);
+                return (!literal.is_empty()).then_some((literal, None));
+            };
+            let (escaped, after) = match escape.strip_prefix('u') {
+                Some(hex) => unicode(hex),
+                None => (simple(escape.bytes().next().unwrap_or_default()), escape.get(1..).unwrap_or_default()),
+            };
+            rest = after;
+            Some((literal, Some(escaped)))
+        })
+    }
+}
+
+/// What `\uXXXX` stands for, perhaps with its second half, and what follows.
+fn unicode(text: &str) -> (char, &str) {
+    let unit = |text: &str| text.get(..4).and_then(|hex| u16::from_str_radix(hex, 16).ok());
+    let after = text.get(4..).unwrap_or_default();
+    let first = unit(text).unwrap_or_default();
+    let second = after.strip_prefix("\\u").and_then(unit);
+    match char::decode_utf16([first].into_iter().chain(second)).next() {
+        Some(Ok(character)) => (character, if character.len_utf16() == 2 { &after[6..] } else { after }),
+        _ => (char::REPLACEMENT_CHARACTER, after),
+    }
+}
+
+fn simple(escape: u8) -> char {
+    match escape {
+        b'b' => '\u{8}',
+        b'f' => '\u{c}',
+        b'n' => '\n',
+        b'r' => '\r',
+        b't' => '\t',
+        other => char::from(other),
+    }
+}
+
+/// A list that is walked once and not kept, or null. Each entry goes to the function, which may end the walk with a message.
+pub struct Each<T, F>(F, PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>, F: FnMut(T) -> Result<(), &'static str>> Each<T, F> {
+    pub fn new(visit: F) -> Self {
+        Self(visit, PhantomData)
+    }
+}
+
+impl<'de, T: Deserialize<'de>, F: FnMut(T) -> Result<(), &'static str>> DeserializeSeed<'de> for Each<T, F> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de, T: Deserialize<'de>, F: FnMut(T) -> Result<(), &'static str>> Visitor<'de> for Each<T, F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
+        while let Some(entry) = seq.next_element()? {
+            (self.0)(entry).map_err(A::Error::custom)?;
         }
         Ok(())
     }
-}
 
-/// A list whose elements are remembered, and so are bounded: a Pod of 1.5 MiB, the most that etcd stores, has fewer.
-#[derive(Debug)]
-pub struct List<T>(pub Vec<T>);
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
 
-impl<T> List<T> {
-    const MOST: usize = 1 << 13;
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ListVisitor<T>(PhantomData<T>);
-
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for ListVisitor<T> {
-            type Value = List<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("a list")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-                let mut list = Vec::new();
-                while let Some(element) = seq.next_element()? {
-                    if list.len() >= List::<T>::MOST {
-                        return Err(A::Error::custom(format_args!(
-                            "a list with more than {} entries",
-                            List::<T>::MOST
-                        )));
-                    }
-                    list.push(element);
-                }
-                Ok(List(list))
-            }
-        }
-
-        deserializer.deserialize_seq(ListVisitor(PhantomData))
+    fn visit_str<E: Error>(self, _: &str) -> Result<(), E> {
+        Err(E::custom("expected a list, found a string"))
     }
 }
 
-/// Any value in which no object has a key twice.
-#[derive(Default)]
-pub struct Skipped;
-
-impl<'de> Deserialize<'de> for Skipped {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Self)
+/// Keeps the value of a known field, which has no value yet.
+pub fn once<T, E: Error>(field: &mut Option<T>, key: &str, value: impl FnOnce() -> Result<T, E>) -> Result<(), E> {
+    if field.is_some() {
+        return Err(E::custom(format_args!("duplicate key `{key}`")));
     }
+    *field = Some(value()?);
+    Ok(())
 }
 
-impl<'de> Visitor<'de> for Skipped {
-    type Value = Self;
-
-    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("any value")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self, A::Error> {
-        let mut keys = Keys::default();
-        while let Some(key) = map.next_key()? {
-            keys.insert(key)?;
-            map.next_value::<Self>()?;
-        }
-        Ok(self)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self, A::Error> {
-        while seq.next_element::<Self>()?.is_some() {}
-        Ok(self)
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_unit<E>(self) -> Result<Self, E> {
-        Ok(self)
-    }
-}
-
-/// A struct that is read from a JSON object. Unlike serde's derived code it takes no array in its place, and no key twice.
+/// A struct that is read from a JSON object. Unlike serde's derived code it takes no array in its place.
 macro_rules! object {
     ($(#[$meta:meta])* $visibility:vis struct $name:ident<$lifetime:lifetime $(, $param:ident)?> {
         $($field_visibility:vis $field:ident: $type:ty = $key:pat,)*
@@ -186,13 +176,13 @@ macro_rules! object {
             $($field_visibility $field: $type,)*
         }
 
-        impl<$lifetime $(, $param: ::serde::Deserialize<$lifetime> + Default)?> ::serde::Deserialize<$lifetime>
+        impl<$lifetime $(, $param: ::serde::Deserialize<$lifetime>)?> ::serde::Deserialize<$lifetime>
             for $name<$lifetime $(, $param)?>
         {
             fn deserialize<D: ::serde::Deserializer<$lifetime>>(deserializer: D) -> Result<Self, D::Error> {
                 struct ObjectVisitor<T>(::std::marker::PhantomData<T>);
 
-                impl<$lifetime $(, $param: ::serde::Deserialize<$lifetime> + Default)?> ::serde::de::Visitor<$lifetime>
+                impl<$lifetime $(, $param: ::serde::Deserialize<$lifetime>)?> ::serde::de::Visitor<$lifetime>
                     for ObjectVisitor<$name<$lifetime $(, $param)?>>
                 {
                     type Value = $name<$lifetime $(, $param)?>;
@@ -202,24 +192,83 @@ macro_rules! object {
                     }
 
                     fn visit_map<A: ::serde::de::MapAccess<$lifetime>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                        let mut object = Self::Value::default();
-                        let mut keys = $crate::engine::json::Keys::default();
-                        while let Some(key) = map.next_key::<$crate::engine::json::Text>()? {
-                            keys.insert(key.clone())?;
+                        $(let mut $field: Option<$type> = None;)*
+                        while let Some(key) = map.next_key::<$crate::engine::json::Quoted>()? {
+                            let key = key.key();
                             match &*key {
-                                $($key => object.$field = map.next_value()?,)*
+                                $($key => $crate::engine::json::once(&mut $field, &key, || map.next_value())?,)*
                                 _ => {
-                                    map.next_value::<$crate::engine::json::Skipped>()?;
+                                    map.next_value::<::serde::de::IgnoredAny>()?;
                                 }
                             }
                         }
-                        Ok(object)
+                        Ok($name { $($field: $field.unwrap_or_default(),)* })
+                    }
+
+                    fn visit_str<E: ::serde::de::Error>(self, _: &str) -> Result<Self::Value, E> {
+                        Err(E::custom("expected an object, found a string"))
                     }
                 }
 
-                deserializer.deserialize_map(ObjectVisitor(::std::marker::PhantomData))
+                deserializer.deserialize_any(ObjectVisitor(::std::marker::PhantomData))
             }
         }
     };
 }
 pub(super) use object;
+
+/// How many levels of objects and lists a text has at most. It need not be JSON.
+pub(super) fn depth(text: &str) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    let (mut in_string, mut is_escaped) = (false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = in_string,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_are_decoded_as_the_json_crate_does() {
+        for text in [
+            r#""""#,
+            r#""a""#,
+            r#""\n\r\t\b\f\"\\\/""#,
+            r#""a\u003cb\u00e9\u2028""#,
+            r#""\ud83d\ude00x\ud83d\ude00""#,
+            "\"é\\u0000é\"",
+        ] {
+            let quoted: Quoted = serde_json::from_str(text).expect("a string");
+            let expected: String = serde_json::from_str(text).expect("a string");
+            assert_eq!((&*quoted.decoded(), quoted.decoded_bytes()), (&*expected, expected.len()), "{text}");
+        }
+        for (text, expected) in [
+            (r#""\ud83d""#, "\u{fffd}"),
+            (r#""\ud83dx\ude00""#, "\u{fffd}x\u{fffd}"),
+            (r#""\ud83d\u0041""#, "\u{fffd}A"),
+        ] {
+            let quoted: Quoted = serde_json::from_str(text).expect("a string");
+            assert_eq!((&*quoted.decoded(), quoted.decoded_bytes()), (expected, expected.len()), "{text}");
+        }
+    }
+
+    #[test]
+    fn brackets_in_strings_have_no_depth() {
+        for (text, expected) in [("", 0), (r#"{"[[":["\"[["]}"#, 2), ("[[]]{}", 2), ("]]][", 1), (r#""\\"[["#, 2)] {
+            assert_eq!(depth(text), expected, "{text}");
+        }
+    }
+}

@@ -3,23 +3,30 @@
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
 
 mod answer;
+mod bounds;
 mod decision;
+mod host;
 mod image;
 mod json;
+mod outline;
 mod patch;
 mod pod;
 mod policy;
 mod prefix;
+mod prefixes;
 mod response;
 mod review;
 mod rule;
 
 pub use answer::{Answer, ImageDecision, Options, Outcome, Summary, answer};
+pub use bounds::{MAX_IMAGES, MAX_PATCH_BYTES, MAX_REFERENCE_BYTES, MAX_UID_BYTES, memory_bytes};
 pub use decision::{Decision, Reason};
-pub use image::{DOCKER_HUB, DOCKER_HUB_ALIASES, ImageRef, InvalidReference};
+pub use host::{ALIASES, DOCKER_HUB, aliases_of, fold_host};
+pub use image::{ImageRef, InvalidReference};
 pub use pod::{List, MIRROR_ANNOTATION, ORIGINALS_ANNOTATION, Place, Pod, REWRITE_DISABLED, REWRITE_LABEL, Site};
-pub use policy::{PodState, Policy, Previous, Question, Settings, Tried, boundaries};
+pub use policy::{PodState, Policy, Previous, Question, Settings, Tried, WhenNotUnderstood, boundaries};
 pub use prefix::{InvalidPrefix, Prefix};
+pub use prefixes::Prefixes;
 pub use review::{Operation, Resource, Unreadable};
 pub use rule::{
     Fit, Glob, InvalidGlob, InvalidPattern, InvalidTemplate, Matcher, Mode, Namespaces, Pattern, Rule, Template,

@@ -1,18 +1,24 @@
 //! The JSON patch (RFC 6902): image strings are replaced, and on CREATE what a rule asks for is added beside them.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashSet};
 
-use json_patch::jsonptr::PointerBuf;
-use json_patch::{AddOperation, Patch, PatchOperation, ReplaceOperation};
-use serde_json::Value;
+use serde::Serialize;
+use serde::de::DeserializeSeed;
+use serde_json::value::RawValue;
 
 use super::answer::ImageDecision;
+use super::bounds::MAX_PATCH_BYTES;
 use super::decision::Decision;
-use super::pod::{ORIGINALS_ANNOTATION, Pod};
+use super::json::{Each, Quoted};
+use super::pod::{LocalObjectReference, ORIGINALS_ANNOTATION, Pod};
 use super::policy::Policy;
+use super::response::write_json;
 
 /// Bytes of all annotations of an object; the API server refuses more (`TotalAnnotationSizeLimitB`).
 const MAX_ANNOTATIONS_BYTES: usize = 256 << 10;
+/// Of the operation that replaces an image, at most, without the image.
+const REPLACE_BYTES: usize = 71;
 
 /// What a Pod had before, where something may be added to it.
 pub(super) struct Additions<'a> {
@@ -21,97 +27,146 @@ pub(super) struct Additions<'a> {
     has_annotations: bool,
     annotations_bytes: usize,
     /// The annotation of an earlier round of the same admission.
-    originals: Option<String>,
-    /// Names; nothing where the Pod has no list.
-    pull_secrets: Option<Vec<String>>,
+    originals: Option<Quoted<'a>>,
+    /// The list, where the Pod has one.
+    pull_secrets: Option<&'a RawValue>,
 }
 
 impl<'a> Additions<'a> {
-    pub fn new(policy: &'a Policy, pod: &Pod) -> Self {
+    pub fn new(policy: &'a Policy, pod: &Pod<'a>) -> Self {
         let metadata = pod.metadata.as_ref();
         let annotations = metadata.and_then(|metadata| metadata.annotations.as_ref());
-        let pull_secrets = pod.spec.as_ref().and_then(|spec| spec.image_pull_secrets.as_ref());
         Self {
             policy,
             has_metadata: metadata.is_some(),
             has_annotations: annotations.is_some(),
             annotations_bytes: annotations.map_or(0, |annotations| annotations.total_bytes),
-            originals: annotations.and_then(|annotations| annotations.originals.as_deref()).map(str::to_owned),
-            pull_secrets: pull_secrets.map(|secrets| {
-                secrets.0.iter().map(|secret| secret.name.as_deref().unwrap_or_default().to_owned()).collect()
-            }),
+            originals: annotations.and_then(|annotations| annotations.originals),
+            pull_secrets: pod.spec.as_ref().and_then(|spec| spec.image_pull_secrets),
         }
     }
 }
 
-/// Empty where no image is rewritten.
-pub(super) fn write(images: &[ImageDecision], additions: Option<Additions>) -> Patch {
-    let mut operations: Vec<PatchOperation> = images
-        .iter()
-        .filter_map(|image| match &image.decision {
-            Decision::Rewrite { result, .. } | Decision::Restore { result } => {
-                Some(PatchOperation::Replace(ReplaceOperation {
-                    path: image.place.pointer(),
-                    value: Value::String(result.clone()),
-                }))
-            }
+#[derive(Serialize)]
+struct Operation<'o, V> {
+    op: &'static str,
+    path: &'o str,
+    value: V,
+}
+
+/// A patch in JSON.
+#[derive(Default)]
+pub(super) struct Patch {
+    json: Vec<u8>,
+}
+
+impl Patch {
+    fn push(&mut self, op: &'static str, path: &str, value: impl Serialize) {
+        self.json.push(if self.json.is_empty() { b'[' } else { b',' });
+        write_json(&mut self.json, &Operation { op, path, value });
+    }
+}
+
+/// The patch in JSON; nothing where no image is rewritten.
+///
+/// # Errors
+///
+/// Where the Pod's list of pull secrets can't be read, or the patch is too large.
+pub(super) fn write(images: &[ImageDecision], additions: Option<Additions>) -> Result<Option<Vec<u8>>, String> {
+    let results = || {
+        images.iter().filter_map(|image| match &image.decision {
+            Decision::Rewrite { result, .. } | Decision::Restore { result } => Some((&image.place, result)),
             Decision::Keep { .. } => None,
         })
-        .collect();
-    if let Some(additions) = additions.filter(|_| !operations.is_empty()) {
-        operations.extend(additions.originals(images));
-        operations.extend(additions.pull_secrets(images));
+    };
+    // As many bytes at once as it takes.
+    let bytes: usize = results().map(|(_, result)| replace_bytes(result)).sum();
+    let mut patch = Patch { json: Vec::with_capacity(bytes) };
+    for (place, result) in results() {
+        patch.push("replace", &place.pointer(), result);
     }
-    Patch(operations)
+    if patch.json.is_empty() {
+        return Ok(None);
+    }
+    if let Some(additions) = additions {
+        additions.originals(images, &mut patch);
+        additions.pull_secrets(images, &mut patch)?;
+    }
+    patch.json.push(b']');
+    if patch.json.len() > MAX_PATCH_BYTES { Err(TOO_LARGE.to_owned()) } else { Ok(Some(patch.json)) }
+}
+
+/// Why there is no patch.
+pub(super) const TOO_LARGE: &str = "the patch would be larger than the API server could store";
+
+/// Of the operation with which an image is replaced.
+pub(super) const fn replace_bytes(result: &str) -> usize {
+    REPLACE_BYTES + result.len()
 }
 
 impl Additions<'_> {
-    fn originals(&self, images: &[ImageDecision]) -> Option<PatchOperation> {
+    fn originals(&self, images: &[ImageDecision], patch: &mut Patch) {
+        if let Some(value) = self.originals_value(images) {
+            let entry = || BTreeMap::from([(ORIGINALS_ANNOTATION, &value)]);
+            match (self.has_metadata, self.has_annotations) {
+                (_, true) => patch.push(
+                    "add",
+                    &format!("/metadata/annotations/{}", ORIGINALS_ANNOTATION.replace('/', "~1")),
+                    &value,
+                ),
+                (true, false) => patch.push("add", "/metadata/annotations", entry()),
+                (false, false) => patch.push("add", "/metadata", BTreeMap::from([("annotations", entry())])),
+            }
+        }
+    }
+
+    /// Nothing where it does not fit beside the annotations that are there.
+    fn originals_value(&self, images: &[ImageDecision]) -> Option<String> {
         if !self.policy.settings().record_originals {
             return None;
         }
-        let mut originals: BTreeMap<String, String> = match self.originals.as_deref() {
+        let mut left = MAX_ANNOTATIONS_BYTES.checked_sub(self.annotations_bytes + ORIGINALS_ANNOTATION.len())?;
+        let mut originals: BTreeMap<Cow<str>, Cow<str>> = match &self.originals {
             // Somebody else's value under this name is not ours to replace.
-            Some(earlier) => serde_json::from_str(earlier).ok()?,
+            Some(earlier) => serde_json::from_str(&earlier.decoded()).ok()?,
             None => BTreeMap::new(),
         };
         for image in images.iter().filter(|image| matches!(image.decision, Decision::Rewrite { .. })) {
-            originals.insert(image.place.to_string(), image.image.clone().into_owned());
+            left = left.checked_sub(image.place.name.len() + image.image.len())?;
+            originals.insert(image.place.to_string().into(), Cow::Borrowed(&image.image));
         }
         let value = serde_json::to_string(&originals).ok()?;
-        if self.annotations_bytes + ORIGINALS_ANNOTATION.len() + value.len() > MAX_ANNOTATIONS_BYTES {
-            return None;
-        }
-        let entry = serde_json::json!({ ORIGINALS_ANNOTATION: value });
-        Some(match (self.has_metadata, self.has_annotations) {
-            (_, true) => add(["metadata", "annotations", ORIGINALS_ANNOTATION], Value::String(value)),
-            (true, false) => add(["metadata", "annotations"], entry),
-            (false, false) => add(["metadata"], serde_json::json!({ "annotations": entry })),
-        })
+        (self.annotations_bytes + ORIGINALS_ANNOTATION.len() + value.len() <= MAX_ANNOTATIONS_BYTES).then_some(value)
     }
 
-    fn pull_secrets(&self, images: &[ImageDecision]) -> Vec<PatchOperation> {
-        let present = self.pull_secrets.as_deref().unwrap_or_default();
-        let mut missing: Vec<&str> = Vec::new();
-        for image in images {
-            let Decision::Rewrite { rule, .. } = &image.decision else { continue };
-            for secret in &rule.image_pull_secrets {
-                if !present.contains(secret) && !missing.contains(&secret.as_str()) {
-                    missing.push(secret);
-                }
-            }
+    /// Those of the rules that the Pod lacks, in the order of its images. Its list is walked once.
+    fn pull_secrets(&self, images: &[ImageDecision], patch: &mut Patch) -> Result<(), String> {
+        let mut rules = HashSet::new();
+        let rules = images.iter().filter_map(|image| match &image.decision {
+            Decision::Rewrite { rule, .. } => Some(*rule).filter(|rule| rules.insert(std::ptr::from_ref(*rule))),
+            _ => None,
+        });
+        let mut missing = HashSet::new();
+        let mut wanted: Vec<&str> = rules.flat_map(|rule| &rule.image_pull_secrets).map(String::as_str).collect();
+        wanted.retain(|name| missing.insert(*name));
+        if wanted.is_empty() {
+            return Ok(());
         }
-        let reference = |name: &str| serde_json::json!({ "name": name });
-        match (&self.pull_secrets, missing.is_empty()) {
-            (_, true) => Vec::new(),
-            (None, _) => vec![add(["spec", "imagePullSecrets"], missing.into_iter().map(reference).collect())],
-            (Some(_), _) => {
-                missing.into_iter().map(|name| add(["spec", "imagePullSecrets", "-"], reference(name))).collect()
-            }
+        if let Some(present) = self.pull_secrets {
+            let walk = Each::new(|secret: LocalObjectReference| {
+                missing.remove(secret.name.as_deref().unwrap_or_default());
+                Ok(())
+            });
+            walk.deserialize(&mut serde_json::Deserializer::from_str(present.get()))
+                .map_err(|error| format!("the Pod's imagePullSecrets can't be read: {error}"))?;
         }
+        wanted.retain(|name| missing.contains(name));
+        let references: Vec<_> = wanted.iter().map(|name| BTreeMap::from([("name", name)])).collect();
+        match self.pull_secrets {
+            _ if wanted.is_empty() => {}
+            None => patch.push("add", "/spec/imagePullSecrets", references),
+            Some(_) => references.iter().for_each(|secret| patch.push("add", "/spec/imagePullSecrets/-", secret)),
+        }
+        Ok(())
     }
-}
-
-fn add<const N: usize>(path: [&str; N], value: Value) -> PatchOperation {
-    PatchOperation::Add(AddOperation { path: PointerBuf::from_tokens(path), value })
 }

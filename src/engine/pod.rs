@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use json_patch::jsonptr::PointerBuf;
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
 
-use super::json::{self, Text, object};
+use super::bounds::{MAX_IMAGES, MAX_IMAGES_BYTES};
+use super::json::{self, Quoted, Text, object, once};
 use super::policy::PodState;
 
 /// The label that switches rewriting off, where the rules file allows it.
@@ -30,9 +31,7 @@ object! {
     pub struct Metadata<'a> {
         pub name: Option<Text<'a>> = "name",
         pub generate_name: Option<Text<'a>> = "generateName",
-        pub deletion_timestamp: Option<Text<'a>> = "deletionTimestamp",
-        // Half of many a review. Only the API server writes it, and nothing in it is read or patched.
-        _managed_fields: IgnoredAny = "managedFields",
+        pub deletion_timestamp: Option<IgnoredAny> = "deletionTimestamp",
         pub labels: Option<Labels<'a>> = "labels",
         pub annotations: Option<Annotations<'a>> = "annotations",
     }
@@ -44,7 +43,7 @@ impl Metadata<'_> {
         let rewrite = self.labels.as_ref().and_then(|labels| labels.rewrite.as_deref());
         PodState {
             deleting: self.deletion_timestamp.is_some(),
-            mirror: self.annotations.as_ref().is_some_and(|annotations| annotations.mirror.is_some()),
+            mirror: self.annotations.as_ref().is_some_and(|annotations| annotations.is_mirror),
             opted_out: rewrite == Some(REWRITE_DISABLED),
         }
     }
@@ -56,11 +55,11 @@ object! {
     }
 }
 
-/// What counts of the annotations, which are read as a whole for their size.
+/// What counts of the annotations, which are walked as a whole for their size.
 #[derive(Debug, Default)]
 pub struct Annotations<'a> {
-    pub mirror: Option<Text<'a>>,
-    pub originals: Option<Text<'a>>,
+    pub is_mirror: bool,
+    pub originals: Option<Quoted<'a>>,
     /// Bytes of all keys and values, which the API server limits.
     pub total_bytes: usize,
 }
@@ -77,54 +76,151 @@ impl<'a> Deserialize<'a> for Annotations<'a> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut annotations = Annotations::default();
-                let mut keys = json::Keys::default();
-                while let Some(key) = map.next_key::<Text>()? {
-                    let value = map.next_value::<Text>()?;
-                    annotations.total_bytes += key.len() + value.len();
-                    match &*key {
-                        MIRROR_ANNOTATION => annotations.mirror = Some(value),
-                        ORIGINALS_ANNOTATION => annotations.originals = Some(value),
-                        _ => {}
+                let (mut mirror, mut originals) = (None, None);
+                let mut total_bytes = 0;
+                while let Some(key) = map.next_key::<Quoted>()? {
+                    total_bytes += key.decoded_bytes();
+                    let mut counted = |value: Quoted<'de>| {
+                        total_bytes += value.decoded_bytes();
+                        value
+                    };
+                    match &*key.key() {
+                        MIRROR_ANNOTATION => once(&mut mirror, MIRROR_ANNOTATION, || map.next_value().map(counted))?,
+                        ORIGINALS_ANNOTATION => {
+                            once(&mut originals, ORIGINALS_ANNOTATION, || map.next_value().map(counted))?;
+                        }
+                        _ => {
+                            counted(map.next_value()?);
+                        }
                     }
-                    keys.insert(key)?;
                 }
-                Ok(annotations)
+                Ok(Annotations { is_mirror: mirror.is_some(), originals, total_bytes })
+            }
+
+            fn visit_str<E: Error>(self, _: &str) -> Result<Self::Value, E> {
+                Err(E::custom("expected an object, found a string"))
             }
         }
 
-        deserializer.deserialize_map(AnnotationsVisitor)
+        deserializer.deserialize_any(AnnotationsVisitor)
     }
 }
 
-object! {
-    pub struct Spec<'a> {
-        containers: Option<json::List<Container<'a>>> = "containers",
-        init_containers: Option<json::List<Container<'a>>> = "initContainers",
-        ephemeral_containers: Option<json::List<Container<'a>>> = "ephemeralContainers",
-        volumes: Option<json::List<Volume<'a>>> = "volumes",
-        pub image_pull_secrets: Option<json::List<LocalObjectReference<'a>>> = "imagePullSecrets",
+/// The images of a spec, and what a patch may add to.
+#[derive(Debug, Default)]
+pub struct Spec<'a> {
+    /// By list and in order.
+    pub sites: Vec<Site<'a>>,
+    /// Walked only if a rule has pull secrets.
+    pub image_pull_secrets: Option<&'a RawValue>,
+}
+
+impl<'a> Deserialize<'a> for Spec<'a> {
+    fn deserialize<D: Deserializer<'a>>(deserializer: D) -> Result<Self, D::Error> {
+        struct SpecVisitor;
+
+        impl<'de> Visitor<'de> for SpecVisitor {
+            type Value = Spec<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut sites = Sites::default();
+                let mut lists: [Option<()>; List::ALL.len()] = Default::default();
+                let mut image_pull_secrets = None;
+                while let Some(key) = map.next_key::<Quoted>()? {
+                    let key = key.key();
+                    if let Some(list) = List::ALL.into_iter().find(|list| list.as_str() == key) {
+                        once(&mut lists[list as usize], &key, || match list {
+                            List::Volumes => {
+                                map.next_value_seed(sites.each(list, |Volume { name, image }: Volume<'de>| {
+                                    image.map(|ImageVolumeSource { reference, pull_policy }| {
+                                        (name, reference, pull_policy)
+                                    })
+                                }))
+                            }
+                            _ => map.next_value_seed(sites.each(list, |container: Container<'de>| {
+                                let Container { name, image, image_pull_policy } = container;
+                                Some((name, image, image_pull_policy))
+                            })),
+                        })?;
+                    } else if key == "imagePullSecrets" {
+                        once(&mut image_pull_secrets, &key, || map.next_value())?;
+                    } else {
+                        map.next_value::<IgnoredAny>()?;
+                    }
+                }
+                let mut sites = sites.list;
+                sites.shrink_to_fit();
+                sites.sort_unstable_by_key(|site| (site.place.list, site.place.index));
+                Ok(Spec { sites, image_pull_secrets: image_pull_secrets.flatten() })
+            }
+
+            fn visit_str<E: Error>(self, _: &str) -> Result<Self::Value, E> {
+                Err(E::custom("expected an object, found a string"))
+            }
+        }
+
+        deserializer.deserialize_any(SpecVisitor)
+    }
+}
+
+/// The images of a spec so far.
+#[derive(Default)]
+struct Sites<'a> {
+    list: Vec<Site<'a>>,
+    /// Of images and names.
+    bytes: usize,
+}
+
+/// Name, image and pull policy.
+type Found<'a> = (Option<Quoted<'a>>, Option<Quoted<'a>>, Option<Text<'a>>);
+
+impl<'a> Sites<'a> {
+    /// Reads one list into it.
+    fn each<T: Deserialize<'a>>(
+        &mut self,
+        list: List,
+        image: impl Fn(T) -> Option<Found<'a>>,
+    ) -> json::Each<T, impl FnMut(T) -> Result<(), &'static str>> {
+        let mut index = 0;
+        json::Each::new(move |entry| {
+            if let Some((name, image, pull_policy)) = image(entry) {
+                let (name, image) = (name.unwrap_or_default(), image.unwrap_or_default());
+                self.bytes += name.decoded_bytes() + image.decoded_bytes();
+                if self.list.len() >= MAX_IMAGES || self.bytes > MAX_IMAGES_BYTES {
+                    return Err("more images than a stored Pod can have");
+                }
+                let place = Place { list, index, name: name.decoded() };
+                let pull_never = pull_policy.is_some_and(|policy| &*policy == "Never");
+                self.list.push(Site { place, image: image.decoded(), pull_never });
+            }
+            index += 1;
+            Ok(())
+        })
     }
 }
 
 object! {
     struct Container<'a> {
-        name: Option<Text<'a>> = "name",
-        image: Option<Text<'a>> = "image",
+        name: Option<Quoted<'a>> = "name",
+        image: Option<Quoted<'a>> = "image",
         image_pull_policy: Option<Text<'a>> = "imagePullPolicy",
     }
 }
 
 object! {
     struct Volume<'a> {
-        name: Option<Text<'a>> = "name",
+        name: Option<Quoted<'a>> = "name",
         image: Option<ImageVolumeSource<'a>> = "image",
     }
 }
 
 object! {
     struct ImageVolumeSource<'a> {
-        reference: Option<Text<'a>> = "reference",
+        reference: Option<Quoted<'a>> = "reference",
         pull_policy: Option<Text<'a>> = "pullPolicy",
     }
 }
@@ -136,15 +232,18 @@ object! {
 }
 
 /// A list of a Pod's spec that holds images.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum List {
-    Containers,
     InitContainers,
+    Containers,
     EphemeralContainers,
     Volumes,
 }
 
 impl List {
+    /// In the order in which decisions are listed.
+    pub const ALL: [Self; 4] = [Self::InitContainers, Self::Containers, Self::EphemeralContainers, Self::Volumes];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Containers => "containers",
@@ -173,12 +272,10 @@ impl fmt::Display for Place<'_> {
 }
 
 impl Place<'_> {
-    /// The JSON pointer to the image string.
-    pub(super) fn pointer(&self) -> PointerBuf {
-        let index = self.index.to_string();
-        let start = ["spec", self.list.as_str(), &index];
-        let end: &[&str] = if self.list == List::Volumes { &["image", "reference"] } else { &["image"] };
-        PointerBuf::from_tokens(start.iter().chain(end).copied())
+    /// The JSON pointer to the image string, which needs no escapes.
+    pub(super) fn pointer(&self) -> String {
+        let field = if self.list == List::Volumes { "image/reference" } else { "image" };
+        format!("/spec/{}/{}/{field}", self.list.as_str(), self.index)
     }
 }
 
@@ -194,39 +291,6 @@ pub struct Site<'a> {
 impl<'a> Pod<'a> {
     /// Every image of the Pod, by list and in order.
     pub fn into_sites(self) -> Vec<Site<'a>> {
-        let Some(Spec { containers, init_containers, ephemeral_containers, volumes, image_pull_secrets: _ }) =
-            self.spec
-        else {
-            return Vec::new();
-        };
-        let lists = [
-            (List::InitContainers, init_containers),
-            (List::Containers, containers),
-            (List::EphemeralContainers, ephemeral_containers),
-        ];
-        let containers = lists.into_iter().flat_map(|(list, containers)| {
-            containers.into_iter().flat_map(|list| list.0).enumerate().map(move |(index, container)| {
-                let Container { name, image, image_pull_policy } = container;
-                site(list, index, name, image, image_pull_policy)
-            })
-        });
-        let volumes =
-            volumes.into_iter().flat_map(|list| list.0).enumerate().filter_map(|(index, Volume { name, image })| {
-                let ImageVolumeSource { reference, pull_policy } = image?;
-                Some(site(List::Volumes, index, name, reference, pull_policy))
-            });
-        containers.chain(volumes).collect()
+        self.spec.map(|spec| spec.sites).unwrap_or_default()
     }
-}
-
-fn site<'a>(
-    list: List,
-    index: usize,
-    name: Option<Text<'a>>,
-    image: Option<Text<'a>>,
-    pull_policy: Option<Text<'a>>,
-) -> Site<'a> {
-    let place = Place { list, index, name: name.unwrap_or_default().0 };
-    let pull_never = pull_policy.is_some_and(|policy| &*policy == "Never");
-    Site { place, image: image.unwrap_or_default().0, pull_never }
 }

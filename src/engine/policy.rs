@@ -2,6 +2,9 @@
 
 use std::collections::HashMap;
 
+use smallvec::SmallVec;
+
+use super::bounds::MAX_REFERENCE_BYTES;
 use super::decision::{Decision, Reason};
 use super::image::ImageRef;
 use super::rule::{Fit, Matcher, Mode, Rewritten, Rule};
@@ -12,6 +15,8 @@ pub struct Policy {
     rules: Vec<Rule>,
     settings: Settings,
     prefixes: HashMap<String, PrefixUse>,
+    /// Bytes of the longest of them.
+    longest_prefix: usize,
     /// Rules with a pattern, in file order.
     pattern_rules: Vec<usize>,
 }
@@ -23,14 +28,25 @@ pub struct Settings {
     pub allow_opt_out: bool,
     /// Whether a Pod gets an annotation with its references as written.
     pub record_originals: bool,
+    pub when_not_understood: WhenNotUnderstood,
+}
+
+/// What becomes of a Pod that can't be understood, on CREATE, and on UPDATE where an image may have changed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum WhenNotUnderstood {
+    /// It is admitted unchanged.
+    #[default]
+    Allow,
+    /// It is denied: the only denial there is.
+    Deny,
 }
 
 /// What a canonical prefix is to the rules.
 #[derive(Debug, Default)]
 struct PrefixUse {
     is_target: bool,
-    /// The rules that have it in `from`, and where there; in file order.
-    sources: Vec<(usize, usize)>,
+    /// The rules that have it in `from`, in file order.
+    sources: Vec<usize>,
 }
 
 /// One image and what of its surroundings counts.
@@ -77,14 +93,15 @@ impl Policy {
             match &rule.matcher {
                 Matcher::From { from, to } => {
                     prefixes.entry(to.canonical().to_owned()).or_default().is_target = true;
-                    for (position, source) in from.iter().enumerate() {
-                        prefixes.entry(source.canonical().to_owned()).or_default().sources.push((index, position));
+                    for source in from.iter() {
+                        prefixes.entry(source.canonical().to_owned()).or_default().sources.push(index);
                     }
                 }
                 Matcher::Pattern { .. } => pattern_rules.push(index),
             }
         }
-        Self { rules, settings, prefixes, pattern_rules }
+        let longest_prefix = prefixes.keys().map(String::len).max().unwrap_or_default();
+        Self { rules, settings, prefixes, longest_prefix, pattern_rules }
     }
 
     pub fn rules(&self) -> &[Rule] {
@@ -120,7 +137,7 @@ impl Policy {
             return tried;
         }
         for rule in &self.rules {
-            let fit = rule.fit(image, namespace, 0);
+            let fit = rule.fit(image, namespace);
             let is_last = matches!(fit, Fit::Excepted { .. } | Fit::Match(_));
             tried.push(Tried { rule, fit: fit.map(drop) });
             if is_last {
@@ -137,6 +154,9 @@ impl Policy {
         }
         if question.previous.is_some_and(|previous| previous.image == question.image) {
             return Err(Decision::keep(Reason::Unchanged));
+        }
+        if question.image.len() > MAX_REFERENCE_BYTES {
+            return Err(Decision::keep(Reason::Invalid));
         }
         let image = ImageRef::parse(question.image).map_err(|_| Decision::keep(Reason::Invalid))?;
         if let Some(Previous { image: previous, immutable: true }) = question.previous
@@ -155,7 +175,7 @@ impl Policy {
             Ok(found) => found,
             Err(decision) => return decision,
         };
-        let result = rewritten.name + image.suffix();
+        let result = [&rewritten.name, image.suffix()].concat();
         let reason = if !self.is_valid_result(&result, namespace) {
             Reason::ResultInvalid
         } else if rule.mode == Mode::Observe {
@@ -168,32 +188,35 @@ impl Policy {
 
     /// Whether a canonical name is under some rule's `to`.
     fn is_cached(&self, name: &str) -> bool {
-        boundaries(name).any(|prefix| self.prefixes.get(prefix).is_some_and(|used| used.is_target))
+        self.uses_above(name).any(|used| used.is_target)
             || self.pattern_rules.iter().any(|&index| self.rules[index].matcher.is_above(name))
+    }
+
+    /// What the prefixes at and above a canonical name are to the rules.
+    fn uses_above(&self, name: &str) -> impl Iterator<Item = &PrefixUse> {
+        let above = boundaries(name).take_while(|prefix| prefix.len() <= self.longest_prefix);
+        above.filter_map(|prefix| self.prefixes.get(prefix))
+    }
+
+    /// The rules that may match a canonical name, in file order.
+    fn candidates(&self, name: &str) -> impl Iterator<Item = &Rule> {
+        let sources = self.uses_above(name).flat_map(|used| &used.sources);
+        let mut candidates: SmallVec<[usize; 8]> = sources.chain(&self.pattern_rules).copied().collect();
+        candidates.sort_unstable();
+        candidates.dedup();
+        candidates.into_iter().map(|index| &self.rules[index])
     }
 
     /// The first rule in file order that matches, or why there is none.
     fn search<'n>(&self, image: &'n ImageRef, namespace: &str) -> Result<(&Rule, Rewritten<'n>), Decision<'_>> {
-        let mut candidates: Vec<(usize, usize)> = boundaries(image.canonical())
-            .filter_map(|prefix| self.prefixes.get(prefix))
-            .flat_map(|used| used.sources.iter().copied())
-            .chain(self.pattern_rules.iter().map(|&index| (index, 0)))
-            .collect();
-        candidates.sort_unstable();
-        candidates.dedup_by_key(|(index, _)| *index);
         let mut outside_namespace = None;
-        for (index, position) in candidates {
-            let rule = &self.rules[index];
-            let reason = match rule.fit(image, namespace, position) {
-                Fit::NoMatch => continue,
-                Fit::NotInNamespace => {
-                    outside_namespace = outside_namespace.or(Some(rule));
-                    continue;
-                }
-                Fit::Excepted { .. } => Reason::Excepted,
+        for rule in self.candidates(image.canonical()) {
+            match rule.fit(image, namespace) {
+                Fit::NoMatch => {}
+                Fit::NotInNamespace => outside_namespace = outside_namespace.or(Some(rule)),
+                Fit::Excepted { .. } => return Err(Decision::Keep { reason: Reason::Excepted, rule: Some(rule) }),
                 Fit::Match(rewritten) => return Ok((rule, rewritten)),
-            };
-            return Err(Decision::Keep { reason, rule: Some(rule) });
+            }
         }
         Err(match outside_namespace {
             Some(rule) => Decision::Keep { reason: Reason::NamespaceExcluded, rule: Some(rule) },
@@ -217,11 +240,12 @@ impl Policy {
     /// today counts if a rule sends the new one elsewhere and none would send the old one: then the cache has moved.
     fn restore(&self, image: &ImageRef, previous: &str, namespace: &str) -> Option<Decision<'_>> {
         let old = ImageRef::parse(previous).ok().filter(|old| old.suffix() == image.suffix())?;
-        let rewritten: Vec<Rewritten> = self.rules.iter().filter_map(|rule| rule.matcher.rewrite(image, 0)).collect();
-        let given_by_a_rule =
-            rewritten.iter().any(|rewritten| previous.strip_suffix(old.suffix()) == Some(&rewritten.name));
-        let mut tails = rewritten.iter().map(|rewritten| rewritten.tail).chain([image.repository()]);
-        let same_path = tails.any(|tail| ends_in(old.repository(), tail));
+        let (mut given_by_a_rule, mut same_path) = (false, ends_in(old.repository(), image.repository()));
+        for found in self.candidates(image.canonical()).filter_map(|rule| rule.matcher.find(image)) {
+            let Rewritten { name, tail } = found.rewritten();
+            given_by_a_rule |= previous.strip_suffix(old.suffix()) == Some(&name);
+            same_path |= ends_in(old.repository(), tail);
+        }
         let moved = || {
             old.host_is_written()
                 && self.search(image, namespace).is_ok_and(|(rule, _)| rule.mode == Mode::Enforce)

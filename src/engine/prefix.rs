@@ -2,7 +2,8 @@
 
 use thiserror::Error;
 
-use super::image::{DOCKER_HUB, fold_host, is_host, is_path, split_host};
+use super::host::{DOCKER_HUB, fold_host, is_host, split_host};
+use super::image::is_path;
 
 /// A valid prefix of image names, as written and in canonical form.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,9 @@
 //! The AdmissionReview that goes back. Its types are our own: kube 5.0.0 writes the patch as an array of numbers.
 
-use base64::prelude::{BASE64_STANDARD, Engine as _};
+use std::collections::HashMap;
+
+use base64::display::Base64Display;
+use base64::prelude::BASE64_STANDARD;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::answer::ImageDecision;
@@ -12,12 +15,20 @@ use super::rule::Rule;
 const MAX_WARNING_CHARS: usize = 120;
 /// Few are read.
 const MAX_WARNINGS: usize = 4;
+/// Characters of the message of a denial.
+const MAX_DENIAL_CHARS: usize = 512;
 /// Bytes of one audit annotation; beyond them the decisions that are left are counted.
 const MAX_AUDIT_BYTES: usize = 16 << 10;
 
+/// Bytes of an answer beside its patch: the audit annotation with each quote escaped, warnings, and `uid`.
+const MOST_BESIDE_A_PATCH_BYTES: usize = 2 * MAX_AUDIT_BYTES;
+
 pub(super) struct Content<'c> {
     pub uid: &'c str,
-    pub patch: Option<&'c json_patch::Patch>,
+    /// In JSON.
+    pub patch: Option<Vec<u8>>,
+    /// Why the request is denied.
+    pub denied: Option<String>,
     pub warnings: Vec<String>,
     pub decisions: &'c [ImageDecision<'c>],
 }
@@ -36,35 +47,59 @@ struct Response<'r> {
     uid: &'r str,
     allowed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<Status<'r>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     patch_type: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    patch: Option<String>,
+    patch: Option<Base64<'r>>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     warnings: &'r [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     audit_annotations: Option<Single>,
 }
 
+/// What `kubectl` shows of a denied request.
+#[derive(serde::Serialize)]
+struct Status<'r> {
+    code: u16,
+    reason: &'static str,
+    message: &'r str,
+}
+
+struct Base64<'r>(&'r [u8]);
+
+impl Serialize for Base64<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&Base64Display::new(self.0, &BASE64_STANDARD))
+    }
+}
+
 pub(super) fn write(content: &Content) -> Vec<u8> {
-    let Content { uid, patch, warnings, decisions } = content;
+    let Content { uid, patch, denied, warnings, decisions } = content;
     let review = Review {
         api_version: API_VERSION,
         kind: KIND,
         response: Response {
             uid,
-            allowed: true,
-            patch_type: patch.map(|_| "JSONPatch"),
-            patch: patch.map(|patch| BASE64_STANDARD.encode(to_json(patch))),
+            allowed: denied.is_none(),
+            status: denied.as_deref().map(|message| Status { code: 403, reason: "Forbidden", message }),
+            patch_type: patch.as_ref().map(|_| "JSONPatch"),
+            patch: patch.as_deref().map(Base64),
             warnings,
             audit_annotations: audit_annotation(decisions),
         },
     };
-    to_json(&review).into_bytes()
+    // A patch is too large for a buffer that doubles.
+    let patch_bytes = patch.as_ref().map_or(0, |patch| patch.len().div_ceil(3) * 4);
+    let mut body = Vec::with_capacity(patch_bytes + MOST_BESIDE_A_PATCH_BYTES.min(512 + 256 * decisions.len()));
+    write_json(&mut body, &review);
+    body
 }
 
-#[expect(clippy::expect_used, reason = "strings and maps with string keys always serialise, and a String takes it all")]
-fn to_json(value: &(impl Serialize + ?Sized)) -> String {
-    serde_json::to_string(value).expect("serialising to memory")
+/// Appends a value.
+#[expect(clippy::expect_used, reason = "strings and maps with string keys always serialise, and a Vec takes it all")]
+pub(super) fn write_json(to: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
+    serde_json::to_writer(to, value).expect("serialising to memory");
 }
 
 /// A map of one entry.
@@ -96,7 +131,7 @@ fn audit_annotation(decisions: &[ImageDecision]) -> Option<Single> {
     if decisions.is_empty() {
         return None;
     }
-    let mut value = String::from("{");
+    let mut value = b"{".to_vec();
     for (index, ImageDecision { place, image, decision }) in decisions.iter().enumerate() {
         let (from, to) = match decision {
             Decision::Rewrite { result, .. } | Decision::Restore { result } => (Some(&**image), Some(&**result)),
@@ -104,52 +139,74 @@ fn audit_annotation(decisions: &[ImageDecision]) -> Option<Single> {
         };
         let reason = decision.reason().map(Reason::as_str);
         let rule = decision.rule().map(|rule| &*rule.name);
-        let entry = [&to_json(&place.to_string()), ":", &to_json(&Audited { from, reason, rule, to })].concat();
-        let separator = if index == 0 { "" } else { "," };
-        if value.len() + entry.len() > MAX_AUDIT_BYTES {
-            value += &format!("{separator}\"more\":{}", decisions.len() - index);
+        let before = value.len();
+        if index > 0 {
+            value.push(b',');
+        }
+        // Names may be of any length: they are validated after admission.
+        let fits = before + place.name.len() + from.map_or(0, str::len) <= MAX_AUDIT_BYTES;
+        if fits {
+            write_json(&mut value, &place.to_string());
+            value.push(b':');
+            write_json(&mut value, &Audited { from, reason, rule, to });
+        }
+        if !fits || value.len() > MAX_AUDIT_BYTES {
+            value.truncate(before);
+            let separator = if index == 0 { "" } else { "," };
+            value.extend(format!("{separator}\"more\":{}", decisions.len() - index).bytes());
             break;
         }
-        value += separator;
-        value += &entry;
     }
-    value.push('}');
-    let key = format!("decisions-{:08x}", crc32fast::hash(value.as_bytes()));
-    Some(Single(key, value))
+    value.push(b'}');
+    let key = format!("decisions-{:08x}", crc32fast::hash(&value));
+    Some(Single(key, String::from_utf8(value).unwrap_or_default()))
 }
 
 /// One line for each rule that rewrote something, in the order of the images.
 pub(super) fn warnings(images: &[ImageDecision], problem: Option<&str>) -> Vec<String> {
     let mut counts: Vec<(&Rule, usize)> = Vec::new();
+    let mut positions: HashMap<*const Rule, usize> = HashMap::new();
     for image in images {
         let Decision::Rewrite { rule, .. } = &image.decision else { continue };
-        match counts.iter_mut().find(|(counted, _)| std::ptr::eq(*counted, *rule)) {
+        let position = *positions.entry(std::ptr::from_ref(*rule)).or_insert(counts.len());
+        match counts.get_mut(position) {
             Some((_, count)) => *count += 1,
             None => counts.push((rule, 1)),
         }
     }
-    let problem = problem.map(|problem| format!("pullthrough left this object as it is: {problem}"));
+    let problem = problem.map(|problem| format!("pullthrough did not rewrite this object: {problem}"));
     let rewritten = counts.iter().map(|(rule, count)| {
         let images = if *count == 1 { "image is" } else { "images are" };
         format!("pullthrough: {count} {images} pulled through {} (rule {})", rule.matcher.target(), rule.name)
     });
-    let mut lines: Vec<String> = problem.into_iter().chain(rewritten).collect();
-    if lines.len() > MAX_WARNINGS {
-        let more = lines.len() - (MAX_WARNINGS - 1);
+    let mut lines: Vec<String> = problem.into_iter().chain(rewritten).take(MAX_WARNINGS).collect();
+    if counts.len() > MAX_WARNINGS {
+        let more = counts.len() - (MAX_WARNINGS - 1);
         lines.truncate(MAX_WARNINGS - 1);
         lines.push(format!("pullthrough: {more} more rules rewrote images"));
     }
-    lines.iter().map(|line| printable(line)).collect()
+    lines.iter().map(|line| printable(line, MAX_WARNING_CHARS)).collect()
+}
+
+/// Why a Pod is denied.
+pub(super) fn denial(problem: &str) -> String {
+    let line =
+        format!("pullthrough can't read this Pod, and its rules deny such Pods (whenNotUnderstood: deny): {problem}");
+    printable(&line, MAX_DENIAL_CHARS)
 }
 
 /// Without control characters, for which the API server drops a warning, and not too long.
-fn printable(line: &str) -> String {
-    let escaped: String = line
-        .chars()
-        .flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
-        .collect();
-    match escaped.char_indices().nth(MAX_WARNING_CHARS) {
-        None => escaped,
-        Some(_) => escaped.chars().take(MAX_WARNING_CHARS - 1).chain(['…']).collect(),
+fn printable(line: &str, max_chars: usize) -> String {
+    let escaped = line.chars().flat_map(|c| {
+        let escape = c.is_control().then(|| c.escape_default());
+        let plain = escape.is_none().then_some(c);
+        escape.into_iter().flatten().chain(plain)
+    });
+    let mut text: String = escaped.take(max_chars + 1).collect();
+    if let Some((last, _)) = text.char_indices().nth(max_chars) {
+        text.truncate(last);
+        text.pop();
+        text.push('…');
     }
+    text
 }

@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 use thiserror::Error;
 
-use super::json::{Text, object};
+use super::bounds::{LARGE_BYTES, MAX_DEPTH, MAX_UID_BYTES};
+use super::json::{self, Text, object};
 use super::pod::Pod;
 
 pub(super) const API_VERSION: &str = "admission.k8s.io/v1";
@@ -23,6 +24,10 @@ pub enum Unreadable {
     Version { api_version: String, kind: String },
     #[error("the AdmissionReview has no `{0}`")]
     Missing(&'static str),
+    #[error("the AdmissionReview's `request.uid` has {0} bytes; at most {MAX_UID_BYTES} are answered")]
+    Uid(usize),
+    #[error("the body has more than {MAX_DEPTH} levels of objects and lists")]
+    Depth,
 }
 
 object! {
@@ -43,9 +48,10 @@ object! {
         name: Option<Text<'a>> = "name",
         namespace: Option<Text<'a>> = "namespace",
         user_info: Option<UserInfo<'a>> = "userInfo",
-        dry_run: Option<bool> = "dryRun",
+        dry_run: Option<&'a RawValue> = "dryRun",
         object: Option<O> = "object",
-        old_object: Option<O> = "oldObject",
+        // Read on UPDATE alone.
+        old_object: Option<&'a RawValue> = "oldObject",
     }
 }
 
@@ -117,26 +123,39 @@ pub(super) struct Asked<'a> {
     pub is_machine: bool,
 }
 
-/// The Pods of a request, or why they can't be understood.
-pub(super) type Objects<'a> = Result<(Option<Pod<'a>>, Option<Pod<'a>>), serde_json::Error>;
+/// The objects of a request.
+pub(super) struct Objects<'a> {
+    /// The new one, or why it can't be read.
+    pub object: Result<Option<Pod<'a>>, serde_json::Error>,
+    pub old_object: Option<&'a RawValue>,
+}
 
 /// Reads a review; what is wrong inside the objects is no reason not to answer.
 pub(super) fn read(body: &[u8]) -> Result<(Asked<'_>, Objects<'_>), Unreadable> {
     let text = std::str::from_utf8(body)?;
+    if text.len() > LARGE_BYTES && json::depth(text) > MAX_DEPTH {
+        return Err(Unreadable::Depth);
+    }
     match serde_json::from_str::<Review<Pod>>(text) {
         Ok(review) => {
             let (asked, object, old_object) = review.check()?;
-            Ok((asked, Ok((object, old_object))))
+            Ok((asked, Objects { object: Ok(object), old_object }))
         }
         Err(error) => {
-            let (asked, ..) = serde_json::from_str::<Review<IgnoredAny>>(text)?.check()?;
-            Ok((asked, Err(error)))
+            let (asked, _, old_object) = serde_json::from_str::<Review<&RawValue>>(text)?.check()?;
+            Ok((asked, Objects { object: Err(error), old_object }))
         }
     }
 }
 
+/// The new object of a review, not read.
+pub(super) fn raw_object(body: &[u8]) -> Option<&RawValue> {
+    let review: Review<&RawValue> = serde_json::from_slice(body).ok()?;
+    review.request?.object
+}
+
 impl<'a, O: Deserialize<'a>> Review<'a, O> {
-    fn check(self) -> Result<(Asked<'a>, Option<O>, Option<O>), Unreadable> {
+    fn check(self) -> Result<(Asked<'a>, Option<O>, Option<&'a RawValue>), Unreadable> {
         let Self { api_version, kind, request } = self;
         let (api_version, kind) = (api_version.unwrap_or_default(), kind.unwrap_or_default());
         if (&*api_version, &*kind) != (API_VERSION, KIND) {
@@ -147,8 +166,12 @@ impl<'a, O: Deserialize<'a>> Review<'a, O> {
             request.ok_or(Unreadable::Missing("request"))?;
         let GroupVersionResource { group, resource } = resource.unwrap_or_default();
         let username = user_info.and_then(|user| user.username).unwrap_or_default();
+        let uid = uid.filter(|uid| !uid.is_empty()).ok_or(Unreadable::Missing("request.uid"))?.0;
+        if uid.len() > MAX_UID_BYTES {
+            return Err(Unreadable::Uid(uid.len()));
+        }
         let asked = Asked {
-            uid: uid.filter(|uid| !uid.is_empty()).ok_or(Unreadable::Missing("request.uid"))?.0,
+            uid,
             resource: match (group.as_deref().unwrap_or_default(), resource.as_deref(), subresource.as_deref()) {
                 ("", Some("pods"), None | Some("")) => Resource::Pods,
                 ("", Some("pods"), Some("ephemeralcontainers")) => Resource::PodsEphemeralContainers,
@@ -164,7 +187,7 @@ impl<'a, O: Deserialize<'a>> Review<'a, O> {
             },
             name: name.unwrap_or_default().0,
             namespace: namespace.unwrap_or_default().0,
-            dry_run: dry_run.unwrap_or_default(),
+            dry_run: dry_run.is_some_and(|dry_run| dry_run.get() == "true"),
             is_machine: username.starts_with("system:"),
         };
         Ok((asked, object, old_object))

@@ -5,13 +5,14 @@ use thiserror::Error;
 
 use super::image::ImageRef;
 use super::prefix::{InvalidPrefix, Prefix};
+use super::prefixes::Prefixes;
 
 /// A rule of the rules file, checked.
 #[derive(Debug, Clone)]
 pub struct Rule {
     pub name: String,
     pub matcher: Matcher,
-    pub except: Vec<Prefix>,
+    pub except: Prefixes,
     pub namespaces: Namespaces,
     /// Names of Secrets that a Pod needs to pull from `to`.
     pub image_pull_secrets: Vec<String>,
@@ -22,7 +23,7 @@ pub struct Rule {
 #[derive(Debug, Clone)]
 pub enum Matcher {
     /// What one of `from` matched is replaced by `to`.
-    From { from: Vec<Prefix>, to: Prefix },
+    From { from: Prefixes, to: Prefix },
     /// The whole name is replaced by the template.
     Pattern { pattern: Pattern, to: Template },
 }
@@ -99,16 +100,24 @@ impl Glob {
 pub struct Pattern(Regex);
 
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("it does not compile: {0}")]
-pub struct InvalidPattern(String);
+pub enum InvalidPattern {
+    #[error("it does not compile: {0}")]
+    Syntax(String),
+    #[error("it has a control character, which no name has; remove it")]
+    Control,
+}
 
 impl Pattern {
     pub fn parse(text: &str) -> Result<Self, InvalidPattern> {
+        // Patterns are printed where a control character could forge lines.
+        if text.contains(char::is_control) {
+            return Err(InvalidPattern::Control);
+        }
         // On its own first, so that `a)|(b` can't climb out of the anchors.
         Regex::new(text)
             .and_then(|_| Regex::new(&format!(r"\A(?:{text})\z")))
             .map(Self)
-            .map_err(|error| InvalidPattern(last_line(&error.to_string())))
+            .map_err(|error| InvalidPattern::Syntax(last_line(&error.to_string())))
     }
 
     /// The expression with its anchors.
@@ -284,8 +293,8 @@ fn under_expression(parts: &[Part]) -> (String, String) {
         let folded = match (in_host, text.split_once('/')) {
             (false, _) => text.clone(),
             (true, None) => text.to_ascii_lowercase(),
-            (true, Some((host, path))) if index == 0 => [&super::image::fold_host(host), "/", path].concat(),
-            (true, Some((host, path))) => [host.to_ascii_lowercase().trim_end_matches(":443"), "/", path].concat(),
+            (true, Some((host, path))) if index == 0 => [&super::host::fold_host(host), "/", path].concat(),
+            (true, Some((host, path))) => [&super::host::fold_port(&host.to_ascii_lowercase()), "/", path].concat(),
         };
         in_host = in_host && !text.contains('/');
         if index == 0 {
@@ -332,34 +341,46 @@ pub(super) struct Rewritten<'n> {
 impl Rule {
     /// Whether it would send an image elsewhere, in whatever namespace.
     pub fn takes(&self, image: &ImageRef) -> bool {
-        self.matcher.rewrite(image, 0).is_some()
-            && !self.except.iter().any(|prefix| prefix.strip(image.canonical()).is_some())
+        self.matcher.find(image).is_some() && self.except.first_above(image.canonical()).is_none()
     }
 
-    /// `skip`: how many of `from` are known not to match.
-    pub(super) fn fit<'n>(&self, image: &'n ImageRef, namespace: &str, skip: usize) -> Fit<'_, Rewritten<'n>> {
-        let Some(rewritten) = self.matcher.rewrite(image, skip) else { return Fit::NoMatch };
+    pub(super) fn fit<'n>(&self, image: &'n ImageRef, namespace: &str) -> Fit<'_, Rewritten<'n>> {
+        let Some(found) = self.matcher.find(image) else { return Fit::NoMatch };
         if !self.namespaces.contain(namespace) {
             return Fit::NotInNamespace;
         }
-        match self.except.iter().find(|prefix| prefix.strip(image.canonical()).is_some()) {
+        match self.except.first_above(image.canonical()) {
             Some(by) => Fit::Excepted { by },
-            None => Fit::Match(rewritten),
+            None => Fit::Match(found.rewritten()),
+        }
+    }
+}
+
+/// A match, and what it gives.
+pub(super) enum Found<'m, 'n> {
+    From { to: &'m Prefix, rest: &'n str },
+    Pattern { to: &'m Template, groups: Captures<'n>, path: &'n str },
+}
+
+impl<'n> Found<'_, 'n> {
+    pub fn rewritten(self) -> Rewritten<'n> {
+        match self {
+            Self::From { to, rest } => {
+                Rewritten { name: [to.written(), rest].concat(), tail: rest.trim_start_matches('/') }
+            }
+            Self::Pattern { to, groups, path } => Rewritten { name: to.expand(&groups), tail: path },
         }
     }
 }
 
 impl Matcher {
-    pub(super) fn rewrite<'n>(&self, image: &'n ImageRef, skip: usize) -> Option<Rewritten<'n>> {
+    pub(super) fn find<'n>(&self, image: &'n ImageRef) -> Option<Found<'_, 'n>> {
         let name = image.canonical();
         match self {
-            Self::From { from, to } => {
-                let rest = from.iter().skip(skip).find_map(|prefix| prefix.strip(name))?;
-                Some(Rewritten { name: [to.written(), rest].concat(), tail: rest.trim_start_matches('/') })
-            }
+            Self::From { from, to } => Some(Found::From { to, rest: from.first_above(name)?.strip(name)? }),
             Self::Pattern { pattern, to } => {
                 image.registry()?;
-                Some(Rewritten { name: to.expand(&pattern.captures(name)?), tail: image.repository() })
+                Some(Found::Pattern { to, groups: pattern.captures(name)?, path: image.repository() })
             }
         }
     }

@@ -9,7 +9,7 @@ use std::fmt::Write;
 
 use super::Inexpressible;
 use super::regions::{Choice, Gives, Region, regions};
-use crate::engine::{DOCKER_HUB, DOCKER_HUB_ALIASES, Glob, Matcher, Mode, Namespaces, Policy, Prefix};
+use crate::engine::{ALIASES, DOCKER_HUB, Glob, Matcher, Mode, Namespaces, Policy, Prefix, aliases_of};
 
 /// An expression that others see as `variables.NAME`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,7 +153,7 @@ fn sources(policy: &Policy) -> BTreeMap<&str, BTreeSet<&str>> {
     let mut sources: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for rule in policy.rules() {
         if let Matcher::From { from, to } = &rule.matcher {
-            for prefix in from {
+            for prefix in from.iter() {
                 sources.entry(prefix.canonical()).or_default().insert(to.written());
             }
         }
@@ -169,12 +169,13 @@ fn caches(policy: &Policy) -> BTreeSet<&str> {
     to.collect()
 }
 
-/// No image that falls into a region is longer, however its host is written.
+/// No image that falls into a region is longer, however its host is written. Zeros before a port count as far as a port
+/// has 32 characters, since the API server limits what an expression reads.
 fn longest_image(prefixes: &[&str]) -> usize {
     let host = |prefix: &&str| prefix.split('/').next().unwrap_or_default().len();
-    let aliases = DOCKER_HUB_ALIASES.iter().map(|alias| alias.len());
+    let aliases = ALIASES.iter().map(|(alias, _)| alias.len());
     let host = prefixes.iter().map(host).chain(aliases).max().unwrap_or_default();
-    host + ":443".len() + MAX_BEHIND_HOST
+    host + ":".len() + 32 + MAX_BEHIND_HOST
 }
 
 /// By region: what replaces it in the request's namespace.
@@ -256,18 +257,21 @@ fn images() -> String {
 /// `[JSON pointer, place, image, pull policy, image before, name, canonical name, region]` of each that is valid. What immutable
 /// places had before is read as well, with an empty pointer.
 fn references(depth: usize, longest: usize) -> String {
-    let aliases = list(DOCKER_HUB_ALIASES.into_iter().chain([DOCKER_HUB]));
+    let aliases = map(ALIASES.iter().map(|(alias, of)| (*alias, quoted(of))));
     format!(
         "(variables.images + variables.images.filter(p, p[4] != '' && p[1].matches('^(?:volumes|ephemeralContainers)/'))\
          .map(p, ['', p[1], p[4], '', '']))\n\
          .filter(p, size(p[2]) <= {longest} && p[2].matches(r'{REFERENCE}') && !p[2].matches('{IDENTIFIER}'))\n\
          .map(p, p + [p[2].find('{NAME}')])\n\
          .map(p, p + [p[5].contains('/') ? p[5].substring(0, p[5].indexOf('/')) : ''])\n\
+         .map(p, p + [p[6].find(':[0-9]+$')])\n\
          .map(p, p + (p[6].matches('[.:A-Z]|^localhost$')\n  \
-         ? [(p[6].endsWith(':443') ? p[6].substring(0, size(p[6]) - 4) : p[6]).lowerAscii(), p[5].substring(size(p[6]) + 1)]\n  \
+         ? [p[6].substring(0, size(p[6]) - size(p[7])).lowerAscii()\n    \
+         + (p[7].matches('^(?::0*443)?$') ? '' : ':' + p[7].find('(?:[1-9][0-9]*|0)$')), p[5].substring(size(p[6]) + 1)]\n  \
          : ['{DOCKER_HUB}', p[5]]))\n\
-         .map(p, [p[0], p[1], p[2], p[3], p[4], p[5], p[7] in {aliases}\n  \
-         ? '{DOCKER_HUB}/' + (p[8].contains('/') ? '' : 'library/') + p[8]\n  : p[7] + '/' + p[8]])\n\
+         .map(p, [p[0], p[1], p[2], p[3], p[4], p[5], {aliases}[?p[8]].orValue(p[8]), p[9]])\n\
+         .map(p, [p[0], p[1], p[2], p[3], p[4], p[5],\n  \
+         p[6] + (p[6] == '{DOCKER_HUB}' && !p[7].contains('/') ? '/library/' : '/') + p[7]])\n\
          .filter(p, size(p[6]) - p[6].indexOf('/') - 1 <= 255)\n\
          .map(p, p + [({}.filter(q, q in variables.targets) + [''])[0]])",
         prefixes_of("p[6]", depth),
@@ -307,8 +311,8 @@ fn restored(depth: usize) -> String {
 
 /// A result must name a host, and not be read as another by Docker Hub.
 fn changes() -> String {
-    let aliases = DOCKER_HUB_ALIASES.map(|alias| format!("{alias}|")).concat().replace('.', "[.]");
-    let official = format!("(?i)^(?:{aliases}docker[.]io)(?::443)?/[^/]+$");
+    let names: Vec<&str> = aliases_of(DOCKER_HUB).chain([DOCKER_HUB]).collect();
+    let official = format!("(?i)^(?:{})(?::0*443)?/[^/]+$", names.join("|").replace('.', "[.]"));
     format!(
         "variables.restored + variables.references\n\
      .filter(p, p[0] != '' && p[3] != 'Never' && !variables.restored.exists(r, r[0] == p[0]))\n\

@@ -8,9 +8,7 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::admissionregistration::v1::MatchCondition;
 use thiserror::Error;
 
-use crate::engine::{
-    DOCKER_HUB, DOCKER_HUB_ALIASES, MIRROR_ANNOTATION, Matcher, Policy, REWRITE_DISABLED, REWRITE_LABEL,
-};
+use crate::engine::{DOCKER_HUB, MIRROR_ANNOTATION, Matcher, Policy, REWRITE_DISABLED, REWRITE_LABEL, aliases_of};
 
 /// The name of the condition on images.
 pub const ON_IMAGES: &str = "may-rewrite-an-image";
@@ -34,8 +32,8 @@ pub enum Inexact {
 const MAX_IMAGES: usize = 256;
 /// So are Pods with a longer image string.
 const MAX_IMAGE_CHARS: usize = 1024;
-/// With the two bounds above, the most that a Pod can cost is about half of the limit of 1,000,000: each image costs
-/// up to 5 passes of 0.1 a character over its string (512), a comparison of at most 27 with each host, and 100 for the
+/// With the two bounds above, the most that a Pod can cost is about two thirds of the limit of 1,000,000: each image costs
+/// up to 6 passes of 0.1 a character over its string (615), a comparison of at most 27 with each host, and 100 for the
 /// steps in between.
 const MAX_HOSTS: usize = 64;
 
@@ -66,9 +64,7 @@ pub(super) fn on_images(policy: &Policy) -> Result<MatchCondition, Inexact> {
         hosts.extend(from.iter().map(|prefix| prefix.host()));
     }
     let docker_hub = hosts.contains(DOCKER_HUB);
-    if docker_hub {
-        hosts.extend(DOCKER_HUB_ALIASES);
-    }
+    hosts.extend(hosts.clone().into_iter().flat_map(aliases_of));
     if hosts.len() > MAX_HOSTS {
         return Err(Inexact::TooManyHosts(hosts.len()));
     }
@@ -84,7 +80,8 @@ pub(super) fn on_images(policy: &Policy) -> Result<MatchCondition, Inexact> {
     images.push(format!("{volumes}.filter(v, has(v.image)).map(v, v.image.?reference.orValue(''))"));
     let hosts: Vec<String> = hosts.iter().map(|host| format!("'{host}'")).collect();
     let hosts = hosts.join(", ");
-    // A first component without a dot and a colon is no host; and without a slash there is none.
+    // A port with a zero before it may be any. A first component without a dot and a colon is no host; and without a slash
+    // there is none.
     let implied = match docker_hub {
         true => " || !(h.contains('.') || h.contains(':') || h == 'localhost')",
         false => "",
@@ -97,7 +94,7 @@ pub(super) fn on_images(policy: &Policy) -> Result<MatchCondition, Inexact> {
             volumes, containers[2]
         ),
         format!(
-            "({})\n    .map(i, size(i) > {MAX_IMAGE_CHARS} ? '' : i.contains('/') ? i.split('/', 2)[0].lowerAscii() : '{DOCKER_HUB}')\n    .map(h, h.endsWith(':443') ? h.substring(0, size(h) - 4) : h)\n    .exists(h, h in ['', {hosts}]{implied})",
+            "({})\n    .map(i, size(i) > {MAX_IMAGE_CHARS} ? '' : i.contains('/') ? i.split('/', 2)[0].lowerAscii() : '{DOCKER_HUB}')\n    .map(h, h.endsWith(':443') ? h.substring(0, size(h) - 4) : h)\n    .exists(h, h in ['', {hosts}] || h.contains(':0'){implied})",
             images.join("\n    + ")
         ),
     ];

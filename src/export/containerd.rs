@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use super::Inexpressible;
 use super::mirrors::{self, Mirror};
 use crate::config::fingerprint;
-use crate::engine::{DOCKER_HUB, DOCKER_HUB_ALIASES, Matcher, Policy, Prefix};
+use crate::engine::{DOCKER_HUB, Matcher, Policy, Prefix, aliases_of};
+use crate::registries::Upstream;
 
 /// The first line of every file, by which it is known again.
 pub const MARKER: &str = "# Made by `pullthrough export containerd`, which writes and removes it as the rules change.";
@@ -147,15 +148,13 @@ impl<'o> Cache<'o> {
 /// Of a registry, by its canonical host.
 fn url(host: &str, options: &Options) -> String {
     let scheme = if options.plain_http.iter().any(|plain| plain == host) { "http" } else { "https" };
-    let [.., address_of_docker_hub] = DOCKER_HUB_ALIASES;
-    format!("{scheme}://{}", if host == DOCKER_HUB { address_of_docker_hub } else { host })
+    format!("{scheme}://{}", if host == DOCKER_HUB { Upstream::DockerHub.endpoint() } else { host })
 }
 
 /// Where containerd looks for the names that a canonical host goes by (`hostPaths` in `config_unix.go`).
 fn folders(host: &str) -> Vec<String> {
-    let aliases = if host == DOCKER_HUB { &DOCKER_HUB_ALIASES[..] } else { &[] };
     let mut folders = Vec::new();
-    for name in [host].iter().chain(aliases) {
+    for name in [host].into_iter().chain(aliases_of(host)) {
         folders.push(folder(name));
         if !has_port(name) {
             folders.push(folder(&format!("{name}:443")));
@@ -188,13 +187,15 @@ fn spellings(mirrors: &[Mirror]) -> Vec<String> {
     let mut spellings = Vec::new();
     if !mirrors.is_empty() {
         spellings.push(
-            "containerd takes hosts as they are written: images whose host has capitals are not mirrored".to_owned(),
+            "containerd takes hosts as they are written: images whose host has upper case, or zeros before its port, are \
+             not mirrored"
+                .to_owned(),
         );
     }
     if mirrors.iter().any(|mirror| mirror.prefix == DOCKER_HUB) {
         spellings.push(
-            "`library/` is implied at `docker.io` and `index.docker.io` only: of `registry-1.docker.io/nginx` containerd \
-             asks the cache for `nginx`"
+            "`library/` is implied at `docker.io` and `index.docker.io` only: of `registry-1.docker.io/nginx` and \
+             `registry.hub.docker.com/nginx` containerd asks the cache for `nginx`"
                 .to_owned(),
         );
     }

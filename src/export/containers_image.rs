@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Inexpressible;
 use super::mirrors::{self, Mirror};
-use crate::engine::{DOCKER_HUB, Matcher, Policy, Prefix};
+use crate::engine::{DOCKER_HUB, Matcher, Policy, Prefix, aliases_of};
 
 /// What it reads otherwise than the rules do, of the images that these mirrors are for.
 pub fn notes(mirrors: &[Mirror]) -> Vec<String> {
@@ -15,19 +15,22 @@ pub fn notes(mirrors: &[Mirror]) -> Vec<String> {
         mirrored.iter().map(|mirror| mirror.prefix.as_str()).filter(|host| !host.contains(['/', ':'])).collect();
     let mut notes = Vec::new();
     if !hosts.is_empty() {
-        notes.push("hosts are taken as they are written: images whose host has capitals are not mirrored".to_owned());
+        notes.push(
+            "hosts are taken as they are written: images whose host has upper case, or zeros before its port, are not mirrored"
+                .to_owned(),
+        );
     }
     if hosts.contains(DOCKER_HUB) {
         notes.push(
-            "images of registry-1.docker.io and docker.io:443 are not mirrored, and those without a host are looked up where the \
+            "images of registry-1.docker.io, registry.hub.docker.com and docker.io:443 are not mirrored, and those without a host are looked up where the \
              node's short-name aliases and unqualified-search-registries say"
                 .to_owned(),
         );
     }
     if !whole.is_empty() {
         notes.push(format!(
-            "images on another port of {} can't be pulled, since the port counts as part of their path: name HOST:PORT in an \
-             `except` or a rule, if there are any",
+            "images of {} on another port, or with zeros before the port, can't be pulled, since the port counts as part of \
+             their path: name HOST:PORT in an `except` or a rule, if there are any",
             whole.join(", ")
         ));
     }
@@ -53,7 +56,7 @@ pub fn mirrors(policy: &Policy) -> (Vec<Mirror>, Vec<Inexpressible>) {
             }
             None => true,
         });
-        entries.extend(with_port_443(&prefix).map(|twin| (twin, to.clone())));
+        entries.extend(other_names(&prefix).into_iter().map(|twin| (twin, to.clone())));
         entries.insert(prefix, to);
     }
     // A host is taken for a prefix of its ports, too.
@@ -84,10 +87,14 @@ pub fn holds(prefix: &str, name: &str) -> bool {
     })
 }
 
-/// The other name that such images have. On Docker Hub it would lack the implied `library/`.
-fn with_port_443(prefix: &str) -> Option<String> {
-    let host = prefix.split('/').next()?;
-    (host != DOCKER_HUB && !host.contains(':')).then(|| format!("{host}:443{}", &prefix[host.len()..]))
+/// The other names that such images have. On Docker Hub they would lack the implied `library/`.
+fn other_names(prefix: &str) -> Vec<String> {
+    let (host, rest) = prefix.split_at(prefix.find('/').unwrap_or(prefix.len()));
+    if host == DOCKER_HUB || host.contains(':') {
+        return Vec::new();
+    }
+    let aliases = aliases_of(host).flat_map(|alias| [format!("{alias}{rest}"), format!("{alias}:443{rest}")]);
+    std::iter::once(format!("{host}:443{rest}")).chain(aliases).collect()
 }
 
 /// Why the library would not take an image at a location.
@@ -114,10 +121,10 @@ fn left_alone(prefix: &str, unreadable: &str, why: &str) -> Inexpressible {
 fn hosts(policy: &Policy) -> impl Iterator<Item = String> {
     let prefixes = policy.rules().iter().flat_map(|rule| {
         let (from, to) = match &rule.matcher {
-            Matcher::From { from, to } => (from.as_slice(), Some(to)),
-            Matcher::Pattern { .. } => ([].as_slice(), None),
+            Matcher::From { from, to } => (&**from, Some(to)),
+            Matcher::Pattern { .. } => (&[][..], None),
         };
-        from.iter().chain(to).chain(&rule.except).map(Prefix::host)
+        from.iter().chain(to).chain(rule.except.iter()).map(Prefix::host)
     });
     prefixes.map(str::to_owned)
 }

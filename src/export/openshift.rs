@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use super::mirrors::Mirror;
 use super::{Inexpressible, containers_image};
-use crate::engine::{DOCKER_HUB, DOCKER_HUB_ALIASES, Policy};
+use crate::engine::{DOCKER_HUB, Policy};
+use crate::registries::Upstream;
 
 const API_VERSION: &str = "config.openshift.io/v1";
 const NAME: &str = "pullthrough";
@@ -97,7 +98,7 @@ fn other_name(prefix: &str) -> Option<String> {
     let (host, rest) = prefix.split_at(prefix.find('/').unwrap_or(prefix.len()));
     match host.split_once(':') {
         _ if host.strip_suffix(":443").unwrap_or(host) == DOCKER_HUB => {
-            DOCKER_HUB_ALIASES.last().map(|alias| format!("{alias}{rest}"))
+            Some(format!("{}{rest}", Upstream::DockerHub.endpoint()))
         }
         None => Some(format!("{host}:443{rest}")),
         Some((name, "443")) => Some(format!("{name}{rest}")),

@@ -110,7 +110,7 @@ impl<'p> Index<'p> {
             match &rule.matcher {
                 Matcher::From { from, to } => {
                     index.targets.insert(to.canonical());
-                    for prefix in from {
+                    for prefix in from.iter() {
                         index.sources.entry(prefix.canonical()).or_default().push(number);
                     }
                 }
@@ -141,10 +141,10 @@ impl<'p> Index<'p> {
         for rule in numbers.into_iter().map(|number| &self.rules[number]) {
             let gives = match &rule.matcher {
                 Matcher::Pattern { .. } => Gives::Unknown,
-                _ if rule.except.iter().any(|except| except.covers(region)) => Gives::Excepted,
+                _ if rule.except.first_above(name).is_some() => Gives::Excepted,
                 _ if rule.mode == Mode::Observe => Gives::Observed,
                 Matcher::From { from, to } => {
-                    let rest = from.iter().find_map(|from| from.strip(name)).unwrap_or_default();
+                    let rest = from.first_above(name).and_then(|from| from.strip(name)).unwrap_or_default();
                     Gives::Rewrite([to.written(), rest].concat())
                 }
             };

@@ -3,9 +3,9 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 
-use super::literal::starts;
+use super::index::Index;
 use super::{Findings, Lint, Place};
-use crate::engine::{DOCKER_HUB, Decision, Mode, Namespaces, Policy, Question, Rule, Settings};
+use crate::engine::{DOCKER_HUB, Decision, Mode, Namespaces, Policy, Question, Rule, Settings, boundaries};
 use crate::registries::{Upstream, are_aliases};
 
 /// Paths that images have below what a rule names.
@@ -14,19 +14,26 @@ const TAILS: [&str; 4] = ["app", "team/app", "other/app", "team/group/app"];
 /// Namespaces that are tried at most; each tries every sample.
 const MAX_NAMESPACES: usize = 16;
 
-pub fn check(rules: &[Place], findings: &mut Findings) {
+/// Caches within another that are tried at most: there may be as many as pairs of rules.
+const MAX_NESTED: usize = 4096;
+
+pub fn check(index: &Index, findings: &mut Findings) {
+    let rules = index.rules;
     let enforced = rules.iter().map(|place| Rule { mode: Mode::Enforce, ..place.rule.clone() }).collect();
     let policy = Policy::new(enforced, Settings::default());
-    let samples = samples(rules);
+    let samples = samples(index);
+    let numbers: HashMap<&str, usize> =
+        rules.iter().enumerate().map(|(number, place)| (place.rule.name.as_str(), number)).collect();
     let mut by_result: HashMap<String, Vec<(&str, usize)>> = HashMap::new();
+    // The same rule makes the same of an image in each namespace.
+    let mut known = HashSet::new();
     for namespace in namespaces(rules) {
         for sample in &samples {
             let question = Question { image: sample, namespace: &namespace, pull_never: false, previous: None };
             let Decision::Rewrite { rule, result } = policy.decide(question) else { continue };
-            let Some(index) = rules.iter().position(|place| place.rule.name == rule.name) else { continue };
-            let sources = by_result.entry(result).or_default();
-            if !sources.contains(&(sample, index)) {
-                sources.push((sample, index));
+            let Some(&number) = numbers.get(rule.name.as_str()) else { continue };
+            if known.insert((sample.as_str(), number)) {
+                by_result.entry(result).or_default().push((sample, number));
             }
         }
     }
@@ -58,22 +65,24 @@ pub fn check(rules: &[Place], findings: &mut Findings) {
 
 /// Where the source stands that a name is of.
 fn span<'c>(place: Place<'c>, name: &str) -> &'c Range<usize> {
-    let from = place.from().find(|(source, _)| source.strip(name).is_some()).map(|(_, span)| span);
+    let source = place.sources().and_then(|from| from.position_above(name));
+    let from = source.and_then(|position| place.places.sources.get(position));
     from.or_else(|| place.pattern().map(|(_, span)| span)).unwrap_or(&place.places.to)
 }
 
 /// Names of images that might be, in canonical form.
-fn samples(rules: &[Place]) -> Vec<String> {
+fn samples(index: &Index) -> Vec<String> {
+    let rules = index.rules;
     let mut samples = Samples::default();
-    for &place in rules {
+    for (number, &place) in rules.iter().enumerate() {
         for (source, _) in place.from() {
             samples.add(source.canonical(), "");
-            for except in place.except().filter(|(except, _)| source.covers(except)) {
-                samples.below(except.0.canonical());
-            }
         }
-        if let Some((pattern, _)) = place.pattern() {
-            for start in starts(pattern) {
+        for (except, _) in place.except().filter(|(except, _)| place.source_above(except.canonical()).is_some()) {
+            samples.below(except.canonical());
+        }
+        if place.pattern().is_some() {
+            for start in &index.starts[number] {
                 match start.is_whole {
                     true => samples.add(&start.text, ""),
                     false => samples.below(start.text.rsplit_once('/').map_or("", |(start, _)| start)),
@@ -90,15 +99,16 @@ fn samples(rules: &[Place]) -> Vec<String> {
         }
     }
     // One cache within another: what the outer one has at the inner one's path.
-    let targets: Vec<_> = rules.iter().filter_map(|&place| Some((place, place.target()?))).collect();
-    for (outer, outer_target) in &targets {
-        for inner in targets.iter().filter_map(|(_, inner)| outer_target.strip(inner.canonical())) {
-            if let Some(path) = inner.strip_prefix('/') {
-                for (source, _) in outer.from() {
-                    samples.below(&format!("{}/{path}", source.canonical()));
-                }
-            }
-        }
+    let targets: BTreeSet<String> =
+        rules.iter().filter_map(|place| Some(place.target()?.canonical().to_owned())).collect();
+    let nested = targets.iter().flat_map(|inner| {
+        let outer = boundaries(inner).filter(move |outer| *outer != inner).filter(|outer| targets.contains(*outer));
+        outer.map(move |outer| (outer, &inner[outer.len() + 1..]))
+    });
+    let nested = nested.flat_map(|(outer, path)| index.at(outer).iter().map(move |&outer| (rules[outer], path)));
+    let nested = nested.flat_map(|(outer, path)| outer.from().map(move |(source, _)| (source, path)));
+    for (source, path) in nested.take(MAX_NESTED) {
+        samples.below(&format!("{}/{path}", source.canonical()));
     }
     samples.names
 }

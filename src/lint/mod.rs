@@ -1,6 +1,7 @@
 //! What is valid in a rules file, but hardly meant.
 
 mod collision;
+mod index;
 mod layout;
 mod literal;
 mod overlap;
@@ -10,8 +11,9 @@ use std::ops::Range;
 
 use annotate_snippets::Level;
 
-use crate::config::{Config, Places, Problem};
-use crate::engine::{Matcher, Pattern, Prefix, Rule};
+use self::index::Index;
+use crate::config::{Config, Places, Problem, Source};
+use crate::engine::{Matcher, Pattern, Prefix, Prefixes, Rule};
 
 macro_rules! lints {
     ($($(#[doc = $doc:literal])+ $lint:ident, $name:literal;)+) => {
@@ -68,9 +70,9 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// Draws it with the line it stands in. `name` is what the file is called.
-    pub fn render(&self, name: &str, text: &str) -> String {
-        self.problem.render(Level::WARNING, Some(self.lint.as_str()), name, text)
+    /// Draws it with the line it stands in.
+    pub fn render(&self, source: &Source) -> String {
+        self.problem.render(Level::WARNING, Some(self.lint.as_str()), source)
     }
 }
 
@@ -78,9 +80,10 @@ impl Finding {
 pub fn findings(config: &Config) -> Vec<Finding> {
     let rules: Vec<Place> =
         config.rules.iter().zip(&config.places).map(|(rule, places)| Place { rule, places }).collect();
+    let index = Index::new(&rules);
     let mut findings = Findings(Vec::new());
-    overlap::check(&rules, &mut findings);
-    collision::check(&rules, &mut findings);
+    overlap::check(&index, &mut findings);
+    collision::check(&index, &mut findings);
     layout::check(&rules, &mut findings);
     spelling::check(&rules, &mut findings);
     let Findings(mut findings) = findings;
@@ -98,11 +101,20 @@ struct Place<'c> {
 impl<'c> Place<'c> {
     /// The entries of `from`, each with its place.
     fn from(self) -> impl Iterator<Item = (&'c Prefix, &'c Range<usize>)> {
-        let from = match &self.rule.matcher {
-            Matcher::From { from, .. } => from.as_slice(),
-            Matcher::Pattern { .. } => &[],
-        };
-        from.iter().zip(&self.places.sources)
+        self.sources().into_iter().flat_map(|from| from.iter()).zip(&self.places.sources)
+    }
+
+    /// `from`, where the rule has no pattern.
+    fn sources(self) -> Option<&'c Prefixes> {
+        match &self.rule.matcher {
+            Matcher::From { from, .. } => Some(from),
+            Matcher::Pattern { .. } => None,
+        }
+    }
+
+    /// The first entry of `from` that a canonical name is at or below.
+    fn source_above(self, name: &str) -> Option<&'c Prefix> {
+        self.sources()?.first_above(name)
     }
 
     fn except(self) -> impl Iterator<Item = (&'c Prefix, &'c Range<usize>)> {

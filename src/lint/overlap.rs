@@ -1,21 +1,27 @@
 //! Rules that stand in each other's way: `loop` and `shadowed`.
 
-use super::literal::starts;
+use super::index::Index;
 use super::{Findings, Lint, Place};
 use crate::engine::{Glob, ImageRef, Namespaces, Prefix};
 
-pub fn check(rules: &[Place], findings: &mut Findings) {
-    for (index, &place) in rules.iter().enumerate() {
-        target_is_taken(place, rules, findings);
-        under_a_target(place, rules, findings);
-        shadowed(place, &rules[..index], findings);
+pub fn check(index: &Index, findings: &mut Findings) {
+    for number in 0..index.rules.len() {
+        target_is_taken(number, index, findings);
+        under_a_target(number, index, findings);
+        shadowed(number, index, findings);
     }
 }
 
 /// A `to` that lies under what a rule takes by name.
-fn target_is_taken(place: Place, rules: &[Place], findings: &mut Findings) {
+fn target_is_taken(number: usize, index: &Index, findings: &mut Findings) {
+    let place = index.rules[number];
     let Some(target) = place.target() else { return };
-    let Some((other, source)) = rules.iter().find_map(|other| Some((other, taking(*other, &target)?))) else { return };
+    let mut taking = index.taking(target.canonical());
+    let Some((other, source)) =
+        taking.find_map(|other| Some((index.rules[other], self::taking(other, index, &target)?)))
+    else {
+        return;
+    };
     let (by, there) = match std::ptr::eq(other.rule, place.rule) {
         true => ("this rule itself".to_owned(), "this rule"),
         false => (format!("rule `{}`", other.rule.name), "that rule"),
@@ -34,15 +40,15 @@ fn target_is_taken(place: Place, rules: &[Place], findings: &mut Findings) {
 }
 
 /// What of a rule takes a `to`, and all below it.
-fn taking<'c>(other: Place<'c>, target: &Prefix) -> Option<&'c str> {
-    if other.except().any(|(except, _)| except.covers(target)) {
+fn taking<'c>(other: usize, index: &Index<'c>, target: &Prefix) -> Option<&'c str> {
+    let (other, starts) = (index.rules[other], &index.starts[other]);
+    if other.rule.except.first_above(target.canonical()).is_some() {
         return None;
     }
-    if let Some((source, _)) = other.from().find(|(source, _)| source.covers(target)) {
+    if let Some(source) = other.source_above(target.canonical()) {
         return Some(source.written());
     }
     let (pattern, _) = other.pattern()?;
-    let starts = starts(pattern);
     // A pattern for any host takes every `to` as well: that is what it is for.
     let names_host = !starts.is_empty() && starts.iter().all(|start| start.host() == Some(target.host()));
     let takes = |tail: &&str| {
@@ -54,8 +60,9 @@ fn taking<'c>(other: Place<'c>, target: &Prefix) -> Option<&'c str> {
 }
 
 /// What a rule takes lies under a `to`.
-fn under_a_target(place: Place, rules: &[Place], findings: &mut Findings) {
-    let add = |findings: &mut Findings, span, source: &str, above: &Place| {
+fn under_a_target(number: usize, index: &Index, findings: &mut Findings) {
+    let place = index.rules[number];
+    let add = |findings: &mut Findings, span, source: &str, above: Place| {
         let of = match std::ptr::eq(above.rule, place.rule) {
             true => "this rule's `to`".to_owned(),
             false => format!("the `to` of rule `{}`", above.rule.name),
@@ -71,7 +78,7 @@ fn under_a_target(place: Place, rules: &[Place], findings: &mut Findings) {
     };
     for (source, span) in place.from() {
         // The same place is found from the side of `to`.
-        let above = rules.iter().find(|other| {
+        let above = index.above(source.canonical()).map(|other| index.rules[other]).find(|other| {
             other.rule.matcher.is_above(source.canonical())
                 && other.target().is_none_or(|target| !source.covers(&target))
         });
@@ -79,13 +86,12 @@ fn under_a_target(place: Place, rules: &[Place], findings: &mut Findings) {
             add(findings, span, source.written(), above);
         }
     }
-    if let Some((pattern, span)) = place.pattern() {
-        let starts = starts(pattern);
-        let above = rules.iter().find(|other| {
+    if let Some((pattern, span)) = place.pattern()
+        && let [first, ..] = index.starts[number].as_slice()
+    {
+        let above = index.above(&first.text).map(|other| index.rules[other]).find(|other| {
             other.target().is_some_and(|target| {
-                other.from().next().is_some()
-                    && !starts.is_empty()
-                    && starts.iter().all(|start| start.is_below(&target))
+                other.from().next().is_some() && index.starts[number].iter().all(|start| start.is_below(&target))
             })
         });
         if let Some(above) = above {
@@ -95,24 +101,30 @@ fn under_a_target(place: Place, rules: &[Place], findings: &mut Findings) {
 }
 
 /// What earlier rules take before this one is asked. An `except` there ends the search too, so it does not matter.
-fn shadowed(place: Place, earlier: &[Place], findings: &mut Findings) {
-    let earlier: Vec<&Place> =
-        earlier.iter().filter(|other| cover(&other.rule.namespaces, &place.rule.namespaces)).collect();
+fn shadowed(number: usize, index: &Index, findings: &mut Findings) {
+    let place = index.rules[number];
+    let earlier = |name: &str| {
+        let earlier = index.taking(name).take_while(|&other| other < number).map(|other| index.rules[other]);
+        earlier.filter(|other| cover(&other.rule.namespaces, &place.rule.namespaces))
+    };
     if let Some((pattern, span)) = place.pattern() {
-        let starts = starts(pattern);
-        let by = earlier.iter().find_map(|other| {
-            let below = |source: &Prefix| !starts.is_empty() && starts.iter().all(|start| start.is_below(source));
-            Some((*other, other.from().find(|(source, _)| below(source))?.0))
-        });
+        let starts = &index.starts[number];
+        let Some(first) = starts.first() else { return };
+        let below = |source: &Prefix| starts.iter().all(|start| start.is_below(source));
+        let by =
+            earlier(&first.text).find_map(|other| Some((other, other.from().find(|(source, _)| below(source))?.0)));
         if let Some((other, source)) = by {
             report(place, span, pattern.written(), other, source, findings);
         }
         return;
     }
     for (position, (source, span)) in place.from().enumerate() {
-        let mut before = place.from().take(position).map(|(before, _)| before);
         // The same name twice does no harm.
-        if let Some(before) = before.find(|before| before.covers(source) && before.canonical() != source.canonical()) {
+        let parent = source.canonical().rsplit_once('/').map(|(parent, _)| parent);
+        let before = place.sources().zip(parent).and_then(|(from, parent)| {
+            from.position_above(parent).filter(|&before| before < position).map(|before| &from[before])
+        });
+        if let Some(before) = before {
             findings.add(
                 Lint::Shadowed,
                 place,
@@ -122,22 +134,14 @@ fn shadowed(place: Place, earlier: &[Place], findings: &mut Findings) {
             );
             continue;
         }
-        let by =
-            earlier.iter().find_map(|other| Some((*other, other.from().find(|(before, _)| before.covers(source))?.0)));
+        let by = earlier(source.canonical()).find_map(|other| Some((other, other.source_above(source.canonical())?)));
         if let Some((other, before)) = by {
             report(place, span, source.written(), other, before, findings);
         }
     }
 }
 
-fn report(
-    place: Place,
-    span: &std::ops::Range<usize>,
-    what: &str,
-    other: &Place,
-    by: &Prefix,
-    findings: &mut Findings,
-) {
+fn report(place: Place, span: &std::ops::Range<usize>, what: &str, other: Place, by: &Prefix, findings: &mut Findings) {
     findings.add(
         Lint::Shadowed,
         place,

@@ -5,14 +5,21 @@ use regex_syntax::ast::{Ast, parse::Parser};
 use super::literal::starts;
 use super::{Findings, Lint, Place};
 use crate::config::KUBERNETES_REGISTRY;
-use crate::engine::{DOCKER_HUB, ImageRef, Prefix};
+use crate::engine::{DOCKER_HUB, ImageRef};
 use crate::registries::is_official;
 
 pub fn check(rules: &[Place], findings: &mut Findings) {
+    let new = format!("{NEW}/pause");
+    let is_taken = |image: ImageRef| {
+        rules.iter().any(|place| place.rule.takes(&image) || place.rule.matcher.is_above(image.canonical()))
+    };
+    let new_is_taken = ImageRef::parse(&new).is_ok_and(is_taken);
     for &place in rules {
         docker_library(place, findings);
         unescaped_dot(place, findings);
-        frozen(place, rules, findings);
+        if !new_is_taken {
+            frozen(place, findings);
+        }
     }
 }
 
@@ -24,16 +31,11 @@ fn official(name: &str) -> Option<&str> {
 
 /// An official image without `library`. Organisations of such a name exist; who means both names both.
 fn docker_library(place: Place, findings: &mut Findings) {
-    let beside = |image: &str, list: &[&Prefix]| {
-        let library = format!("{DOCKER_HUB}/library/{image}");
-        list.iter().any(|prefix| prefix.strip(&library).is_some())
-    };
-    let from: Vec<_> = place.from().collect();
-    let except: Vec<_> = place.except().collect();
-    for list in [from, except] {
-        let prefixes: Vec<&Prefix> = list.iter().map(|(prefix, _)| *prefix).collect();
-        for (prefix, span) in list {
-            let Some(image) = official(prefix.canonical()).filter(|image| !beside(image, &prefixes)) else { continue };
+    let lists = [(place.sources(), &place.places.sources), (Some(&place.rule.except), &place.places.except)];
+    for (prefixes, spans) in lists.into_iter().filter_map(|(prefixes, spans)| Some((prefixes?, spans))) {
+        let beside = |image: &str| prefixes.first_above(&format!("{DOCKER_HUB}/library/{image}")).is_some();
+        for (prefix, span) in prefixes.iter().zip(spans) {
+            let Some(image) = official(prefix.canonical()).filter(|image| !beside(image)) else { continue };
             findings.add(
                 Lint::DockerLibrary,
                 place,
@@ -99,13 +101,10 @@ fn unescaped_dot(place: Place, findings: &mut Findings) {
     );
 }
 
-fn frozen(place: Place, rules: &[Place], findings: &mut Findings) {
-    const NEW: &str = KUBERNETES_REGISTRY[0];
-    let new = format!("{NEW}/pause");
-    let Ok(image) = ImageRef::parse(&new) else { return };
-    if rules.iter().any(|other| other.rule.takes(&image) || other.rule.matcher.is_above(&new)) {
-        return;
-    }
+/// Where the images of the Kubernetes project are now.
+const NEW: &str = KUBERNETES_REGISTRY[0];
+
+fn frozen(place: Place, findings: &mut Findings) {
     let old = place.from().find(|(source, _)| KUBERNETES_REGISTRY.contains(&source.canonical()));
     if let Some((source, span)) = old {
         findings.add(

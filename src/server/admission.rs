@@ -12,12 +12,12 @@ use tokio::sync::oneshot;
 
 use super::body;
 use super::http::Refusal;
-use super::limits::{self, LARGE_BODY_BYTES, Limits};
+use super::limits::{LARGE_BODY_BYTES, Limits};
 use super::log;
 use super::metrics::{Metrics, RuleCounters, Shed};
 use super::progress::Visit;
 use super::turns::Turns;
-use crate::engine::{Answer, Options, Policy, Unreadable};
+use crate::engine::{self, Answer, Options, Policy, Unreadable};
 
 /// The function that answers: [`crate::engine::answer`]. Tests bring others, such as one that panics.
 pub type AnswerFn = for<'a> fn(&'a Policy, Options, &'a [u8]) -> Result<Answer<'a>, Unreadable>;
@@ -148,7 +148,7 @@ impl Admission {
             return Ok(visit.answer(self.answer_bytes(&bytes)?, charge)?);
         }
         let turn = self.large.turns.take(visit.account(), false).await;
-        charge.grow(limits::answering_bytes(bytes.len()))?;
+        charge.grow(engine::memory_bytes(bytes.len()))?;
         let (sender, receiver) = oneshot::channel();
         let admission = Arc::clone(self);
         self.large.threads.spawn(move || {

@@ -15,7 +15,7 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::lines::Writing;
-use crate::engine::{Decision, Summary};
+use crate::engine::{Decision, Outcome, Place, Summary};
 
 /// How a line looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -104,13 +104,12 @@ pub fn admission(summary: &Summary<'_>) {
         }
     }
     if let Some(problem) = problem {
-        tracing::warn!(
-            namespace,
-            name,
-            uid,
-            problem = short(problem).as_ref(),
-            "object not understood, and allowed as it is"
-        );
+        let problem = short(problem);
+        let problem = problem.as_ref();
+        match outcome {
+            Outcome::Denied => tracing::warn!(namespace, name, uid, problem, "object not understood, and denied"),
+            _ => tracing::warn!(namespace, name, uid, problem, "object not understood, and allowed unchanged"),
+        }
     }
     tracing::debug!(
         namespace,
@@ -139,7 +138,9 @@ fn changes(summary: &Summary<'_>) -> String {
         }
         let separator = if text.is_empty() { "" } else { "; " };
         // A reference that was rewritten is a valid one; a container's name is validated later, if ever.
-        let place = image.place.to_string().replace(|c: char| !c.is_ascii_alphanumeric() && !"-/[]".contains(c), "?");
+        let Place { list, index, name } = &image.place;
+        let place = Place { list: *list, index: *index, name: short(name).into() }.to_string();
+        let place = place.replace(|c: char| !c.is_ascii_alphanumeric() && !"-/[]".contains(c), "?");
         let (place, from, result) = (short(&place), short(&image.image), short(result));
         let _ = write!(text, "{separator}{place}: {from} -> {result} (rule {})", rule.name);
     }

@@ -46,8 +46,14 @@ fn expected(fields: &[&str], input: &str) -> Value {
         return json!({"image": input, "valid": false, "registry": null, "repository": null, "tag": null, "digest": null});
     }
     let host = host.to_ascii_lowercase();
+    // A port is a number.
+    let host = match host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit())) {
+        Some((name, port)) => format!("{name}:{}", port.parse::<u128>().expect("digits")),
+        None => host,
+    };
     let host = match host.strip_suffix(":443").unwrap_or(&host) {
-        "index.docker.io" | "registry-1.docker.io" => "docker.io",
+        "index.docker.io" | "registry-1.docker.io" | "registry.hub.docker.com" => "docker.io",
+        "ecr-public.aws.com" => "public.ecr.aws",
         host => host,
     };
     let library = if host == "docker.io" && !path.contains('/') { "library/" } else { "" };

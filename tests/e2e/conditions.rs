@@ -15,12 +15,16 @@ const ENTRIES: &str =
 const DOCKER_HUB: &str = "  - {name: hub, from: [docker.io], to: cache.example.com/hub}\n";
 
 /// Names that are hard on whoever looks for a host in them.
-const IMAGES: [&str; 32] = [
+const IMAGES: [&str; 36] = [
     "registry.k8s.io/pause:3.9",
     "Registry.K8S.io/pause",
     "registry.k8s.io:443/pause",
     "REGISTRY.K8S.IO:443/a/b/c@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
     "registry.k8s.io:8443/pause",
+    "registry.k8s.io:0443/pause",
+    "localhost:05000/x",
+    "registry.hub.docker.com:00443/nginx",
+    "Registry.Hub.Docker.com/nginx",
     "registry.k8s.io",
     "registry.k8s.io:3.9",
     "registry.k8s.io.evil.com/pause",

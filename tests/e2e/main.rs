@@ -8,6 +8,7 @@ mod certificates;
 mod conditions;
 mod create;
 mod doctor;
+mod evasion;
 mod exclusions;
 mod failure;
 mod guard;

@@ -74,13 +74,18 @@ fn mutating_policies_are_served() -> bool {
 /// Names at the edges of the rules above, in every way of writing, those whose reading the
 /// reference implementation gives, and those of real manifests.
 fn images() -> Vec<String> {
-    const HOSTS: [&str; 24] = [
+    const HOSTS: [&str; 29] = [
         "",
         "docker.io/",
         "index.docker.io/",
         "Registry-1.docker.io:443/",
         "registry.k8s.io/",
         "registry.k8s.io:443/",
+        "registry.k8s.io:0443/",
+        "localhost:05000/",
+        "Registry.Hub.Docker.com:00443/",
+        "public.ecr.aws/",
+        "ecr-public.aws.com/",
         "K8S.gcr.IO/",
         "registry.k8s.io.evil.com/",
         "gcr.io/",

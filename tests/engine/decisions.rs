@@ -28,6 +28,9 @@ const RULES: &str = r"
   - name: local
     from: ['localhost:5000', '[::1]:5000/a', 'upper.example.com']
     to: localhost/x
+  - name: ecr
+    from: [public.ecr.aws]
+    to: cache.example.com/ecr
   - name: one
     from: [one.example.com/only/this]
     to: cache.example.com
@@ -66,7 +69,19 @@ fn images_are_routed_by_the_first_rule_that_matches() {
         ("default", "evil.com/registry.k8s.io/pause", "no_rule"),
         // Other names of the same host.
         ("default", "Registry.K8s.IO:443/pause", "kubernetes: cache.example.com/k8s/pause"),
+        ("default", "registry.k8s.io:0443/pause:1", "kubernetes: cache.example.com/k8s/pause:1"),
+        ("default", "registry.k8s.io:0000000000443/pause", "kubernetes: cache.example.com/k8s/pause"),
         ("default", "registry.k8s.io:8443/pause", "no_rule"),
+        ("default", "registry.k8s.io:4430/pause", "no_rule"),
+        ("default", "registry.k8s.io:/pause", "invalid"),
+        ("default", "localhost:05000/x", "local: localhost/x/x"),
+        ("default", "[::1]:005000/a/b", "local: localhost/x/b"),
+        ("default", "registry.hub.docker.com/nginx", "docker-hub: Harbor.example.com:443/docker-hub/library/nginx"),
+        ("default", "Registry.Hub.Docker.com:0443/a/b", "docker-hub: Harbor.example.com:443/docker-hub/a/b"),
+        ("default", "hub.docker.com/nginx", "no_rule"),
+        ("default", "cache.example.com:00443/k8s/x", "already_cached"),
+        ("default", "ecr-public.aws.com/docker/library/nginx:1", "ecr: cache.example.com/ecr/docker/library/nginx:1"),
+        ("default", "public.ecr.aws:0443/x", "ecr: cache.example.com/ecr/x"),
         ("default", "UPPER.example.com/x", "local: localhost/x/x"),
         // Docker Hub, its implied host and its implied library.
         ("default", "nginx", "docker-hub: Harbor.example.com:443/docker-hub/library/nginx"),

@@ -2,8 +2,11 @@
 
 mod answers;
 mod decisions;
+mod evasion;
 mod laws;
+mod linear;
 mod rules_file;
+mod understanding;
 
 use pullthrough::config;
 use pullthrough::engine::Policy;

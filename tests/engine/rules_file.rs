@@ -12,6 +12,9 @@ fn error(rules: &str) -> String {
     }
 }
 
+const LONG_NAME: &str =
+    "  - {name: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa, from: [a.io], to: c.io}";
+
 #[test]
 fn the_example_of_the_documentation_is_valid() {
     let config = config::parse("rules.yaml", EXAMPLE).unwrap_or_else(|error| panic!("{error}"));
@@ -40,7 +43,13 @@ fn every_problem_names_its_place_and_a_cure() {
         ("  - {name: a, from: [a.io], to: c.io, mode: watch}", "4:45", "known here: `enforce`, `observe`"),
         ("  - {name: a, from: [a.io]}", "4:15", "add `to:`"),
         ("  - {from: [a.io], to: c.io}", "4:20", "add `name:`"),
-        ("  - {name: '', from: [a.io], to: c.io}", "4:12", "name it"),
+        ("  - {name: '', from: [a.io], to: c.io}", "4:12", "name the rule"),
+        ("  - {name: .a, from: [a.io], to: c.io}", "4:12", "begin with a letter or a digit"),
+        ("  - {name: a b, from: [a.io], to: c.io}", "4:12", "use letters, digits"),
+        (r#"  - {name: "a\n2026 ERROR", from: [a.io], to: c.io}"#, "4:12", "use letters, digits"),
+        (r#"  - {name: "a\e[31m", from: [a.io], to: c.io}"#, "4:12", "use letters, digits"),
+        ("  - {name: é, from: [a.io], to: c.io}", "4:12", "use letters, digits"),
+        (LONG_NAME, "4:12", "at most 63 characters"),
         ("  - {name: a, name: b, from: [a.io], to: c.io}", "4:15", "keep one of them"),
         ("  - {name: a, from: [a.io], to: c.io}\n  - {name: a, from: [b.io], to: c.io}", "5:12", "a name of its own"),
         ("  - {name: a, from: a.io, to: c.io}", "4:21", "write `[…]` around it"),
@@ -61,6 +70,7 @@ fn every_problem_names_its_place_and_a_cure() {
         ("  - {name: a, from: [a.io], to: cache}", "4:33", "as in `cache.example.com/cache`"),
         ("  - {name: a, from: [a.io], to: 'c.io/$1'}", "4:33", "use `pattern`"),
         ("  - {name: a, pattern: '(a', to: c.io}", "4:24", "unclosed group"),
+        (r#"  - {name: a, pattern: "a\e[2J", to: c.io}"#, "4:24", "remove it"),
         ("  - {name: a, pattern: 'a)|(b', to: c.io}", "4:24", "unopened group"),
         ("  - {name: a, pattern: '(a)', to: 'c.io/$2'}", "4:35", "it has `$1`"),
         ("  - {name: a, pattern: 'a', to: 'c.io/${b}'}", "4:33", "it has none"),
@@ -154,6 +164,11 @@ fn the_head_of_the_file_is_checked() {
             "3:14",
             "write `true` or `false`",
         ),
+        (
+            "apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nwhenNotUnderstood: refuse\nrules: []",
+            "3:20",
+            "known here: `allow`, `deny`",
+        ),
         ("apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrule: []", "3:1", "did you mean `rules`?"),
     ] {
         let error = config::parse("rules.yaml", text).expect_err(text).to_string();
@@ -188,6 +203,8 @@ fn the_schema_and_the_code_agree() {
         "apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\n".to_owned(),
         "apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules: []\nallowOptOut: 1\n".to_owned(),
         "apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules: []\nextra: true\n".to_owned(),
+        "apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules: []\nwhenNotUnderstood: deny\n".to_owned(),
+        "apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules: []\nwhenNotUnderstood: maybe\n".to_owned(),
     ];
     documents.extend(
         [
@@ -198,6 +215,9 @@ fn the_schema_and_the_code_agree() {
             "{name: a, from: [a.io], pattern: a, to: c.io}",
             "{name: a, to: c.io}",
             "{name: '', from: [a.io], to: c.io}",
+            "{name: 'a b', from: [a.io], to: c.io}",
+            "{name: -a, from: [a.io], to: c.io}",
+            "{name: A.b_c-9, from: [a.io], to: c.io}",
             "{name: a, from: [], to: c.io}",
             "{name: a, from: a.io, to: c.io}",
             "{name: a, from: [a.io]}",

@@ -90,7 +90,7 @@ fn every_mirrored_host_gets_a_folder() {
     let told = scene.export(1, &format!("{options} --strict"));
     insta::assert_snapshot!("told", told);
     insta::assert_snapshot!("fallback", scene.tree());
-    assert_eq!(scene.export(0, &format!("{options} --no-fallback")).lines().filter(|line| is_write(line)).count(), 9);
+    assert_eq!(scene.export(0, &format!("{options} --no-fallback")).lines().filter(|line| is_write(line)).count(), 11);
     insta::assert_snapshot!("no_fallback", scene.tree());
     assert!(!scene.tree().contains("PRIVATE KEY"), "what nodes get is public");
     for entry in WalkDir::new(scene.path("out")).into_iter().map(Result::unwrap).filter(|entry| !entry.path().is_dir())

@@ -16,7 +16,8 @@ fn the_first_source_is_what_the_rules_say() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         std::fs::write(path("daemon.json"), output.stdout).expect("a file");
         let pulls = pulls(&folder.path().join("rules.yaml"), &["--docker", &path("daemon.json")]);
-        let is_noted = |image: &str| image.starts_with("registry-1.docker.io/") || image.starts_with("docker.io:443/");
+        let noted = ["registry-1.docker.io/", "registry.hub.docker.com/", "docker.io:443/"];
+        let is_noted = |image: &str| noted.iter().any(|noted| image.starts_with(noted));
         let mut mirrored = 0;
         for pull in pulls {
             match pull.rewritten.filter(|_| !is_noted(&pull.image)) {

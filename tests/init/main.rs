@@ -6,7 +6,7 @@ mod scripts;
 use std::collections::BTreeSet;
 use std::process::Command;
 
-use pullthrough::config;
+use pullthrough::config::{self, Source};
 use pullthrough::engine::{Decision, Policy, Question};
 use pullthrough::init::{Layout, Product, Unsuitable};
 use pullthrough::lint;
@@ -93,7 +93,7 @@ fn policy(layout: &Layout) -> Policy {
     let text = layout.rules();
     let config = config::parse("rules.yaml", &text).unwrap_or_else(|error| panic!("{error}"));
     let findings = lint::findings(&config);
-    assert!(findings.is_empty(), "{}", findings[0].render("rules.yaml", &text));
+    assert!(findings.is_empty(), "{}", findings[0].render(&Source::new("rules.yaml", &text)));
     Policy::from(config)
 }
 

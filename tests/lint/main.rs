@@ -1,6 +1,6 @@
 //! What `check` finds in valid rules, and what it must not find.
 
-use pullthrough::config;
+use pullthrough::config::{self, Source};
 use pullthrough::lint::{self, Finding};
 
 fn findings(rules: &str) -> Vec<Finding> {
@@ -16,7 +16,7 @@ fn found(rules: &[&str]) -> Vec<String> {
     findings(&text)
         .iter()
         .map(|finding| {
-            let (line, column) = finding.problem.line_and_column(&format!("{head}{text}"));
+            let (line, column) = finding.problem.line_and_column(&Source::new("", &format!("{head}{text}")));
             format!("{} {}:{column}", finding.lint.as_str(), line - 3)
         })
         .collect()
@@ -176,7 +176,7 @@ fn a_finding_is_drawn_with_its_place_and_its_cure() {
     let rules = "  - name: hub\n    from: [docker.io]\n    to: c.io/hub\n  - name: nginx\n    from: [docker.io/library/nginx]\n    to: c.io/nginx";
     let text = format!("apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules:\n{rules}\n");
     let findings = findings(rules);
-    insta::assert_snapshot!(findings[0].render("rules.yaml", &text), @r"
+    insta::assert_snapshot!(findings[0].render(&Source::new("rules.yaml", &text)), @r"
     warning[shadowed]: `docker.io/library/nginx` never gets here: rule `hub` takes all of `docker.io` before
      --> rules.yaml:8:12
       |
@@ -222,7 +222,7 @@ fn the_rules_of_this_repository_have_no_findings() {
     for (name, text) in texts {
         let config = config::parse(&name, &text).unwrap_or_else(|error| panic!("{error}"));
         let findings: Vec<String> =
-            lint::findings(&config).iter().map(|finding| finding.render(&name, &text)).collect();
+            lint::findings(&config).iter().map(|finding| finding.render(&Source::new(&name, &text))).collect();
         assert_eq!(findings, [""; 0]);
     }
 }

@@ -35,7 +35,8 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let (daemon, left_out) = docker::daemon(&policy, if plain_http { "http" } else { "https" });
     let printed = output::data(format_args!("{}\n", serde_json::to_string_pretty(&daemon)?));
     output::talk(
-        "note: left alone: Docker Hub where it is called registry-1.docker.io or docker.io:443, or in capitals",
+        "note: not mirrored: Docker Hub where it is called registry-1.docker.io, registry.hub.docker.com or docker.io:443, \
+         or in upper case",
     );
     strict.verdict(printed, &left_out)
 }

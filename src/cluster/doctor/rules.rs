@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 
 use super::arguments::{Arguments, Mount};
 use crate::cluster::api::{Api, Failure, Target};
-use crate::config::{self, Config};
+use crate::config::{self, Config, Source};
 use crate::engine::Policy;
 use crate::lint;
 
@@ -54,7 +54,8 @@ impl Rules {
     fn parse(place: String, content: &[u8], of_cluster: bool) -> Self {
         let parsed = match std::str::from_utf8(content) {
             Ok(text) => config::parse(&place, text).map_err(|error| error.to_string()).map(|config| {
-                let notes = lint::findings(&config).iter().map(|finding| finding.render(&place, text)).collect();
+                let source = Source::new(&place, text);
+                let notes = lint::findings(&config).iter().map(|finding| finding.render(&source)).collect();
                 (Policy::from(config), notes)
             }),
             Err(error) => Err(format!("{place}: not UTF-8 after byte {}", error.valid_up_to())),

@@ -9,7 +9,7 @@
 
 use super::re2::{self, Missing};
 use crate::engine::{
-    DOCKER_HUB_ALIASES, Glob, MIRROR_ANNOTATION, Matcher, Mode, Namespaces, Pattern, Policy, Prefix, REWRITE_DISABLED,
+    ALIASES, Glob, MIRROR_ANNOTATION, Matcher, Mode, Namespaces, Pattern, Policy, Prefix, REWRITE_DISABLED,
     REWRITE_LABEL, Rule, Template,
 };
 use crate::export::Inexpressible;
@@ -91,7 +91,7 @@ pub fn cluster_policy(policy: &Policy) -> (String, Vec<Inexpressible>) {
         .replace("@PATH@", PATH)
         .replace("@FOUND@", &lines(PLACES.map(found)))
         .replace("@BEFORE@", &lines(PLACES.map(before)))
-        .replace("@ALIASES@", &DOCKER_HUB_ALIASES.map(re2::literal).join("|"));
+        .replace("@FOLDED@", &folded("to_lower(split(image, '/')[0])"));
     (text, inexpressible)
 }
 
@@ -180,6 +180,17 @@ fn cached(policy: &Policy) -> String {
 fn any_of(prefixes: &[Prefix]) -> String {
     let literals: Vec<String> = prefixes.iter().map(|prefix| re2::literal(prefix.canonical())).collect();
     format!("(?:{})", literals.join("|"))
+}
+
+/// A host with its port as a number and none of 443, and one name for each registry.
+fn folded(host: &str) -> String {
+    let ports = [("):0+([0-9]+)$", "${1}:${2}"), ("):443$", "${1}")]
+        .map(|(port, to)| (format!(r"^([^:]*|\[.*\]{port}"), to.to_owned()));
+    let aliases = ALIASES.map(|(alias, of)| (format!("^{}$", re2::literal(alias)), of.to_owned()));
+    ports
+        .into_iter()
+        .chain(aliases)
+        .fold(host.to_owned(), |host, (matches, to)| format!("regex_replace_all('{matches}', {host}, '{to}')"))
 }
 
 fn found((list, image, pull): (&str, &str, &str)) -> String {

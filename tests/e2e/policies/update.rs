@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 
 use super::mutating_policies_are_served;
 use super::twins::{Outcome, Twins, Way};
-use crate::CLUSTER;
+use crate::harness::wait_for;
 use crate::scene::{pod, rules};
+use crate::{CLUSTER, DEADLINE};
 
 const RULES: &str = "  - {name: hub, from: [docker.io], to: cache.example.com/hub, except: [docker.io/mycorp]}
   - {name: exact, from: [quay.io/tools/jq], to: cache.example.com/jq}
@@ -143,7 +144,9 @@ fn both_together_change_nothing_twice_and_either_can_go() {
     };
     check("with both");
     // What one has rewritten, the other is asked about and keeps.
-    assert!(twins.scene.sum("pullthrough_images_kept_total{dry_run=\"false\",reason=\"already_cached\"") > 0.0);
+    let kept = || twins.scene.sum("pullthrough_images_kept_total{dry_run=\"false\",reason=\"already_cached\"");
+    // Metrics are up to a second old.
+    wait_for(DEADLINE, || (kept() > 0.0).then_some(())).expect("an image that is under a `to`");
 
     let touch = |value: &str| {
         for way in ["webhook", "policy"] {

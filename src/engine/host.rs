@@ -1,0 +1,86 @@
+//! Registry hosts: what is one, and which names are the same.
+
+use std::borrow::Cow;
+
+/// Docker Hub, which a reference without a host means.
+pub const DOCKER_HUB: &str = "docker.io";
+
+/// Other names of a registry, each with its canonical host.
+///
+/// | name | source |
+/// | --- | --- |
+/// | `index.docker.io` | `legacyDefaultDomain` in `normalize.go` of `github.com/distribution/reference` |
+/// | `registry-1.docker.io` | where Docker Hub's API answers: `DefaultHost` in `core/remotes/docker/registry.go` of containerd |
+/// | `registry.hub.docker.com` | the same API under Docker Hub's own domain |
+/// | `ecr-public.aws.com` | the dual-stack name: docs.aws.amazon.com/AmazonECR/latest/public/public-ecr-requests.html |
+pub const ALIASES: [(&str, &str); 4] = [
+    ("index.docker.io", DOCKER_HUB),
+    ("registry-1.docker.io", DOCKER_HUB),
+    ("registry.hub.docker.com", DOCKER_HUB),
+    ("ecr-public.aws.com", "public.ecr.aws"),
+];
+
+/// The other names of a canonical host.
+pub fn aliases_of<'h>(host: &'h str) -> impl Iterator<Item = &'h str> {
+    ALIASES.into_iter().filter(move |(_, of)| *of == host).map(|(alias, _)| -> &'h str { alias })
+}
+
+/// What comes before the first slash, if it is meant as a host (`splitDockerDomain`), and the rest.
+pub(super) fn split_host(name: &str) -> (Option<&str>, &str) {
+    match name.split_once('/') {
+        Some((first, rest))
+            if first == "localhost" || first.contains(['.', ':']) || first.bytes().any(|b| b.is_ascii_uppercase()) =>
+        {
+            (Some(first), rest)
+        }
+        _ => (None, name),
+    }
+}
+
+/// Lower case, with its port as a number and none of 443, and one name for each registry.
+pub fn fold_host(host: &str) -> Cow<'_, str> {
+    let host = fold_port(host);
+    let host = match host.bytes().any(|b| b.is_ascii_uppercase()) {
+        true => Cow::Owned(host.to_ascii_lowercase()),
+        false => host,
+    };
+    match ALIASES.iter().find(|(alias, _)| *alias == host) {
+        Some((_, of)) => Cow::Borrowed(of),
+        None => host,
+    }
+}
+
+/// Go reads a port as a number (`parsePort` in its package `net`), so zeros before it make no difference.
+pub(super) fn fold_port(host: &str) -> Cow<'_, str> {
+    let Some((name, port)) = host.rsplit_once(':').filter(|(_, port)| is_port(port)) else {
+        return Cow::Borrowed(host);
+    };
+    match port.trim_start_matches('0') {
+        "443" => Cow::Borrowed(name),
+        number if number.len() == port.len() => Cow::Borrowed(host),
+        "" => Cow::Owned([name, ":0"].concat()),
+        number => Cow::Owned([name, ":", number].concat()),
+    }
+}
+
+fn is_port(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// `domain` of the grammar: a name of DNS labels or an IPv6 address in brackets, and perhaps a port.
+pub(super) fn is_host(host: &str) -> bool {
+    let (name, port) = match host.rfind(':') {
+        Some(colon) if !host.ends_with(']') => (&host[..colon], Some(&host[colon + 1..])),
+        _ => (host, None),
+    };
+    let name_is_valid = match name.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
+        Some(ipv6) => !ipv6.is_empty() && ipv6.bytes().all(|b| b.is_ascii_hexdigit() || b == b':'),
+        None => name.split('.').all(|label| {
+            !label.starts_with('-')
+                && !label.ends_with('-')
+                && !label.is_empty()
+                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        }),
+    };
+    name_is_valid && port.is_none_or(is_port)
+}

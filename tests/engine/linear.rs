@@ -1,0 +1,167 @@
+//! Twice as much takes about twice as long: no list is walked once for each entry of another.
+
+use std::fmt::Write;
+use std::fs;
+use std::time::{Duration, Instant};
+
+use pullthrough::config::{self, Config};
+use pullthrough::engine::{Options, Outcome, Policy, answer};
+use pullthrough::lint;
+use serde_json::{Value, json};
+
+use crate::file;
+
+/// What this thread computes for it, so that other tests on the machine make no difference. Elsewhere than on Linux, the time.
+///
+/// The kernel counts in steps of some milliseconds, so the work is done often enough.
+fn computed(work: impl Fn()) -> Duration {
+    const ENOUGH: Duration = Duration::from_millis(60);
+
+    let of_thread = || {
+        let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+        Some(Duration::from_nanos(text.split(' ').next()?.parse().ok()?))
+    };
+    let (before, started) = (of_thread(), Instant::now());
+    let mut times = 0;
+    loop {
+        work();
+        times += 1;
+        let computed = match (before, of_thread()) {
+            (Some(before), Some(now)) => now - before,
+            _ => started.elapsed(),
+        };
+        if computed >= ENOUGH {
+            return computed / times;
+        }
+    }
+}
+
+/// Eight times as much may take up to twenty times as long; quadratic work takes 64 times as long.
+fn assert_linear(what: &str, work: impl Fn(usize), few: usize) {
+    let (short, long) = (computed(|| work(few)), computed(|| work(8 * few)));
+    assert!(long < short * 20, "{what}: {short:?} for {few}, {long:?} for {}", 8 * few);
+}
+
+fn text(rules: usize, rule: impl Fn(usize) -> String) -> String {
+    let mut text = "apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules:\n".to_owned();
+    for at in 0..rules {
+        let _ = writeln!(text, "- {{name: rule-{at}, {}}}", rule(at));
+    }
+    text
+}
+
+fn config(text: &str) -> Config {
+    config::parse("rules.yaml", text).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Rules files of some length.
+type File = (&'static str, fn(usize) -> String);
+
+const FILES: [File; 5] = [
+    ("rules", |size| text(size, |at| format!("from: [r{at}.example.com, q{at}.example.com/e], to: c.io/r{at}"))),
+    ("rules with except, in namespaces", |size| {
+        text(size, |at| {
+            format!(
+                "from: [r{at}.example.com], to: c.io/r{at}, except: [r{at}.example.com/x], namespaces: {{exclude: [ci-*]}}"
+            )
+        })
+    }),
+    ("rules with one cache", |size| text(size, |at| format!("from: [r{at}.example.com], to: c.io/x"))),
+    ("caches within others", |size| text(size, |at| format!("from: [r{at}.example.com], to: c.io/a/b{at}/c"))),
+    ("entries of one rule", |size| {
+        let from: Vec<String> = (0..size).map(|at| format!("r{at}.example.com")).collect();
+        let except: Vec<String> = from.iter().map(|from| format!("{from}/x")).collect();
+        text(1, |_| format!("from: [{}], to: c.io, except: [{}]", from.join(", "), except.join(", ")))
+    }),
+];
+
+#[test]
+fn rules_files_are_read_and_checked_in_linear_time() {
+    for (what, file) in FILES {
+        assert_linear(what, |size| drop(Policy::from(config(&file(size)))), 50);
+        assert_linear(&format!("lints of {what}"), |size| drop(lint::findings(&config(&file(size)))), 25);
+    }
+}
+
+#[test]
+fn problems_of_rules_files_are_told_in_linear_time() {
+    let outside = |size: usize| {
+        let list = |of: &str| (0..size).map(|at| format!("\n  - r{at}.example.{of}")).collect::<String>();
+        format!(
+            "{}- name: a\n  to: c.io\n  from:{}\n  except:{}\n",
+            text(0, |_| String::new()),
+            list("com"),
+            list("org")
+        )
+    };
+    let rules = |size: usize| text(size, |_| "from: [nginx], to: c.io".to_owned());
+    for (what, file) in [("rules", &rules as &dyn Fn(usize) -> String), ("except", &outside)] {
+        let read = |size| drop(config::parse("rules.yaml", &file(size)).expect_err("problems").to_string());
+        assert_linear(what, read, 25);
+    }
+}
+
+fn review(operation: &str, spec: &Value, old_spec: &Value) -> String {
+    json!({
+        "apiVersion": "admission.k8s.io/v1",
+        "kind": "AdmissionReview",
+        "request": {
+            "uid": "u",
+            "resource": {"group": "", "version": "v1", "resource": "pods"},
+            "namespace": "default",
+            "operation": operation,
+            "userInfo": {"username": "jane"},
+            "object": {"spec": spec},
+            "oldObject": if operation == "UPDATE" { json!({"spec": old_spec}) } else { Value::Null },
+        },
+    })
+    .to_string()
+}
+
+/// Bodies that grow with the rules as they are: one rule for each image, with a secret of its own.
+#[test]
+fn answers_take_linear_time() {
+    const RULES: usize = 400;
+    let rules: String = (0..RULES)
+        .map(|at| format!("  - {{name: r{at}, from: [r{at}.io], to: c.io/r{at}, imagePullSecrets: [s{at}], except: [r{at}.io/x]}}\n"))
+        .collect();
+    let policy = file(&format!("recordOriginals: true\nrules:\n{rules}"));
+    let secrets = |size: usize| (0..size).map(|at| json!({"name": format!("s{}", 2 * at)})).collect::<Value>();
+    let containers = |size: usize, image: &dyn Fn(usize) -> String| {
+        (0..size).map(|at| json!({"name": format!("c{at}"), "image": image(at)})).collect::<Value>()
+    };
+    let volumes = |size: usize, host: &str| {
+        let volume =
+            |at| json!({"name": format!("v{at}"), "image": {"reference": format!("{host}{}.io/a", at % RULES)}});
+        (0..size).map(volume).collect::<Value>()
+    };
+    let padding = |size: usize| {
+        let text = "<".repeat(50 * size);
+        json!({"a": text, "b": vec![json!({"x": "é\n"}); size]})
+    };
+    let spec = |size: usize| {
+        json!({
+            "imagePullSecrets": secrets(size),
+            "containers": containers(size, &|at| format!("r{}.io/a", at % RULES)),
+            "volumes": volumes(size, "r"),
+            "affinity": padding(size),
+        })
+    };
+    let long_hosts =
+        |size: usize| json!({"containers": containers(4, &|_| format!("{}/a/b/c/d", "a.".repeat(10 * size)))});
+    for (what, operation, spec) in [
+        ("a creation", "CREATE", &spec as &dyn Fn(usize) -> Value),
+        ("an update", "UPDATE", &spec),
+        ("long hosts", "CREATE", &long_hosts),
+    ] {
+        let bodies =
+            [200, 1600].map(|size| review(operation, &spec(size), &json!({"volumes": volumes(size, "c.io/r")})));
+        let answered =
+            |body: &String| drop(answer(&policy, Options { warnings: true }, body.as_bytes()).expect("an answer"));
+        let [short, long] = bodies.each_ref().map(|body| computed(|| answered(body)));
+        assert!(long < short * 20, "{what}: {short:?}, {long:?}");
+    }
+    let body = review("CREATE", &spec(400), &Value::Null);
+    let answer = answer(&policy, Options { warnings: true }, body.as_bytes()).expect("an answer");
+    assert_eq!(answer.summary.outcome, Outcome::Patched);
+}

@@ -1,0 +1,106 @@
+//! What an answer holds beside its body, as the engine says how much that is at most.
+
+use peak_alloc::PeakAlloc;
+use pullthrough::config;
+use pullthrough::engine::{MAX_IMAGES, Options, Policy, answer, memory_bytes};
+
+#[global_allocator]
+static ALLOCATED: PeakAlloc = PeakAlloc;
+
+const RULES: &str = "
+apiVersion: pullthrough.dev/v1alpha1
+kind: Rules
+recordOriginals: true
+whenNotUnderstood: deny
+rules:
+  - {name: short, from: [a.io], to: c.io, imagePullSecrets: [one]}
+  - {name: long, from: [b.io], to: LONG}
+";
+
+fn review(operation: &str, object: &str, old_object: &str) -> String {
+    format!(
+        r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{{"uid":"u","resource":{{"group":"","version":"v1",
+        "resource":"pods"}},"operation":"{operation}","userInfo":{{"username":"jane"}},"object":{object},"oldObject":{old_object}}}}}"#
+    )
+}
+
+/// Texts of about so many bytes that an object may have anywhere.
+fn objects(bytes: usize) -> Vec<String> {
+    let list = |entry: &str| vec![entry; bytes / (entry.len() + 1) + 1].join(",");
+    let some = |entry: &str| vec![entry; (bytes / (entry.len() + 1) + 1).min(MAX_IMAGES)].join(",");
+    let escaped = format!("\"{}\"", "\\u0061".repeat(bytes / 6));
+    let values = [
+        escaped.clone(),
+        format!("{{{escaped}:1}}"),
+        format!("{{{}}}", list(r#""\u0061":1"#)),
+        format!("{}{}", "[".repeat(bytes.min(9_000)), "]".repeat(bytes.min(9_000))),
+        "[".repeat(bytes),
+        format!("[{}]", list("{}")),
+        format!("[{}]", some("{}")),
+        format!("[{}]", some(r#"{"image":"a.io/a"}"#)),
+        format!("[{}]", some(r#"{"image":"b.io/a","name":"n"}"#)),
+        format!("[{}]", some(r#"{"image":"\u0062.io/a","name":"\u006e"}"#)),
+        format!("[{}]", some(&format!(r#"{{"name":"{}"}}"#, "\\u0061".repeat(4_000)))),
+        format!(r#"[{{"image":{escaped},"name":{escaped}}}]"#),
+        format!(r#"[{{"image":"{}/a/b/c"}}]"#, "A.".repeat(bytes / 2)),
+    ];
+    let mut objects = Vec::new();
+    for value in values {
+        objects.push(value.clone());
+        for (before, after) in [
+            (r#"{"spec":"#, "}"),
+            (r#"{"metadata":"#, "}"),
+            (r#"{"metadata":{"name":"#, "}}"),
+            (r#"{"metadata":{"labels":"#, "}}"),
+            (r#"{"metadata":{"annotations":"#, r#"},"spec":{"containers":[{"image":"a.io/a"}]}}"#),
+            (
+                r#"{"metadata":{"annotations":{"pullthrough.dev/original-images":"#,
+                r#"}},"spec":{"containers":[{"image":"a.io/a"}]}}"#,
+            ),
+            (r#"{"spec":{"containers":"#, "}}"),
+            (r#"{"spec":{"volumes":"#, "}}"),
+            (r#"{"spec":{"containers":[{"image":"a.io/a"}],"imagePullSecrets":"#, "}}"),
+            (r#"{"spec":{"volumes":[{"image":"#, "}]}}"),
+            (r#"{"future":"#, "}"),
+        ] {
+            objects.push(format!("{before}{value}{after}"));
+        }
+    }
+    objects
+}
+
+fn held(policy: &Policy, body: &str) -> usize {
+    ALLOCATED.reset_peak_usage();
+    let before = ALLOCATED.current_usage();
+    let answer = answer(policy, Options { warnings: true }, body.as_bytes());
+    let peak = ALLOCATED.peak_usage();
+    drop(answer);
+    peak - before
+}
+
+/// One test alone, since all of a process allocate in one place.
+#[test]
+fn an_answer_holds_no_more_than_the_engine_says() {
+    let rules = RULES.replace("LONG", &format!("c.io/{}", "a".repeat(240)));
+    let policy = Policy::from(config::parse("rules.yaml", &rules).expect("valid rules"));
+    for bytes in [1_000, 12_000, 300_000, 1_000_000] {
+        let mut most = (0, 0, String::new());
+        for object in objects(bytes) {
+            for body in [
+                review("CREATE", &object, "null"),
+                review("UPDATE", &object, "{}"),
+                review("UPDATE", &object, &object),
+                review("UPDATE", "{}", &object),
+                object.clone(),
+            ] {
+                let (held, bound) = (held(&policy, &body), memory_bytes(body.len()));
+                let start: String = body.chars().take(400).collect();
+                assert!(held <= bound, "{held} of {bound} for {} bytes: {start}", body.len());
+                if held > most.0 {
+                    most = (held, bound, start);
+                }
+            }
+        }
+        println!("{bytes}: {} of {}: {}", most.0, most.1, most.2);
+    }
+}
