@@ -83,7 +83,7 @@ fn held(policy: &Policy, body: &str) -> usize {
 fn an_answer_holds_no_more_than_the_engine_says() {
     let rules = RULES.replace("LONG", &format!("c.io/{}", "a".repeat(240)));
     let policy = Policy::from(config::parse("rules.yaml", &rules).expect("valid rules"));
-    for bytes in [1_000, 12_000, 300_000, 1_000_000] {
+    for bytes in [1_000, 12_000, 300_000] {
         let mut most = (0, 0, String::new());
         for object in objects(bytes) {
             for body in [
