@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
+use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -337,7 +340,14 @@ fn read_only_files_and_folders_stay() {
     if rustix::process::geteuid().is_root() {
         command.uid(65534).gid(65534);
     }
-    let run = Run::from(command.output().expect("the binary runs")).below(tree.root());
+    // A child that another test is just starting may still have the copy open for writing (ETXTBSY).
+    let output = loop {
+        match command.output() {
+            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => thread::sleep(Duration::from_millis(10)),
+            output => break output.expect("the binary runs"),
+        }
+    };
+    let run = Run::from(output).below(tree.root());
     fs::set_permissions(tree.path("b"), Permissions::from_mode(0o755)).expect("a mode");
 
     assert_eq!(run.code, Some(2), "{run:?}");

@@ -140,7 +140,7 @@ fn what_is_echoed_and_what_is_answered_has_a_bound() {
     for (count, image, expected) in [
         (MAX_IMAGES, "nginx", Outcome::Unchanged),
         (MAX_IMAGES + 1, "nginx", Outcome::Denied),
-        (MAX_IMAGES, "registry.k8s.io/a", Outcome::Patched),
+        (40_000, "registry.k8s.io/a", Outcome::Patched),
         (MAX_IMAGES, &format!("registry.k8s.io/{}", "a".repeat(200)), Outcome::Denied),
     ] {
         let object = containers(count, image);

@@ -176,11 +176,11 @@ async fn a_certificate_that_no_client_accepts_is_served_and_not_ready() {
         assert!(text.contains(&format!("the serving certificate can't be used: {expected}")), "{text}");
         server.wait_for_log("not ready: the serving certificate can't be used").await;
         let in_order = r#"pullthrough_last_reload_successful{what="certificate"}"#;
-        assert_eq!(server.metric(in_order).await, Some(0.0));
+        server.wait_for_metric(in_order, 0.0).await;
         let names = ["localhost", "pullthrough.pullthrough.svc"].map(|name| SanType::DnsName(name.try_into().unwrap()));
         authority.issue_with(|params| params.subject_alt_names = names.to_vec()).write(directory.path());
         until("ready", async || server.probe("/readyz").await.0 == 200).await;
-        assert_eq!(server.metric(in_order).await, Some(1.0));
+        server.wait_for_metric(in_order, 1.0).await;
     }
 }
 
