@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{anyhow, bail};
+use rayon::ThreadPoolBuilder;
 use rayon::prelude::*;
 
 use self::outcome::{Outcome, Task};
@@ -19,6 +20,9 @@ use self::summary::Summary;
 use super::rules::RulesArgs;
 use super::{output, parse_namespace};
 use crate::files::{self, Found, Source, Writer};
+
+/// A thread that writes waits for the disk most of the time, and the file system stores together what waits together.
+const WRITING_THREADS: usize = 16;
 
 const HELP: &str = "\
 Examples:
@@ -111,7 +115,9 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         progress.step();
         outcome
     };
-    let outcomes: Vec<Outcome> = sources.par_iter().map(step).collect();
+    // 0 is the default: one thread for each processor.
+    let threads = ThreadPoolBuilder::new().num_threads(if write { WRITING_THREADS } else { 0 }).build()?;
+    let outcomes: Vec<Outcome> = threads.install(|| sources.par_iter().map(step).collect());
     progress.finish();
     problems.extend(task.writer.and_then(|writer| writer.finish().err()));
 
