@@ -29,10 +29,11 @@ test-cluster: ## Run pullthrough from its manifests in a real cluster of one nod
 	cargo test --locked --test cluster
 
 test-hostile: ## Attack the release build in a memory cgroup of the chart's limit, and measure (as root, 5 minutes after the build)
-	cargo build --release --locked
 	@# Tests build the program with the features of their own dependencies; it is the one that is released which counts.
-	install -D -t $${CARGO_TARGET_DIR:-target}/released $${CARGO_TARGET_DIR:-target}/release/pullthrough
-	PULLTHROUGH_BINARY=$$(realpath $${CARGO_TARGET_DIR:-target}/released/pullthrough) cargo test --release --locked --test hostile
+	test -n "$$PULLTHROUGH_BINARY" || { cargo build --release --locked && \
+		install -D -t $${CARGO_TARGET_DIR:-target}/released $${CARGO_TARGET_DIR:-target}/release/pullthrough; }
+	PULLTHROUGH_BINARY=$$(realpath "$${PULLTHROUGH_BINARY:-$${CARGO_TARGET_DIR:-target}/released/pullthrough}") \
+		cargo test --release --locked --test hostile
 
 test-scale: ## Scan a real API server with 50,000 Pods, and measure (release build, minutes)
 	cargo test --release --locked --test scale

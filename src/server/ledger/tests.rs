@@ -17,9 +17,8 @@ fn ledger(connection_bytes: usize, request_bytes: usize) -> Arc<Ledger> {
 async fn open(ledger: &Arc<Ledger>, address: u8, merit: Merit) -> Arc<Account> {
     let account = ledger.open(Ipv4Addr::new(127, 0, 0, address).into(), 1).await;
     match merit {
-        Merit::Handshake => {}
-        Merit::Unproven => account.established(0),
         Merit::Proven => account.answered(),
+        merit => account.promote(merit),
     }
     account
 }
