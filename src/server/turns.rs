@@ -172,13 +172,14 @@ struct Waiting<T> {
     /// In which addresses take turns.
     order: VecDeque<IpAddr>,
     turns: u64,
+    arrivals: u64,
 }
 
 #[derive(Debug)]
 struct OfAddress<T> {
     connections: HashMap<usize, OfConnection<T>>,
-    /// By when they were served.
-    order: BTreeSet<(u64, usize)>,
+    /// By when they were served, and then by when they came.
+    order: BTreeSet<(u64, u64, usize)>,
 }
 
 #[derive(Debug)]
@@ -189,7 +190,7 @@ struct OfConnection<T> {
 
 impl<T> Default for Waiting<T> {
     fn default() -> Self {
-        Waiting { addresses: HashMap::new(), order: VecDeque::new(), turns: 0 }
+        Waiting { addresses: HashMap::new(), order: VecDeque::new(), turns: 0, arrivals: 0 }
     }
 }
 
@@ -200,8 +201,14 @@ impl<T> Waiting<T> {
             OfAddress { connections: HashMap::new(), order: BTreeSet::new() }
         });
         let OfAddress { connections, order } = of_address;
+        self.arrivals += 1;
         let of_connection = connections.entry(connection).or_insert_with(|| {
-            order.insert((served.load(Ordering::Relaxed), connection));
+            // One that is new goes behind those that wait already, or a flood of new ones would always be first.
+            let served_at = match served.load(Ordering::Relaxed) {
+                0 => self.turns,
+                served_at => served_at,
+            };
+            order.insert((served_at, self.arrivals, connection));
             OfConnection { served: Arc::clone(served), waiters: VecDeque::new() }
         });
         of_connection.waiters.push_back(waiter);
@@ -210,7 +217,7 @@ impl<T> Waiting<T> {
     fn next(&mut self) -> Option<T> {
         let address = self.order.pop_front()?;
         let of_address = self.addresses.get_mut(&address)?;
-        let (_, connection) = of_address.order.pop_first()?;
+        let (.., connection) = of_address.order.pop_first()?;
         let of_connection = of_address.connections.get_mut(&connection)?;
         let waiter = of_connection.waiters.pop_front();
         self.turns += 1;
@@ -218,7 +225,7 @@ impl<T> Waiting<T> {
         if of_connection.waiters.is_empty() {
             of_address.connections.remove(&connection);
         } else {
-            of_address.order.insert((self.turns, connection));
+            of_address.order.insert((self.turns, self.arrivals, connection));
         }
         if of_address.connections.is_empty() {
             self.addresses.remove(&address);
@@ -238,7 +245,7 @@ mod tests {
     #[test]
     fn addresses_take_turns_and_of_their_connections_the_one_that_waited_longest() {
         let mut waiting = Waiting::default();
-        let served: Vec<Arc<AtomicU64>> = (0..4).map(|_| Arc::default()).collect();
+        let served: Vec<Arc<AtomicU64>> = (0..5).map(|_| Arc::default()).collect();
         let push = |waiting: &mut Waiting<u32>, address, connection: usize, request| {
             waiting.push(Ipv4Addr::new(10, 0, 0, address).into(), connection, &served[connection], request);
         };
@@ -247,10 +254,12 @@ mod tests {
         }
         let order: Vec<u32> = std::iter::from_fn(|| waiting.next()).collect();
         assert_eq!(order, [1, 5, 4, 6, 2, 3]);
-        // Connection 1 was served last, so 2 goes before it, though it comes later.
+        // Connection 1 was served last, so 2 goes before it, though it comes later; and before 4, which is new.
+        push(&mut waiting, 1, 4, 9);
         push(&mut waiting, 1, 1, 7);
         push(&mut waiting, 1, 2, 8);
-        assert_eq!([waiting.next(), waiting.next(), waiting.next()], [Some(8), Some(7), None]);
+        let order: Vec<u32> = std::iter::from_fn(|| waiting.next()).collect();
+        assert_eq!(order, [8, 9, 7]);
         assert!(waiting.addresses.is_empty() && waiting.order.is_empty());
     }
 

@@ -128,8 +128,11 @@ impl State {
         let now = Instant::now();
         while self.total.connection_bytes - self.leaving.connection_bytes + bytes > bound {
             let of = |other: &IpAddr, held: &Held| held.connection_bytes + if *other == address { bytes } else { 0 };
-            let Some(heaviest) =
-                self.addresses.iter().max_by_key(|(other, held)| of(other, held)).map(|(&heaviest, _)| heaviest)
+            let Some(heaviest) = self
+                .addresses
+                .iter()
+                .max_by_key(|(other, held)| (of(other, held), **other == address))
+                .map(|(&heaviest, _)| heaviest)
             else {
                 break;
             };
@@ -166,7 +169,11 @@ impl State {
         let now = Instant::now();
         while self.request_bytes_that_stay() + bytes > bound - bound / BATCH {
             let of = |other: &IpAddr, held: &Held| held.request_bytes + if *other == address { bytes } else { 0 };
-            let heaviest = self.addresses.iter().max_by_key(|(other, held)| of(other, held)).map(|(&other, _)| other);
+            let heaviest = self
+                .addresses
+                .iter()
+                .max_by_key(|(other, held)| (of(other, held), **other == address))
+                .map(|(&other, _)| other);
             let weight = |other: usize, entry: &Entry| {
                 let bytes = entry.held.request_bytes + if other == key { bytes } else { 0 };
                 bytes as u128 * (now.duration_since(entry.holding_since).as_micros() + 1000)

@@ -25,7 +25,7 @@ async fn open(ledger: &Arc<Ledger>, address: u8, merit: Merit) -> Arc<Account> {
 
 #[tokio::test(start_paused = true)]
 async fn the_least_useful_connection_of_the_address_with_the_most_gives_way() {
-    let ledger = ledger(8, 0);
+    let ledger = ledger(9, 0);
     let mut accounts = Vec::new();
     for (name, address, merit) in [
         ("alone", 1, Merit::Handshake),
@@ -34,6 +34,7 @@ async fn the_least_useful_connection_of_the_address_with_the_most_gives_way() {
         ("idle", 2, Merit::Unproven),
         ("old handshake", 2, Merit::Handshake),
         ("new handshake", 2, Merit::Handshake),
+        ("silent", 2, Merit::Silent),
         ("pair", 3, Merit::Handshake),
         ("pair", 3, Merit::Handshake),
     ] {
@@ -41,13 +42,32 @@ async fn the_least_useful_connection_of_the_address_with_the_most_gives_way() {
         tokio::time::advance(SECOND).await;
     }
     accounts[1].1.active();
-    for (newcomer, victim) in [(2, "old handshake"), (4, "new handshake"), (1, "idle"), (3, "second")] {
+    tokio::time::advance(SECOND).await;
+    for (newcomer, victim) in [
+        (2, "silent"),
+        (4, "old handshake"),
+        (1, "new handshake"),
+        (2, "idle"),
+        (2, "second"),
+        (3, "first"),
+        (3, "pair"),
+    ] {
         accounts.push(("newcomer", open(&ledger, newcomer, Merit::Proven).await));
         let told: Vec<_> = accounts.iter().filter(|(_, account)| account.is_closing()).map(|(name, _)| *name).collect();
         assert_eq!(told, [victim], "for a newcomer of address {newcomer}");
         accounts.retain(|(_, account)| !account.is_closing());
     }
-    assert_eq!(ledger.usage().connections, 8);
+    assert_eq!(ledger.usage().connections, 9);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handshake_that_has_just_begun_is_no_reason_to_close_it() {
+    let ledger = ledger(2, 0);
+    let idle = open(&ledger, 1, Merit::Unproven).await;
+    tokio::time::advance(SECOND).await;
+    let handshake = open(&ledger, 1, Merit::Handshake).await;
+    let _newcomer = open(&ledger, 1, Merit::Silent).await;
+    assert!(idle.is_closing() && !handshake.is_closing());
 }
 
 #[tokio::test(start_paused = true)]
