@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-cluster test-scale test-kubernetes-versions lint bench fuzz deny advisories generate format image \
+.PHONY: help run demo test test-cluster test-hostile test-scale test-kubernetes-versions lint bench fuzz deny advisories generate format image \
 	chart sbom archive krew checksums release-check
 
 CACHE ?= cache.example.com/k8s
@@ -21,12 +21,19 @@ run: ## Serve on 127.0.0.1:8443 with the built-in Kubernetes rule; prints a curl
 demo: ## Register the webhook with a real API server and show what becomes of Pods
 	cargo test --quiet --locked --test demo
 
-test: ## Run every test but the two below: units, router, binary, a real API server, real tools, a browser
+test: ## Run every test but those below: units, router, binary, a real API server, real tools, a browser
 	tests/install.sh
 	cargo test --locked
 
 test-cluster: ## Run pullthrough from its manifests in a real cluster of one node (as root, after `tests/install.sh cluster`)
 	cargo test --locked --test cluster
+
+test-hostile: ## Attack the release build in a memory cgroup of the chart's limit, and measure (as root, 5 minutes after the build)
+	@# Tests build the program with the features of their own dependencies; it is the one that is released which counts.
+	test -n "$$PULLTHROUGH_BINARY" || { cargo build --release --locked && \
+		install -D -t $${CARGO_TARGET_DIR:-target}/released $${CARGO_TARGET_DIR:-target}/release/pullthrough; }
+	PULLTHROUGH_BINARY=$$(realpath "$${PULLTHROUGH_BINARY:-$${CARGO_TARGET_DIR:-target}/released/pullthrough}") \
+		cargo test --release --locked --test hostile
 
 test-scale: ## Scan a real API server with 50,000 Pods, and measure (release build, minutes)
 	cargo test --release --locked --test scale
@@ -41,9 +48,12 @@ lint: ## Check formatting, clippy with warnings denied, documentation, and shell
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	@# Which leaves out what has `test = false`.
-	cargo clippy --locked --test demo --test cluster --test scale -- -D warnings
+	cargo clippy --locked --test demo --test cluster --test hostile --test scale -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --quiet
 	shellcheck .ci/run $(shell git ls-files '*.sh')
+	@# A tag can be moved.
+	@! grep --line-number 'uses:' .github/workflows/*.yml | grep --invert-match --extended-regexp '@[0-9a-f]{40} # v' || \
+		{ echo 'pin these actions by commit, with the tag in a comment' >&2; exit 1; }
 
 bench: ## Measure the engine, the server beside a null webhook, and `rewrite` beside sed
 	cargo bench --locked

@@ -2,4 +2,5 @@
 
 pub mod authority;
 pub mod clock;
+pub mod leaf;
 pub mod trust;

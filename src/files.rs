@@ -2,17 +2,21 @@
 //! makes among those of others.
 
 pub mod marked;
-mod replace;
+mod writer;
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs::{self, FileType, OpenOptions};
 use std::io::{self, Read};
+use std::mem;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use walkdir::{DirEntry, WalkDir};
 
-pub use self::replace::replace;
+use self::writer::TEMPORARY_PREFIX;
+pub use self::writer::{Writer, write};
 
 /// How a file's name ends that is read below a folder, in any letter case.
 const SUFFIXES: [&str; 3] = [".yaml", ".yml", ".json"];
@@ -20,6 +24,9 @@ const SUFFIXES: [&str; 3] = [".yaml", ".yml", ".json"];
 const TEMPLATE_SUFFIXES: [&str; 4] = [".template", ".tmpl", ".tpl", ".gotmpl"];
 /// kustomize takes this name too.
 const KUSTOMIZATION: &str = "Kustomization";
+/// What helps against a file that is none.
+const MOVE: &str = "move it out of the folder";
+const GIT: &str = ".git";
 /// How much is read of a file with another name, to see whether it is a manifest.
 const START_BYTES: u64 = 8 << 10;
 
@@ -28,7 +35,7 @@ const START_BYTES: u64 = 8 << 10;
 pub struct Source {
     /// What messages call it: the path as it was named, or found below what was named; `-` for standard input.
     pub name: String,
-    /// Nothing for standard input.
+    /// Without symbolic links; nothing for standard input.
     pub path: Option<PathBuf>,
     /// It was named itself, and not found below a folder.
     pub is_named: bool,
@@ -58,9 +65,9 @@ impl Source {
         Self { name: "-".to_owned(), path: None, is_named: true }
     }
 
-    fn file(path: PathBuf, is_named: bool) -> Self {
-        let name = path.strip_prefix(".").unwrap_or(&path).display().to_string();
-        Self { name, path: Some(path), is_named }
+    fn file(path: &Path, real: PathBuf, is_named: bool) -> Self {
+        let name = path.strip_prefix(".").unwrap_or(path).display().to_string();
+        Self { name, path: Some(real), is_named }
     }
 
     /// # Errors
@@ -68,14 +75,13 @@ impl Source {
     /// Where it can't be read, or is not UTF-8.
     pub fn read(&self) -> Result<String, Problem> {
         let problem = |why| Problem { name: self.name.clone(), why };
-        let bytes = match &self.path {
-            Some(path) => fs::read(path).map_err(|error| Problem::new(path, &error))?,
-            None => {
-                let mut bytes = Vec::new();
-                io::stdin().lock().read_to_end(&mut bytes).map_err(|error| problem(error.to_string()))?;
-                bytes
-            }
+        let mut bytes = Vec::new();
+        let read = match &self.path {
+            Some(path) if self.is_named => fs::File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)),
+            Some(path) => open_found(path).and_then(|mut file| file.read_to_end(&mut bytes)),
+            None => io::stdin().lock().read_to_end(&mut bytes),
         };
+        read.map_err(|error| Problem { name: self.name.clone(), ..Problem::new(Path::new(""), &error) })?;
         String::from_utf8(bytes).map_err(|error| {
             let valid = error.utf8_error().valid_up_to();
             let line = 1 + error.as_bytes()[..valid].iter().filter(|&&byte| byte == b'\n').count();
@@ -84,43 +90,70 @@ impl Source {
     }
 }
 
-/// The texts that paths stand for, each file once: `-` is standard input, a file is taken whatever its name, and below a
-/// folder the files that may be manifests, sorted by name. Nothing below `.git`, or below a symbolic link to a folder.
-pub fn find(paths: &[PathBuf]) -> (Vec<Source>, Vec<Problem>) {
-    let mut found = Found::default();
-    for path in paths {
-        if path.as_os_str() == "-" {
-            found.add(Source::standard_input(), PathBuf::from("-"));
-            continue;
-        }
-        // A pipe, as the shell's `<(…)` names it, has no real path.
-        let real = || fs::canonicalize(path).unwrap_or_else(|_| path.clone());
-        match fs::metadata(path) {
-            Ok(metadata) if metadata.is_dir() => found.walk(path, &real()),
-            Ok(_) => found.add(Source::file(path.clone(), true), real()),
-            Err(error) => found.problems.push(Problem::new(path, &error)),
-        }
-    }
-    (found.sources, found.problems)
+/// What was not looked at, why, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{name}: {why}; {cure}")]
+pub struct Skipped {
+    pub name: String,
+    pub why: String,
+    pub cure: &'static str,
 }
 
-#[derive(Default)]
-struct Found {
-    sources: Vec<Source>,
-    problems: Vec<Problem>,
+/// What paths stand for.
+#[derive(Debug, Default)]
+pub struct Found {
+    pub sources: Vec<Source>,
+    pub problems: Vec<Problem>,
+    /// What looks like a manifest, or a folder with some, and is not one of the tree's files.
+    pub skipped: Vec<Skipped>,
+    /// The named folders, without symbolic links.
+    roots: Vec<PathBuf>,
+    /// Below these.
+    links: Vec<PathBuf>,
     /// By their real paths: two links to a file must not be written at once.
     seen: HashSet<PathBuf>,
 }
 
+/// The texts that paths stand for, each file once: `-` is standard input, a file is taken whatever its name, and below a
+/// folder the files that may be manifests, sorted by name. Nothing below `.git`, and nothing outside the named folders. Files
+/// that only links name come last.
+pub fn find(paths: &[PathBuf]) -> Found {
+    let mut found = Found::default();
+    for path in paths {
+        if path.as_os_str() == "-" {
+            found.add(Source::standard_input());
+            continue;
+        }
+        // A pipe, as the shell's `<(…)` names it, has no real path.
+        let real = fs::canonicalize(path).unwrap_or_else(|_| path.clone());
+        match fs::metadata(path) {
+            Ok(metadata) if metadata.is_dir() => {
+                found.walk(path, &real);
+                found.roots.push(real);
+            }
+            Ok(_) => found.add(Source::file(path, real, true)),
+            Err(error) => found.problems.push(Problem::new(path, &error)),
+        }
+    }
+    for link in mem::take(&mut found.links) {
+        found.follow(&link);
+    }
+    found
+}
+
 impl Found {
-    fn add(&mut self, source: Source, real: PathBuf) {
-        if self.seen.insert(real) {
+    fn add(&mut self, source: Source) {
+        if self.seen.insert(source.path.clone().unwrap_or_default()) {
             self.sources.push(source);
         }
     }
 
+    fn skip(&mut self, path: &Path, why: String, cure: &'static str) {
+        self.skipped.push(Skipped { name: path.display().to_string(), why, cure });
+    }
+
     fn walk(&mut self, folder: &Path, real: &Path) {
-        let is_git = |entry: &DirEntry| entry.depth() > 0 && entry.file_name() == ".git";
+        let is_git = |entry: &DirEntry| entry.depth() > 0 && entry.file_name() == GIT;
         for entry in WalkDir::new(folder).sort_by_file_name().into_iter().filter_entry(|entry| !is_git(entry)) {
             match entry {
                 Ok(entry) => self.visit(folder, real, entry),
@@ -134,19 +167,53 @@ impl Found {
 
     fn visit(&mut self, folder: &Path, real: &Path, entry: DirEntry) {
         let kind = entry.file_type();
-        if kind.is_file() {
+        if kind.is_symlink() {
+            self.links.push(entry.into_path());
+        } else if kind.is_file() && entry.file_name().as_encoded_bytes().starts_with(TEMPORARY_PREFIX.as_bytes()) {
+            self.skip(entry.path(), "left by a run that was interrupted".to_owned(), "remove it");
+        } else if kind.is_file() {
             if is_manifest(entry.path()) {
                 let real = real.join(entry.path().strip_prefix(folder).unwrap_or(entry.path()));
-                self.add(Source::file(entry.into_path(), false), real);
+                self.add(Source::file(entry.path(), real, false));
             }
-        } else if kind.is_symlink() && has_name_of_manifest(entry.file_name()) {
-            match fs::canonicalize(entry.path()).and_then(|real| Ok((fs::metadata(&real)?.is_file(), real))) {
-                Ok((true, real)) => self.add(Source::file(entry.into_path(), false), real),
-                Ok((false, _)) => {}
-                Err(error) => self.problems.push(Problem::new(entry.path(), &error)),
-            }
+        } else if !kind.is_dir() && has_name_of_manifest(entry.file_name()) {
+            self.skip(entry.path(), special(kind).to_owned(), MOVE);
         }
     }
+
+    fn follow(&mut self, link: &Path) {
+        let is_candidate = link.file_name().is_some_and(has_name_of_manifest);
+        let (real, kind) = match fs::canonicalize(link).and_then(|real| Ok((fs::metadata(&real)?.file_type(), real))) {
+            Ok((kind, real)) => (real, kind),
+            Err(error) if is_candidate => return self.problems.push(Problem::new(link, &error)),
+            Err(_) => return,
+        };
+        let is_below = |root: &PathBuf| real.strip_prefix(root).is_ok_and(|below| below.iter().all(|name| name != GIT));
+        if self.seen.contains(&real) || !(is_candidate || kind.is_dir()) {
+            return;
+        }
+        if !self.roots.iter().any(is_below) {
+            let why = format!("a symbolic link to {}, outside the folder", real.display());
+            self.skip(link, why, "name the link itself to have it followed");
+        } else if kind.is_file() {
+            self.add(Source::file(link, real, false));
+        } else if !kind.is_dir() {
+            self.skip(link, special(kind).to_owned(), MOVE);
+        }
+    }
+}
+
+fn special(kind: FileType) -> &'static str {
+    match () {
+        () if kind.is_fifo() => "a named pipe, and not a file",
+        () if kind.is_socket() => "a socket, and not a file",
+        () => "a device, and not a file",
+    }
+}
+
+/// Some files of /proc have reads that wait for ever, and a pipe may have taken a file's place.
+fn open_found(path: &Path) -> io::Result<fs::File> {
+    OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)
 }
 
 /// Whether a file below a folder may be a manifest: by its name, or since its first line that says anything is
@@ -164,7 +231,7 @@ fn has_name_of_manifest(name: &OsStr) -> bool {
 
 fn starts_like_manifest(path: &Path) -> bool {
     let mut start = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(START_BYTES).read_to_end(&mut start));
+    let read = open_found(path).and_then(|file| file.take(START_BYTES).read_to_end(&mut start));
     let says_nothing = |line: &&[u8]| matches!(line.trim_ascii(), [] | [b'#', ..] | b"---");
     let mut lines = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&start).split(|&byte| byte == b'\n');
     let first = lines.find(|line| !says_nothing(line)).unwrap_or_default();
@@ -191,8 +258,8 @@ mod tests {
     }
 
     fn found(folder: &Path) -> Vec<String> {
-        let (sources, problems) = find(&[folder.to_owned()]);
-        assert_eq!(problems, []);
+        let Found { sources, problems, skipped, .. } = find(&[folder.to_owned()]);
+        assert_eq!((problems, skipped), (vec![], vec![]));
         let below = |source: &Source| Path::new(&source.name).strip_prefix(folder).unwrap().display().to_string();
         sources.iter().map(below).collect()
     }
@@ -231,8 +298,11 @@ mod tests {
         let at = |name: &str| folder.path().join(name);
         std::os::unix::fs::symlink("real", at("folder")).unwrap();
         std::os::unix::fs::symlink("real/a.yaml", at("link.yaml")).unwrap();
-        let (sources, problems) = find(&[at("folder/a.yaml"), folder.path().to_owned(), at("folder")]);
-        assert_eq!((sources, problems), (vec![Source::file(at("folder/a.yaml"), true)], vec![]));
+        let Found { sources, problems, skipped, .. } =
+            find(&[at("folder/a.yaml"), folder.path().to_owned(), at("folder")]);
+        let real = fs::canonicalize(at("real/a.yaml")).unwrap();
+        assert_eq!(sources, [Source::file(&at("folder/a.yaml"), real, true)]);
+        assert_eq!((problems, skipped), (vec![], vec![]));
     }
 
     #[test]
@@ -240,7 +310,7 @@ mod tests {
         let folder = folder(&[]);
         let at = |name: &str| folder.path().join(name);
         std::os::unix::fs::symlink("nowhere", at("broken.yaml")).unwrap();
-        let (sources, problems) = find(&[at("absent"), folder.path().to_owned()]);
+        let Found { sources, problems, .. } = find(&[at("absent"), folder.path().to_owned()]);
         assert_eq!(sources, []);
         let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
         let why = "no such file or folder";
@@ -250,10 +320,11 @@ mod tests {
     #[test]
     fn text_is_utf_8() {
         let folder = folder(&["good.yaml"]);
+        let named = |path: &Path| Source::file(path, path.to_owned(), true);
         let path = folder.path().join("bad.yaml");
         fs::write(&path, b"a: 1\nb: \xff\n").unwrap();
-        assert_eq!(Source::file(folder.path().join("good.yaml"), true).read().unwrap(), "apiVersion: v1\n");
-        let error = Source::file(path.clone(), true).read().unwrap_err().to_string();
+        assert_eq!(named(&folder.path().join("good.yaml")).read().unwrap(), "apiVersion: v1\n");
+        let error = named(&path).read().unwrap_err().to_string();
         assert_eq!(error, format!("{}: line 2 is not UTF-8; save it as UTF-8", path.display()));
     }
 }

@@ -8,8 +8,8 @@ use rcgen::{
 };
 use sha2::{Digest, Sha256};
 
-/// For clients whose clock is behind.
-const BACKDATED: Duration = Duration::from_secs(60 * 60);
+/// How long before now a certificate begins, for clients whose clock is behind.
+pub const BACKDATED: Duration = Duration::from_secs(60 * 60);
 
 /// A serving certificate, its key, and the authority that vouches for it.
 #[derive(Debug, Clone)]

@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use k8s_openapi::jiff::Timestamp;
+
 /// This machine's clock, or the API server's where the two differ: it is the API server that checks a serving certificate.
 #[derive(Debug, Default)]
 pub struct Clock {
@@ -37,6 +39,11 @@ impl Clock {
         self.ahead_secs.store(ahead_secs, Ordering::Relaxed);
         Some(ahead_secs)
     }
+}
+
+/// A time in seconds since 1970, as Kubernetes writes it.
+pub fn text(secs: i64) -> String {
+    Timestamp::from_second(secs).unwrap_or(Timestamp::MAX).to_string()
 }
 
 #[cfg(test)]

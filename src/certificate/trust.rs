@@ -10,17 +10,32 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, RootCertStore};
+use sha2::{Digest, Sha256};
 use x509_parser::prelude::{FromDer, X509Certificate};
+
+use super::clock;
 
 /// The certificates of a `caBundle`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Bundle(Vec<Authority>);
 
+/// One of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Authority {
+pub struct Authority {
     der: CertificateDer<'static>,
     subject: String,
     validity: Validity,
+}
+
+impl Authority {
+    /// SHA-256 of the certificate in DER, in lower-case hexadecimal digits.
+    pub fn sha256(&self) -> String {
+        Sha256::digest(&self.der).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    pub fn validity(&self) -> Validity {
+        self.validity
+    }
 }
 
 /// From when until when, in seconds since 1970.
@@ -40,19 +55,31 @@ impl Validity {
     /// Of a certificate in DER.
     pub fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
         let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
-        let validity = parsed.validity();
-        Some(Self { not_before_secs: validity.not_before.timestamp(), not_after_secs: validity.not_after.timestamp() })
+        Some(Self::from(&parsed))
     }
 
     pub fn contains(&self, now: SystemTime) -> bool {
         (self.not_before_secs..=self.not_after_secs).contains(&secs(now))
     }
 
+    /// Returns on which side of it `now` is.
+    pub fn check(&self, now: SystemTime) -> Result<(), Distrust> {
+        match secs(now) {
+            now if now > self.not_after_secs => Err(Distrust::Expired { not_after_secs: self.not_after_secs }),
+            now if now < self.not_before_secs => Err(Distrust::NotYetValid { not_before_secs: self.not_before_secs }),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether a renewal is overdue: less than a quarter is left, or of a long lifetime less than a week.
     pub fn is_ending(&self, now: SystemTime) -> bool {
-        let lifetime = self.not_after_secs.saturating_sub(self.not_before_secs);
-        let left = self.not_after_secs.saturating_sub(secs(now));
+        let (lifetime, left) = (self.span_secs(), self.left_secs(now));
         left < lifetime / ENDING_SHARE || (lifetime >= LONG_LIFETIME_SECS && left < WEEK_SECS)
+    }
+
+    /// How long from its begin to its end.
+    pub fn span_secs(&self) -> i64 {
+        self.not_after_secs.saturating_sub(self.not_before_secs)
     }
 
     /// How long until the end; negative after it.
@@ -61,25 +88,48 @@ impl Validity {
     }
 }
 
+impl From<&X509Certificate<'_>> for Validity {
+    fn from(certificate: &X509Certificate<'_>) -> Self {
+        let validity = certificate.validity();
+        Self { not_before_secs: validity.not_before.timestamp(), not_after_secs: validity.not_after.timestamp() }
+    }
+}
+
 /// Why a certificate is not believed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Distrust {
     /// No published CA signed it.
-    #[error("no trusted authority has signed it")]
+    #[error("no trusted CA has signed it")]
     WrongCa,
     /// The CA that signed it has expired, or is not valid yet.
-    #[error("the authority that signed it, {subject}, is not valid now")]
+    #[error("the CA that signed it, {subject}, is not valid now")]
     CaExpired { subject: String, not_after_secs: i64 },
-    #[error("it has expired")]
+    #[error("it expired at {}", clock::text(*not_after_secs))]
     Expired { not_after_secs: i64 },
-    #[error("it is not valid yet")]
+    #[error("it is not valid before {}", clock::text(*not_before_secs))]
     NotYetValid { not_before_secs: i64 },
-    /// The names it has.
-    #[error("it is for {}", names.join(", "))]
+    /// The names it has; a common name is none, since no client goes by it.
+    #[error("{}", if names.is_empty() { "it has no subjectAltName".to_owned() } else { format!("it is for {}", names.join(", ")) })]
     WrongName { names: Vec<String> },
+    #[error("it is not for servers: its extended key usage lacks serverAuth")]
+    NotForServers,
     /// Whatever else.
     #[error("{0}")]
     Unusable(String),
+}
+
+impl Distrust {
+    /// What to do about it, as the end of a sentence.
+    pub fn fix(&self) -> &'static str {
+        match self {
+            Self::WrongCa => "publish the CA that signed it in caBundle",
+            Self::CaExpired { .. } | Self::Expired { .. } => "renew it",
+            Self::NotYetValid { .. } => "it is loaded when it becomes valid",
+            Self::WrongName { .. } => "issue one whose subjectAltName has the webhook's name, SERVICE.NAMESPACE.svc",
+            Self::NotForServers => "issue one with serverAuth",
+            Self::Unusable(_) => "issue another one",
+        }
+    }
 }
 
 /// A certificate that is believed, and the end of the CA that vouches for it.
@@ -107,18 +157,12 @@ impl Bundle {
         Self(authorities(pem).filter_map(Result::ok).collect())
     }
 
-    /// Trusts those of another bundle too that are new and still valid, until it has as many as `most`.
-    pub fn extend(&mut self, other: &Self, now: SystemTime, most: usize) {
-        for authority in other.0.iter().filter(|authority| authority.validity.left_secs(now) > 0) {
-            if self.len() < most && !self.0.contains(authority) {
-                self.0.push(authority.clone());
-            }
-        }
+    pub fn contains(&self, authority: &Authority) -> bool {
+        self.0.contains(authority)
     }
 
-    /// Trusts only the first.
-    pub fn first(&self) -> Self {
-        Self(self.0.first().cloned().into_iter().collect())
+    pub fn iter(&self) -> impl Iterator<Item = &Authority> {
+        self.0.iter()
     }
 
     pub fn to_pem(&self) -> String {
@@ -161,24 +205,38 @@ impl Bundle {
                 let culprit = invalid
                     .iter()
                     .find(|ca| !matches!(verify(&[**ca], chain, name, now), Err(CertificateError::UnknownIssuer)));
-                Err(match culprit {
-                    Some(ca) if validity.contains(now) => {
-                        let (subject, not_after_secs) = (ca.subject.clone(), ca.validity.not_after_secs);
-                        Distrust::CaExpired { subject, not_after_secs }
-                    }
-                    Some(_) => of_time(validity),
-                    None => Distrust::WrongCa,
-                })
+                let Some(ca) = culprit else { return Err(Distrust::WrongCa) };
+                validity.check(now)?;
+                let (subject, not_after_secs) = (ca.subject.clone(), ca.validity.not_after_secs);
+                Err(Distrust::CaExpired { subject, not_after_secs })
             }
-            Err(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => Err(of_time(validity)),
+            Err(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {
+                Err(Distrust::Expired { not_after_secs: validity.not_after_secs })
+            }
             Err(CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. }) => {
                 Err(Distrust::NotYetValid { not_before_secs: validity.not_before_secs })
             }
             Err(CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }) => {
                 Err(Distrust::WrongName { names: names(leaf) })
             }
+            Err(CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. }) => {
+                Err(Distrust::NotForServers)
+            }
             Err(error) => Err(Distrust::Unusable(error.to_string())),
         }
+    }
+}
+
+impl FromIterator<Authority> for Bundle {
+    /// Takes each once.
+    fn from_iter<I: IntoIterator<Item = Authority>>(authorities: I) -> Self {
+        let mut bundle = Self::default();
+        for authority in authorities {
+            if !bundle.0.contains(&authority) {
+                bundle.0.push(authority);
+            }
+        }
+        bundle
     }
 }
 
@@ -187,13 +245,9 @@ fn authorities(pem: &[u8]) -> impl Iterator<Item = Result<Authority, String>> {
         let der = der.map_err(|error| format!("damaged PEM: {error}"))?;
         let (_, parsed) = X509Certificate::from_der(&der).map_err(|error| format!("no certificate: {error}"))?;
         let subject = parsed.subject().to_string();
-        let validity = Validity::of(&der).ok_or("a certificate without validity")?;
+        let validity = Validity::from(&parsed);
         Ok(Authority { der: der.clone(), subject, validity })
     })
-}
-
-fn of_time(validity: Validity) -> Distrust {
-    Distrust::Expired { not_after_secs: validity.not_after_secs }
 }
 
 fn verify(
@@ -221,7 +275,7 @@ fn verify(
 }
 
 /// The names that a certificate is for.
-fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
+pub(super) fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
     use x509_parser::extensions::GeneralName;
 
     let Ok((_, parsed)) = X509Certificate::from_der(certificate) else { return Vec::new() };
@@ -244,7 +298,8 @@ fn address(bytes: &[u8]) -> String {
     }
 }
 
-fn secs(time: SystemTime) -> i64 {
+/// Seconds since 1970.
+pub fn secs(time: SystemTime) -> i64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |time| i64::try_from(time.as_secs()).unwrap_or(i64::MAX))
 }
 

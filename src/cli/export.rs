@@ -19,8 +19,8 @@ use clap::Subcommand;
 use super::output;
 use crate::engine::ImageRef;
 use crate::export::Inexpressible;
-use crate::files::Problem;
 use crate::files::marked::{self, Change};
+use crate::files::{Problem, Writer};
 
 /// Print the rules as other parts of the platform take them
 ///
@@ -108,14 +108,15 @@ fn write_marked(
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
         anyhow::bail!("nothing was written:\n  {}", lines.join("\n  "));
     }
+    let writer = Writer::default();
     for change in changes {
-        change.make()?;
+        change.make(&writer)?;
         match change {
             Change::Write { path, .. } => output::talk(format_args!("wrote {}", path.display())),
             Change::Remove { path } => output::talk(format_args!("removed {}", path.display())),
         }
     }
-    Ok(())
+    Ok(writer.finish()?)
 }
 
 fn parse_image(text: &str) -> Result<String, String> {

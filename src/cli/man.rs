@@ -1,11 +1,12 @@
 use std::path::PathBuf;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use clap::Command;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
 use super::output;
+use crate::files::Writer;
 
 /// Print a manual page
 ///
@@ -36,13 +37,14 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         let command = command.ok_or_else(|| anyhow!("there is no command `{}`", path.join(" ")))?;
         return output::data(String::from_utf8_lossy(&page(command)?));
     };
+    let writer = Writer::default();
     let mut commands = vec![&root];
     while let Some(command) = commands.pop() {
         let file = dir.join(format!("{}.1", name(command)));
-        std::fs::write(&file, page(command)?).with_context(|| format!("can't write {}", file.display()))?;
+        writer.write(&file, page(command)?)?;
         commands.extend(command.get_subcommands());
     }
-    Ok(())
+    Ok(writer.finish()?)
 }
 
 /// `pullthrough-export-webhook`.

@@ -1,5 +1,6 @@
 //! The command line: one file per command.
 
+mod certificates;
 mod check;
 mod completions;
 mod doctor;
@@ -46,6 +47,7 @@ enum Command {
     Schema(schema::Args),
     Export(export::Args),
     Doctor(doctor::Args),
+    Certificates(certificates::Args),
     Scan(scan::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -79,7 +81,7 @@ pub fn main() -> ExitCode {
     let matches = command(std::env::args_os().next()).get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let result = match cli.command {
-        Command::Serve(args) => serve::run(args).map(done),
+        Command::Serve(args) => Ok(serve::run(args)),
         Command::Explain(args) => explain::run(args).map(done),
         Command::Rewrite(args) => rewrite::run(args),
         Command::Check(args) => check::run(args),
@@ -88,6 +90,7 @@ pub fn main() -> ExitCode {
         Command::Schema(args) => schema::run(args).map(done),
         Command::Export(args) => export::run(args),
         Command::Doctor(args) => doctor::run(args),
+        Command::Certificates(args) => certificates::run(args),
         Command::Scan(args) => scan::run(args),
         Command::Completions(args) => completions::run(args).map(done),
         Command::Man(args) => man::run(args).map(done),
@@ -96,7 +99,7 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            output::error(&error);
+            output::talk(output::error_text(&error));
             ExitCode::from(2)
         }
     }

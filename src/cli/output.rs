@@ -30,12 +30,13 @@ pub fn talk(line: impl Display) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
-pub fn error(error: &anyhow::Error) {
+/// Returns what people read of an error.
+pub fn error_text(error: &anyhow::Error) -> String {
     let text = format!("{error:#}");
     // Errors in a rules file are drawn over several lines and begin with their own `error:`.
     match text.starts_with("error: ") {
-        true => talk(text),
-        false => talk(format_args!("error: {text}")),
+        true => text,
+        false => format!("error: {text}"),
     }
 }
 

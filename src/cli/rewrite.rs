@@ -5,11 +5,13 @@ mod progress;
 mod selectors;
 mod summary;
 
+use std::fs;
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{anyhow, bail};
+use rayon::ThreadPoolBuilder;
 use rayon::prelude::*;
 
 use self::outcome::{Outcome, Task};
@@ -17,7 +19,10 @@ use self::progress::Progress;
 use self::summary::Summary;
 use super::rules::RulesArgs;
 use super::{output, parse_namespace};
-use crate::files::{self, Source};
+use crate::files::{self, Found, Source, Writer};
+
+/// A thread that writes waits for the disk most of the time, and the file system stores together what waits together.
+const WRITING_THREADS: usize = 16;
 
 const HELP: &str = "\
 Examples:
@@ -84,6 +89,13 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     if write && is_stream {
         bail!("standard input can't be written in place: leave out -w, and the new text is printed");
     }
+    let is_special = |path: &&PathBuf| fs::metadata(path).is_ok_and(|path| !path.is_file() && !path.is_dir());
+    if let Some(path) = paths.iter().find(is_special).filter(|_| write) {
+        bail!(
+            "{} is no file, and can't be written in place: leave out -w, and the new text is printed",
+            path.display()
+        );
+    }
     if paths.is_empty() && io::stdin().is_terminal() {
         bail!("name files or folders, or pipe manifests in: helm template CHART | pullthrough rewrite …");
     }
@@ -93,19 +105,21 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
 
     let mut task = Task::new(config, namespace, no_kustomize);
-    (task.write, task.keep_texts) = (write, print || diff);
-    let (sources, problems) = match paths.as_slice() {
-        [] => (vec![Source::standard_input()], Vec::new()),
-        paths => files::find(paths),
-    };
+    (task.writer, task.keep_texts) = (write.then(Writer::default), print || diff);
+    let stdin = [PathBuf::from("-")];
+    let Found { sources, mut problems, skipped, .. } =
+        files::find(if paths.is_empty() { &stdin } else { paths.as_slice() });
     let progress = Progress::new(sources.len());
     let step = |source: &Source| {
         let outcome = task.perform(source);
         progress.step();
         outcome
     };
-    let outcomes: Vec<Outcome> = sources.par_iter().map(step).collect();
+    // 0 is the default: one thread for each processor.
+    let threads = ThreadPoolBuilder::new().num_threads(if write { WRITING_THREADS } else { 0 }).build()?;
+    let outcomes: Vec<Outcome> = threads.install(|| sources.par_iter().map(step).collect());
     progress.finish();
+    problems.extend(task.writer.and_then(|writer| writer.finish().err()));
 
     let printed = outcomes.iter().flatten().try_for_each(|done| match () {
         () if print => output::data(done.text()),
@@ -113,7 +127,13 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         () if check => output::data(done.list()),
         () => Ok(()),
     });
-    let summary = Summary { problems: &problems, outcomes: &outcomes, is_print: print, is_done: write || print };
+    let summary = Summary {
+        problems: &problems,
+        skipped: &skipped,
+        outcomes: &outcomes,
+        is_print: print,
+        is_done: write || print,
+    };
     summary.tell();
     let code = match () {
         () if summary.has_failed() => 2,

@@ -8,25 +8,29 @@ mod rules_file;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::builder::{FalseyValueParser, RangedU64ValueParser};
+use clap::builder::{FalseyValueParser, NonEmptyStringValueParser, RangedU64ValueParser};
+use rustls::pki_types::ServerName;
 
 use self::certificate::{Certificate, Pair};
 use self::managed::{ManageArgs, Managed};
+use super::output;
 use super::rules::RulesArgs;
 use crate::certificate::clock::Clock;
 use crate::engine::{self, Options};
+use crate::files;
 use crate::server::admission::Admission;
 use crate::server::limits::{self, Limits};
+use crate::server::lines::Writing;
 use crate::server::log;
 use crate::server::metrics::Metrics;
 use crate::server::probes::Distrust;
 use crate::server::reload;
 use crate::server::shutdown::Patience;
-use crate::server::tls::Validity;
 use crate::server::{Bound, Server};
 
 /// Answer the API server's admission requests, at POST /mutate
@@ -78,11 +82,40 @@ pub struct Args {
     #[arg(long, value_name = "FILE", env = "PULLTHROUGH_TLS_KEY", requires = "tls_cert", help_heading = "TLS")]
     tls_key: Option<PathBuf>,
 
-    /// Answer only clients with a certificate of an authority in this file (PEM)
+    /// A name that API servers ask the webhook for, which --tls-cert must have; repeat it or separate by commas
     ///
-    /// The API server shows the certificate that its --admission-control-config-file names for the webhook.
+    /// SERVICE.NAMESPACE.svc, or the host of the URL. A certificate without it is not loaded.
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "PULLTHROUGH_TLS_NAME",
+        requires = "tls_cert",
+        value_delimiter = ',',
+        value_parser = parse_server_name,
+        help_heading = "TLS"
+    )]
+    tls_name: Vec<ServerName<'static>>,
+
+    /// Admit only clients with a certificate that a CA in this file (PEM) signed
+    ///
+    /// The API server shows the certificate that its --admission-control-config-file names for the webhook. Without
+    /// --client-name, every certificate of the CA is admitted; a cluster's CA signs one for each kubelet.
     #[arg(long, value_name = "FILE", env = "PULLTHROUGH_CLIENT_CA", help_heading = "TLS")]
     client_ca: Option<PathBuf>,
+
+    /// Of those, admit only certificates with one of these names; repeat it or separate by commas
+    ///
+    /// The common name, or a DNS name, e-mail address or URI of the subjectAltName, compared byte by byte.
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "PULLTHROUGH_CLIENT_NAME",
+        requires = "client_ca",
+        value_delimiter = ',',
+        value_parser = NonEmptyStringValueParser::new(),
+        help_heading = "TLS"
+    )]
+    client_name: Vec<String>,
 
     /// Write the certificate authority that is made in memory to this file, for the registration's caBundle
     #[arg(long, value_name = "FILE", env = "PULLTHROUGH_WRITE_CA", conflicts_with = "tls_cert", help_heading = "TLS")]
@@ -133,6 +166,11 @@ struct EndingArgs {
     /// Together with the delay it should be less than the Pod's terminationGracePeriodSeconds (30).
     #[arg(long, value_name = "SECONDS", env = "PULLTHROUGH_SHUTDOWN_TIMEOUT_SECS", default_value_t = 15, value_parser = seconds())]
     shutdown_timeout_secs: u64,
+}
+
+fn parse_server_name(text: &str) -> Result<ServerName<'static>, String> {
+    let name = ServerName::try_from(text.to_owned());
+    name.map_err(|_| "write a DNS name, such as SERVICE.NAMESPACE.svc, or an IP address".to_owned())
 }
 
 /// At most a day: what is meant to be without a bound is better found out at the start.
@@ -201,15 +239,25 @@ impl From<&LimitArgs> for Limits {
 }
 
 /// Serves until a signal ends it.
-pub fn run(args: Args) -> anyhow::Result<()> {
-    let log = log::start(args.log_format, args.log_level).context("can't start logging")?;
+pub fn run(args: Args) -> ExitCode {
+    let log = log::start(args.log_format, args.log_level);
     log::panics_by_place();
+    match serve(args, &log) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Signals are ours by now: an error that waits for the reader of standard error would wait for ever.
+            log.talk(&output::error_text(&error));
+            ExitCode::from(2)
+        }
+    }
+}
 
+fn serve(args: Args, log: &Writing) -> anyhow::Result<()> {
     if let Some(both) = args.listen.iter().find(|address| address.port() != 0 && args.metrics_listen.contains(address))
     {
         anyhow::bail!("--listen and --metrics-listen both name {both}; give one of them another port");
     }
-    let metrics = Arc::new(Metrics::new()?);
+    let metrics = Arc::new(Metrics::new(log.lost().clone())?);
     let (policy, rules_file) = rules_file::rules(&args.rules)?;
     let options = Options { warnings: !args.no_warnings };
     let limits = Limits::from(&args.limits);
@@ -220,7 +268,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let clock = Arc::new(Clock::default());
     let made = args.tls_cert.is_none().then(|| certificate::in_memory(&args.listen)).transpose()?;
     if let (Some(path), Some(made)) = (&args.write_ca, &made) {
-        std::fs::write(path, &made.ca).with_context(|| format!("{}: can't be written", path.display()))?;
+        files::write(path, &made.ca)?;
     }
     let pair = made.as_ref().map(|made| Pair {
         place: "memory",
@@ -228,9 +276,10 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         key: made.key.clone(),
     });
     let certificate = Certificate::new(&args, pair, Arc::clone(&clock), Arc::clone(&metrics))?;
-    match certificate.validity() {
-        Validity::Valid => {}
-        validity => tracing::warn!(?validity, "the serving certificate is not valid now"),
+    if args.client_ca.is_some() && args.client_name.is_empty() {
+        tracing::warn!(
+            "--client-ca admits every client certificate of the CA; set --client-name to the API servers' name"
+        );
     }
 
     let watch_rules = rules_file.map(|file| file.watch(Arc::clone(&admission)));
@@ -259,8 +308,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         tracing::info!(?listen, ?metrics_listen, "serving");
         // Among JSON lines it would be noise.
         if let (Some(made), log::Format::Text, false) = (&made, args.log_format, args.managed.manage_certificates) {
-            log.flush();
-            next_steps::print(&args, made, bound);
+            log.talk(&next_steps::text(&args, made, bound));
         }
     };
     let managed = args.managed.manage_certificates.then(|| Managed {
@@ -270,12 +318,16 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         distrust,
         metrics,
     });
-    runtime()?.block_on(async {
+    let runtime = runtime()?;
+    let served = runtime.block_on(async {
         if let Some(managed) = managed {
             managed.start().await?;
         }
         Ok(server.run(started).await?)
-    })
+    });
+    // Without it the end would wait for what blocks, such as a name that is being resolved.
+    runtime.shutdown_background();
+    served
 }
 
 /// One thread where there is one processor: handing work over to itself costs more than it gains.

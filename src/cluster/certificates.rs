@@ -1,15 +1,17 @@
-//! Certificates that look after themselves: made here, kept in a Secret, published in the webhook configuration.
+//! Managed certificates: made here, kept in a Secret, published in the webhook configuration.
 //!
 //! Every replica does the same, again and again, and none leads. A round reads the configuration and the Secret; makes a new
-//! generation where the Secret has none that can be served or half of its lifetime is over; publishes the Secret's
-//! authorities; and serves the Secret's certificate once they have been published for a while. Two that write at the same
-//! time are told apart by `resourceVersion`: the second is refused, and reads again.
+//! generation where the Secret has none that can be served or one that is due; drops CAs that nobody needs; publishes the
+//! Secret's CAs; and serves the Secret's certificate once they have been published for a while. Two that write at the same
+//! time are told apart by `resourceVersion`: the second is rejected, and reads again.
 
+pub mod annotations;
 mod generation;
+mod previous;
 mod registration;
+pub mod rotation;
 
 use std::path::PathBuf;
-use std::slice;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -18,15 +20,23 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use self::generation::AUTHORITIES;
+use self::annotations::{Invalid, Orders};
 pub use self::generation::Generation;
+use self::previous::Terms;
 use self::registration::Registration;
 use super::api::{Api, Failure, Target};
 use crate::certificate::clock::Clock;
-use crate::certificate::trust::{Bundle, Distrust};
+use crate::certificate::trust::{Authority, Bundle, Distrust};
+use crate::export::webhook::WEBHOOK_NAME;
 
 /// API servers learn of a changed configuration by a watch, which takes milliseconds, and longer where they are busy.
 const SETTLE: Duration = Duration::from_secs(5);
+
+/// The API server's answer to a write of an object that somebody else has written meanwhile.
+pub const CONFLICT: u16 = 409;
+
+/// For replicas that serve already to write what they need; they look every 3 s.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Which objects.
 #[derive(Debug, Clone)]
@@ -34,6 +44,23 @@ pub struct Names {
     pub namespace: String,
     pub secret: String,
     pub configuration: String,
+}
+
+impl Names {
+    fn configuration(&self) -> Target<'_> {
+        Target {
+            api: "apis/admissionregistration.k8s.io/v1",
+            resource: "mutatingwebhookconfigurations",
+            namespace: None,
+            name: Some(&self.configuration),
+        }
+    }
+
+    /// The Secret, or where it is to be created.
+    fn secret(&self, exists: bool) -> Target<'_> {
+        let name = exists.then_some(self.secret.as_str());
+        Target { api: "api/v1", resource: "secrets", namespace: Some(&self.namespace), name }
+    }
 }
 
 /// One replica's part.
@@ -46,12 +73,16 @@ pub struct Certificates {
     token_file: Option<PathBuf>,
     /// What this replica serves.
     serving: Option<Generation>,
+    /// What the Secret had at the last look, which other replicas may serve.
+    last: Option<Generation>,
+    /// Since when this replica waits for others.
+    waiting: Option<Instant>,
     /// What the API server asks for and trusts, as far as this replica knows.
     asked: Option<Asked>,
     published: Option<Published>,
 }
 
-/// The authorities that are published, and since when, where this replica has seen that begin.
+/// The CAs that are published, and since when, where this replica has seen that begin.
 struct Published {
     bundle: String,
     since: Option<Instant>,
@@ -60,13 +91,12 @@ struct Published {
 /// A client's side of a handshake.
 struct Asked {
     hosts: Vec<String>,
-    /// Of each webhook of the configuration.
-    bundles: Vec<Bundle>,
+    bundle: Bundle,
 }
 
 impl Asked {
     fn trusts(&self, generation: &Generation, now: SystemTime) -> Result<(), Distrust> {
-        self.bundles.iter().try_for_each(|bundle| generation.is_trusted_by(bundle, &self.hosts, now))
+        generation.is_trusted_by(&self.bundle, &self.hosts, now)
     }
 }
 
@@ -79,12 +109,16 @@ pub enum Trouble {
         "there is no MutatingWebhookConfiguration {0}; apply the one of the manifests, or of `pullthrough export webhook`"
     )]
     NotRegistered(String),
-    #[error("the MutatingWebhookConfiguration {0} names no Service and no URL, so no certificate can be made for it")]
+    #[error(
+        "the MutatingWebhookConfiguration {0} has no webhook {WEBHOOK_NAME} with a Service or a URL to make a certificate for"
+    )]
     NoHost(String),
     #[error("can't make a certificate: {0}")]
     Make(#[from] rcgen::Error),
     #[error("no certificate can be made for what is registered: {0}")]
     Unusable(Distrust),
+    #[error("the Secret {secret}: {invalid}")]
+    Annotation { secret: String, invalid: Invalid },
 }
 
 /// What a round came to.
@@ -107,7 +141,18 @@ impl Certificates {
         clock: Arc<Clock>,
         token_file: Option<PathBuf>,
     ) -> Certificates {
-        Certificates { api, names, lifetime, clock, token_file, serving: None, asked: None, published: None }
+        Certificates {
+            api,
+            names,
+            lifetime,
+            clock,
+            token_file,
+            serving: None,
+            last: None,
+            waiting: None,
+            asked: None,
+            published: None,
+        }
     }
 
     /// Does what is to be done now.
@@ -117,9 +162,12 @@ impl Certificates {
         if hosts.is_empty() {
             return Err(Trouble::NoHost(self.names.configuration.clone()));
         }
-        let bundles = registration.bundles().map(|bundle| Bundle::readable(&bundle)).collect();
-        self.asked = Some(Asked { hosts: hosts.clone(), bundles });
-        let (generation, renewal) = self.generation(&registration, &hosts).await?;
+        let bundle = Bundle::readable(&registration.bundle());
+        self.asked = Some(Asked { hosts: hosts.clone(), bundle: bundle.clone() });
+        let Some((generation, renewal)) = self.generation(&bundle, &hosts).await? else {
+            return Ok(Round { unsettled: true, ..Round::default() });
+        };
+        self.last = Some(generation.clone());
         let publication = self.publish(registration, &generation).await;
         if let Err(trouble) = &publication
             && self.asked.as_ref().is_none_or(|asked| asked.trusts(&generation, self.clock.now()).is_err())
@@ -137,7 +185,7 @@ impl Certificates {
     }
 
     async fn registration(&mut self) -> Result<Registration, Trouble> {
-        let Some(found) = self.api.look_up(self.configuration()).await? else {
+        let Some(found) = self.api.look_up(self.names.configuration()).await? else {
             self.asked = None;
             return Err(Trouble::NotRegistered(self.names.configuration.clone()));
         };
@@ -147,46 +195,69 @@ impl Certificates {
         Ok(Registration::new(found.body))
     }
 
-    /// The Secret's content, made anew where it has to be; and whether it could be renewed.
+    /// The Secret's content, made anew where it has to be, and whether it could be written. `None`: wait for other replicas.
     async fn generation(
-        &self,
-        registration: &Registration,
+        &mut self,
+        published: &Bundle,
         hosts: &[String],
-    ) -> Result<(Generation, Result<(), Trouble>), Trouble> {
+    ) -> Result<Option<(Generation, Result<(), Trouble>)>, Trouble> {
         let now = self.clock.now();
-        let secret = self.api.look_up(self.secret(true)).await?.map(|found| found.body);
+        let secret = self.api.look_up(self.names.secret(true)).await?.map(|found| found.body);
         let kept = match &secret {
             Some(secret) => Generation::from_secret(secret, hosts, now),
             None => Err("there is none".to_owned()),
         };
-        let known = self.known_authorities(registration);
-        match kept {
-            Ok(kept) if kept.is_due(now, self.lifetime) => {
-                let renewed = Generation::make(hosts, now, self.lifetime, slice::from_ref(&kept.trusted))?;
-                match self.keep(secret, &renewed, hosts, "half of its lifetime is over").await {
-                    Ok(()) => Ok((renewed, Ok(()))),
-                    // It is good for the other half.
-                    Err(trouble) => Ok((kept, Err(trouble))),
-                }
-            }
-            // Somebody else has put it there, and some replica serves with what was there before.
-            Ok(mut kept) if !self.is_known_to(&kept, hosts, now) => {
-                let own = kept.trusted.len();
-                for bundle in &known {
-                    kept.trusted.extend(bundle, now, AUTHORITIES);
-                }
-                if kept.trusted.len() > own {
-                    self.keep(secret, &kept, hosts, "it does not trust what is served").await?;
-                }
-                Ok((kept, Ok(())))
-            }
-            Ok(kept) => Ok((kept, Ok(()))),
-            Err(why) => {
-                let made = Generation::make(hosts, now, self.lifetime, &known)?;
-                self.keep(secret, &made, hosts, &why).await?;
-                Ok((made, Ok(())))
-            }
+        if self.is_to_wait(kept.as_ref().ok(), published, hosts, now) {
+            return Ok(None);
         }
+        let Orders { renew, revoke, invalid } = secret.as_ref().map(Orders::of).unwrap_or_default();
+        let terms = Terms { now, lifetime: self.lifetime, revoked: revoke };
+        let mut previous = kept.as_ref().map(|kept| kept.previous.clone()).unwrap_or_default();
+        previous.limit(&terms);
+        let served = self.served(published);
+        let (wanted, why) = match &kept {
+            Ok(kept) => match kept.due(&terms, &renew) {
+                Some(why) => {
+                    previous.extend(kept.own.iter().chain(served), &terms);
+                    (Generation::make(hosts, &terms, previous)?, why)
+                }
+                None => {
+                    let served = served.filter(|ca| !kept.own.contains(ca) && !terms.is_revoked(ca));
+                    previous.extend(served, &terms);
+                    (Generation { previous, ..kept.clone() }, "the CAs to trust changed")
+                }
+            },
+            Err(why) => {
+                previous.extend(served, &terms);
+                (Generation::make(hosts, &terms, previous)?, why.as_str())
+            }
+        };
+        let is_written = secret.as_ref().is_some_and(|secret| wanted.written_to(secret.clone()) == *secret);
+        let written = if is_written { Ok(()) } else { self.keep(secret, &wanted, hosts, why).await };
+        let invalid = invalid.map(|invalid| Trouble::Annotation { secret: self.names.secret.clone(), invalid });
+        match (written, kept) {
+            (Ok(()), _) => Ok(Some((wanted, invalid.map_or(Ok(()), Err)))),
+            // What can't be renewed is served on.
+            (Err(trouble), Ok(kept)) => Ok(Some((kept, Err(trouble)))),
+            (Err(trouble), Err(_)) => Err(trouble),
+        }
+    }
+
+    /// Whether replicas that serve already should write first: one that has just started knows nothing of the CAs that are
+    /// published, neither whether some replica needs them nor who wrote them.
+    fn is_to_wait(&mut self, kept: Option<&Generation>, published: &Bundle, hosts: &[String], now: SystemTime) -> bool {
+        let is_known = kept.is_some_and(|kept| kept.is_trusted_by(published, hosts, now).is_ok());
+        if self.serving.is_some() || published.is_empty() || is_known {
+            return false;
+        }
+        self.waiting.get_or_insert_with(Instant::now).elapsed() < PATIENCE
+    }
+
+    /// Of the published CAs, those whose certificates may be served: by this replica, or by others that have read the Secret
+    /// as it was until now.
+    fn served<'a>(&'a self, published: &'a Bundle) -> impl Iterator<Item = &'a Authority> {
+        let generations = self.serving.iter().chain(&self.last);
+        generations.flat_map(|generation| generation.own.iter()).filter(|ca| published.contains(ca))
     }
 
     /// Writes what all replicas are to serve, unless none could.
@@ -197,48 +268,28 @@ impl Certificates {
         hosts: &[String],
         why: &str,
     ) -> Result<(), Trouble> {
-        generation.is_trusted_by(&generation.trusted, hosts, self.clock.now()).map_err(Trouble::Unusable)?;
+        generation.is_trusted_by(&generation.own, hosts, self.clock.now()).map_err(Trouble::Unusable)?;
         match secret {
-            Some(secret) => self.api.update(self.secret(true), &with_data(secret, generation)).await?,
-            None => self.api.create(self.secret(false), "", &self.new_secret(generation).await).await?,
+            Some(secret) => self.api.update(self.names.secret(true), &generation.written_to(secret)).await?,
+            None => {
+                let secret = generation.written_to(self.new_secret().await);
+                self.api.create(self.names.secret(false), "", &secret).await?
+            }
         };
-        tracing::info!(secret = self.names.secret, why, "wrote the certificate and its authorities");
+        tracing::info!(secret = self.names.secret, why, "wrote the certificate and the CAs to trust");
         Ok(())
     }
 
-    /// Whether the Secret's authorities vouch for what this replica serves; or where it serves nothing yet, are among those
-    /// that are published, so that others may serve with it.
-    fn is_known_to(&self, kept: &Generation, hosts: &[String], now: SystemTime) -> bool {
-        match &self.serving {
-            Some(serving) => {
-                serving.is_trusted_by(&kept.trusted, hosts, now).is_ok()
-                    // What has ended is not to be saved.
-                    || serving.is_trusted_by(&serving.trusted, hosts, now).is_err()
-            }
-            None => self.asked.as_ref().is_some_and(|asked| {
-                let mut bundles = asked.bundles.iter().filter(|bundle| !bundle.is_empty());
-                bundles.all(|bundle| kept.is_trusted_by(bundle, hosts, now).is_ok())
-            }),
-        }
-    }
-
-    /// What some replica may serve with: this one, first of all, and then whoever has published.
-    fn known_authorities(&self, registration: &Registration) -> Vec<Bundle> {
-        let serving = self.serving.iter().map(|serving| &serving.trusted);
-        let own = serving.clone().map(Bundle::first);
-        let published = registration.bundles().map(|bundle| Bundle::readable(&bundle));
-        own.chain(published).chain(serving.cloned()).collect()
-    }
-
-    /// Has the API server trust the generation's authorities and no others.
+    /// Has the API server trust the generation's CAs and no others.
     async fn publish(&mut self, registration: Registration, generation: &Generation) -> Result<(), Trouble> {
-        let bundle = generation.trusted.to_pem();
-        let is_there = registration.bundles().all(|published| published == bundle.as_bytes());
+        let trusted = generation.trusted();
+        let bundle = trusted.to_pem();
+        let is_there = registration.bundle() == bundle.as_bytes();
         if !is_there {
-            self.api.update(self.configuration(), &registration.with_bundle(&bundle)).await?;
-            tracing::info!(configuration = self.names.configuration, "published the authorities to trust");
-            for published in self.asked.iter_mut().flat_map(|asked| &mut asked.bundles) {
-                published.clone_from(&generation.trusted);
+            self.api.update(self.names.configuration(), &registration.with_bundle(&bundle)).await?;
+            tracing::info!(configuration = self.names.configuration, "published the CAs to trust");
+            if let Some(asked) = &mut self.asked {
+                asked.bundle = trusted;
             }
         }
         let is_known = self.published.as_ref().is_some_and(|published| published.bundle == bundle);
@@ -259,7 +310,7 @@ impl Certificates {
             let settle = SETTLE.min(self.lifetime / 10);
             let since = self.published.as_ref().and_then(|published| published.since);
             let is_settled = since.is_none_or(|since| since.elapsed() >= settle);
-            if !is_settled && serving.is_trusted_by(&generation.trusted, hosts, self.clock.now()).is_ok() {
+            if !is_settled && serving.is_trusted_by(&generation.trusted(), hosts, self.clock.now()).is_ok() {
                 return Round { unsettled: true, ..Round::default() };
             }
         }
@@ -267,7 +318,7 @@ impl Certificates {
         Round { serve: Some(generation), ..Round::default() }
     }
 
-    async fn new_secret(&self, generation: &Generation) -> Value {
+    async fn new_secret(&self) -> Value {
         let mut secret = json!({
             "apiVersion": "v1",
             "kind": "Secret",
@@ -276,7 +327,6 @@ impl Certificates {
                 "name": self.names.secret,
                 "labels": {"app.kubernetes.io/name": "pullthrough", "app.kubernetes.io/managed-by": "pullthrough"},
             },
-            "data": generation.data(),
         });
         let token = match &self.token_file {
             Some(file) => tokio::fs::read_to_string(file).await.ok(),
@@ -287,29 +337,6 @@ impl Certificates {
         }
         secret
     }
-
-    fn configuration(&self) -> Target<'_> {
-        Target {
-            api: "apis/admissionregistration.k8s.io/v1",
-            resource: "mutatingwebhookconfigurations",
-            namespace: None,
-            name: Some(&self.names.configuration),
-        }
-    }
-
-    /// The Secret, or where it is to be created.
-    fn secret(&self, exists: bool) -> Target<'_> {
-        let name = exists.then_some(self.names.secret.as_str());
-        Target { api: "api/v1", resource: "secrets", namespace: Some(&self.names.namespace), name }
-    }
-}
-
-/// Whatever else is in the Secret stays.
-fn with_data(mut secret: Value, generation: &Generation) -> Value {
-    let mut data = secret["data"].as_object().cloned().unwrap_or_default();
-    data.extend(generation.data());
-    secret["data"] = data.into();
-    secret
 }
 
 /// The service account that a token is of, as an owner of what is in its namespace.

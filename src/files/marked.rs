@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
-use super::{Problem, replace};
+use super::{Problem, Writer};
 
 /// What is to become of one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,20 +67,15 @@ pub fn foreign(path: &Path) -> Problem {
 }
 
 impl Change<'_> {
-    /// Whoever reads the file meanwhile sees all of it or none. A folder that is empty without it goes with it.
+    /// A folder that is empty without a file goes with it.
     ///
     /// # Errors
     ///
     /// Where that is not permitted.
-    pub fn make(&self) -> Result<(), Problem> {
+    pub fn make(&self, writer: &Writer) -> Result<(), Problem> {
         match self {
-            Self::Write { path, text } => replace::create(path, text),
-            Self::Remove { path } => {
-                fs::remove_file(path).map_err(|error| Problem::new(path, &error))?;
-                // It stays where it has other files.
-                let _ = path.parent().map(fs::remove_dir);
-                Ok(())
-            }
+            Self::Write { path, text } => writer.create(path, text),
+            Self::Remove { path } => writer.remove(path),
         }
     }
 }

@@ -12,12 +12,12 @@ use tokio::sync::oneshot;
 
 use super::body;
 use super::http::Refusal;
-use super::limits::{self, LARGE_BODY_BYTES, Limits};
+use super::limits::{LARGE_BODY_BYTES, Limits};
 use super::log;
 use super::metrics::{Metrics, RuleCounters, Shed};
 use super::progress::Visit;
 use super::turns::Turns;
-use crate::engine::{Answer, Options, Policy, Unreadable};
+use crate::engine::{self, Answer, Options, Policy, Unreadable};
 
 /// The function that answers: [`crate::engine::answer`]. Tests bring others, such as one that panics.
 pub type AnswerFn = for<'a> fn(&'a Policy, Options, &'a [u8]) -> Result<Answer<'a>, Unreadable>;
@@ -47,7 +47,6 @@ pub struct Admission {
     metrics: Arc<Metrics>,
     limits: Limits,
     in_flight: AtomicUsize,
-    turns: Arc<Turns>,
     large: Large,
 }
 
@@ -57,9 +56,6 @@ struct Large {
     turns: Arc<Turns>,
     threads: rayon::ThreadPool,
 }
-
-/// Above so many requests for each processor it matters who is next.
-const CROWD: usize = 4;
 
 /// Added to the niceness of the threads that read large bodies. Where there is one processor only, the rest of the
 /// program still gets most of it.
@@ -104,7 +100,6 @@ impl Admission {
             metrics,
             limits,
             in_flight: AtomicUsize::new(0),
-            turns: Turns::new(processors),
             large: Large::start(processors)?,
         }))
     }
@@ -143,12 +138,10 @@ impl Admission {
         let mut charge = visit.account().charge(0)?;
         let bytes = body::read(body, &self.limits, &mut charge).await?;
         if bytes.len() <= LARGE_BODY_BYTES {
-            let crowded = self.in_flight() > CROWD * self.turns.at_once();
-            let _turn = self.turns.take(visit.account(), crowded).await;
             return Ok(visit.answer(self.answer_bytes(&bytes)?, charge)?);
         }
-        let turn = self.large.turns.take(visit.account(), false).await;
-        charge.grow(limits::answering_bytes(bytes.len()))?;
+        let turn = Arc::clone(&self.large.turns).take(Arc::clone(visit.account())).await;
+        charge.grow(engine::memory_bytes(bytes.len()))?;
         let (sender, receiver) = oneshot::channel();
         let admission = Arc::clone(self);
         self.large.threads.spawn(move || {

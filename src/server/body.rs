@@ -2,6 +2,7 @@
 
 use axum::body::{Body, Bytes, HttpBody};
 use http_body_util::BodyExt;
+use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use super::http::Refusal;
@@ -45,6 +46,10 @@ async fn collect(
         }
         reserve(&mut all, needed, length, charge)?;
         all.extend_from_slice(&data);
+        // A client that sends faster than this reads would keep others waiting.
+        if all.len() / STEP_BYTES > (all.len() - data.len()) / STEP_BYTES {
+            yield_now().await;
+        }
     }
     Ok(all.into())
 }

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::io;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -18,13 +17,12 @@ use axum::response::IntoResponse;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 use tower::Service;
 
 use super::http::Refusal;
@@ -37,7 +35,7 @@ use super::progress::Progress;
 use super::shutdown::Phase;
 use super::socket::Socket;
 use super::tls::{ALPN_HTTP2, Identity};
-use super::turns::Turns;
+use super::turns::{InTurn, Turns};
 
 /// How long a connection that was told to end may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -50,7 +48,6 @@ pub struct Endpoint {
     identity: Option<Arc<ArcSwap<Identity>>>,
     limits: Limits,
     ledger: Arc<Ledger>,
-    /// Of the handshakes, each of which costs as much as some requests.
     turns: Arc<Turns>,
     metrics: Arc<Metrics>,
     phase: watch::Receiver<Phase>,
@@ -77,7 +74,8 @@ impl Endpoint {
     /// Serves an accepted stream in a task of its own, as soon as there is room.
     pub async fn serve(self: &Arc<Endpoint>, stream: TcpStream, client: IpAddr) {
         let account = self.ledger.open(client, CONNECTION_BYTES).await;
-        tokio::spawn(Arc::clone(self).serve_stream(stream, account));
+        let task = Arc::clone(self).serve_stream(stream, Arc::clone(&account));
+        tokio::spawn(InTurn::new(task, account, Arc::clone(&self.turns)));
     }
 
     async fn serve_stream(self: Arc<Endpoint>, stream: TcpStream, account: Arc<Account>) {
@@ -89,9 +87,12 @@ impl Endpoint {
         let Some(identity) = &self.identity else {
             return self.http1(socket, progress).await;
         };
-        let handshake = timeout(self.limits.handshake, self.handshake(identity, socket, progress.account()));
+        let acceptor = TlsAcceptor::from(Arc::clone(identity.load().config()));
+        let handshake = acceptor.accept_with(socket, |session| session.set_buffer_limit(Some(TLS_BUFFER_BYTES)));
+        let handshake = timeout(self.limits.handshake, handshake);
         let failure = match unless_told(progress.account(), handshake).await {
             Some(Ok(Ok(stream))) => {
+                progress.established();
                 return match stream.get_ref().1.alpn_protocol() {
                     Some(ALPN_HTTP2) => self.http2(stream, progress).await,
                     _ => self.http1(stream, progress).await,
@@ -103,28 +104,6 @@ impl Endpoint {
         };
         self.metrics.handshake_failed();
         tracing::debug!(error = failure.as_str(), "TLS handshake failed");
-    }
-
-    async fn handshake(
-        &self,
-        identity: &ArcSwap<Identity>,
-        socket: Socket,
-        account: &Account,
-    ) -> io::Result<TlsStream<Socket>> {
-        // Who sends nothing costs nothing.
-        socket.readable().await?;
-        let acceptor = TlsAcceptor::from(Arc::clone(identity.load().config()));
-        let mut handshake = pin!(acceptor.accept_with(socket, |session| {
-            session.set_buffer_limit(Some(TLS_BUFFER_BYTES));
-        }));
-        loop {
-            let turn = self.turns.take(account, true).await;
-            if let Poll::Ready(outcome) = poll_fn(|cx| Poll::Ready(handshake.as_mut().poll(cx))).await {
-                return outcome;
-            }
-            drop(turn);
-            woken().await;
-        }
     }
 
     async fn http1(self: &Arc<Endpoint>, io: impl AsyncRead + AsyncWrite + Unpin, progress: Arc<Progress>) {
@@ -140,8 +119,9 @@ impl Endpoint {
     async fn http2(self: &Arc<Endpoint>, io: impl AsyncRead + AsyncWrite + Unpin, progress: Arc<Progress>) {
         progress.http2();
         let (endpoint, requests) = (Arc::clone(self), Arc::clone(&progress));
+        let streams = Streams { account: Arc::clone(progress.account()), turns: Arc::clone(&self.turns) };
         let service = service_fn(move |request: Request<Incoming>| endpoint.answer(request, &requests));
-        let connection = http2::Builder::new(TokioExecutor::new())
+        let connection = http2::Builder::new(streams)
             .max_concurrent_streams(HTTP2_STREAMS)
             .max_header_list_size(HTTP2_HEADER_BYTES)
             .initial_connection_window_size(HTTP2_WINDOW_BYTES)
@@ -239,10 +219,20 @@ async fn unless_told<F: Future>(account: &Account, future: F) -> Option<F::Outpu
     .await
 }
 
-/// Waits until this task is woken, by what was polled before.
-async fn woken() {
-    let mut was_pending = false;
-    poll_fn(|_| if std::mem::replace(&mut was_pending, true) { Poll::Ready(()) } else { Poll::Pending }).await;
+/// Runs the tasks of an HTTP/2 connection's streams.
+#[derive(Clone)]
+struct Streams {
+    account: Arc<Account>,
+    turns: Arc<Turns>,
+}
+
+impl<F> hyper::rt::Executor<F> for Streams
+where
+    F: Future<Output: Send + 'static> + Send + 'static,
+{
+    fn execute(&self, task: F) {
+        tokio::spawn(InTurn::new(task, Arc::clone(&self.account), Arc::clone(&self.turns)));
+    }
 }
 
 /// A connection of either version of HTTP.
@@ -262,7 +252,7 @@ where
     }
 }
 
-impl<I, S> Connection for http2::Connection<I, S, TokioExecutor>
+impl<I, S> Connection for http2::Connection<I, S, Streams>
 where
     I: hyper::rt::Read + hyper::rt::Write + Unpin,
     S: HttpService<Incoming, ResBody = Body>,

@@ -17,9 +17,10 @@ use tokio::time::Instant;
 
 use self::state::{Closing, Entry, Held, Room, State};
 use super::metrics::{Metrics, Shed};
+use super::turns::Standing;
 
 /// What all clients of an endpoint may hold together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Bounds {
     /// Open connections, with all that an idle one holds.
     pub connection_bytes: usize,
@@ -30,7 +31,9 @@ pub struct Bounds {
 /// How useful a connection has been; the least useful is closed first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Merit {
-    /// Its TLS handshake is not complete.
+    /// Nothing has come by it.
+    Silent,
+    /// Its TLS handshake has begun.
     Handshake,
     /// It has brought no request that was answered.
     Unproven,
@@ -48,7 +51,7 @@ pub struct Ledger {
 }
 
 /// Of one endpoint, as metrics report it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
     pub connections: usize,
     pub connection_bytes: usize,
@@ -105,7 +108,7 @@ impl Ledger {
         let key = state.entries.insert(Entry {
             address,
             held: Held::default(),
-            merit: Merit::Handshake,
+            merit: Merit::Silent,
             active: now,
             holding_since: now,
             closing: Arc::clone(&closing),
@@ -113,7 +116,8 @@ impl Ledger {
         state.add(key, Held { connections: 1, connection_bytes: bytes, request_bytes: 0 });
         drop(state);
         self.close(shed, Shed::Connection);
-        Some(Arc::new(Account { ledger: Arc::clone(self), address, key, closing }))
+        let ledger = Arc::clone(self);
+        Some(Arc::new(Account { ledger, address, key, closing, standing: Standing::default() }))
     }
 
     fn close(&self, shed: Vec<Arc<Closing>>, kind: Shed) {
@@ -135,6 +139,7 @@ pub struct Account {
     address: IpAddr,
     key: usize,
     closing: Arc<Closing>,
+    standing: Standing,
 }
 
 impl Account {
@@ -148,6 +153,11 @@ impl Account {
         self.key
     }
 
+    /// Its place among those that take turns.
+    pub fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
     /// Takes `bytes` of the memory for requests.
     ///
     /// # Errors
@@ -159,16 +169,18 @@ impl Account {
         Ok(charge)
     }
 
-    /// Notes that the handshake is complete, and that the connection holds `more_bytes` for its protocol.
-    pub fn established(&self, more_bytes: usize) {
+    /// Notes that a connection has come so far.
+    pub fn promote(&self, merit: Merit) {
         let mut state = self.ledger.state();
-        let mut shed = Vec::new();
-        if more_bytes > 0 {
-            shed = state.make_room_for_connection(self.address, more_bytes, self.ledger.bounds.connection_bytes);
-        }
-        state.add(self.key, Held { connections: 0, connection_bytes: more_bytes, request_bytes: 0 });
         let entry = &mut state.entries[self.key];
-        entry.merit = entry.merit.max(Merit::Unproven);
+        entry.merit = entry.merit.max(merit);
+    }
+
+    /// Notes that the connection holds `more_bytes` for its protocol.
+    pub fn widen(&self, more_bytes: usize) {
+        let mut state = self.ledger.state();
+        let shed = state.make_room_for_connection(self.address, more_bytes, self.ledger.bounds.connection_bytes);
+        state.add(self.key, Held { connections: 0, connection_bytes: more_bytes, request_bytes: 0 });
         drop(state);
         self.ledger.close(shed, Shed::Connection);
     }
@@ -243,7 +255,6 @@ impl Charge {
         let mut state = ledger.state();
         let bound = ledger.bounds.request_bytes;
         let Room { shed, fits } = state.make_room_for_request(*key, bytes, bound);
-        let fits = fits && with_slack(state.total.request_bytes, bytes, bound);
         if fits {
             state.add(*key, Held { connections: 0, connection_bytes: 0, request_bytes: bytes });
             self.bytes += bytes;

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use super::ledger::Bounds;
+use crate::engine;
 
 /// One request's body.
 ///
@@ -141,12 +142,7 @@ pub fn limit_for(request_bytes: usize, resident_bytes: u64) -> u64 {
 
 /// What a body of `body_bytes` and its answer hold together at most.
 pub fn largest_request_bytes(body_bytes: usize) -> usize {
-    REQUEST_BYTES + body_bytes + answering_bytes(body_bytes)
-}
-
-/// What answering a large body needs beside it.
-pub fn answering_bytes(body_bytes: usize) -> usize {
-    body_bytes * 2
+    REQUEST_BYTES + body_bytes + engine::memory_bytes(body_bytes)
 }
 
 #[cfg(test)]

@@ -1,94 +1,58 @@
-//! Log lines on their way to standard error, many in one system call: a write for each would be the dearest part of an
-//! ordinary admission, and a reader that hangs would hang the server.
+//! Log lines on their way to standard error. They wait in a bounded queue, and a thread of its own writes them, so that a
+//! reader that hangs holds up neither an admission nor the end of the process.
 
 use std::io::{self, Write};
 use std::mem;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, mpsc};
+use std::thread;
 use std::time::Duration;
 
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// How long the first line of a batch waits for others.
+/// Lines that may wait; the next one is lost.
+const QUEUED_LINES: usize = 1024;
+/// Of one line; longer ones are cut. [`super::log`] bounds its fields so that none of its own is.
+const LINE_BYTES: usize = 8 << 10;
+/// As many as a pipe takes at once.
+const BATCH_BYTES: usize = 64 << 10;
+/// How long lines gather after a batch was written: a system call for each line would be the dearest part of an ordinary
+/// admission.
 const BATCH: Duration = Duration::from_millis(10);
-/// Lines beyond it are dropped, and counted, until the reader of standard error goes on.
-const MOST_BYTES: usize = 1 << 20;
+/// How long the end of the process waits for lines to be written. The library itself gives up after 1.1 s.
+const LAST_LINES: Duration = Duration::from_secs(2);
 
-/// Where lines are left, for a [`Writing`] to write them.
+/// The number of lines that did not reach standard error.
 #[derive(Debug, Clone, Default)]
-pub struct Lines(Arc<Shared>);
+pub struct Lost(Arc<Losses>);
 
 #[derive(Debug, Default)]
-struct Shared {
-    waiting: Mutex<Waiting>,
-    changed: Condvar,
+struct Losses {
+    /// The queue was full.
+    queue: OnceLock<ErrorCounter>,
+    /// Standard error was closed, or failed.
+    unwritten: AtomicUsize,
 }
 
-#[derive(Debug, Default)]
-struct Waiting {
-    bytes: Vec<u8>,
-    dropped: usize,
-    ends: bool,
-}
-
-/// The thread that writes lines, until this is dropped.
-#[derive(Debug)]
-pub struct Writing {
-    lines: Lines,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Lines {
-    /// Starts writing.
-    pub fn write(&self) -> io::Result<Writing> {
-        let lines = self.clone();
-        let thread = thread::Builder::new().name("log".to_owned()).spawn(move || lines.run())?;
-        Ok(Writing { lines: self.clone(), thread: Some(thread) })
-    }
-
-    fn run(&self) {
-        loop {
-            let idle = |waiting: &mut Waiting| waiting.bytes.is_empty() && !waiting.ends;
-            let waiting = self.0.changed.wait_while(self.lock(), idle).unwrap_or_else(PoisonError::into_inner);
-            let ends = waiting.ends;
-            drop(waiting);
-            if ends {
-                return self.flush();
-            }
-            thread::sleep(BATCH);
-            self.flush();
-        }
-    }
-
-    /// Writes what is there.
-    pub fn flush(&self) {
-        let Waiting { mut bytes, dropped, .. } = {
-            let mut waiting = self.lock();
-            Waiting { bytes: mem::take(&mut waiting.bytes), dropped: mem::take(&mut waiting.dropped), ends: false }
-        };
-        if dropped > 0 {
-            bytes.extend_from_slice(format!("{dropped} log lines were dropped: nobody read them\n").as_bytes());
-        }
-        // Nobody is left to be told that standard error is gone.
-        let _ = io::stderr().write_all(&bytes);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+impl Lost {
+    /// Returns the number since the process started.
+    pub fn count(&self) -> usize {
+        let queue = self.0.queue.get().map_or(0, ErrorCounter::dropped_lines);
+        queue.saturating_add(self.0.unwritten.load(Ordering::Relaxed))
     }
 }
 
-/// Takes a whole line at a time, as the formatters write it.
-impl Write for &Lines {
+/// Where log lines are left.
+#[derive(Debug, Clone)]
+pub struct Lines(NonBlocking);
+
+impl Write for Lines {
+    /// Takes a whole line at a time, as formatters write it.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let mut waiting = self.lock();
-        if waiting.bytes.len() + line.len() > MOST_BYTES {
-            waiting.dropped += 1;
-        } else {
-            waiting.bytes.extend_from_slice(line);
-            if waiting.bytes.len() == line.len() {
-                self.0.changed.notify_one();
-            }
+        match line.get(..LINE_BYTES) {
+            None => self.0.write_all(line)?,
+            Some(start) => self.0.write_all(&[start, b"...\n"].concat())?,
         }
         Ok(line.len())
     }
@@ -99,24 +63,105 @@ impl Write for &Lines {
 }
 
 impl<'l> MakeWriter<'l> for Lines {
-    type Writer = &'l Lines;
+    type Writer = Self;
 
     fn make_writer(&'l self) -> Self::Writer {
-        self
+        self.clone()
     }
 }
 
+/// The thread that writes lines, until this is dropped.
+#[derive(Debug)]
+pub struct Writing {
+    lines: Lines,
+    lost: Lost,
+    guard: Option<WorkerGuard>,
+}
+
 impl Writing {
-    /// Writes what is there now, so that what comes next comes after it.
-    pub fn flush(&self) {
-        self.lines.flush();
+    /// Starts the thread.
+    pub fn start() -> Writing {
+        let lost = Lost::default();
+        let batches = Batches { bytes: Vec::new(), lines: 0, lost: lost.clone(), reported: 0, last_failed: false };
+        let (lines, guard) =
+            NonBlockingBuilder::default().buffered_lines_limit(QUEUED_LINES).thread_name("log").finish(batches);
+        let _ = lost.0.queue.set(lines.error_counter());
+        Writing { lines: Lines(lines), lost, guard: Some(guard) }
+    }
+
+    pub fn lines(&self) -> &Lines {
+        &self.lines
+    }
+
+    pub fn lost(&self) -> &Lost {
+        &self.lost
+    }
+
+    /// Writes text for people, after the lines before it.
+    pub fn talk(&self, text: &str) {
+        // A queue that is full has counted it as lost.
+        let _ = self.lines.0.clone().write_all(format!("{text}\n").as_bytes());
     }
 }
 
 impl Drop for Writing {
     fn drop(&mut self) {
-        self.lines.lock().ends = true;
-        self.lines.0.changed.notify_one();
-        let _ = self.thread.take().map(JoinHandle::join);
+        let (written, wait) = mpsc::channel();
+        let guard = self.guard.take();
+        // The guard may print to standard output, whose reader may hang as well.
+        let ending = thread::Builder::new().name("log-end".to_owned()).spawn(move || {
+            drop(guard);
+            let _ = written.send(());
+        });
+        if ending.is_ok() {
+            let _ = wait.recv_timeout(LAST_LINES);
+        }
+    }
+}
+
+/// Gathers the lines of the queue.
+struct Batches {
+    bytes: Vec<u8>,
+    lines: usize,
+    lost: Lost,
+    /// Lost lines that a log line told of.
+    reported: usize,
+    last_failed: bool,
+}
+
+impl Batches {
+    fn write_batch(&mut self) {
+        let lines = mem::take(&mut self.lines);
+        self.last_failed = io::stderr().write_all(&self.bytes).is_err();
+        if self.last_failed {
+            self.lost.0.unwritten.fetch_add(lines, Ordering::Relaxed);
+        }
+        self.bytes.clear();
+    }
+}
+
+impl Write for Batches {
+    /// Takes a whole line at a time, as the queue has them.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.bytes.extend_from_slice(line);
+        self.lines += 1;
+        if self.bytes.len() >= BATCH_BYTES {
+            self.write_batch();
+        }
+        Ok(line.len())
+    }
+
+    /// Is called when the queue is empty.
+    fn flush(&mut self) -> io::Result<()> {
+        // Before it blocks: meanwhile the queue may become full again, and the line about lost ones be lost. Where nothing
+        // can be written it would be, and each one would lead to the next.
+        let lines = self.lost.count() - self.reported;
+        if lines > 0 && !self.last_failed {
+            self.reported += lines;
+            tracing::warn!(lines, "log lines lost: standard error was closed or not read in time");
+        }
+        self.write_batch();
+        thread::sleep(BATCH);
+        Ok(())
     }
 }

@@ -4,6 +4,7 @@
 //! forge a line or another field. A review is never logged as a whole, as
 //! it holds the values of environment variables.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal};
 
@@ -13,7 +14,7 @@ use tracing_subscriber::fmt;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
-use super::lines::{Lines, Writing};
+use super::lines::Writing;
 use crate::engine::{Decision, Outcome, Place, Summary};
 
 /// How a line looks.
@@ -59,10 +60,10 @@ impl From<Level> for LevelFilter {
 const FIELD_BYTES: usize = 255;
 
 /// Of all changes of one admission.
-const CHANGES_BYTES: usize = 8 * 1024;
+const CHANGES_BYTES: usize = 4 * 1024;
 
 /// Starts logging, for the whole process. Lines are written until what is returned is dropped.
-pub fn start(format: Format, level: Level) -> io::Result<Writing> {
+pub fn start(format: Format, level: Level) -> Writing {
     let level = LevelFilter::from(level);
     // What hyper and rustls say of every frame drowns the rest: it comes with `trace` alone.
     let of_others = if level < LevelFilter::TRACE { level.min(LevelFilter::WARN) } else { level };
@@ -71,16 +72,16 @@ pub fn start(format: Format, level: Level) -> io::Result<Writing> {
         // It tells each failed request as an error; whoever sent it tells what comes of it, once.
         shown = shown.with_target("kube_client", LevelFilter::OFF);
     }
-    let destination = Lines::default();
-    let writing = destination.write()?;
-    let lines = fmt::layer().with_writer(destination).with_target(false);
+    let writing = Writing::start();
+    // Its own errors would go to standard error past the queue.
+    let lines = fmt::layer().with_writer(writing.lines().clone()).with_target(false).log_internal_errors(false);
     let lines = match format {
         Format::Text => lines.with_ansi(io::stderr().is_terminal()).boxed(),
         Format::Json => lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
     };
     // Whoever logs already, such as a test, goes on.
     let _ = tracing_subscriber::registry().with(shown).with(lines).try_init();
-    Ok(writing)
+    writing
 }
 
 /// Has panics logged by their place alone: a panic's message may quote what a user sent.
@@ -95,6 +96,7 @@ pub fn panics_by_place() {
 pub fn admission(summary: &Summary<'_>) {
     let Summary { resource, operation, dry_run, outcome, uid, namespace, name, images, problem } = summary;
     let (uid, namespace, name) = (short(uid), short(namespace), short(name));
+    let (uid, namespace, name) = (uid.as_ref(), namespace.as_ref(), name.as_ref());
     if tracing::enabled!(tracing::Level::INFO) {
         let changes = changes(summary);
         if !changes.is_empty() {
@@ -103,6 +105,7 @@ pub fn admission(summary: &Summary<'_>) {
     }
     if let Some(problem) = problem {
         let problem = short(problem);
+        let problem = problem.as_ref();
         match outcome {
             Outcome::Denied => tracing::warn!(namespace, name, uid, problem, "object not understood, and denied"),
             _ => tracing::warn!(namespace, name, uid, problem, "object not understood, and allowed unchanged"),
@@ -144,6 +147,12 @@ fn changes(summary: &Summary<'_>) -> String {
     text
 }
 
-fn short(text: &str) -> &str {
-    if text.len() <= FIELD_BYTES { text } else { &text[..text.floor_char_boundary(FIELD_BYTES)] }
+/// Returns the beginning of a text that a user sent, with `?` for what a formatter would escape with many bytes.
+fn short(text: &str) -> Cow<'_, str> {
+    let text = &text[..text.floor_char_boundary(FIELD_BYTES)];
+    let is_plain = |character: char| character == ' ' || character.is_ascii_graphic();
+    match text.chars().all(is_plain) {
+        true => Cow::Borrowed(text),
+        false => Cow::Owned(text.replace(|character| !is_plain(character), "?")),
+    }
 }

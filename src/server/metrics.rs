@@ -4,12 +4,14 @@
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use prometheus::core::Collector;
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::{Counter, Metric, MetricFamily, MetricType};
 use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
-use super::ledger::{Ledger, Usage};
+use super::ledger::{Bounds, Usage};
+use super::lines::Lost;
 use crate::engine::{Decision, Reason, Summary};
 
 /// The git revision this was built from, where the build said so.
@@ -82,6 +84,25 @@ impl Shed {
     }
 }
 
+/// What runs beside the requests, for as long as the process lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Task {
+    /// Looks for changed files.
+    Reload,
+    /// Manages certificates in the cluster.
+    Certificates,
+}
+
+impl Task {
+    /// As the label `task` has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Task::Reload => "reload",
+            Task::Certificates => "certificates",
+        }
+    }
+}
+
 /// All metrics. Made once, and passed to whoever counts.
 #[derive(Debug)]
 pub struct Metrics {
@@ -99,14 +120,17 @@ pub struct Metrics {
     reloads: IntCounterVec,
     last_reload: IntGaugeVec,
     in_order: IntGaugeVec,
+    task_panics: IntCounterVec,
+    task_last_run: IntGaugeVec,
     rules_info: IntGaugeVec,
     not_after: IntGauge,
 }
 
 impl Metrics {
     /// Registers all metrics. It fails only on a defect, such as one name used twice.
-    pub fn new() -> prometheus::Result<Metrics> {
+    pub fn new(lost: Lost) -> prometheus::Result<Metrics> {
         let registry = Registry::new();
+        registry.register(Box::new(LostLines::new(lost)?))?;
         let counters =
             |name: &str, help: &str, labels: &[&str]| add(&registry, IntCounterVec::new(Opts::new(name, help), labels));
         let gauges =
@@ -141,6 +165,14 @@ impl Metrics {
         )?;
         for kind in Shed::ALL {
             shed.with_label_values(&[kind.as_str()]);
+        }
+        let task_panics = counters(
+            "pullthrough_task_panics_total",
+            "Panics (bugs) in background tasks, which go on after them.",
+            &["task"],
+        )?;
+        for task in [Task::Reload, Task::Certificates] {
+            task_panics.with_label_values(&[task.as_str()]);
         }
         let build_info =
             gauges("pullthrough_build_info", "Always 1; the labels say what runs.", &["version", "revision"])?;
@@ -197,6 +229,12 @@ impl Metrics {
                 "pullthrough_last_reload_successful",
                 "Whether what is there now is in use (1), or was refused or can't be had (0).",
                 &["what"],
+            )?,
+            task_panics,
+            task_last_run: gauges(
+                "pullthrough_task_last_run_timestamp_seconds",
+                "End of a background task's last run without a panic, in seconds since 1970.",
+                &["task"],
             )?,
             rules_info: gauges(
                 "pullthrough_rules_info",
@@ -301,10 +339,19 @@ impl Metrics {
         self.shed.with_label_values(&[kind.as_str()]).inc();
     }
 
+    /// Notes that a background task is alive.
+    pub fn task_ran(&self, task: Task) {
+        self.task_last_run.with_label_values(&[task.as_str()]).set(now_secs());
+    }
+
+    /// Counts a panic in a background task.
+    pub fn task_panicked(&self, task: Task) {
+        self.task_panics.with_label_values(&[task.as_str()]).inc();
+    }
+
     /// Everything, in Prometheus' text format.
-    pub fn text(&self, in_flight: usize, ledger: &Ledger) -> prometheus::Result<String> {
-        let Usage { connections, connection_bytes, request_bytes } = ledger.usage();
-        let bounds = ledger.bounds();
+    pub fn text(&self, in_flight: usize, usage: Usage, bounds: Bounds) -> prometheus::Result<String> {
+        let Usage { connections, connection_bytes, request_bytes } = usage;
         self.in_flight.set(in_flight as i64);
         self.connections.set(connections as i64);
         for (what, held, may_be_held) in [
@@ -319,8 +366,44 @@ impl Metrics {
 
     fn loaded(&self, what: Reloaded) {
         self.in_order(what);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.last_reload.with_label_values(&[what.as_str()]).set(now.as_secs() as i64);
+        self.last_reload.with_label_values(&[what.as_str()]).set(now_secs());
+    }
+}
+
+fn now_secs() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() as i64
+}
+
+/// Log lines are counted where they are lost.
+struct LostLines {
+    lost: Lost,
+    desc: Desc,
+}
+
+impl LostLines {
+    fn new(lost: Lost) -> prometheus::Result<LostLines> {
+        let (name, help) = (
+            "pullthrough_log_lines_lost_total",
+            "Log lines that were not written, since standard error was closed or not read in time.",
+        );
+        Ok(LostLines { lost, desc: Desc::new(name.to_owned(), help.to_owned(), Vec::new(), HashMap::new())? })
+    }
+}
+
+impl Collector for LostLines {
+    fn desc(&self) -> Vec<&Desc> {
+        vec![&self.desc]
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let (mut counter, mut metric, mut family) = (Counter::default(), Metric::default(), MetricFamily::default());
+        counter.set_value(self.lost.count() as f64);
+        metric.set_counter(counter);
+        family.set_name(self.desc.fq_name.clone());
+        family.set_help(self.desc.help.clone());
+        family.set_field_type(MetricType::COUNTER);
+        family.set_metric(vec![metric]);
+        vec![family]
     }
 }
 

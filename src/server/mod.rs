@@ -5,6 +5,7 @@
 
 pub mod admission;
 pub mod body;
+pub mod client_names;
 pub mod connection;
 pub mod http;
 pub mod ledger;

@@ -11,8 +11,9 @@ use super::admission::Admission;
 use super::ledger::Ledger;
 use super::metrics::Metrics;
 use super::shutdown::Phase;
-use super::tls::{Identity, Validity};
+use super::tls::Identity;
 use crate::certificate::clock::Clock;
+use crate::certificate::trust::Distrust as Fault;
 
 /// Why clients would not accept the serving certificate, where that is known.
 pub type Distrust = Arc<ArcSwapOption<String>>;
@@ -46,15 +47,12 @@ pub enum NotReady {
     /// SIGTERM has come.
     #[error("shutting down")]
     ShuttingDown,
-    /// The registration asks for another.
+    /// The webhook configuration asks for another.
     #[error("the API server does not accept the serving certificate: {0}")]
     Untrusted(Arc<String>),
-    /// By the [`Clock`].
-    #[error("the serving certificate has expired")]
-    Expired,
-    /// By the [`Clock`].
-    #[error("the serving certificate is not valid yet")]
-    NotYetValid,
+    /// By itself, and by the [`Clock`].
+    #[error("the serving certificate can't be used: {0}; {fix}", fix = .0.fix())]
+    Unusable(#[from] Fault),
 }
 
 impl Probes {
@@ -66,11 +64,7 @@ impl Probes {
         if let Some(why) = self.distrust.load_full() {
             return Err(NotReady::Untrusted(why));
         }
-        match self.identity.load().validity(self.clock.now()) {
-            Validity::Valid => Ok(()),
-            Validity::Expired => Err(NotReady::Expired),
-            Validity::NotYet => Err(NotReady::NotYetValid),
-        }
+        Ok(self.identity.load().check(self.clock.now())?)
     }
 
     /// All metrics, in Prometheus' text format; written at most once a second.
@@ -81,7 +75,8 @@ impl Probes {
         {
             return Ok(text.clone());
         }
-        let text = Bytes::from(self.metrics.text(self.admission.in_flight(), &self.ledger)?);
+        let text =
+            Bytes::from(self.metrics.text(self.admission.in_flight(), self.ledger.usage(), self.ledger.bounds())?);
         *rendered = Some((Instant::now(), text.clone()));
         Ok(text)
     }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use axum::body::Bytes;
 use tokio::time::Instant;
 
-use super::ledger::{Account, Charge, Full};
+use super::ledger::{Account, Charge, Full, Merit};
 use super::limits::{HANDSHAKE_BYTES, HTTP2_CONNECTION_BYTES, Limits, REQUEST_BYTES, SEND_BUFFER_BYTES, STALLED_BYTES};
 
 /// Shared by a connection's socket, its service, its answers and its watchdog.
@@ -78,15 +78,19 @@ impl Progress {
         &self.account
     }
 
-    /// The handshake is complete, and HTTP/1.1 is spoken from now on.
+    /// The TLS handshake is complete.
+    pub fn established(&self) {
+        self.account.promote(Merit::Unproven);
+    }
+
+    /// HTTP/1.1 is spoken from now on.
     pub fn http1(&self) {
-        self.account.established(0);
         self.state().stage = Stage::Idle;
     }
 
-    /// The handshake is complete, and HTTP/2 is spoken from now on.
+    /// HTTP/2 is spoken from now on.
     pub fn http2(&self) {
-        self.account.established(HTTP2_CONNECTION_BYTES);
+        self.account.widen(HTTP2_CONNECTION_BYTES);
         self.state().stage = Stage::Multiplexed;
     }
 
@@ -103,11 +107,17 @@ impl Progress {
                 if *bytes > HANDSHAKE_BYTES {
                     return Err(io::Error::other("the handshake has too many bytes"));
                 }
+                let is_first = *bytes == 0;
                 *bytes += count;
+                drop(state);
+                if is_first {
+                    self.account.promote(Merit::Handshake);
+                }
             }
             Stage::Idle => {
                 state.stage = Stage::Header { deadline: Instant::now() + self.header };
                 drop(state);
+                self.account.promote(Merit::Unproven);
                 let charge = self.account.charge(REQUEST_BYTES).map_err(|Full| {
                     self.account.close();
                     io::Error::other("the memory for requests is full")

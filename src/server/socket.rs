@@ -27,11 +27,6 @@ impl Socket {
         Socket { stream, buffer: Vec::new(), taken: 0, progress }
     }
 
-    /// Waits until something has come.
-    pub async fn readable(&self) -> io::Result<()> {
-        self.stream.readable().await
-    }
-
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.stream.poll_read_ready(cx))?;
         let mut buffer = Vec::with_capacity(READ_BUFFER_BYTES);

@@ -1,14 +1,18 @@
 //! The serving certificate, its key, and whose client certificates are accepted.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{InconsistentKeys, RootCertStore, ServerConfig};
-use x509_parser::prelude::{FromDer, X509Certificate};
+
+use super::client_names::ClientNames;
+use crate::certificate::leaf::Leaf;
+use crate::certificate::trust::Distrust;
 
 /// HTTP/2, in ALPN.
 pub const ALPN_HTTP2: &[u8] = b"h2";
@@ -23,6 +27,15 @@ pub struct File<'a> {
     pub name: &'a str,
     /// PEM.
     pub pem: &'a [u8],
+}
+
+/// Whose client certificates are admitted.
+#[derive(Debug, Clone, Copy)]
+pub struct Clients<'a> {
+    /// The CAs that sign them.
+    pub ca: File<'a>,
+    /// The names of which they have one; empty: whatever their names.
+    pub names: &'a [String],
 }
 
 /// Files that can't be served with.
@@ -62,48 +75,40 @@ pub enum TlsError {
         /// The key's file.
         key: String,
     },
-    /// Its time is over.
-    #[error("{file}: the certificate has expired already")]
-    Expired { file: String },
-}
-
-/// Whether a certificate can be used at a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Validity {
-    /// It can.
-    Valid,
-    /// Not any more.
-    Expired,
-    /// Not yet.
-    NotYet,
 }
 
 /// All a TLS server needs, made of files that fit each other.
 #[derive(Debug)]
 pub struct Identity {
     config: Arc<ServerConfig>,
-    not_before_secs: i64,
-    not_after_secs: i64,
+    leaf: Leaf,
 }
 
 impl Identity {
-    /// Reads a certificate chain, its key, and, where client certificates are wanted, whose.
-    pub fn from_pem(chain: File<'_>, key: File<'_>, client_ca: Option<File<'_>>) -> Result<Identity, TlsError> {
+    /// Reads a certificate chain, its key, and, where client certificates are wanted, whose. `hosts` are the names that
+    /// clients ask for, as far as they are known.
+    pub fn from_pem(
+        chain: File<'_>,
+        key: File<'_>,
+        hosts: &[ServerName<'static>],
+        clients: Option<Clients<'_>>,
+    ) -> Result<Identity, TlsError> {
         let certificates = certificates(chain, "the serving certificate first, then its issuers")?;
         let private_key = PrivateKeyDer::from_pem_slice(key.pem).map_err(|error| match error {
             pem::Error::NoItemsFound => TlsError::NoKey { file: key.name.to_owned() },
             error => TlsError::Pem { file: key.name.to_owned(), error },
         })?;
-        let (not_before_secs, not_after_secs) = validity_secs(&certificates[0], chain.name)?;
+        let leaf = Leaf::new(&certificates[0], hosts)
+            .map_err(|error| TlsError::Certificate { file: chain.name.to_owned(), error })?;
 
         // The provider is passed on, never the process' default: that one is whoever's comes first.
         let provider = Arc::new(aws_lc_rs::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(|error| certificate_error(chain, &error))?;
-        let builder = match client_ca {
+        let builder = match clients {
             None => builder.with_no_client_auth(),
-            Some(ca) => builder.with_client_cert_verifier(client_verifier(ca, provider)?),
+            Some(clients) => builder.with_client_cert_verifier(client_verifier(clients, provider)?),
         };
         let mut config = builder.with_single_cert(certificates, private_key).map_err(|error| match error {
             rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
@@ -116,7 +121,7 @@ impl Identity {
         // The API server does not resume sessions, and a client CA that was replaced must not live on in them.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
-        Ok(Identity { config: Arc::new(config), not_before_secs, not_after_secs })
+        Ok(Identity { config: Arc::new(config), leaf })
     }
 
     /// What a handshake needs.
@@ -126,19 +131,12 @@ impl Identity {
 
     /// When the certificate expires, in seconds since 1970.
     pub fn not_after_secs(&self) -> i64 {
-        self.not_after_secs
+        self.leaf.not_after_secs()
     }
 
-    /// Whether the certificate can be used at `time`.
-    pub fn validity(&self, time: SystemTime) -> Validity {
-        let secs = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() as i64;
-        if secs > self.not_after_secs {
-            Validity::Expired
-        } else if secs < self.not_before_secs {
-            Validity::NotYet
-        } else {
-            Validity::Valid
-        }
+    /// Returns why no client would accept the certificate at `time`.
+    pub fn check(&self, time: SystemTime) -> Result<(), Distrust> {
+        self.leaf.check(time)
     }
 }
 
@@ -153,23 +151,17 @@ fn certificates(file: File<'_>, expected: &'static str) -> Result<Vec<Certificat
 }
 
 fn client_verifier(
-    ca: File<'_>,
+    Clients { ca, names }: Clients<'_>,
     provider: Arc<CryptoProvider>,
-) -> Result<Arc<dyn rustls::server::danger::ClientCertVerifier>, TlsError> {
+) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(ca, "of the authorities that sign client certificates")? {
+    for certificate in certificates(ca, "of the CAs that sign client certificates")? {
         roots.add(certificate).map_err(|error| certificate_error(ca, &error))?;
     }
-    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
         .build()
-        .map_err(|error| certificate_error(ca, &error))
-}
-
-fn validity_secs(certificate: &CertificateDer<'_>, name: &str) -> Result<(i64, i64), TlsError> {
-    let (_, parsed) = X509Certificate::from_der(certificate)
-        .map_err(|error| TlsError::Certificate { file: name.to_owned(), error: error.to_string() })?;
-    let validity = parsed.validity();
-    Ok((validity.not_before.timestamp(), validity.not_after.timestamp()))
+        .map_err(|error| certificate_error(ca, &error))?;
+    Ok(if names.is_empty() { verifier } else { Arc::new(ClientNames::new(verifier, names)) })
 }
 
 fn certificate_error(file: File<'_>, error: &dyn std::error::Error) -> TlsError {

@@ -1,11 +1,16 @@
 //! Whose turn it is to use a processor.
 //!
-//! Where many requests are complete at one time, addresses take turns, and connections of one address take turns among
-//! themselves. So a client that sends a thousand waits for itself, and not the others for it.
+//! The runtime polls tasks in the order in which something came for them, so a client with a thousand connections gets a
+//! thousand times as much of a processor as one with a single connection. Where many connections are busy, each poll of a
+//! task therefore waits for its turn ([`InTurn`]): addresses take turns, and of one address the connection that was served
+//! longest ago is next. So a client that sends without a pause waits for itself, and the others do not wait for it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
 
 use tokio::sync::oneshot;
 use tokio::task::yield_now;
@@ -15,14 +20,14 @@ use super::ledger::Account;
 /// So many turns at a time.
 #[derive(Debug)]
 pub struct Turns {
-    at_once: usize,
+    crowd: Crowd,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
     free: usize,
-    waiting: RoundRobin<IpAddr, RoundRobin<usize, VecDeque<oneshot::Sender<Turn>>>>,
+    waiting: Waiting<oneshot::Sender<Turn>>,
 }
 
 /// The right to work, until it is dropped.
@@ -32,16 +37,24 @@ pub struct Turn {
     turns: Option<Arc<Turns>>,
 }
 
+/// What turns need to know of a connection.
+#[derive(Debug, Default)]
+pub struct Standing {
+    /// When it had its last turn, counted in turns.
+    served: Arc<AtomicU64>,
+    /// When it was last seen, counted in rounds of the [`Crowd`].
+    seen: AtomicU64,
+}
+
 impl Turns {
     /// `at_once` turns at a time.
     pub fn new(at_once: usize) -> Arc<Turns> {
-        let waiting = RoundRobin::default();
-        Arc::new(Turns { at_once, state: Mutex::new(State { free: at_once, waiting }) })
+        let state = State { free: at_once, waiting: Waiting::default() };
+        Arc::new(Turns { crowd: Crowd::default(), state: Mutex::new(state) })
     }
 
-    /// Waits for a turn. With `crowded` it lets the other tasks that could run come here too, before it is used: without
-    /// that, the one that happens to run first would always be the next.
-    pub async fn take(self: &Arc<Turns>, account: &Account, crowded: bool) -> Turn {
+    /// Waits for a turn.
+    pub async fn take(self: Arc<Turns>, account: Arc<Account>) -> Turn {
         let waiting = {
             let mut state = self.state();
             if state.free > 0 {
@@ -49,26 +62,21 @@ impl Turns {
                 None
             } else {
                 let (sender, receiver) = oneshot::channel();
-                state.waiting.of(account.address()).of(account.key()).push_back(sender);
+                state.waiting.push(account.address(), account.key(), &account.standing().served, sender);
                 Some(receiver)
             }
         };
         match waiting {
             None => {
-                let turn = Turn { turns: Some(Arc::clone(self)) };
-                if crowded {
-                    yield_now().await;
-                }
+                let turn = Turn { turns: Some(self) };
+                // For the other tasks that could run to come here too. Otherwise the one that happens to run first would
+                // always be the next.
+                yield_now().await;
                 turn
             }
             // A sender is used before it is dropped: there is a turn for as long as somebody waits for one.
-            Some(turn) => turn.await.unwrap_or_else(|_| Turn { turns: Some(Arc::clone(self)) }),
+            Some(turn) => turn.await.unwrap_or_else(|_| Turn { turns: Some(self) }),
         }
-    }
-
-    /// How many turns there are at a time.
-    pub fn at_once(&self) -> usize {
-        self.at_once
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -95,83 +103,167 @@ impl Drop for Turn {
     }
 }
 
-/// Something that waiters are taken from, one at a time.
-trait Queue: Default {
-    type Item;
-
-    fn next(&mut self) -> Option<Self::Item>;
-
-    fn is_empty(&self) -> bool;
+/// A task of a connection, each poll of which takes a turn where many connections are busy.
+pub struct InTurn<F> {
+    task: Pin<Box<F>>,
+    account: Arc<Account>,
+    turns: Arc<Turns>,
+    taking: Option<Pin<Box<dyn Future<Output = Turn> + Send>>>,
 }
 
-impl<T> Queue for VecDeque<T> {
-    type Item = T;
+impl<F> InTurn<F> {
+    pub fn new(task: F, account: Arc<Account>, turns: Arc<Turns>) -> InTurn<F> {
+        InTurn { task: Box::pin(task), account, turns, taking: None }
+    }
+}
+
+impl<F: Future> Future for InTurn<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let InTurn { task, account, turns, taking } = &mut *self;
+        // One that must end makes room, so it does not wait.
+        let waits = taking.is_some() || (turns.crowd.has_formed(account.standing()) && !account.is_closing());
+        let _turn = if waits {
+            let take = || Box::pin(Arc::clone(turns).take(Arc::clone(account))) as Pin<Box<_>>;
+            let turn = ready!(taking.get_or_insert_with(take).as_mut().poll(cx));
+            *taking = None;
+            Some(turn)
+        } else {
+            None
+        };
+        task.as_mut().poll(cx)
+    }
+}
+
+/// Whether many connections are busy: how many are among those of the last polls.
+#[derive(Debug, Default)]
+struct Crowd {
+    polls: AtomicU64,
+    connections: AtomicUsize,
+    connections_before: AtomicUsize,
+}
+
+/// Polls of a round.
+const ROUND: u64 = 64;
+
+/// More connections than this in a round are many. API servers are few, and use some connections each.
+const MANY: usize = 16;
+
+impl Crowd {
+    /// Counts a poll of a connection. Counts that race are a little wrong, which does not matter.
+    fn has_formed(&self, standing: &Standing) -> bool {
+        let polls = self.polls.fetch_add(1, Ordering::Relaxed);
+        if polls.is_multiple_of(ROUND) {
+            self.connections_before.store(self.connections.swap(0, Ordering::Relaxed), Ordering::Relaxed);
+        }
+        let round = polls / ROUND + 1;
+        if standing.seen.swap(round, Ordering::Relaxed) != round {
+            self.connections.fetch_add(1, Ordering::Relaxed);
+        }
+        self.connections_before.load(Ordering::Relaxed).max(self.connections.load(Ordering::Relaxed)) > MANY
+    }
+}
+
+/// Waiters by address and connection.
+#[derive(Debug)]
+struct Waiting<T> {
+    addresses: HashMap<IpAddr, OfAddress<T>>,
+    /// In which addresses take turns.
+    order: VecDeque<IpAddr>,
+    turns: u64,
+}
+
+#[derive(Debug)]
+struct OfAddress<T> {
+    connections: HashMap<usize, OfConnection<T>>,
+    /// By when they were served.
+    order: BTreeSet<(u64, usize)>,
+}
+
+#[derive(Debug)]
+struct OfConnection<T> {
+    served: Arc<AtomicU64>,
+    waiters: VecDeque<T>,
+}
+
+impl<T> Default for Waiting<T> {
+    fn default() -> Self {
+        Waiting { addresses: HashMap::new(), order: VecDeque::new(), turns: 0 }
+    }
+}
+
+impl<T> Waiting<T> {
+    fn push(&mut self, address: IpAddr, connection: usize, served: &Arc<AtomicU64>, waiter: T) {
+        let of_address = self.addresses.entry(address).or_insert_with(|| {
+            self.order.push_back(address);
+            OfAddress { connections: HashMap::new(), order: BTreeSet::new() }
+        });
+        let OfAddress { connections, order } = of_address;
+        let of_connection = connections.entry(connection).or_insert_with(|| {
+            order.insert((served.load(Ordering::Relaxed), connection));
+            OfConnection { served: Arc::clone(served), waiters: VecDeque::new() }
+        });
+        of_connection.waiters.push_back(waiter);
+    }
 
     fn next(&mut self) -> Option<T> {
-        self.pop_front()
-    }
-
-    fn is_empty(&self) -> bool {
-        VecDeque::is_empty(self)
-    }
-}
-
-/// Queues by a key, which take turns.
-#[derive(Debug)]
-struct RoundRobin<K, Q> {
-    queues: HashMap<K, Q>,
-    order: VecDeque<K>,
-}
-
-impl<K, Q> Default for RoundRobin<K, Q> {
-    fn default() -> Self {
-        RoundRobin { queues: HashMap::new(), order: VecDeque::new() }
-    }
-}
-
-impl<K: Copy + Eq + std::hash::Hash, Q: Queue> RoundRobin<K, Q> {
-    fn of(&mut self, key: K) -> &mut Q {
-        self.queues.entry(key).or_insert_with(|| {
-            self.order.push_back(key);
-            Q::default()
-        })
-    }
-}
-
-impl<K: Copy + Eq + std::hash::Hash, Q: Queue> Queue for RoundRobin<K, Q> {
-    type Item = Q::Item;
-
-    fn next(&mut self) -> Option<Q::Item> {
-        let key = self.order.pop_front()?;
-        let queue = self.queues.get_mut(&key)?;
-        let item = queue.next();
-        if queue.is_empty() {
-            self.queues.remove(&key);
+        let address = self.order.pop_front()?;
+        let of_address = self.addresses.get_mut(&address)?;
+        let (_, connection) = of_address.order.pop_first()?;
+        let of_connection = of_address.connections.get_mut(&connection)?;
+        let waiter = of_connection.waiters.pop_front();
+        self.turns += 1;
+        of_connection.served.store(self.turns, Ordering::Relaxed);
+        if of_connection.waiters.is_empty() {
+            of_address.connections.remove(&connection);
         } else {
-            self.order.push_back(key);
+            of_address.order.insert((self.turns, connection));
         }
-        item
-    }
-
-    fn is_empty(&self) -> bool {
-        self.order.is_empty()
+        if of_address.connections.is_empty() {
+            self.addresses.remove(&address);
+        } else {
+            self.order.push_back(address);
+        }
+        waiter
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
     #[test]
-    fn addresses_and_their_connections_take_turns() {
-        let mut waiting: RoundRobin<char, RoundRobin<usize, VecDeque<u32>>> = RoundRobin::default();
-        for (address, connection, request) in
-            [('a', 1, 1), ('a', 1, 2), ('a', 1, 3), ('a', 2, 4), ('b', 3, 5), ('b', 3, 6)]
-        {
-            waiting.of(address).of(connection).push_back(request);
+    fn addresses_take_turns_and_of_their_connections_the_one_that_waited_longest() {
+        let mut waiting = Waiting::default();
+        let served: Vec<Arc<AtomicU64>> = (0..4).map(|_| Arc::default()).collect();
+        let push = |waiting: &mut Waiting<u32>, address, connection: usize, request| {
+            waiting.push(Ipv4Addr::new(10, 0, 0, address).into(), connection, &served[connection], request);
+        };
+        for (address, connection, request) in [(1, 1, 1), (1, 1, 2), (1, 1, 3), (1, 2, 4), (2, 3, 5), (2, 3, 6)] {
+            push(&mut waiting, address, connection, request);
         }
         let order: Vec<u32> = std::iter::from_fn(|| waiting.next()).collect();
         assert_eq!(order, [1, 5, 4, 6, 2, 3]);
-        assert!(Queue::is_empty(&waiting));
+        // Connection 1 was served last, so 2 goes before it, though it comes later.
+        push(&mut waiting, 1, 1, 7);
+        push(&mut waiting, 1, 2, 8);
+        assert_eq!([waiting.next(), waiting.next(), waiting.next()], [Some(8), Some(7), None]);
+        assert!(waiting.addresses.is_empty() && waiting.order.is_empty());
+    }
+
+    #[test]
+    fn a_crowd_is_many_connections_and_not_many_polls() {
+        let crowd = Crowd::default();
+        let standings: Vec<Standing> = (0..100).map(|_| Standing::default()).collect();
+        let polls = |connections: usize, count: usize| {
+            (0..count).filter(|index| crowd.has_formed(&standings[index % connections])).count()
+        };
+        assert_eq!(polls(MANY, 1000), 0);
+        assert!(polls(100, 1000) > 900);
+        polls(1, 2 * ROUND as usize);
+        assert_eq!(polls(MANY, 1000), 0);
     }
 }

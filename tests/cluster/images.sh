@@ -2,9 +2,10 @@
 # Prints the folder with the images that the cluster runs, as OCI archives: pullthrough.tar, built with the project's
 # Dockerfile as it stands, and pause.tar and hello.tar, which only wait.
 #
-#   images.sh [waiting]
+#   images.sh [waiting|program]
 #
-# With `waiting` there are only those that wait, within seconds.
+# With `waiting` there are only those that wait, within seconds. With `program` the path of the program in pullthrough.tar is
+# printed instead: a release build that nobody has to compile again.
 #
 # They are built once for each state of their inputs, and kept in the user's cache, as are the compiled dependencies. The
 # base images are made from Debian packages, and the toolchain and the sources of dependencies are those of this machine,
@@ -62,6 +63,8 @@ build_pullthrough() {
     --volume "$cache/image-target:/build/target" \
     --build-arg BUILD_IMAGE=localhost/build-base --build-arg RUNTIME_IMAGE=localhost/runtime-base .
   archive pullthrough
+  # The Dockerfile's own build, through the volume.
+  install -m 755 "$cache/image-target/release/pullthrough" "$work/images/pullthrough"
 }
 
 build_waiting() {
@@ -77,17 +80,22 @@ build_waiting() {
   done
 }
 
-for program in buildah mmdebstrap rustc cargo; do
-  command -v "$program" >/dev/null || fail "$program is missing: run tests/install.sh cluster, and install Rust"
+for needed in buildah mmdebstrap rustc cargo; do
+  command -v "$needed" >/dev/null || fail "$needed is missing: run tests/install.sh cluster, and install Rust"
 done
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/pullthrough
 inputs=(tests/cluster/images.sh tests/cluster/wait.rs)
 kind=${1:-}
+program=
+if [[ $kind == program ]]; then
+  program=/pullthrough
+  kind=
+fi
 case $kind in
   '') inputs+=(Dockerfile .dockerignore Cargo.toml Cargo.lock src) ;;
   waiting) ;;
-  *) fail "unknown: $kind; leave it out, or write waiting" ;;
+  *) fail "unknown: $kind; leave it out, or write waiting or program" ;;
 esac
 state=$({
   rustc -vV
@@ -114,4 +122,4 @@ touch "$images"
 # Also what a run that was killed could not remove.
 find "$cache" -maxdepth 1 -type d \( -name 'images-*' -o -name 'build.??????' \) -mtime "+$days_kept" \
   -exec rm -rf --one-file-system {} +
-printf '%s\n' "$images"
+printf '%s\n' "$images$program"

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use axum::http::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
-use crate::harness::{Client, Kubectl};
+use crate::harness::{Client, Kubectl, wait_for};
 use crate::installation::NAMESPACE;
-use crate::step;
+use crate::{DEADLINE, step};
 
 const ACCOUNT: &str = "pullthrough";
 
@@ -107,6 +107,7 @@ pub fn is_minimal(cluster: &Cluster) {
     });
     let client = cluster.control_plane.client_of(&account);
     step("what it needs is allowed", || is_allowed(&client));
+    step("what RBAC can't limit, admission policies do", || is_guarded(cluster, &client));
     step(&format!("each of {} other requests is denied", DENIED.len()), || {
         for (method, path, verb, resource) in DENIED {
             is_denied(&client, &method, path, &format!("cannot {verb} resource \"{resource}\""));
@@ -135,17 +136,48 @@ fn rules(table: &str) -> BTreeSet<String> {
 }
 
 fn is_allowed(client: &Client) {
-    let created = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "pullthrough-tls-probe"}});
-    client.post(&format!("{SECRETS}?dryRun=All"), &created).unwrap();
+    // It is there already, which is a matter after that of permission.
+    let own = client.post(&format!("{SECRETS}?dryRun=All"), &secret("pullthrough-tls", "kubernetes.io/tls"));
+    assert!(matches!(&own, Err(kube::Error::Api(status)) if status.code == 409), "{own:?}");
     for path in [SECRET, CONFIGURATION] {
         let object = client.get(path).unwrap_or_else(|error| panic!("{path}: {error}"));
         let body = object.to_string().into_bytes();
         match client.request(Method::PUT, &format!("{path}?dryRun=All"), body) {
             Ok(_) => {}
-            // It was changed just now, which is a matter after that of permission.
+            // It was changed just now.
             Err(kube::Error::Api(status)) if status.code == 409 => {}
             Err(error) => panic!("{path}: {error}"),
         }
+    }
+}
+
+fn secret(name: &str, kind: &str) -> Value {
+    let data = json!({"tls.crt": "", "tls.key": ""});
+    json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "type": kind, "data": data})
+}
+
+/// What RBAC lets it do and the admission policies do not; tests/e2e/guard.rs has all of it.
+fn is_guarded(cluster: &Cluster, client: &Client) {
+    let mut elsewhere = client.get(CONFIGURATION).unwrap();
+    elsewhere["webhooks"][0]["clientConfig"]["service"]["namespace"] = json!("default");
+    let attempts = [
+        (Method::POST, SECRETS, secret("another", "kubernetes.io/tls")),
+        (Method::POST, SECRETS, secret("pullthrough-tls", "Opaque")),
+        (Method::PUT, CONFIGURATION, elsewhere),
+    ];
+    for (method, path, object) in attempts {
+        match client.request(method.clone(), path, object.to_string().into_bytes()) {
+            Err(kube::Error::Api(status)) if status.message.contains("denied request: pullthrough may") => {}
+            answer => panic!("{method} {path}: {answer:?}"),
+        }
+    }
+    // The controller-manager checks types, a moment after a policy was created.
+    for policy in ["pullthrough-guard-webhooks", "pullthrough-guard-secrets"] {
+        let checked = wait_for(DEADLINE, || {
+            let policy = cluster.kubectl(&["get", "validatingadmissionpolicy", policy, "--output=json"]).json();
+            policy["status"].get("typeChecking").cloned()
+        });
+        assert_eq!(checked.unwrap_or_else(|error| panic!("{policy}: {error:#}")), json!({}), "{policy}");
     }
 }
 

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 /// Whether an example is read, but not run: a server runs until it is stopped, and there is no cluster here.
 fn is_read_only(command: &str, example: &str) -> bool {
     match command {
-        "serve" | "doctor" => true,
+        "serve" | "doctor" | "certificates" => true,
         "scan" => !example.contains("deploy/") && !example.ends_with(" -"),
         _ => false,
     }

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
+use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -211,17 +214,110 @@ fn the_exit_code_of_check_is_dependable() {
 }
 
 #[test]
-fn the_mode_and_links_stay() {
-    let tree = Tree::new(&[("real/a.yaml", &before()), ("out/b.yaml", &before())]);
-    fs::set_permissions(tree.path("real/a.yaml"), Permissions::from_mode(0o640)).expect("a mode");
-    symlink("../out/b.yaml", tree.path("real/link.yaml")).expect("a link");
-    symlink("b.yaml", tree.path("out/again.yaml")).expect("a link");
-    symlink("../out", tree.path("real/folder")).expect("a link");
-    let root = tree.path("real").display().to_string();
-    assert_eq!(rewrite(&["-w", &root], b"").code, Some(0));
-    assert_eq!((tree.read("real/a.yaml"), tree.read("out/b.yaml")), (after(), after()));
-    assert_eq!(fs::metadata(tree.path("real/a.yaml")).expect("a file").mode() & 0o7777, 0o640);
-    assert!(fs::symlink_metadata(tree.path("real/link.yaml")).expect("a link").is_symlink());
+fn the_mode_stays() {
+    let tree = Tree::new(&[("a.yaml", &before())]);
+    fs::set_permissions(tree.path("a.yaml"), Permissions::from_mode(0o640)).expect("a mode");
+    assert_eq!(tree.rewrite(&["-w"]).code, Some(0));
+    assert_eq!(tree.read("a.yaml"), after());
+    assert_eq!(fs::metadata(tree.path("a.yaml")).expect("a file").mode() & 0o7777, 0o640);
+    assert_eq!(fs::read_dir(tree.root()).expect("a folder").count(), 1);
+}
+
+/// A link is followed where it leads to a file of the folder, or was named itself.
+#[test]
+fn links_that_leave_the_folder_are_named_and_skipped() {
+    let tree = Tree::new(&[("in/a.yaml", &before()), ("in/b.txt", &before()), ("out/c.yaml", &before())]);
+    fs::create_dir_all(tree.path("in/.git")).expect("a folder");
+    fs::write(tree.path("in/.git/d.yaml"), before()).expect("a file");
+    for (link, target) in [
+        ("in/1.yaml", "a.yaml"),
+        ("in/2.yaml", "b.txt"),
+        ("in/3.yaml", "../out/c.yaml"),
+        ("in/4.yaml", ".git/d.yaml"),
+        ("in/5.yaml", "/dev/zero"),
+        ("in/6", "../out"),
+        ("in/7", "."),
+        ("in/8.txt", "../out/c.yaml"),
+        ("named.yaml", "out/e.yaml"),
+    ] {
+        symlink(target, tree.path(link)).expect("a link");
+    }
+    fs::write(tree.path("out/e.yaml"), before()).expect("a file");
+    let [folder, named] = ["in", "named.yaml"].map(|name| tree.path(name).display().to_string());
+    let run = rewrite(&["-w", &folder, &named], b"").below(tree.root());
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let outside = |link: &str, target: &str| {
+        let target = fs::canonicalize(tree.path("in")).expect("a folder").join(target);
+        format!(
+            "skipped: in/{link}: a symbolic link to {}, outside the folder; name the link itself to have it followed",
+            target.display()
+        )
+    };
+    let real_out = |name: &str| fs::canonicalize(tree.path(name)).expect("there").display().to_string();
+    let expected = [
+        outside("3.yaml", &real_out("out/c.yaml")),
+        outside("4.yaml", ".git/d.yaml"),
+        outside("5.yaml", "/dev/zero"),
+        outside("6", &real_out("out")),
+        "3 files: 3 images rewritten in 3, 0 kept".to_owned(),
+    ];
+    let strip = |text: &String| text.replace(&format!("{}/", tree.root().display()), "");
+    assert_eq!(run.stderr.lines().collect::<Vec<_>>(), expected.iter().map(strip).collect::<Vec<_>>());
+    for (name, text) in [
+        ("in/a.yaml", after()),
+        ("in/b.txt", after()),
+        ("out/c.yaml", before()),
+        ("in/.git/d.yaml", before()),
+        ("out/e.yaml", after()),
+    ] {
+        assert_eq!(tree.read(name), text, "{name}");
+    }
+    for link in ["in/1.yaml", "in/2.yaml", "named.yaml"] {
+        assert!(fs::symlink_metadata(tree.path(link)).expect("a link").is_symlink(), "{link}");
+    }
+    assert_eq!(rewrite(&["--check", &folder, &named], b"").code, Some(0), "what -w skips, --check skips");
+}
+
+#[test]
+fn hard_links_stay_and_are_named() {
+    let tree = Tree::new(&[("in/a.yaml", &before()), ("in/b.yaml", &pod("nginx"))]);
+    fs::hard_link(tree.path("in/a.yaml"), tree.path("other")).expect("a link");
+    fs::hard_link(tree.path("in/b.yaml"), tree.path("unchanged")).expect("a link");
+    let folder = tree.path("in").display().to_string();
+    let run = rewrite(&["-w", &folder], b"").below(tree.root());
+    assert_eq!(run.code, Some(2), "{run:?}");
+    let error = "error: in/a.yaml: can't be written: the file has 2 hard links; put a copy in its place first\n";
+    assert!(run.stderr.starts_with(error), "{run:?}");
+    assert_eq!((tree.read("in/a.yaml"), tree.read("other")), (before(), before()));
+    assert_eq!(fs::metadata(tree.path("other")).expect("a file").nlink(), 2);
+}
+
+/// Nothing waits for a pipe that nobody writes to, and nobody reads a device to its end.
+#[test]
+fn what_is_no_file_is_named_and_skipped() {
+    let tree = Tree::new(&[("a.yaml", &pod("nginx")), (".pullthrough-Ab12Cd", &before())]);
+    let pipe = tree.path("pipe.yaml");
+    assert!(Command::new("mkfifo").arg(&pipe).arg(tree.path("other-pipe")).status().expect("mkfifo").success());
+    let _socket = std::os::unix::net::UnixListener::bind(tree.path("socket.json")).expect("a socket");
+    symlink("pipe.yaml", tree.path("link.yaml")).expect("a link");
+    let root = tree.root().display().to_string();
+    for command in [&["rewrite", "-w"][..], &["rewrite", "--check"], &["scan"], &["export", "kustomize"]] {
+        let run = Run::from(pullthrough(&[command, &CACHE[..], &[&root]].concat(), b"")).below(tree.root());
+        assert_eq!(run.code, Some(0), "{command:?} {run:?}");
+        for skipped in [
+            [".pullthrough-Ab12Cd", "left by a run that was interrupted", "remove it"],
+            ["link.yaml", "a named pipe, and not a file", "move it out of the folder"],
+            ["pipe.yaml", "a named pipe, and not a file", "move it out of the folder"],
+            ["socket.json", "a socket, and not a file", "move it out of the folder"],
+        ] {
+            let is_told = |text: &&str| run.stderr.contains(*text) || run.stdout.contains(*text);
+            assert!(skipped.iter().all(is_told), "{command:?}: {skipped:?}: {run:?}");
+        }
+    }
+    let run = rewrite(&["-w", &pipe.display().to_string()], b"").below(tree.root());
+    let error =
+        "error: pipe.yaml is no file, and can't be written in place: leave out -w, and the new text is printed\n";
+    assert_eq!((run.code, run.stderr.replace(&format!("{root}/"), "").as_str()), (Some(2), error));
 }
 
 /// What may not be written is named, and nothing is left behind.
@@ -244,7 +340,14 @@ fn read_only_files_and_folders_stay() {
     if rustix::process::geteuid().is_root() {
         command.uid(65534).gid(65534);
     }
-    let run = Run::from(command.output().expect("the binary runs")).below(tree.root());
+    // A child that another test is just starting may still have the copy open for writing (ETXTBSY).
+    let output = loop {
+        match command.output() {
+            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => thread::sleep(Duration::from_millis(10)),
+            output => break output.expect("the binary runs"),
+        }
+    };
+    let run = Run::from(output).below(tree.root());
     fs::set_permissions(tree.path("b"), Permissions::from_mode(0o755)).expect("a mode");
 
     assert_eq!(run.code, Some(2), "{run:?}");

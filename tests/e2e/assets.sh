@@ -68,73 +68,73 @@ install_pre_commit() {
   ln -sf venv/bin/pre-commit "$assets/pre-commit"
 }
 
+# What binaries of one module have in common.
+module_of() {
+  case $1 in
+    kyverno | kyverno-controller) echo kyverno ;;
+    containerd | ctr | containerd-shim-runc-v2) echo containerd ;;
+    etcd | helm | helm3 | kustomize | kyverno-crds | openshift-crds | registries | validate-krew-manifest) echo "$1" ;;
+    *) echo kubernetes ;;
+  esac
+}
+
+package_of() {
+  case $1 in
+    etcd) echo go.etcd.io/etcd/server/v3 ;;
+    helm) echo helm.sh/helm/v4/cmd/helm ;;
+    helm3) echo helm.sh/helm/v3/cmd/helm ;;
+    kustomize) echo sigs.k8s.io/kustomize/kustomize/v5 ;;
+    kyverno) echo github.com/kyverno/kyverno/cmd/cli/kubectl-kyverno ;;
+    kyverno-controller) echo github.com/kyverno/kyverno/cmd/kyverno ;;
+    validate-krew-manifest) echo "sigs.k8s.io/krew/cmd/$1" ;;
+    containerd | ctr | containerd-shim-runc-v2) echo "github.com/containerd/containerd/v2/cmd/$1" ;;
+    registries) echo . ;;
+    *) echo "k8s.io/kubernetes/cmd/$1" ;;
+  esac
+}
+
+# Makes binaries of one module in this folder: their packages are loaded, and those that they share compiled, once.
 compile() {
-  local binary=$1 package ldflags='-s -w' tags='' name
-  rm -f go.mod go.sum
-  case $binary in
+  local module=$1 ldflags='-s -w' tags='' name packages=() built
+  case $module in
     openshift-crds)
       for name in imagedigestmirrorsets imagetagmirrorsets; do
         echo ---
         cat "$(module_folder "github.com/openshift/api@v$openshiftcrds_version")"/config/v1/zz_generated.crd-manifests/*_"$name.crd.yaml"
-      done >"$binary"
+      done >openshift-crds
       return
       ;;
+    kyverno-crds)
+      cp -r "$(module_folder "github.com/kyverno/kyverno@v$kyverno_version")/config/crds" kyverno-crds
+      chmod -R u+w kyverno-crds
+      return
+      ;;
+  esac
+  go mod init assets
+  case $module in
     registries)
-      package=.
       cp "$registries_source" .
-      go mod init assets
       go mod edit -require "github.com/openshift/api@v$openshiftcrds_version" \
         -require "github.com/openshift/runtime-utils@v$openshiftutils_version" \
         -require "go.podman.io/image/v5@v$containersimage_version" -require "github.com/moby/moby/v2@v$moby_version"
       ;;
-    etcd)
-      package=go.etcd.io/etcd/server/v3
-      go mod init assets
-      go mod edit -require "$package@v$etcd_version"
-      ;;
-    helm)
-      package=helm.sh/helm/v4/cmd/helm
-      go mod init assets
-      go mod edit -require "helm.sh/helm/v4@v$helm_version"
-      ;;
-    helm3)
-      package=helm.sh/helm/v3/cmd/helm
-      go mod init assets
-      go mod edit -require "helm.sh/helm/v3@v$helm3_version"
-      ;;
-    kustomize)
-      package=sigs.k8s.io/kustomize/kustomize/v5
-      go mod init assets
-      go mod edit -require "$package@v$kustomize_version"
-      ;;
-    kyverno | kyverno-controller | kyverno-crds)
-      package=github.com/kyverno/kyverno/cmd/cli/kubectl-kyverno
-      [[ $binary == kyverno ]] || package=github.com/kyverno/kyverno/cmd/kyverno
-      go mod init assets
+    etcd) go mod edit -require "go.etcd.io/etcd/server/v3@v$etcd_version" ;;
+    helm) go mod edit -require "helm.sh/helm/v4@v$helm_version" ;;
+    helm3) go mod edit -require "helm.sh/helm/v3@v$helm3_version" ;;
+    kustomize) go mod edit -require "sigs.k8s.io/kustomize/kustomize/v5@v$kustomize_version" ;;
+    kyverno)
       # As its own go.mod has it, which counts in the main module only.
       go mod edit -require "github.com/kyverno/kyverno@v$kyverno_version" \
         -replace "k8s.io/pod-security-admission=github.com/kyverno/pod-security-admission@v0.0.0-20251031094455-46f20778634f"
-      if [[ $binary == kyverno-crds ]]; then
-        cp -r "$(module_folder "github.com/kyverno/kyverno@v$kyverno_version")/config/crds" "$binary"
-        chmod -R u+w "$binary"
-        return
-      fi
       ;;
-    validate-krew-manifest)
-      package=sigs.k8s.io/krew/cmd/$binary
-      go mod init assets
-      go mod edit -require "sigs.k8s.io/krew@v$validatekrewmanifest_version"
-      ;;
-    containerd | ctr | containerd-shim-runc-v2)
-      package=github.com/containerd/containerd/v2/cmd/$binary
-      go mod init assets
+    validate-krew-manifest) go mod edit -require "sigs.k8s.io/krew@v$validatekrewmanifest_version" ;;
+    containerd)
       go mod edit -require "github.com/containerd/containerd/v2@v$containerd_version"
       # Snapshotters that need libraries, or are of no use here.
       tags=no_btrfs,no_devmapper,no_zfs
       ldflags+=" -X github.com/containerd/containerd/v2/version.Version=$containerd_version"
       ;;
-    *)
-      package=k8s.io/kubernetes/cmd/$binary
+    kubernetes)
       kubernetes_module
       # Without these the server calls itself v0.0.0 and clients take it for an old one.
       for name in component-base/version client-go/pkg/version; do
@@ -143,8 +143,17 @@ compile() {
       done
       ;;
   esac
-  CGO_ENABLED=0 GOWORK=off go build -mod=mod -buildvcs=false -trimpath -tags "$tags" -ldflags "$ldflags" -o "$binary" \
-    "$package"
+  for name in "${@:2}"; do
+    packages+=("$(package_of "$name")")
+  done
+  mkdir built
+  CGO_ENABLED=0 GOWORK=off go build -mod=mod -buildvcs=false -trimpath -tags "$tags" -ldflags "$ldflags" -o built/ \
+    "${packages[@]}"
+  for name in "${@:2}"; do
+    built=$(package_of "$name")
+    built=${built%/v[0-9]}
+    mv "built/$(basename "${built/#./assets}")" "$name"
+  done
 }
 
 missing_in() {
@@ -192,19 +201,28 @@ flock --nonblock 9 || {
   flock 9
 }
 
+# Another run may have made them meanwhile.
+missing=$(missing_in "$assets")
 if [[ ${1:-} == pre-commit ]]; then
   [[ -x $assets/pre-commit ]] || install_pre_commit >&2
   printf '%s\n' "$assets"
   exit
 fi
 
+declare -A modules
+for binary in $missing; do
+  modules[$(module_of "$binary")]+=" $binary"
+done
+
 # On the file system of the cache, so that a binary appears there whole or not at all.
 build=$(mktemp -d "$cache/build.XXXXXX")
 trap 'rm -rf "$build"' EXIT
-cd "$build"
-for binary in $(missing_in "$assets"); do
-  echo "assets.sh: compiling $binary into $assets" >&2
-  compile "$binary" >&2
-  mv "$binary" "$assets/$binary"
+for module in "${!modules[@]}"; do
+  read -ra binaries <<<"${modules[$module]}"
+  echo "assets.sh: compiling ${binaries[*]} into $assets" >&2
+  mkdir "$build/$module"
+  cd "$build/$module"
+  compile "$module" "${binaries[@]}" >&2
+  mv "${binaries[@]}" "$assets"
 done
 printf '%s\n' "$assets"

@@ -2,4 +2,4 @@
 
 mod chart;
 mod overlays;
-mod render;
+pub mod render;

@@ -9,7 +9,9 @@
 //! A static is never dropped, and a test process can be killed: [`Server`] makes the servers end all the same.
 #![allow(dead_code, unused_imports, reason = "every user of the harness takes another part of it")]
 
+mod balancer;
 mod client;
+mod handshake;
 mod kubectl;
 pub mod kyverno;
 mod server;
@@ -26,7 +28,9 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+pub use balancer::Balancer;
 pub use client::{Client, request};
+pub use handshake::{certificates, handshake};
 pub use kubectl::{Kubectl, Output};
 pub use server::Server;
 pub use webhook::Webhook;
@@ -126,6 +130,24 @@ impl ControlPlane {
     pub fn service_account(&self, namespace: &str, name: &str) -> Kubectl {
         let token = self.kubectl(&["create", "token", name, "--namespace", namespace]).ok();
         Kubectl { token: token.trim().to_owned(), ..self.admin.clone() }
+    }
+
+    /// A kubeconfig of a service account, with its token in a file, as in a Pod.
+    pub fn service_account_kubeconfig(&self, namespace: &str, name: &str) -> Result<PathBuf> {
+        let token = format!("{namespace}.{name}.token");
+        write(&self.folder, &token, self.service_account(namespace, name).token())?;
+        let authority = self.certificate_authority();
+        let kubeconfig = json!({
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "e2e", "cluster": {"server": self.url, "certificate-authority": authority}}],
+            "users": [{"name": name, "user": {"tokenFile": self.folder.path().join(token)}}],
+            "contexts": [{"name": name, "context": {"cluster": "e2e", "user": name, "namespace": namespace}}],
+            "current-context": name,
+        });
+        let file = format!("{namespace}.{name}.kubeconfig");
+        write(&self.folder, &file, &kubeconfig.to_string())?;
+        Ok(self.folder.path().join(file))
     }
 
     /// Makes a namespace, so that tests that share this control plane keep apart.

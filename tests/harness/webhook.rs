@@ -99,6 +99,10 @@ impl Webhook {
         format!("https://{}/mutate", self.listen)
     }
 
+    pub fn address(&self) -> SocketAddr {
+        self.listen
+    }
+
     pub fn metrics_address(&self) -> SocketAddr {
         self.metrics_listen
     }

@@ -2,6 +2,7 @@
 
 mod bodies;
 mod limits;
+mod log;
 mod metrics;
 mod reload;
 mod shutdown;

@@ -28,6 +28,7 @@ async fn all_metrics_are_there_and_well_formed() {
         "pullthrough_admissions_in_flight 0",
         "pullthrough_connections 1",
         "pullthrough_tls_handshake_errors_total 0",
+        "pullthrough_log_lines_lost_total 0",
         "pullthrough_reloads_total{result=\"success\",what=\"rules\"} 0",
         "pullthrough_reloads_total{result=\"failure\",what=\"rules\"} 0",
         "pullthrough_reloads_total{result=\"success\",what=\"certificate\"} 0",

@@ -4,7 +4,10 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
+use std::time::{Duration, SystemTime};
+
 use base64::prelude::{BASE64_STANDARD, Engine as _};
+use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, date_time_ymd};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -151,4 +154,56 @@ async fn a_bad_certificate_keeps_the_last_good_one_and_is_told_once() {
     other.write(directory.path());
     until_served(&server, &other).await;
     server.wait_for_metric(&reloads("certificate", "success"), 1.0).await;
+}
+
+#[tokio::test]
+async fn what_no_client_accepts_keeps_the_last_good_certificate() {
+    type Change = fn(&mut CertificateParams);
+    let table: [(Change, &str); 5] = [
+        (|params| params.not_after = date_time_ymd(2001, 1, 1), "it expired at"),
+        (|params| params.not_before = date_time_ymd(2990, 1, 1), "it is not valid before 2990-01-01T00:00:00Z"),
+        (
+            |params| {
+                params.subject_alt_names.clear();
+                params.distinguished_name.push(DnType::CommonName, "localhost");
+            },
+            "it has no subjectAltName",
+        ),
+        (|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth], "it is not for servers"),
+        (
+            |params| params.subject_alt_names[0] = rcgen::SanType::DnsName("other".try_into().unwrap()),
+            "it is for other",
+        ),
+    ];
+    let authority = Authority::new();
+    let directory = tempfile::tempdir().unwrap();
+    let good = authority.issue();
+    let (certificate, key) = good.write(directory.path());
+    let (certificate, key) = (certificate.to_str().unwrap(), key.to_str().unwrap());
+    let args = ["--cache", "cache.example.com/k8s", "--tls-cert", certificate, "--tls-key", key];
+    let args = [&args[..], &["--tls-name=localhost", "--reload-interval-millis=10"]].concat();
+    let server = Server::start_with(&args, authority.trust()).await;
+    let is_good = async || {
+        let client = Client::http1(server.address, &server.trust).await.unwrap();
+        client.certificate == good.leaf_der() && server.probe("/readyz").await.0 == 200
+    };
+
+    let mut failures = 0.0;
+    for (change, expected) in table {
+        authority.issue_with(change).write(directory.path());
+        failures += 1.0;
+        until("a failure", async || server.metric(&reloads("certificate", "failure")).await == Some(failures)).await;
+        let line = server.wait_for_log(expected).await;
+        assert!(line.contains("can't reload; the last good one stays in use"), "{line}");
+        assert!(is_good().await, "{expected}");
+    }
+    assert_eq!(server.metric(r#"pullthrough_last_reload_successful{what="certificate"}"#).await, Some(0.0));
+
+    let soon = authority.issue_with(|params| params.not_before = (SystemTime::now() + Duration::from_secs(8)).into());
+    soon.write(directory.path());
+    until("a failure", async || server.metric(&reloads("certificate", "failure")).await == Some(failures + 1.0)).await;
+    assert!(is_good().await);
+    until_served(&server, &soon).await;
+    assert_eq!(server.metric(&reloads("certificate", "success")).await, Some(1.0));
+    assert_eq!(server.probe("/readyz").await.0, 200);
 }

@@ -15,6 +15,7 @@ use pullthrough::server::admission::{Admission, AnswerFn, NamedPolicy};
 use pullthrough::server::http::router;
 use pullthrough::server::ledger::{Bounds, Ledger};
 use pullthrough::server::limits::{self, Limits};
+use pullthrough::server::lines::Lost;
 use pullthrough::server::metrics::Metrics;
 use pullthrough::server::progress::Progress;
 use tower::ServiceExt;
@@ -31,7 +32,7 @@ impl Endpoint {
     async fn new(answer: AnswerFn, limits: Limits, bounds: Bounds) -> Endpoint {
         let policy = Policy::from(Config::for_cache("cache.example.com/k8s").unwrap());
         let policy = NamedPolicy { policy, hash: "0123456789abcdef".to_owned() };
-        let metrics = Arc::new(Metrics::new().unwrap());
+        let metrics = Arc::new(Metrics::new(Lost::default()).unwrap());
         let account = Ledger::new(bounds, Arc::clone(&metrics)).open(Ipv4Addr::LOCALHOST.into(), 0).await;
         let progress = Arc::new(Progress::new(account, &limits));
         let admission = Admission::new(answer, policy, Options { warnings: true }, limits, metrics).unwrap();

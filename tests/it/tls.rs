@@ -2,14 +2,17 @@
 
 use std::process::Command;
 
-use rcgen::{KeyPair, PKCS_ECDSA_P384_SHA384, PKCS_RSA_SHA256, RsaKeySize};
+use rcgen::{
+    CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, PKCS_ECDSA_P384_SHA384, PKCS_RSA_SHA256, RsaKeySize,
+    SanType, date_time_ymd,
+};
 use rustls::ProtocolVersion;
 use rustls::version::{TLS12, TLS13};
 
 use crate::support::certificates::{Authority, Pair, Trust};
 use crate::support::client::{self, Client};
 use crate::support::process::Server;
-use crate::support::review;
+use crate::support::{review, until};
 
 const CACHE: [&str; 2] = ["--cache", "cache.example.com/k8s"];
 
@@ -77,6 +80,108 @@ async fn only_clients_of_the_client_ca_may_ask() {
     let mut client = Client::http1(server.address, &accepted).await.unwrap();
     assert_eq!(client.admit(review()).await.unwrap().status, 200);
     server.wait_for_metric("pullthrough_tls_handshake_errors_total", 2.0).await;
+}
+
+/// Whether each of the client certificates is admitted, in order; what is rejected is counted.
+async fn admitted(more: &[&str], clients: &Authority, identities: Vec<Pair>) -> (Server, Vec<bool>) {
+    let serving = Authority::new();
+    let ca = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(ca.path(), &clients.pem).unwrap();
+    let args = [&["--client-ca", ca.path().to_str().unwrap(), "--log-level=debug"], more].concat();
+    let (server, _directory) = start(&serving.issue(), serving.trust(), &args).await;
+    let mut admitted = Vec::new();
+    for identity in identities {
+        let trust = serving.trust().with_identity(identity);
+        let answer = async { Client::http1(server.address, &trust).await?.admit(review()).await };
+        admitted.push(answer.await.is_ok_and(|answer| answer.status == 200));
+    }
+    let rejected = admitted.iter().filter(|admitted| !**admitted).count();
+    assert_eq!(server.metric("pullthrough_tls_handshake_errors_total").await, Some(rejected as f64));
+    (server, admitted)
+}
+
+#[tokio::test]
+async fn only_clients_with_one_of_the_names_may_ask() {
+    type Change = fn(&mut CertificateParams);
+    fn common_name(params: &mut CertificateParams, name: &str) {
+        params.subject_alt_names.clear();
+        params.distinguished_name.push(DnType::CommonName, name);
+    }
+    fn alternative(params: &mut CertificateParams, name: SanType) {
+        common_name(params, "system:node:a");
+        params.subject_alt_names.push(name);
+    }
+    let table: [(Change, bool); 10] = [
+        (|params| common_name(params, "api-server"), true),
+        (|params| common_name(params, "other"), true),
+        (|params| common_name(params, "system:node:a"), false),
+        (|params| common_name(params, "api-server.example.com"), false),
+        (|params| common_name(params, "API-server"), false),
+        (|params| alternative(params, SanType::DnsName("api-server".try_into().unwrap())), true),
+        (|params| alternative(params, SanType::URI("spiffe://example.com/api".try_into().unwrap())), true),
+        (|params| alternative(params, SanType::Rfc822Name("api@example.com".try_into().unwrap())), true),
+        (|params| alternative(params, SanType::DnsName("*".try_into().unwrap())), false),
+        (
+            |params| {
+                common_name(params, "api-server");
+                params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+            },
+            false,
+        ),
+    ];
+    let clients = Authority::new();
+    let identities = table.iter().map(|(change, _)| clients.issue_with(change)).collect();
+    let names =
+        ["--client-name=api-server,other", "--client-name=spiffe://example.com/api", "--client-name=api@example.com"];
+    let (server, admitted) = admitted(&names, &clients, identities).await;
+    assert_eq!(admitted, table.map(|(_, expected)| expected));
+    let line = server.wait_for_log(r#"is for \"system:node:a\";"#).await;
+    assert!(line.contains(r#"--client-name admits \"api-server\", \"other\", "#), "{line}");
+    assert!(!server.log().contains("admits every client certificate"));
+}
+
+#[tokio::test]
+async fn without_names_every_client_of_the_client_ca_may_ask() {
+    let clients = Authority::new();
+    let node = clients.issue_with(|params| params.distinguished_name.push(DnType::CommonName, "system:node:a"));
+    let (server, admitted) = admitted(&[], &clients, vec![node, Authority::new().issue()]).await;
+    assert_eq!(admitted, [true, false]);
+    server.wait_for_log("--client-ca admits every client certificate of the CA; set --client-name").await;
+}
+
+#[tokio::test]
+async fn a_certificate_that_no_client_accepts_is_served_and_not_ready() {
+    type Change = fn(&mut CertificateParams);
+    let table: [(Change, &[&str], &str); 5] = [
+        (|params| params.not_after = date_time_ymd(2001, 1, 1), &[], "it expired at 2001-01-01T00:00:00Z; renew it"),
+        (
+            |params| params.not_before = date_time_ymd(2990, 1, 1),
+            &[],
+            "it is not valid before 2990-01-01T00:00:00Z; it is loaded when it becomes valid",
+        ),
+        (|params| params.subject_alt_names.clear(), &[], "it has no subjectAltName; issue one"),
+        (
+            |params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth],
+            &[],
+            "it is not for servers: its extended key usage lacks serverAuth; issue one",
+        ),
+        (|_| {}, &["--tls-name=localhost,pullthrough.pullthrough.svc"], "it is for localhost; issue one"),
+    ];
+    let authority = Authority::new();
+    for (change, more, expected) in table {
+        let more = [more, &["--reload-interval-millis=10"]].concat();
+        let (server, directory) = start(&authority.issue_with(change), authority.trust(), &more).await;
+        let (status, text) = server.probe("/readyz").await;
+        assert_eq!(status, 503);
+        assert!(text.contains(&format!("the serving certificate can't be used: {expected}")), "{text}");
+        server.wait_for_log("not ready: the serving certificate can't be used").await;
+        let in_order = r#"pullthrough_last_reload_successful{what="certificate"}"#;
+        server.wait_for_metric(in_order, 0.0).await;
+        let names = ["localhost", "pullthrough.pullthrough.svc"].map(|name| SanType::DnsName(name.try_into().unwrap()));
+        authority.issue_with(|params| params.subject_alt_names = names.to_vec()).write(directory.path());
+        until("ready", async || server.probe("/readyz").await.0 == 200).await;
+        server.wait_for_metric(in_order, 1.0).await;
+    }
 }
 
 #[test]

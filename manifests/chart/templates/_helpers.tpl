@@ -32,6 +32,14 @@ labels:
 {{- (include "pullthrough.registration" . | fromYaml).metadata.name -}}
 {{- end }}
 
+{{- /* Of admission policies that are about pullthrough's service account. Whatever they can't evaluate they deny; only to it. */}}
+{{- define "pullthrough.guarded" -}}
+failurePolicy: Fail
+matchConditions:
+  - name: service-account
+    expression: request.userInfo.?username.orValue('') == 'system:serviceaccount:{{ .Release.Namespace }}:pullthrough'
+{{- end }}
+
 {{- /* Whether the values make sense together; values.schema.json sees each by itself. */}}
 {{- define "pullthrough.validate" -}}
 {{- $sources := list -}}
@@ -44,11 +52,12 @@ labels:
 {{- if gt (len $sources) 1 -}}
 {{- fail (printf "\n\n%s exclude each other: set one of them.\n" (join " and " $sources)) -}}
 {{- end -}}
-{{- if and .Values.cache (or .Values.allowOptOut .Values.recordOriginals) -}}
-{{- fail "\n\nallowOptOut and recordOriginals belong to rules, and `cache` has none: set `rules` instead.\n" -}}
+{{- $denies := eq .Values.whenNotUnderstood "deny" -}}
+{{- if and .Values.cache (or .Values.allowOptOut .Values.recordOriginals $denies) -}}
+{{- fail "\n\nallowOptOut, recordOriginals and whenNotUnderstood belong to rules, and `cache` has none: set `rules` instead.\n" -}}
 {{- end -}}
-{{- if and .Values.existingConfigMap .Values.recordOriginals -}}
-{{- fail (printf "\n\nrecordOriginals has no effect on existingConfigMap: write it into the rules.yaml of %s.\n" .Values.existingConfigMap) -}}
+{{- if and .Values.existingConfigMap (or .Values.recordOriginals $denies) -}}
+{{- fail (printf "\n\nrecordOriginals and whenNotUnderstood have no effect on existingConfigMap: write them into the rules.yaml of %s.\n" .Values.existingConfigMap) -}}
 {{- end -}}
 {{- with .Values.certificates -}}
 {{- if and .caBundle (ne .source "secret") -}}
@@ -56,6 +65,17 @@ labels:
 {{- end -}}
 {{- if and .caBundle (not (contains "-----BEGIN CERTIFICATE-----" .caBundle)) -}}
 {{- fail "\n\ncertificates.caBundle is no certificate in PEM: --set-file certificates.caBundle=ca.crt\n" -}}
+{{- end -}}
+{{- end -}}
+{{- with .Values.clients -}}
+{{- if and .ca .existingConfigMap -}}
+{{- fail "\n\nclients.ca and clients.existingConfigMap exclude each other: set one of them.\n" -}}
+{{- end -}}
+{{- if and .ca (not (contains "-----BEGIN CERTIFICATE-----" .ca)) -}}
+{{- fail "\n\nclients.ca is not a certificate in PEM: --set-file clients.ca=client-ca.crt\n" -}}
+{{- end -}}
+{{- if and .names (not (or .ca .existingConfigMap)) -}}
+{{- fail "\n\nclients.names needs the CA that signs for these names: set clients.ca or clients.existingConfigMap.\n" -}}
 {{- end -}}
 {{- end -}}
 {{- if eq (int .Values.port) (int .Values.metricsPort) -}}

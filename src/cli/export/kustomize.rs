@@ -8,7 +8,7 @@ use crate::cli::rules::RulesArgs;
 use crate::cli::{output, parse_namespace};
 use crate::engine::Policy;
 use crate::export::kustomize::{MARKER, Tree};
-use crate::files;
+use crate::files::{self, Found, Skipped};
 
 /// Print a kustomize Component that renames the images of a tree of manifests
 ///
@@ -44,7 +44,8 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let declared = config.manifests.clone();
     let policy = Policy::from(config);
     let mut tree = Tree::new(&policy, &namespace, declared);
-    let (sources, problems) = files::find(&paths);
+    let Found { sources, problems, skipped, .. } = files::find(&paths);
+    skipped.into_iter().for_each(|Skipped { name, why, cure }| tree.leave_out(name, format!("{why}; {cure}")));
     for problem in problems {
         match paths.iter().any(|path| path.display().to_string() == problem.name) {
             true => bail!(problem),

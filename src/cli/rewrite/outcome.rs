@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use crate::config::Config;
 use crate::engine::{Decision, ImageRef, List, Policy};
-use crate::files::{self, Problem, Source};
+use crate::files::{Problem, Source, Writer};
 use crate::manifest::{Field, Known, Manifest, Unreadable};
 
 /// What is done with every text.
@@ -15,8 +15,8 @@ pub struct Task {
     /// Of objects that name none.
     namespace: String,
     no_kustomize: bool,
-    /// Write it in place.
-    pub write: bool,
+    /// Writes it in place, where that is wanted.
+    pub writer: Option<Writer>,
     pub keep_texts: bool,
 }
 
@@ -68,14 +68,15 @@ impl Task {
     pub fn new(config: Config, namespace: String, no_kustomize: bool) -> Self {
         // Kustomizations are read in any case: they may select what is rewritten.
         let known = Known { declared: config.manifests.clone(), without_kustomize: false };
-        Self { policy: Policy::from(config), known, namespace, no_kustomize, write: false, keep_texts: false }
+        Self { policy: Policy::from(config), known, namespace, no_kustomize, writer: None, keep_texts: false }
     }
 
     pub fn perform(&self, source: &Source) -> Outcome {
         let text = source.read().map_err(Left::Problem)?;
         let (mut done, new) = self.rewrite(&source.name, &text).map_err(Left::Unreadable)?;
-        if let (true, Some(path), Some(new)) = (self.write, &source.path, &new) {
-            files::replace(path, new).map_err(Left::Problem)?;
+        if let (Some(writer), Some(path), Some(new)) = (&self.writer, &source.path, &new) {
+            let named = |problem| Left::Problem(Problem { name: source.name.clone(), ..problem });
+            writer.replace(path, new).map_err(named)?;
         }
         done.texts = self.keep_texts.then_some((text, new));
         Ok(done)

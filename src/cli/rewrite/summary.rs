@@ -6,10 +6,12 @@ use super::super::output;
 use super::outcome::{Done, Left, Outcome, Refused};
 use super::selectors;
 use crate::cluster::words::count;
-use crate::files::Problem;
+use crate::files::{Problem, Skipped};
 
 pub struct Summary<'o> {
     pub problems: &'o [Problem],
+    /// Not of the folders that were named.
+    pub skipped: &'o [Skipped],
     pub outcomes: &'o [Outcome],
     /// One text was to be printed, and not files written.
     pub is_print: bool,
@@ -44,6 +46,9 @@ impl<'o> Summary<'o> {
     pub fn tell(&self) {
         for problem in self.problems {
             output::talk(format_args!("error: {problem}"));
+        }
+        for skipped in self.skipped {
+            output::talk(format_args!("skipped: {skipped}"));
         }
         for outcome in self.outcomes {
             let prefix = if self.is_failure(outcome) { "error" } else { "left alone" };

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::output::{Output, Weight};
 use crate::engine::Policy;
-use crate::files::{self, Problem, Source};
+use crate::files::{self, Found, Problem, Skipped, Source};
 use crate::manifest::{Field, Known, Manifest};
 use crate::scan::{Finding, Place, Unseen, Use, Verdict};
 
@@ -41,7 +41,10 @@ pub fn scan(
             bail!("with PATH, --namespace is for manifests that name none, and there is only one: remove `{other}`")
         }
     };
-    let (sources, problems) = files::find(paths);
+    let Found { sources, problems, skipped, .. } = files::find(paths);
+    for Skipped { name, why, cure } in skipped {
+        output.unseen(Unseen { what: name, why, cure: cure.to_owned() }, Weight::Aside);
+    }
     for Problem { name, why } in problems {
         let weight =
             if paths.iter().any(|path| path.display().to_string() == name) { Weight::Named } else { Weight::Part };
@@ -74,7 +77,7 @@ fn read(
     known: &Known,
 ) -> Result<(Vec<Finding>, Option<Left>), Left> {
     let (weight, template_weight) =
-        if source.is_named { (Weight::Named, Weight::Named) } else { (Weight::Part, Weight::Template) };
+        if source.is_named { (Weight::Named, Weight::Named) } else { (Weight::Part, Weight::Aside) };
     let text = source.read().map_err(|Problem { name, why }| {
         (Unseen { what: name, why, cure: "see whether it is text that may be read".to_owned() }, weight)
     })?;

@@ -33,8 +33,8 @@ impl Format {
 /// What it means that something could not be looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Weight {
-    /// Nothing: it is no manifest before it is rendered.
-    Template,
+    /// Nothing: it is a template, and no manifest before it is rendered; or it is not of the folder that was named.
+    Aside,
     /// It is a part of what was to be looked at.
     Part,
     /// It was asked for by name.

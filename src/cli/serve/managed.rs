@@ -6,25 +6,27 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::builder::RangedU64ValueParser;
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use super::certificate::{Certificate, Pair};
 use crate::certificate::clock::Clock;
 use crate::cluster::api::{Api, Failure};
-use crate::cluster::certificates::{Certificates, Generation, Names, Trouble};
-use crate::server::metrics::{Metrics, Reloaded};
+use crate::cluster::certificates::{CONFLICT, Certificates, Generation, Names, Trouble};
+use crate::server::metrics::{Metrics, Reloaded, Task};
 use crate::server::probes::Distrust;
 
 /// Between two looks at the cluster.
 const POLL: Duration = Duration::from_secs(3);
 /// For one request. An API server that takes longer is as good as down.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// Somebody else, such as another replica, was faster.
-const CONFLICT: u16 = 409;
 /// More in a row are nobody who was faster.
 const CONFLICTS: u32 = 20;
 /// While a change is under way, or another replica was faster.
 const SOON: Duration = Duration::from_millis(500);
+/// After a panic. A bug that strikes again must not fill the log.
+const AFTER_PANIC: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Managed certificates")]
@@ -55,6 +57,24 @@ fn lifetime() -> RangedU64ValueParser<u64> {
     RangedU64ValueParser::new().range(60..=10 * 365 * 86_400)
 }
 
+/// Looks again and again, each time in a task of its own, after the time that the last look returned.
+async fn supervise(metrics: Arc<Metrics>, after_panic: Duration, look: impl Fn() -> JoinHandle<Duration>) {
+    loop {
+        let wait = match look().await {
+            Ok(wait) => {
+                metrics.task_ran(Task::Certificates);
+                wait
+            }
+            Err(error) => {
+                metrics.task_panicked(Task::Certificates);
+                tracing::error!(%error, "certificate manager crashed (bug); retrying");
+                after_panic
+            }
+        };
+        sleep(wait).await;
+    }
+}
+
 /// What looks after the certificates of one server.
 pub(super) struct Managed {
     pub(super) args: ManageArgs,
@@ -83,56 +103,14 @@ impl Managed {
         let clock = Arc::clone(&self.clock);
         let certificates = Certificates::new(api, names, lifetime, clock, token_file);
         let metrics = Arc::clone(&self.metrics);
-        let looking_after = tokio::spawn(self.run(certificates));
-        tokio::spawn(async move {
-            if let Err(error) = looking_after.await {
-                metrics.reload(Reloaded::Certificate, false);
-                tracing::error!(%error, "nobody looks after the certificates any more, by a defect; restart this Pod");
-            }
-        });
+        // It survives a panic, so that what was served and published is still known.
+        let manager = Arc::new(Mutex::new(Manager { managed: self, certificates, known: None, conflicts: 0 }));
+        let look = move || {
+            let manager = Arc::clone(&manager);
+            tokio::spawn(async move { manager.lock().await.look().await })
+        };
+        tokio::spawn(supervise(metrics, AFTER_PANIC, look));
         Ok(())
-    }
-
-    async fn run(self, mut certificates: Certificates) {
-        let mut known: Option<Trouble> = None;
-        let mut conflicts = 0;
-        loop {
-            let mut wait = POLL;
-            let trouble = match certificates.round().await {
-                Ok(round) => {
-                    if round.unsettled {
-                        wait = SOON;
-                    }
-                    if let Some(generation) = round.serve {
-                        self.take_over(generation);
-                    }
-                    round.trouble
-                }
-                Err(trouble) => Some(trouble),
-            };
-            let is_conflict = matches!(trouble, Some(Trouble::Api(Failure::Refused { code: CONFLICT, .. })));
-            conflicts = if is_conflict { conflicts + 1 } else { 0 };
-            match trouble {
-                Some(_) if is_conflict && conflicts < CONFLICTS => wait = SOON,
-                Some(trouble) => {
-                    if known.as_ref() == Some(&trouble) {
-                        self.metrics.out_of_order(Reloaded::Certificate);
-                    } else {
-                        self.metrics.reload(Reloaded::Certificate, false);
-                        tracing::warn!(error = %trouble, "can't look after the certificates; trying on");
-                    }
-                    known = Some(trouble);
-                }
-                None => {
-                    if known.take().is_some() {
-                        self.metrics.in_order(Reloaded::Certificate);
-                        tracing::info!("the certificates are looked after again");
-                    }
-                }
-            }
-            self.distrust.store(certificates.trust().err().map(Arc::new));
-            sleep(wait).await;
-        }
     }
 
     fn take_over(&self, generation: Generation) {
@@ -148,5 +126,88 @@ impl Managed {
                 tracing::error!(%error, "can't serve the certificate of the Secret");
             }
         }
+    }
+}
+
+/// The state from one look at the cluster to the next.
+struct Manager {
+    managed: Managed,
+    certificates: Certificates,
+    known: Option<Trouble>,
+    conflicts: u32,
+}
+
+impl Manager {
+    /// Does what is to be done now, and returns how long to wait until the next look.
+    async fn look(&mut self) -> Duration {
+        let Self { managed, certificates, known, conflicts } = self;
+        let mut wait = POLL;
+        let trouble = match certificates.round().await {
+            Ok(round) => {
+                if round.unsettled {
+                    wait = SOON;
+                }
+                if let Some(generation) = round.serve {
+                    managed.take_over(generation);
+                }
+                round.trouble
+            }
+            Err(trouble) => Some(trouble),
+        };
+        let is_conflict = matches!(trouble, Some(Trouble::Api(Failure::Refused { code: CONFLICT, .. })));
+        *conflicts = if is_conflict { *conflicts + 1 } else { 0 };
+        match trouble {
+            Some(_) if is_conflict && *conflicts < CONFLICTS => wait = SOON,
+            Some(trouble) => {
+                if known.as_ref() == Some(&trouble) {
+                    managed.metrics.out_of_order(Reloaded::Certificate);
+                } else {
+                    managed.metrics.reload(Reloaded::Certificate, false);
+                    tracing::warn!(error = %trouble, "certificate renewal failed; retrying");
+                }
+                *known = Some(trouble);
+            }
+            None => {
+                if known.take().is_some() {
+                    managed.metrics.in_order(Reloaded::Certificate);
+                    tracing::info!("certificate renewal works again");
+                }
+            }
+        }
+        managed.distrust.store(certificates.trust().err().map(Arc::new));
+        wait
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::server::ledger::{Bounds, Usage};
+    use crate::server::lines::Lost;
+
+    #[tokio::test]
+    async fn a_panic_does_not_end_the_manager() {
+        let metrics = Arc::new(Metrics::new(Lost::default()).unwrap());
+        let looks = Arc::new(AtomicUsize::new(0));
+        let look = {
+            let looks = Arc::clone(&looks);
+            move || {
+                let count = looks.fetch_add(1, Ordering::Relaxed);
+                tokio::spawn(async move {
+                    assert!(count != 1, "injected");
+                    Duration::from_millis(1)
+                })
+            }
+        };
+        let supervised = tokio::spawn(supervise(Arc::clone(&metrics), Duration::from_millis(1), look));
+        while looks.load(Ordering::Relaxed) < 4 {
+            sleep(Duration::from_millis(1)).await;
+        }
+        supervised.abort();
+        let text = metrics.text(0, Usage::default(), Bounds::default()).unwrap();
+        assert!(text.contains("pullthrough_task_panics_total{task=\"certificates\"} 1"), "{text}");
+        assert!(text.contains("pullthrough_task_last_run_timestamp_seconds{task=\"certificates\"} "), "{text}");
     }
 }

@@ -10,7 +10,6 @@ use base64::engine::general_purpose::STANDARD;
 use super::Args;
 use crate::ADMISSION_PATH;
 use crate::certificate::authority::Made;
-use crate::cli::output;
 use crate::server::Bound;
 
 /// A review such as the API server sends: a dry run, so that trying counts as trying.
@@ -22,11 +21,7 @@ const REVIEW: &str = concat!(
     r#""spec":{"containers":[{"name":"pause","image":"registry.k8s.io/pause:3.10"}]}}}}"#
 );
 
-pub fn print(args: &Args, made: &Made, bound: &Bound) {
-    output::talk(text(args, made, bound));
-}
-
-fn text(args: &Args, made: &Made, bound: &Bound) -> String {
+pub fn text(args: &Args, made: &Made, bound: &Bound) -> String {
     let url = url(bound);
     let mut text = String::from("\nA certificate was made in memory; it is gone when this process ends.\n");
     if args.client_ca.is_none() {

@@ -8,7 +8,7 @@ use crate::config::{self, Config};
 use crate::engine::Policy;
 use crate::server::admission::{Admission, NamedPolicy};
 use crate::server::metrics::Reloaded;
-use crate::server::reload::{TakeOver, Watch};
+use crate::server::reload::{Rejected, TakeOver, Watch};
 
 /// A rules file, as it was read.
 pub(super) struct RulesFile {
@@ -30,11 +30,11 @@ impl RulesFile {
         let RulesFile { path, content } = self;
         let of = path.clone();
         let take_over: TakeOver = Box::new(move |contents| {
-            let config = rules::parse(&of, &contents[0]).map_err(|error| error.to_string())?;
+            let config = rules::parse(&of, &contents[0]).map_err(|error| Rejected::Invalid(error.to_string()))?;
             admission.set_rules(named(config, &contents[0]));
             Ok(())
         });
-        Watch::new(Reloaded::Rules, vec![path], &[content], take_over)
+        Watch::new(Reloaded::Rules, vec![path], Some(&[content]), take_over)
     }
 }
 

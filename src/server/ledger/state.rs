@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use atomic_waker::AtomicWaker;
 use slab::Slab;
 use tokio::time::Instant;
 
-use super::Merit;
+use super::{Merit, SLACK, with_slack};
 
 #[derive(Debug, Default)]
 pub(super) struct State {
@@ -47,11 +48,26 @@ pub(super) struct Closing {
     pub(super) waker: AtomicWaker,
 }
 
+/// What a connection with some ordinary requests holds at most.
+const LITTLE_BYTES: usize = 1024 * 1024;
+
 /// Room is made for more than what is asked, so that a flood does not search all connections for each of its own.
 const BATCH: usize = 32;
 
 /// The most connections that are closed at one time to make room.
 const BATCH_CONNECTIONS: usize = 64;
+
+/// A handshake takes some round trips. One that is younger is not less useful than an idle connection.
+const HANDSHAKE: Duration = Duration::from_secs(1);
+
+impl Entry {
+    fn merit_at(&self, now: Instant) -> Merit {
+        match self.merit {
+            Merit::Handshake if now.duration_since(self.active) < HANDSHAKE => Merit::Unproven,
+            merit => merit,
+        }
+    }
+}
 
 impl State {
     pub(super) fn add(&mut self, key: usize, held: Held) {
@@ -109,6 +125,7 @@ impl State {
         bound: usize,
     ) -> Vec<Arc<Closing>> {
         let mut shed = Vec::new();
+        let now = Instant::now();
         while self.total.connection_bytes - self.leaving.connection_bytes + bytes > bound {
             let of = |other: &IpAddr, held: &Held| held.connection_bytes + if *other == address { bytes } else { 0 };
             let Some(heaviest) =
@@ -120,7 +137,7 @@ impl State {
                 .entries
                 .iter()
                 .filter(|(_, entry)| entry.address == heaviest && !entry.closing.told.load(Ordering::Relaxed))
-                .map(|(key, entry)| (entry.merit, entry.active, key))
+                .map(|(key, entry)| (entry.merit_at(now), entry.active, key))
                 .collect();
             if candidates.is_empty() {
                 break;
@@ -140,8 +157,10 @@ impl State {
         if claimant.closing.told.load(Ordering::Relaxed) {
             return Room { shed, fits: false };
         }
+        // A part is left to those that hold little: others may hold theirs for some time after they were told to close.
+        let bound = if claimant.held.request_bytes + bytes > LITTLE_BYTES { bound - bound / SLACK } else { bound };
         if self.request_bytes_that_stay() + bytes <= bound {
-            return Room { shed, fits: true };
+            return Room { shed, fits: with_slack(self.total.request_bytes, bytes, bound) };
         }
         let address = claimant.address;
         let now = Instant::now();
@@ -163,7 +182,8 @@ impl State {
                 _ => break,
             }
         }
-        let fits = self.request_bytes_that_stay() + bytes <= bound;
+        let fits =
+            self.request_bytes_that_stay() + bytes <= bound && with_slack(self.total.request_bytes, bytes, bound);
         Room { shed, fits }
     }
 

@@ -6,19 +6,19 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::server::lines::Lost;
 
 const SECOND: Duration = Duration::from_secs(1);
 
 fn ledger(connection_bytes: usize, request_bytes: usize) -> Arc<Ledger> {
-    Ledger::new(Bounds { connection_bytes, request_bytes }, Arc::new(Metrics::new().unwrap()))
+    Ledger::new(Bounds { connection_bytes, request_bytes }, Arc::new(Metrics::new(Lost::default()).unwrap()))
 }
 
 async fn open(ledger: &Arc<Ledger>, address: u8, merit: Merit) -> Arc<Account> {
     let account = ledger.open(Ipv4Addr::new(127, 0, 0, address).into(), 1).await;
     match merit {
-        Merit::Handshake => {}
-        Merit::Unproven => account.established(0),
         Merit::Proven => account.answered(),
+        merit => account.promote(merit),
     }
     account
 }

@@ -28,6 +28,7 @@ fn options() -> Vec<(Value, Vec<Expected>)> {
         numbered.map(|(n, argument)| container(&format!("/args/{}", from + n), json!(argument))).collect()
     };
     let peer = json!({"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}});
+    let address = json!({"ipBlock": {"cidr": "192.0.2.0/28"}});
     let toleration =
         json!({"key": "node-role.kubernetes.io/control-plane", "operator": "Exists", "effect": "NoSchedule"});
     let affinity = json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
@@ -66,6 +67,9 @@ fn options() -> Vec<(Value, Vec<Expected>)> {
                     pod("/topologySpreadConstraints/0/matchLabelKeys", json!(["pod-template-hash"])),
                     webhook("/failurePolicy", json!("Ignore")),
                     webhook("/namespaceSelector/matchExpressions/0/values", json!([NAMESPACE])),
+                    of("NetworkPolicy", "/spec/ingress/0/from", Value::Null),
+                    of("ValidatingAdmissionPolicy", "/spec/failurePolicy", json!("Fail")),
+                    of("ValidatingAdmissionPolicyBinding", "/spec/validationActions", json!(["Deny"])),
                 ],
             ]
             .concat(),
@@ -80,6 +84,10 @@ fn options() -> Vec<(Value, Vec<Expected>)> {
                 webhook("/namespaceSelector/matchExpressions/1", opt_out.clone()),
                 webhook("/objectSelector/matchExpressions/0", opt_out),
             ],
+        ),
+        (
+            json!({"cache": "", "rules": [rule], "whenNotUnderstood": "deny"}),
+            vec![of("ConfigMap", "/metadata/name", json!("pullthrough-rules"))],
         ),
         (
             json!({"cache": "", "existingConfigMap": "ours"}),
@@ -146,6 +154,37 @@ fn options() -> Vec<(Value, Vec<Expected>)> {
                 webhook("/clientConfig/caBundle", json!("LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCg==")),
             ],
         ),
+        (
+            json!({"certificates": {"guard": false}}),
+            vec![
+                of("ValidatingAdmissionPolicy", "", Value::Null),
+                of("ValidatingAdmissionPolicyBinding", "", Value::Null),
+            ],
+        ),
+        (
+            json!({"clients": {"ca": "-----BEGIN CERTIFICATE-----\n", "names": ["kube-apiserver", "api.example.com"]}}),
+            [
+                arguments(
+                    6,
+                    &[
+                        "--client-ca=/etc/pullthrough/client/ca.crt",
+                        "--client-name=kube-apiserver",
+                        "--client-name=api.example.com",
+                    ],
+                ),
+                vec![
+                    container("/volumeMounts/0/mountPath", json!("/etc/pullthrough/client")),
+                    pod("/volumes/0/configMap/name", json!("pullthrough-client-ca")),
+                    of("ConfigMap", "/metadata/name", json!("pullthrough-client-ca")),
+                    of("ConfigMap", "/data", json!({"ca.crt": "-----BEGIN CERTIFICATE-----\n"})),
+                ],
+            ]
+            .concat(),
+        ),
+        (
+            json!({"clients": {"existingConfigMap": "ours"}}),
+            vec![pod("/volumes/0/configMap/name", json!("ours")), of("ConfigMap", "", Value::Null)],
+        ),
         (json!({"replicas": 5}), vec![deployment("/spec/replicas", json!(5))]),
         (
             json!({"port": 10250, "metricsPort": 9090, "listenAddress": "0.0.0.0"}),
@@ -173,9 +212,9 @@ fn options() -> Vec<(Value, Vec<Expected>)> {
             vec![pod("/priorityClassName", Value::Null), of("ResourceQuota", "", Value::Null)],
         ),
         (
-            json!({"resources": {"limits": {"memory": "256Mi"}}, "nodeSelector": {"disk": "ssd"}}),
+            json!({"resources": {"limits": {"memory": "512Mi"}}, "nodeSelector": {"disk": "ssd"}}),
             vec![
-                container("/resources/limits/memory", json!("256Mi")),
+                container("/resources/limits/memory", json!("512Mi")),
                 container("/resources/requests/memory", json!("32Mi")),
                 pod("/nodeSelector", json!({"disk": "ssd", "kubernetes.io/os": "linux"})),
             ],
@@ -204,9 +243,10 @@ fn options() -> Vec<(Value, Vec<Expected>)> {
         ),
         (json!({"networkPolicy": {"enabled": false}}), vec![of("NetworkPolicy", "", Value::Null)]),
         (
-            json!({"networkPolicy": {"metricsFrom": [peer], "apiServerPorts": [16443]}}),
+            json!({"networkPolicy": {"httpsFrom": [address], "metricsFrom": [peer], "apiServerPorts": [16443]}}),
             vec![
-                of("NetworkPolicy", "/spec/ingress/0/from", Value::Null),
+                of("NetworkPolicy", "/spec/ingress/0/ports/0/port", json!("https")),
+                of("NetworkPolicy", "/spec/ingress/0/from", json!([address])),
                 of("NetworkPolicy", "/spec/ingress/1/from/0", peer),
                 of("NetworkPolicy", "/spec/egress/1/ports/0/port", json!(16443)),
             ],
@@ -339,13 +379,29 @@ fn mistakes_are_named() {
     for (values, complaint) in [
         (json!({"cache": ""}), "Nothing says what to rewrite. Set one of\n  cache "),
         (json!({"rules": [rule]}), "cache and rules exclude each other"),
-        (json!({"allowOptOut": true}), "allowOptOut and recordOriginals belong to rules"),
-        (json!({"cache": "", "existingConfigMap": "a", "recordOriginals": true}), "write it into the rules.yaml of a"),
+        (json!({"allowOptOut": true}), "allowOptOut, recordOriginals and whenNotUnderstood belong to rules"),
+        (json!({"whenNotUnderstood": "deny"}), "allowOptOut, recordOriginals and whenNotUnderstood belong to rules"),
+        (
+            json!({"cache": "", "existingConfigMap": "a", "whenNotUnderstood": "deny"}),
+            "write them into the rules.yaml of a",
+        ),
+        (
+            json!({"cache": "", "existingConfigMap": "a", "recordOriginals": true}),
+            "write them into the rules.yaml of a",
+        ),
+        (json!({"whenNotUnderstood": "reject"}), "at '/whenNotUnderstood': value must be one of 'allow', 'deny'"),
         (
             json!({"certificates": {"caBundle": "-----BEGIN CERTIFICATE-----"}}),
             "certificates.caBundle is for `source: secret`",
         ),
         (json!({"certificates": {"source": "secret", "caBundle": "ca.crt"}}), "is no certificate in PEM: --set-file"),
+        (
+            json!({"clients": {"ca": "-----BEGIN CERTIFICATE-----", "existingConfigMap": "a"}}),
+            "clients.ca and clients.existingConfigMap exclude each other",
+        ),
+        (json!({"clients": {"ca": "ca.crt"}}), "clients.ca is not a certificate in PEM: --set-file"),
+        (json!({"clients": {"names": ["a"]}}), "clients.names needs the CA that signs for these names"),
+        (json!({"clients": {"names": ["a,b"]}}), "at '/clients/names/0': 'a,b' does not match pattern"),
         (json!({"metricsPort": 8443}), "port and metricsPort are both 8443"),
         (json!({"replica": 3}), "additional properties 'replica' not allowed"),
         (json!({"webhook": {"failPolicy": "Fail"}}), "at '/webhook': additional properties 'failPolicy' not allowed"),
@@ -377,21 +433,46 @@ fn the_version_is_that_of_the_program() {
 
 #[test]
 fn another_namespace_is_meant_everywhere() {
-    let yaml = super::render::template(
-        &["--namespace=infra", "--set=cache=cache.example.com,certificates.source=cert-manager"],
-        "",
-    );
-    let objects = Objects::parse(&yaml.unwrap_or_else(|error| panic!("{error}")));
-    for object in &objects.0 {
-        let namespace = &object["metadata"]["namespace"];
-        assert!(namespace == "infra" || object["kind"] == "MutatingWebhookConfiguration", "{object}");
-        assert!(!object.to_string().contains("\"namespace\":\"pullthrough\""), "{object}");
+    for source in ["managed", "cert-manager"] {
+        let values = format!("--set=cache=cache.example.com,certificates.secretName=ours,certificates.source={source}");
+        let yaml = super::render::template(&["--namespace=infra", &values], "");
+        let objects = Objects::parse(&yaml.unwrap_or_else(|error| panic!("{error}")));
+        let of_the_cluster = [
+            "MutatingWebhookConfiguration",
+            "ClusterRole",
+            "ClusterRoleBinding",
+            "ValidatingAdmissionPolicy",
+            "ValidatingAdmissionPolicyBinding",
+        ];
+        for object in &objects.0 {
+            let is_of_the_cluster = of_the_cluster.contains(&object["kind"].as_str().unwrap());
+            assert!(object["metadata"]["namespace"] == "infra" || is_of_the_cluster, "{object}");
+            assert!(!object.to_string().contains("\"namespace\":\"pullthrough\""), "{object}");
+            assert!(!object.to_string().contains("serviceaccount:pullthrough"), "{object}");
+        }
+        let webhook = &objects.get("MutatingWebhookConfiguration", "zz-pullthrough")["webhooks"][0];
+        assert_eq!(webhook["clientConfig"]["service"]["namespace"], "infra");
+        assert_eq!(webhook["namespaceSelector"]["matchExpressions"][0]["values"], json!(["infra"]));
+        if source == "managed" {
+            let guard = &objects.get("ValidatingAdmissionPolicy", "pullthrough-guard-secrets")["spec"];
+            let message = "pullthrough may create and update the Secret ours in namespace infra, and no other";
+            assert_eq!(guard["validations"][0]["message"], message);
+        } else {
+            let certificate = &objects.get("Certificate", "pullthrough")["spec"];
+            assert_eq!(certificate["dnsNames"][0], "pullthrough.infra.svc");
+        }
     }
-    let webhook = &objects.get("MutatingWebhookConfiguration", "zz-pullthrough")["webhooks"][0];
-    assert_eq!(webhook["clientConfig"]["service"]["namespace"], "infra");
-    assert_eq!(webhook["namespaceSelector"]["matchExpressions"][0]["values"], json!(["infra"]));
-    let certificate = &objects.get("Certificate", "pullthrough")["spec"];
-    assert_eq!(certificate["dnsNames"][0], "pullthrough.infra.svc");
+}
+
+#[test]
+fn rules_say_what_becomes_of_pods_that_are_not_understood() {
+    let rule = json!({"name": "a", "from": ["registry.k8s.io"], "to": "cache.example.com"});
+    for (choice, expected) in [("allow", false), ("deny", true)] {
+        let objects = rendered(&json!({"rules": [rule], "whenNotUnderstood": choice}));
+        let objects = objects.unwrap_or_else(|error| panic!("{error}"));
+        let text = objects.get("ConfigMap", "pullthrough-rules")["data"]["rules.yaml"].as_str().unwrap();
+        assert_eq!(text.contains("whenNotUnderstood: deny\n"), expected, "{text}");
+    }
 }
 
 fn with_cache(mut values: Value) -> Value {

@@ -99,7 +99,7 @@ fn helm_installs_upgrades_and_removes(cluster: &ControlPlane) {
     let names = || {
         let kinds = "all,secrets,serviceaccounts,configmaps,roles,rolebindings,networkpolicies,resourcequotas,\
             poddisruptionbudgets,clusterroles/pullthrough,clusterrolebindings/pullthrough,\
-            mutatingwebhookconfigurations";
+            mutatingwebhookconfigurations,validatingadmissionpolicies,validatingadmissionpolicybindings";
         let get =
             |kind: &str| cluster.kubectl(&["get", kind, "-n", NAMESPACE, "-o", "name", "--ignore-not-found"]).ok();
         kinds.split(',').map(str::trim).map(get).collect::<String>()
@@ -192,9 +192,17 @@ impl Installation<'_> {
 
     /// What RBAC says, and what the API server makes of it.
     fn rights_are_those_of_its_certificates(&self) {
-        let bindings = ["Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"];
-        let expected = usize::from(self.is_self_managed());
-        for kind in bindings {
+        let kinds = [
+            ("Role", 1),
+            ("RoleBinding", 1),
+            ("ClusterRole", 1),
+            ("ClusterRoleBinding", 1),
+            // What these do, tests/e2e/guard.rs shows.
+            ("ValidatingAdmissionPolicy", 2),
+            ("ValidatingAdmissionPolicyBinding", 2),
+        ];
+        for (kind, count) in kinds {
+            let expected = if self.is_self_managed() { count } else { 0 };
             assert_eq!(self.rendered.find(kind).count(), expected, "{kind}");
         }
         let pod = &self.get("deployment", "pullthrough")["spec"]["template"]["spec"];

@@ -41,6 +41,14 @@ impl Authority {
         Pair { chain, key: key.serialize_pem() }
     }
 
+    /// One that differs from the usual.
+    pub fn issue_with(&self, change: impl FnOnce(&mut CertificateParams)) -> Pair {
+        let key = KeyPair::generate().unwrap();
+        let mut params = leaf();
+        change(&mut params);
+        Pair { chain: params.signed_by(&key, &self.issuer).unwrap().pem(), key: key.serialize_pem() }
+    }
+
     /// Signed by an intermediate authority, which is in the chain.
     pub fn issue_through_intermediate(&self) -> Pair {
         let (key, intermediate_key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());

@@ -1,9 +1,14 @@
 //! A running `pullthrough serve`.
 
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::fs::OpenOptions;
+use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
+
+use rustix::fs::OFlags;
 
 use super::certificates::Trust;
 use super::{client, until};
@@ -38,12 +43,37 @@ impl Server {
         Server::spawn(args, || trust, None).await
     }
 
-    async fn spawn(args: &[&str], trust: impl FnOnce() -> Trust, directory: Option<tempfile::TempDir>) -> Server {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_pullthrough"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"])
+    /// Starts as [`Server::start`] does, with a standard error that takes nothing until somebody reads what is returned.
+    pub async fn start_unread(args: &[&str]) -> (Server, PipeReader) {
+        let (reader, writer) = full_pipe();
+        let directory = tempfile::tempdir().unwrap();
+        let ca = directory.path().join("ca.pem");
+        let [address, metrics_address] = free_addresses();
+        let child = Server::command()
+            .args(["--listen", &address.to_string(), "--metrics-listen", &metrics_address.to_string()])
+            .args(["--cache", "cache.example.com/k8s", "--write-ca", ca.to_str().unwrap()])
             .args(args)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stderr(writer)
+            .spawn()
+            .unwrap();
+        until("it listens", async || tokio::net::TcpStream::connect(metrics_address).await.is_ok()).await;
+        let trust = Trust::pem(&std::fs::read_to_string(&ca).unwrap());
+        let server =
+            Server { child, lines: Arc::default(), address, metrics_address, trust, _directory: Some(directory) };
+        (server, reader)
+    }
+
+    /// `pullthrough serve`.
+    pub fn command() -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pullthrough"));
+        command.arg("serve").stdin(Stdio::null()).stdout(Stdio::null());
+        command
+    }
+
+    async fn spawn(args: &[&str], trust: impl FnOnce() -> Trust, directory: Option<tempfile::TempDir>) -> Server {
+        let mut child = Server::command()
+            .args(["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"])
+            .args(args)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -124,9 +154,28 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            let _ = std::io::Write::write_all(&mut std::io::stderr(), self.log().as_bytes());
+            let _ = std::io::stderr().write_all(self.log().as_bytes());
         }
     }
+}
+
+/// A pipe that takes nothing until somebody reads it.
+pub fn full_pipe() -> (PipeReader, PipeWriter) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    // Through a description of its own: whoever gets the writer blocks, as usual.
+    let mut filling = OpenOptions::new()
+        .write(true)
+        .custom_flags(OFlags::NONBLOCK.bits().try_into().unwrap())
+        .open(format!("/proc/self/fd/{}", writer.as_raw_fd()))
+        .unwrap();
+    while filling.write(&[b'\n'; 4096]).is_ok() {}
+    (reader, writer)
+}
+
+fn free_addresses() -> [SocketAddr; 2] {
+    // Both at once, or they may be the same.
+    let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap())
 }
 
 async fn wait_for_line(lines: &Mutex<Vec<String>>, text: &str) -> String {

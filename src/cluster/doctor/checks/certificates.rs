@@ -128,6 +128,7 @@ fn tell(snapshot: &Snapshot, distrust: &Distrust, name: &ServerName<'_>) -> (Fau
             let what = format!("the API server asks for {}, and the certificate is for {has}", name.to_str());
             (Fault::CertificateWrongName, what)
         }
+        Distrust::NotForServers => (Fault::CertificateUnusable, format!("its certificate can't be used: {distrust}")),
         Distrust::Unusable(why) => (Fault::CertificateUnusable, format!("its certificate can't be used: {why}")),
     }
 }
