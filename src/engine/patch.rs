@@ -54,9 +54,8 @@ struct Operation<'o, V> {
     value: V,
 }
 
-/// A patch in JSON.
-#[derive(Default)]
-pub(super) struct Patch {
+/// A patch in JSON, but for its last bracket.
+struct Patch {
     json: Vec<u8>,
 }
 

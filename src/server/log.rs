@@ -139,7 +139,7 @@ fn changes(summary: &Summary<'_>) -> String {
         let separator = if text.is_empty() { "" } else { "; " };
         // A reference that was rewritten is a valid one; a container's name is validated later, if ever.
         let Place { list, index, name } = &image.place;
-        let place = Place { list: *list, index: *index, name: short(name).into() }.to_string();
+        let place = Place { list: *list, index: *index, name: short(name) }.to_string();
         let place = place.replace(|c: char| !c.is_ascii_alphanumeric() && !"-/[]".contains(c), "?");
         let (place, from, result) = (short(&place), short(&image.image), short(result));
         let _ = write!(text, "{separator}{place}: {from} -> {result} (rule {})", rule.name);
