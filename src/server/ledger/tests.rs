@@ -61,13 +61,16 @@ async fn the_least_useful_connection_of_the_address_with_the_most_gives_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handshake_that_has_just_begun_is_no_reason_to_close_it() {
-    let ledger = ledger(2, 0);
+async fn a_handshake_that_has_just_begun_is_not_ended_before_idle_connections() {
+    let ledger = ledger(8, 0);
     let idle = open(&ledger, 1, Merit::Unproven).await;
     tokio::time::advance(SECOND).await;
-    let handshake = open(&ledger, 1, Merit::Handshake).await;
+    let mut handshakes = Vec::new();
+    for _ in 0..7 {
+        handshakes.push(open(&ledger, 1, Merit::Handshake).await);
+    }
     let _newcomer = open(&ledger, 1, Merit::Silent).await;
-    assert!(idle.is_closing() && !handshake.is_closing());
+    assert!(idle.is_closing() && handshakes.iter().all(|handshake| !handshake.is_closing()));
 }
 
 #[tokio::test(start_paused = true)]
