@@ -1,7 +1,7 @@
 //! What a request may cost.
 
 /// Bytes of an object that etcd takes at most (`--max-request-bytes`).
-const STORED_BYTES: usize = 1536 << 10;
+pub const STORED_BYTES: usize = 1536 << 10;
 
 /// Images of one object at most. The API server stores no Pod with more: the smallest entry with an image, an image volume,
 /// takes 22 bytes of [`STORED_BYTES`] on average. It has 23 with a name of three characters, and only 1,332 names are

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::ledger::Bounds;
-use crate::engine;
+use crate::engine::{self, STORED_BYTES};
 
 /// One request's body.
 ///
@@ -15,7 +15,6 @@ use crate::engine;
 /// webhooks as JSON, and its encoder writes each of `<`, `>`, `&` and the control characters as six bytes. An update has
 /// the old object as well, and the envelope has the user's groups and extra fields.
 pub const BODY_BYTES: usize = 2 * 6 * STORED_BYTES + ENVELOPE_BYTES;
-const STORED_BYTES: usize = 3 * 512 * 1024;
 const ENVELOPE_BYTES: usize = 1024 * 1024;
 
 /// A body above this is read on threads of its own. Reading one of this size takes some 100 µs.
