@@ -215,6 +215,12 @@ impl Account {
         self.closing.waker.wake();
     }
 
+    /// Has the connection end because memory is full.
+    pub fn shed(&self) {
+        self.close();
+        self.ledger.metrics.shed(Shed::Connection);
+    }
+
     /// Whether it was told to end.
     pub fn is_closing(&self) -> bool {
         self.closing.told.load(Ordering::Relaxed)

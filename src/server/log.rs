@@ -71,6 +71,8 @@ pub fn start(format: Format, level: Level) -> Writing {
     if level < LevelFilter::TRACE {
         // It tells each failed request as an error; whoever sent it tells what comes of it, once.
         shown = shown.with_target("kube_client", LevelFilter::OFF);
+        // It warns of every frame that a client should not have sent, as often as the client sends one.
+        shown = shown.with_target("h2", level.min(LevelFilter::ERROR));
     }
     let writing = Writing::start();
     // Its own errors would go to standard error past the queue.

@@ -7,7 +7,6 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -119,7 +118,7 @@ impl Progress {
                 drop(state);
                 self.account.promote(Merit::Unproven);
                 let charge = self.account.charge(REQUEST_BYTES).map_err(|Full| {
-                    self.account.close();
+                    self.account.shed();
                     io::Error::other("the memory for requests is full")
                 })?;
                 self.state().charge = Some(charge);
@@ -207,11 +206,6 @@ impl Progress {
     pub fn is_idle(&self) -> bool {
         let state = self.state();
         matches!(state.stage, Stage::Idle | Stage::Multiplexed) && state.requests == 0 && state.answers.is_empty()
-    }
-
-    /// Whether the connection must end for the sake of others. Registers for being woken.
-    pub fn must_close(&self, waker: &Waker) -> bool {
-        self.account.must_close(waker)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
