@@ -3,6 +3,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -164,6 +165,8 @@ impl Webhook {
 
     /// All of `/metrics`, by series.
     pub fn metrics(&self) -> Result<BTreeMap<String, f64>> {
+        // They are written at most once a second, so the last ones may lack what happened just now.
+        thread::sleep(Duration::from_secs(1));
         let text = self.get("/metrics")?;
         let series = text.lines().filter(|line| line.starts_with("pullthrough_")).filter_map(|line| {
             let (series, value) = line.rsplit_once(' ')?;

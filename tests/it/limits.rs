@@ -6,8 +6,8 @@ use crate::support::client::{self, Client};
 use crate::support::process::Server;
 use crate::support::{review, until};
 
-/// Room for some 50 connections.
-const ARGS: [&str; 4] = ["--memory-limit-bytes", "31457280", "--max-body-bytes", "8192"];
+/// Room for some 200 connections.
+const ARGS: [&str; 4] = ["--memory-limit-bytes", "41943040", "--max-body-bytes", "8192"];
 
 #[tokio::test]
 async fn a_newcomer_takes_the_place_of_the_least_useful() {
