@@ -100,13 +100,12 @@ fn compare(namespace: &'static str, entries: &str) {
     let scene = Scene::unregistered(namespace, &text);
     scene.register(&["--skip-unaffected-pods"]);
 
-    let (mut asked_in_vain, mut rewritten) = (Vec::new(), 0);
+    let mut rewritten = 0;
     let pods = pods();
     let client = CLUSTER.client();
+    let asked_before = scene.asked();
     for pod in &pods {
-        let asked = scene.asked();
         let created = client.dry_run(namespace, pod).unwrap_or_else(|error| panic!("{pod}: {error:#}"));
-        let was_asked = scene.asked() > asked;
         let is_rewritten = created.to_string().contains("cache.example.com/local")
             || created.to_string().contains("cache.example.com/hub")
             || created.to_string().matches("cache.example.com/k8s").count()
@@ -118,14 +117,12 @@ fn compare(namespace: &'static str, entries: &str) {
         }
         assert_eq!(is_rewritten, engine_rewrites(&policy, &admitted), "{pod}");
         rewritten += usize::from(is_rewritten);
-        if was_asked && !is_rewritten {
-            asked_in_vain.push(pod["spec"].to_string());
-        }
     }
-    println!("{namespace}: {} Pods, {rewritten} rewritten, {} asked about in vain", pods.len(), asked_in_vain.len());
+    let asked_in_vain = (scene.asked() - asked_before) as usize - rewritten;
+    println!("{namespace}: {} Pods, {rewritten} rewritten, {asked_in_vain} asked about in vain", pods.len());
     assert!(rewritten > 20 && rewritten < pods.len() - 20, "both kinds are there");
     // Hosts are compared, not paths: an image beside the paths of a rule is asked about.
-    assert!(asked_in_vain.len() < pods.len() / 5, "{asked_in_vain:#?}");
+    assert!(asked_in_vain < pods.len() / 5, "{asked_in_vain} of {}", pods.len());
 }
 
 #[test]
