@@ -269,7 +269,7 @@ fn references(depth: usize, longest: usize) -> String {
          ? [p[6].substring(0, size(p[6]) - size(p[7])).lowerAscii()\n    \
          + (p[7].matches('^(?::0*443)?$') ? '' : ':' + p[7].find('(?:[1-9][0-9]*|0)$')), p[5].substring(size(p[6]) + 1)]\n  \
          : ['{DOCKER_HUB}', p[5]]))\n\
-         .map(p, [p[0], p[1], p[2], p[3], p[4], p[5], {aliases}[?p[8]].orValue(p[8]), p[9]])\n\
+         .map(p, [p[0], p[1], p[2], p[3], p[4], p[5], string({aliases}[?p[8]].orValue(p[8])), p[9]])\n\
          .map(p, [p[0], p[1], p[2], p[3], p[4], p[5],\n  \
          p[6] + (p[6] == '{DOCKER_HUB}' && !p[7].contains('/') ? '/library/' : '/') + p[7]])\n\
          .filter(p, size(p[6]) - p[6].indexOf('/') - 1 <= 255)\n\
