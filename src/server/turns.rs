@@ -203,12 +203,8 @@ impl<T> Waiting<T> {
         let OfAddress { connections, order } = of_address;
         self.arrivals += 1;
         let of_connection = connections.entry(connection).or_insert_with(|| {
-            // One that is new goes behind those that wait already, or a flood of new ones would always be first.
-            let served_at = match served.load(Ordering::Relaxed) {
-                0 => self.turns,
-                served_at => served_at,
-            };
-            order.insert((served_at, self.arrivals, connection));
+            // One that is new was never served, so it goes first, for its handshake not to wait for all that others do.
+            order.insert((served.load(Ordering::Relaxed), self.arrivals, connection));
             OfConnection { served: Arc::clone(served), waiters: VecDeque::new() }
         });
         of_connection.waiters.push_back(waiter);
@@ -254,12 +250,12 @@ mod tests {
         }
         let order: Vec<u32> = std::iter::from_fn(|| waiting.next()).collect();
         assert_eq!(order, [1, 5, 4, 6, 2, 3]);
-        // Connection 1 was served last, so 2 goes before it, though it comes later; and before 4, which is new.
+        // Connection 1 was served last, so 2 goes before it, though it comes later; 4 is new.
         push(&mut waiting, 1, 4, 9);
         push(&mut waiting, 1, 1, 7);
         push(&mut waiting, 1, 2, 8);
         let order: Vec<u32> = std::iter::from_fn(|| waiting.next()).collect();
-        assert_eq!(order, [8, 9, 7]);
+        assert_eq!(order, [9, 8, 7]);
         assert!(waiting.addresses.is_empty() && waiting.order.is_empty());
     }
 

@@ -61,6 +61,10 @@ fn main() -> Result<ExitCode> {
     })
 }
 
+/// What else the machine does can delay a review or lose a race against an attack. So a row whose probes or reviews are out
+/// of bounds is measured once more; one whose memory is out of bounds is not.
+const ATTEMPTS: u32 = 2;
+
 async fn run(setup: &Setup) -> Result<ExitCode> {
     let parts: Vec<String> = env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     let is_chosen = |attack: &&Attack| parts.is_empty() || parts.iter().any(|part| attack.name.contains(part.as_str()));
@@ -81,28 +85,37 @@ async fn run(setup: &Setup) -> Result<ExitCode> {
     }
     println!("{}", report::HEAD);
 
-    let (mut rows, mut failures) = (0, 0);
+    let (mut rows, mut repeated, mut failures) = (0, 0, 0);
     for attack in chosen {
         for &setting in attack.settings {
-            let round = round::run(setup, &processors, attack, setting, body_limit_bytes)
-                .await
-                .with_context(|| attack.name.to_owned())?;
-            println!("{}", report::row(attack, &round));
-            rows += 1;
-            let violations = report::violations(&round, bound_bytes);
-            if !violations.is_empty() {
-                failures += 1;
-                eprintln!("FAILED {} ({} CPUs, from {}):", attack.name, round.cpus, round.source);
-                violations.iter().for_each(|violation| eprintln!("  {violation}"));
-            }
-            // Whoever chooses attacks wants to see them.
-            if !violations.is_empty() || !parts.is_empty() {
-                eprint!("{}", report::details(&round));
+            for attempt in 1..=ATTEMPTS {
+                let round = round::run(setup, &processors, attack, setting, body_limit_bytes)
+                    .await
+                    .with_context(|| attack.name.to_owned())?;
+                println!("{}", report::row(attack, &round));
+                let of_memory = report::violations_of_memory(&round, bound_bytes);
+                let of_service = report::violations_of_service(&round);
+                let is_bad = !of_memory.is_empty() || !of_service.is_empty();
+                if is_bad {
+                    eprintln!("OUT OF BOUNDS {} ({} CPUs, from {}):", attack.name, round.cpus, round.source);
+                    of_memory.iter().chain(&of_service).for_each(|violation| eprintln!("  {violation}"));
+                }
+                // Whoever chooses attacks wants to see them.
+                if is_bad || !parts.is_empty() {
+                    eprint!("{}", report::details(&round));
+                }
+                if is_bad && of_memory.is_empty() && attempt < ATTEMPTS {
+                    repeated += 1;
+                    continue;
+                }
+                rows += 1;
+                failures += usize::from(is_bad);
+                break;
             }
         }
     }
     let elapsed = started.elapsed();
-    println!("\n{rows} rows in {:.0} s; {failures} out of bounds", elapsed.as_secs_f64());
+    println!("\n{rows} rows in {:.0} s, {repeated} of them repeated; {failures} out of bounds", elapsed.as_secs_f64());
     ensure!(elapsed.as_secs() <= MOST_SECS, "longer than {MOST_SECS} s");
     Ok(if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -44,8 +44,7 @@ pub fn row(attack: &Attack, round: &Round) -> String {
 }
 
 /// What is out of bounds, each in a sentence.
-pub fn violations(round: &Round, bound_bytes: u64) -> Vec<String> {
-    let Figures { during, worst, faults, probes_answered } = Figures::of(round);
+pub fn violations_of_memory(round: &Round, bound_bytes: u64) -> Vec<String> {
     let mut violations = Vec::new();
     if let Some(exit) = &round.exit {
         violations.push(format!("the server ended: {exit}"));
@@ -66,6 +65,13 @@ pub fn violations(round: &Round, bound_bytes: u64) -> Vec<String> {
             ));
         }
     }
+    violations
+}
+
+/// Which bounds of probes and reviews a round breaks.
+pub fn violations_of_service(round: &Round) -> Vec<String> {
+    let Figures { during, worst, faults, probes_answered } = Figures::of(round);
+    let mut violations = Vec::new();
     if round.probes.is_empty() || probes_answered < round.probes.len() {
         violations.push(format!("{} of {} probes failed", round.probes.len() - probes_answered, round.probes.len()));
     }
