@@ -93,6 +93,21 @@ impl Tally {
 }
 
 impl Ground {
+    /// Sends a review by so many connections, each as soon as the last is answered.
+    pub async fn ask_again(self: &Arc<Self>, connections: usize, body: &[u8]) {
+        let request: Arc<[u8]> = http1::request(body).into();
+        let client = move |ground: Arc<Ground>, _| {
+            let request = Arc::clone(&request);
+            async move {
+                let mut stream = ground.tls(Alpn::Http1).await?;
+                loop {
+                    ground.ask(&mut stream, &request).await?;
+                }
+            }
+        };
+        self.swarm(connections, client).await;
+    }
+
     /// Runs `action` on so many tasks, each again as soon as it has ended, and after a pause where it has failed.
     pub async fn swarm<F>(
         self: &Arc<Self>,

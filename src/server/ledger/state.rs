@@ -127,19 +127,8 @@ impl State {
         let mut shed = Vec::new();
         let now = Instant::now();
         while self.total.connection_bytes - self.leaving.connection_bytes + bytes > bound {
-            let of = |other: &IpAddr, held: &Held| held.connection_bytes + if *other == address { bytes } else { 0 };
-            let Some(heaviest) = self
-                .addresses
-                .iter()
-                .max_by_key(|(other, held)| (of(other, held), **other == address))
-                .map(|(&heaviest, _)| heaviest)
-            else {
-                break;
-            };
             let mut candidates: Vec<(Merit, Instant, usize)> = self
-                .entries
-                .iter()
-                .filter(|(_, entry)| entry.address == heaviest && !entry.closing.told.load(Ordering::Relaxed))
+                .of_the_heaviest(address, bytes, |held| held.connection_bytes)
                 .map(|(key, entry)| (entry.merit_at(now), entry.active, key))
                 .collect();
             if candidates.is_empty() {
@@ -168,20 +157,12 @@ impl State {
         let address = claimant.address;
         let now = Instant::now();
         while self.request_bytes_that_stay() + bytes > bound - bound / BATCH {
-            let of = |other: &IpAddr, held: &Held| held.request_bytes + if *other == address { bytes } else { 0 };
-            let heaviest = self
-                .addresses
-                .iter()
-                .max_by_key(|(other, held)| (of(other, held), **other == address))
-                .map(|(&other, _)| other);
             let weight = |other: usize, entry: &Entry| {
                 let bytes = entry.held.request_bytes + if other == key { bytes } else { 0 };
                 bytes as u128 * (now.duration_since(entry.holding_since).as_micros() + 1000)
             };
             let worst = self
-                .entries
-                .iter()
-                .filter(|(_, entry)| Some(entry.address) == heaviest && !entry.closing.told.load(Ordering::Relaxed))
+                .of_the_heaviest(address, bytes, |held| held.request_bytes)
                 .max_by_key(|(other, entry)| weight(*other, entry))
                 .map(|(worst, _)| worst);
             match worst {
@@ -192,6 +173,25 @@ impl State {
         let fits =
             self.request_bytes_that_stay() + bytes <= bound && with_slack(self.total.request_bytes, bytes, bound);
         Room { shed, fits }
+    }
+
+    /// The connections that stay, of the address that has the most if the claimant's has `more`; of two with as much, the
+    /// claimant's.
+    fn of_the_heaviest(
+        &self,
+        claimant: IpAddr,
+        more: usize,
+        amount: impl Fn(&Held) -> usize,
+    ) -> impl Iterator<Item = (usize, &Entry)> {
+        let weight = |address: IpAddr, held: &Held| {
+            let is_claimant = address == claimant;
+            (amount(held) + if is_claimant { more } else { 0 }, is_claimant)
+        };
+        let heaviest =
+            self.addresses.iter().max_by_key(|&(&address, held)| weight(address, held)).map(|(&address, _)| address);
+        self.entries
+            .iter()
+            .filter(move |(_, entry)| Some(entry.address) == heaviest && !entry.closing.told.load(Ordering::Relaxed))
     }
 
     fn request_bytes_that_stay(&self) -> usize {

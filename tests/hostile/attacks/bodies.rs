@@ -17,36 +17,22 @@ const CLIENTS: usize = 16;
 
 pub async fn escaped_keys(ground: Arc<Ground>) {
     let bytes = LARGE_BYTES.min(ground.body_limit_bytes);
-    ask(ground, &reviews::escaped_keys(bytes)).await;
+    ground.ask_again(CLIENTS, &reviews::escaped_keys(bytes)).await;
 }
 
 pub async fn escaped_keys_at_limit(ground: Arc<Ground>) {
     let body = reviews::escaped_keys(ground.body_limit_bytes);
-    ask(ground, &body).await;
+    ground.ask_again(CLIENTS, &body).await;
 }
 
 pub async fn escaped_text(ground: Arc<Ground>) {
     let body = reviews::escaped_text(ground.body_limit_bytes);
-    ask(ground, &body).await;
+    ground.ask_again(CLIENTS, &body).await;
 }
 
 pub async fn deep(ground: Arc<Ground>) {
     let body = reviews::deep(ground.body_limit_bytes);
-    ask(ground, &body).await;
-}
-
-async fn ask(ground: Arc<Ground>, body: &[u8]) {
-    let request: Arc<[u8]> = http1::request(body).into();
-    let client = move |ground: Arc<Ground>, _| {
-        let request = Arc::clone(&request);
-        async move {
-            let mut stream = ground.tls(Alpn::Http1).await?;
-            loop {
-                ground.ask(&mut stream, &request).await?;
-            }
-        }
-    };
-    ground.swarm(CLIENTS, client).await;
+    ground.ask_again(CLIENTS, &body).await;
 }
 
 /// All but the last byte, over 60 connections.

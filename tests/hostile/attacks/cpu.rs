@@ -39,26 +39,11 @@ async fn secrets(ground: Arc<Ground>, clients: usize) {
 
 pub async fn reviews(ground: Arc<Ground>) {
     let [_, realistic] = reviews::ordinary();
-    ask(ground, 64, realistic).await;
+    ground.ask_again(64, realistic).await;
 }
 
 pub async fn large_reviews(ground: Arc<Ground>) {
-    ask(ground, 16, &reviews::many_images()).await;
-}
-
-/// Each review as soon as the last is answered.
-async fn ask(ground: Arc<Ground>, connections: usize, body: &[u8]) {
-    let request: Arc<[u8]> = http1::request(body).into();
-    let client = move |ground: Arc<Ground>, _| {
-        let request = Arc::clone(&request);
-        async move {
-            let mut stream = ground.tls(Alpn::Http1).await?;
-            loop {
-                ground.ask(&mut stream, &request).await?;
-            }
-        }
-    };
-    ground.swarm(connections, client).await;
+    ground.ask_again(16, &reviews::many_images()).await;
 }
 
 pub async fn pipelined(ground: Arc<Ground>) {
