@@ -1,15 +1,17 @@
 //! What Prometheus is told. Labels come from closed enums and from rule names, never from images,
 //! Pods or namespaces, so the number of series is known from the rules file.
 
+mod lost_lines;
+
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use prometheus::core::{Collector, Desc};
-use prometheus::proto::{Counter, Metric, MetricFamily, MetricType};
+use prometheus::core::Collector;
 use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+use self::lost_lines::LostLines;
 use super::ledger::{Bounds, Usage};
 use super::lines::Lost;
 use crate::engine::{Decision, Reason, Summary};
@@ -372,39 +374,6 @@ impl Metrics {
 
 fn now_secs() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() as i64
-}
-
-/// Log lines are counted where they are lost.
-struct LostLines {
-    lost: Lost,
-    desc: Desc,
-}
-
-impl LostLines {
-    fn new(lost: Lost) -> prometheus::Result<LostLines> {
-        let (name, help) = (
-            "pullthrough_log_lines_lost_total",
-            "Log lines that were not written, since standard error was closed or not read in time.",
-        );
-        Ok(LostLines { lost, desc: Desc::new(name.to_owned(), help.to_owned(), Vec::new(), HashMap::new())? })
-    }
-}
-
-impl Collector for LostLines {
-    fn desc(&self) -> Vec<&Desc> {
-        vec![&self.desc]
-    }
-
-    fn collect(&self) -> Vec<MetricFamily> {
-        let (mut counter, mut metric, mut family) = (Counter::default(), Metric::default(), MetricFamily::default());
-        counter.set_value(self.lost.count() as f64);
-        metric.set_counter(counter);
-        family.set_name(self.desc.fq_name.clone());
-        family.set_help(self.desc.help.clone());
-        family.set_field_type(MetricType::COUNTER);
-        family.set_metric(vec![metric]);
-        vec![family]
-    }
 }
 
 /// What can't be read has no resource, operation or dry run that could be told.
