@@ -13,7 +13,7 @@ use super::trust::{Distrust, Validity, names};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leaf {
     validity: Validity,
-    /// What no time mends.
+    /// Errors that do not pass with time.
     fault: Option<Distrust>,
 }
 

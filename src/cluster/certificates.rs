@@ -1,7 +1,7 @@
 //! Managed certificates: made here, kept in a Secret, published in the webhook configuration.
 //!
 //! Every replica does the same, again and again, and none leads. A round reads the configuration and the Secret; makes a new
-//! generation where the Secret has none that can be served or one that is due; drops CAs that nobody needs; publishes the
+//! generation where the Secret has none that can be served or one that is due; drops CAs that no replica needs; publishes the
 //! Secret's CAs; and serves the Secret's certificate once they have been published for a while. Two that write at the same
 //! time are told apart by `resourceVersion`: the second is rejected, and reads again.
 

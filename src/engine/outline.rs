@@ -32,7 +32,7 @@ pub(super) fn may_change_an_image(object: Option<&RawValue>, old_object: Option<
         read::<Deletion>(metadata).is_some_and(|deletion| deletion.timestamp.is_some())
     };
     let is_as_it_was = spec(object).is_some_and(|new| spec(old_object) == Some(new));
-    // The API server lets nobody add or remove the timestamp in an update.
+    // The API server rejects an update that adds or removes the timestamp.
     !is_as_it_was && !is_being_deleted(object) && !is_being_deleted(old_object)
 }
 

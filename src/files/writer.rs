@@ -14,7 +14,7 @@ const NEW_MODE: u32 = 0o644;
 /// How the names of files begin that are about to become others. A process that is killed leaves them.
 pub(super) const TEMPORARY_PREFIX: &str = ".pullthrough-";
 
-/// Writes files, from several threads as well. Whoever reads a file meanwhile sees the old text or the new one, whole. Each
+/// Writes files, from several threads as well. A reader sees the old text or the new one, whole. Each
 /// text is on the disk before its name is; [`Writer::finish`] has the names stored, once for each folder.
 #[derive(Debug, Default)]
 pub struct Writer {
