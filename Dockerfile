@@ -18,6 +18,8 @@ RUN PULLTHROUGH_REVISION=${REVISION} cargo build --release --locked --bin pullth
 
 FROM ${RUNTIME_IMAGE}
 COPY --from=build /pullthrough /pullthrough
+# glibc would raise it to the size of the largest body, and then keep what large bodies had: a third more memory at its most.
+ENV MALLOC_MMAP_THRESHOLD_=131072
 # Numeric, or the kubelet can't tell that it is not root (runAsNonRoot).
 USER 65532:65532
 EXPOSE 8443 8080

@@ -143,10 +143,10 @@ impl Admission {
         let turn = Arc::clone(&self.large.turns).take(Arc::clone(visit.account())).await;
         charge.grow(engine::memory_bytes(bytes.len()))?;
         let (sender, receiver) = oneshot::channel();
-        let admission = Arc::clone(self);
+        let (admission, work) = (Arc::clone(self), visit.account().work());
         self.large.threads.spawn(move || {
             let answer = admission.answer_bytes(&bytes);
-            drop((bytes, turn));
+            drop((bytes, turn, work));
             // The client may be gone. Its charge goes with the answer.
             let _ = sender.send(answer.map(|answer| (answer, charge)));
         });

@@ -171,7 +171,7 @@ impl Endpoint {
         let mut told = false;
         poll_fn(|cx| {
             loop {
-                if connection.as_mut().poll(cx).is_ready() || progress.account().must_close(cx.waker()) {
+                if progress.account().must_close(cx.waker()) || connection.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(());
                 }
                 if !told && ends.as_mut().poll(cx).is_ready() {

@@ -13,9 +13,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
-use self::state::{Closing, Entry, Held, Room, State};
+use self::state::{Clock, Entry, FOR_THE_SERVER, Held, MOMENT, Room, Signals, State, URGENT};
 use super::metrics::{Metrics, Shed};
 use super::turns::Standing;
 
@@ -28,7 +28,7 @@ pub struct Bounds {
     pub request_bytes: usize,
 }
 
-/// How useful a connection has been; the least useful is closed first.
+/// How far a connection has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Merit {
     /// Nothing has come by it.
@@ -40,10 +40,15 @@ pub enum Merit {
     Proven,
 }
 
+impl Merit {
+    const ALL: [Merit; 4] = [Merit::Silent, Merit::Handshake, Merit::Unproven, Merit::Proven];
+}
+
 /// Everything that an endpoint's connections hold.
 #[derive(Debug)]
 pub struct Ledger {
     bounds: Bounds,
+    began: Instant,
     state: Mutex<State>,
     /// A connection that was told to close has done so.
     freed: Notify,
@@ -68,7 +73,7 @@ const SLACK: usize = 8;
 impl Ledger {
     /// Nothing is held yet.
     pub fn new(bounds: Bounds, metrics: Arc<Metrics>) -> Arc<Ledger> {
-        Arc::new(Ledger { bounds, state: Mutex::default(), freed: Notify::new(), metrics })
+        Arc::new(Ledger { bounds, began: Instant::now(), state: Mutex::default(), freed: Notify::new(), metrics })
     }
 
     /// What is held now.
@@ -86,44 +91,51 @@ impl Ledger {
     /// room, and waits for them where they take time.
     pub async fn open(self: &Arc<Ledger>, address: IpAddr, bytes: usize) -> Arc<Account> {
         let address = address.to_canonical();
+        let came = Instant::now();
         loop {
             let freed = self.freed.notified();
-            if let Some(account) = self.try_open(address, bytes) {
+            if let Some(account) = self.try_open(address, bytes, came.elapsed() >= URGENT) {
                 return account;
             }
-            freed.await;
+            // Or others become idle.
+            let _ = timeout(MOMENT / 4, freed).await;
         }
     }
 
-    fn try_open(self: &Arc<Ledger>, address: IpAddr, bytes: usize) -> Option<Arc<Account>> {
+    fn try_open(self: &Arc<Ledger>, address: IpAddr, bytes: usize, urgent: bool) -> Option<Arc<Account>> {
         let mut state = self.state();
-        let shed = state.make_room_for_connection(address, bytes, self.bounds.connection_bytes);
+        let shed = state.make_room_for_connection(address, bytes, self.bounds.connection_bytes, self.clock(), urgent);
         if !with_slack(state.total.connection_bytes, bytes, self.bounds.connection_bytes) {
             drop(state);
             self.close(shed, Shed::Connection);
             return None;
         }
         let now = Instant::now();
-        let closing = Arc::new(Closing::default());
+        let signals = Arc::new(Signals::default());
         let key = state.entries.insert(Entry {
             address,
             held: Held::default(),
             merit: Merit::Silent,
             active: now,
             holding_since: now,
-            closing: Arc::clone(&closing),
+            at_work: 0,
+            signals: Arc::clone(&signals),
         });
         state.add(key, Held { connections: 1, connection_bytes: bytes, request_bytes: 0 });
         drop(state);
         self.close(shed, Shed::Connection);
         let ledger = Arc::clone(self);
-        Some(Arc::new(Account { ledger, address, key, closing, standing: Standing::default() }))
+        Some(Arc::new(Account { ledger, address, key, signals, standing: Standing::default() }))
     }
 
-    fn close(&self, shed: Vec<Arc<Closing>>, kind: Shed) {
-        for closing in shed {
+    fn clock(&self) -> Clock {
+        Clock { began: self.began, now: Instant::now() }
+    }
+
+    fn close(&self, shed: Vec<Arc<Signals>>, kind: Shed) {
+        for signals in shed {
             self.metrics.shed(kind);
-            closing.waker.wake();
+            signals.waker.wake();
         }
     }
 
@@ -138,7 +150,7 @@ pub struct Account {
     ledger: Arc<Ledger>,
     address: IpAddr,
     key: usize,
-    closing: Arc<Closing>,
+    signals: Arc<Signals>,
     standing: Standing,
 }
 
@@ -179,7 +191,8 @@ impl Account {
     /// Notes that the connection holds `more_bytes` for its protocol.
     pub fn widen(&self, more_bytes: usize) {
         let mut state = self.ledger.state();
-        let shed = state.make_room_for_connection(self.address, more_bytes, self.ledger.bounds.connection_bytes);
+        let (bound, clock) = (self.ledger.bounds.connection_bytes, self.ledger.clock());
+        let shed = state.make_room_for_connection(self.address, more_bytes, bound, clock, true);
         state.add(self.key, Held { connections: 0, connection_bytes: more_bytes, request_bytes: 0 });
         drop(state);
         self.ledger.close(shed, Shed::Connection);
@@ -188,6 +201,12 @@ impl Account {
     /// Notes that a request has begun.
     pub fn active(&self) {
         self.ledger.state().entries[self.key].active = Instant::now();
+    }
+
+    /// Notes that a request is being answered on another thread, until what this returns is dropped.
+    pub fn work(self: &Arc<Account>) -> Work {
+        self.ledger.state().entries[self.key].at_work += 1;
+        Work(Arc::clone(self))
     }
 
     /// Notes that an answer has left.
@@ -200,10 +219,21 @@ impl Account {
         entry.holding_since = now;
     }
 
+    /// Notes that it is for the server to go on, as it is at first.
+    pub fn waits_for_server(&self) {
+        self.signals.idle_since.store(FOR_THE_SERVER, Ordering::Relaxed);
+    }
+
+    /// Notes that it is for the client to go on.
+    pub fn waits_for_client(&self) {
+        let now = self.ledger.began.elapsed().as_micros() as u64;
+        self.signals.idle_since.store(now, Ordering::Relaxed);
+    }
+
     /// Whether the connection must end, to make room for others. Registers for being woken.
     pub fn must_close(&self, waker: &Waker) -> bool {
         // In this order, or a wake-up in between would be lost.
-        self.closing.waker.register(waker);
+        self.signals.waker.register(waker);
         self.is_closing()
     }
 
@@ -212,7 +242,7 @@ impl Account {
         let mut state = self.ledger.state();
         state.tell_to_close(self.key);
         drop(state);
-        self.closing.waker.wake();
+        self.signals.waker.wake();
     }
 
     /// Has the connection end because memory is full.
@@ -223,7 +253,7 @@ impl Account {
 
     /// Whether it was told to end.
     pub fn is_closing(&self) -> bool {
-        self.closing.told.load(Ordering::Relaxed)
+        self.signals.told.load(Ordering::Relaxed)
     }
 }
 
@@ -235,6 +265,16 @@ impl Drop for Account {
         state.entries.remove(self.key);
         drop(state);
         self.ledger.freed.notify_waiters();
+    }
+}
+
+/// A request that is being answered on another thread.
+#[derive(Debug)]
+pub struct Work(Arc<Account>);
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        self.0.ledger.state().entries[self.0.key].at_work -= 1;
     }
 }
 

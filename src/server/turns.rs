@@ -2,8 +2,9 @@
 //!
 //! The runtime polls tasks in the order in which something came for them, so a client with a thousand connections gets a
 //! thousand times as much of a processor as one with a single connection. Where many connections are busy, each poll of a
-//! task therefore waits for its turn ([`InTurn`]): addresses take turns, and of one address the connection that was served
-//! longest ago is next. So a client that sends without a pause waits for itself, and the others do not wait for it.
+//! task therefore waits for its turn ([`InTurn`]): next is the address that has used the least time (start-time fair
+//! queueing), and of one address the connection that was served longest ago. So a client that sends without a pause waits
+//! for itself, and the others do not wait for it.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
@@ -11,6 +12,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use tokio::task::yield_now;
@@ -35,6 +37,8 @@ struct State {
 pub struct Turn {
     /// None once it was passed on.
     turns: Option<Arc<Turns>>,
+    /// Who uses it, and since when.
+    user: Option<(IpAddr, Instant)>,
 }
 
 /// What turns need to know of a connection.
@@ -66,17 +70,25 @@ impl Turns {
                 Some(receiver)
             }
         };
-        match waiting {
+        let mut turn = match waiting {
             None => {
-                let turn = Turn { turns: Some(self) };
+                let turn = Turn { turns: Some(self), user: None };
                 // For the other tasks that could run to come here too. Otherwise the one that happens to run first would
                 // always be the next.
                 yield_now().await;
                 turn
             }
-            // A sender is used before it is dropped: there is a turn for as long as somebody waits for one.
-            Some(turn) => turn.await.unwrap_or_else(|_| Turn { turns: Some(self) }),
-        }
+            // Dismissed: it does not count among those at a time.
+            Some(turn) => turn.await.unwrap_or(Turn { turns: None, user: None }),
+        };
+        turn.user = Some((account.address(), Instant::now()));
+        turn
+    }
+
+    /// Lets go on whatever of a connection waits, since it ends.
+    fn dismiss(&self, account: &Account) {
+        let waiters = self.state().waiting.remove(account.address(), account.key());
+        drop(waiters);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -87,6 +99,9 @@ impl Turns {
 impl Drop for Turn {
     fn drop(&mut self) {
         let Some(turns) = self.turns.take() else { return };
+        if let Some((address, since)) = self.user {
+            turns.state().waiting.used(address, since.elapsed());
+        }
         loop {
             let mut state = turns.state();
             let Some(next) = state.waiting.next() else {
@@ -94,7 +109,7 @@ impl Drop for Turn {
                 return;
             };
             drop(state);
-            match next.send(Turn { turns: Some(Arc::clone(&turns)) }) {
+            match next.send(Turn { turns: Some(Arc::clone(&turns)), user: None }) {
                 Ok(()) => return,
                 // Its request is gone, so it is the turn of another.
                 Err(mut unused) => unused.turns = None,
@@ -122,17 +137,26 @@ impl<F: Future> Future for InTurn<F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let InTurn { task, account, turns, taking } = &mut *self;
-        // One that must end makes room, so it does not wait.
-        let waits = taking.is_some() || (turns.crowd.has_formed(account.standing()) && !account.is_closing());
+        // One that must end makes room, so it does not wait, or no longer.
+        let waits = !account.is_closing() && (taking.is_some() || turns.crowd.has_formed(account.standing()));
         let _turn = if waits {
             let take = || Box::pin(Arc::clone(turns).take(Arc::clone(account))) as Pin<Box<_>>;
-            let turn = ready!(taking.get_or_insert_with(take).as_mut().poll(cx));
-            *taking = None;
+            let taking = taking.get_or_insert_with(|| {
+                account.waits_for_server();
+                take()
+            });
+            let turn = ready!(taking.as_mut().poll(cx));
             Some(turn)
         } else {
             None
         };
-        task.as_mut().poll(cx)
+        *taking = None;
+        let result = task.as_mut().poll(cx);
+        account.waits_for_client();
+        if result.is_ready() && account.is_closing() {
+            turns.dismiss(account);
+        }
+        result
     }
 }
 
@@ -168,9 +192,12 @@ impl Crowd {
 /// Waiters by address and connection.
 #[derive(Debug)]
 struct Waiting<T> {
+    /// Those that wait, and those that have used more than is fair by now.
     addresses: HashMap<IpAddr, OfAddress<T>>,
-    /// In which addresses take turns.
-    order: VecDeque<IpAddr>,
+    /// Of those that wait: by the time that they have used, and then by when they came.
+    order: BTreeSet<(Duration, u64, IpAddr)>,
+    /// What addresses that do not stop waiting have used each.
+    fair: Duration,
     turns: u64,
     arrivals: u64,
 }
@@ -180,38 +207,60 @@ struct OfAddress<T> {
     connections: HashMap<usize, OfConnection<T>>,
     /// By when they were served, and then by when they came.
     order: BTreeSet<(u64, u64, usize)>,
+    /// The time that it has used, that of others while it did not wait included.
+    used: Duration,
+    arrived: u64,
 }
 
 #[derive(Debug)]
 struct OfConnection<T> {
     served: Arc<AtomicU64>,
+    place: (u64, u64, usize),
     waiters: VecDeque<T>,
 }
 
+/// So many addresses that do not wait are remembered without a look at whether they need be.
+const REMEMBERED: usize = 64;
+
 impl<T> Default for Waiting<T> {
     fn default() -> Self {
-        Waiting { addresses: HashMap::new(), order: VecDeque::new(), turns: 0, arrivals: 0 }
+        Waiting { addresses: HashMap::new(), order: BTreeSet::new(), fair: Duration::ZERO, turns: 0, arrivals: 0 }
+    }
+}
+
+impl<T> OfAddress<T> {
+    fn place(&self, address: IpAddr) -> (Duration, u64, IpAddr) {
+        (self.used, self.arrived, address)
     }
 }
 
 impl<T> Waiting<T> {
     fn push(&mut self, address: IpAddr, connection: usize, served: &Arc<AtomicU64>, waiter: T) {
-        let of_address = self.addresses.entry(address).or_insert_with(|| {
-            self.order.push_back(address);
-            OfAddress { connections: HashMap::new(), order: BTreeSet::new() }
-        });
-        let OfAddress { connections, order } = of_address;
         self.arrivals += 1;
+        let of_address = self.addresses.entry(address).or_insert_with(|| OfAddress {
+            connections: HashMap::new(),
+            order: BTreeSet::new(),
+            used: self.fair,
+            arrived: 0,
+        });
+        if of_address.connections.is_empty() {
+            of_address.used = of_address.used.max(self.fair);
+            of_address.arrived = self.arrivals;
+            self.order.insert(of_address.place(address));
+        }
+        let OfAddress { connections, order, .. } = of_address;
         let of_connection = connections.entry(connection).or_insert_with(|| {
             // One that is new was never served, so it goes first, for its handshake not to wait for all that others do.
-            order.insert((served.load(Ordering::Relaxed), self.arrivals, connection));
-            OfConnection { served: Arc::clone(served), waiters: VecDeque::new() }
+            let place = (served.load(Ordering::Relaxed), self.arrivals, connection);
+            order.insert(place);
+            OfConnection { served: Arc::clone(served), place, waiters: VecDeque::new() }
         });
         of_connection.waiters.push_back(waiter);
     }
 
     fn next(&mut self) -> Option<T> {
-        let address = self.order.pop_front()?;
+        let (used, _, address) = *self.order.first()?;
+        self.fair = used;
         let of_address = self.addresses.get_mut(&address)?;
         let (.., connection) = of_address.order.pop_first()?;
         let of_connection = of_address.connections.get_mut(&connection)?;
@@ -219,16 +268,45 @@ impl<T> Waiting<T> {
         self.turns += 1;
         of_connection.served.store(self.turns, Ordering::Relaxed);
         if of_connection.waiters.is_empty() {
-            of_address.connections.remove(&connection);
+            self.forget(address, connection);
         } else {
-            of_address.order.insert((self.turns, self.arrivals, connection));
-        }
-        if of_address.connections.is_empty() {
-            self.addresses.remove(&address);
-        } else {
-            self.order.push_back(address);
+            of_connection.place = (self.turns, self.arrivals, connection);
+            of_address.order.insert(of_connection.place);
         }
         waiter
+    }
+
+    /// Counts what a turn took.
+    fn used(&mut self, address: IpAddr, time: Duration) {
+        let Some(of_address) = self.addresses.get_mut(&address) else { return };
+        let waits = self.order.remove(&of_address.place(address));
+        of_address.used += time;
+        if waits {
+            self.order.insert(of_address.place(address));
+        }
+        if self.addresses.len() > 2 * self.order.len() + REMEMBERED {
+            self.addresses.retain(|_, other| !other.connections.is_empty() || other.used > self.fair);
+        }
+    }
+
+    /// The waiters of a connection, which wait no more.
+    fn remove(&mut self, address: IpAddr, connection: usize) -> VecDeque<T> {
+        let of_address = self.addresses.get_mut(&address);
+        let of_connection = of_address.and_then(|of_address| {
+            let of_connection = of_address.connections.get_mut(&connection)?;
+            of_address.order.remove(&of_connection.place);
+            Some(std::mem::take(&mut of_connection.waiters))
+        });
+        self.forget(address, connection);
+        of_connection.unwrap_or_default()
+    }
+
+    fn forget(&mut self, address: IpAddr, connection: usize) {
+        let Some(of_address) = self.addresses.get_mut(&address) else { return };
+        of_address.connections.remove(&connection);
+        if of_address.connections.is_empty() {
+            self.order.remove(&of_address.place(address));
+        }
     }
 }
 
@@ -238,25 +316,84 @@ mod tests {
 
     use super::*;
 
+    const TURN: Duration = Duration::from_millis(1);
+
+    fn address(last: u8) -> IpAddr {
+        Ipv4Addr::new(10, 0, 0, last).into()
+    }
+
+    struct Clients {
+        waiting: Waiting<(u8, u32)>,
+        served: Vec<Arc<AtomicU64>>,
+    }
+
+    impl Clients {
+        fn new() -> Clients {
+            Clients { waiting: Waiting::default(), served: (0..5).map(|_| Arc::default()).collect() }
+        }
+
+        fn push(&mut self, from: u8, connection: usize, request: u32) {
+            self.waiting.push(address(from), connection, &self.served[connection], (from, request));
+        }
+
+        /// All that wait, where a turn of the first address takes so long, and one of the others [`TURN`].
+        fn order(&mut self, first: Duration) -> Vec<u32> {
+            let next = || {
+                let (from, request) = self.waiting.next()?;
+                self.waiting.used(address(from), if from == 1 { first } else { TURN });
+                Some(request)
+            };
+            std::iter::from_fn(next).collect()
+        }
+    }
+
     #[test]
     fn addresses_take_turns_and_of_their_connections_the_one_that_waited_longest() {
-        let mut waiting = Waiting::default();
-        let served: Vec<Arc<AtomicU64>> = (0..5).map(|_| Arc::default()).collect();
-        let push = |waiting: &mut Waiting<u32>, address, connection: usize, request| {
-            waiting.push(Ipv4Addr::new(10, 0, 0, address).into(), connection, &served[connection], request);
-        };
-        for (address, connection, request) in [(1, 1, 1), (1, 1, 2), (1, 1, 3), (1, 2, 4), (2, 3, 5), (2, 3, 6)] {
-            push(&mut waiting, address, connection, request);
+        let mut clients = Clients::new();
+        for (from, connection, request) in [(1, 1, 1), (1, 1, 2), (1, 1, 3), (1, 2, 4), (2, 3, 5), (2, 3, 6)] {
+            clients.push(from, connection, request);
         }
-        let order: Vec<u32> = std::iter::from_fn(|| waiting.next()).collect();
-        assert_eq!(order, [1, 5, 4, 6, 2, 3]);
+        assert_eq!(clients.order(TURN), [1, 5, 4, 6, 2, 3]);
         // Connection 1 was served last, so 2 goes before it, though it comes later; 4 is new.
-        push(&mut waiting, 1, 4, 9);
-        push(&mut waiting, 1, 1, 7);
-        push(&mut waiting, 1, 2, 8);
-        let order: Vec<u32> = std::iter::from_fn(|| waiting.next()).collect();
-        assert_eq!(order, [9, 8, 7]);
-        assert!(waiting.addresses.is_empty() && waiting.order.is_empty());
+        clients.push(1, 4, 9);
+        clients.push(1, 1, 7);
+        clients.push(1, 2, 8);
+        assert_eq!(clients.order(TURN), [9, 8, 7]);
+        assert!(clients.waiting.order.is_empty());
+    }
+
+    #[test]
+    fn an_address_whose_turns_take_longer_has_fewer_even_if_it_pauses() {
+        let mut clients = Clients::new();
+        let push = |clients: &mut Clients| {
+            for (from, connection, request) in [(1, 1, 1), (1, 1, 2), (2, 2, 3), (2, 2, 4), (2, 2, 5), (2, 2, 6)] {
+                clients.push(from, connection, request);
+            }
+        };
+        push(&mut clients);
+        assert_eq!(clients.order(3 * TURN), [1, 3, 4, 5, 2, 6]);
+        // The first has used 6 ms, the second 4; of two that have used as much, the one that came first.
+        push(&mut clients);
+        assert_eq!(clients.order(3 * TURN), [3, 4, 1, 5, 6, 2]);
+    }
+
+    #[test]
+    fn those_that_are_dismissed_wait_no_more_and_nobody_is_remembered_for_ever() {
+        let mut clients = Clients::new();
+        clients.push(1, 1, 1);
+        clients.push(1, 1, 2);
+        clients.push(1, 2, 3);
+        clients.push(2, 3, 4);
+        assert_eq!(clients.waiting.remove(address(1), 1), [(1, 1), (1, 2)]);
+        assert_eq!(clients.waiting.remove(address(2), 3), [(2, 4)]);
+        assert_eq!(clients.order(TURN), [3]);
+        for last in 3..=255 {
+            clients.push(last, 3, 5);
+            assert_eq!(clients.order(TURN), [5]);
+            clients.push(1, 1, 6);
+            assert_eq!(clients.order(TURN), [6]);
+        }
+        assert!(clients.waiting.addresses.len() <= 2 * REMEMBERED, "{}", clients.waiting.addresses.len());
     }
 
     #[test]

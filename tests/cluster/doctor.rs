@@ -294,12 +294,20 @@ impl Ward<'_> {
         let added = format!("{ADDED}=yes");
         self.kubectl(&["delete", "mutatingwebhookconfiguration,deployment,configmap", "--selector", &added]);
         for object in &self.saved {
-            let replaced = |verb| {
+            let written = |verb| {
                 let arguments = ["--namespace", NAMESPACE, verb, "--filename=-"];
                 self.cluster.control_plane.kubectl_with(&arguments, &object.to_string())
             };
-            if !replaced("replace").status.success() {
-                replaced("create").ok();
+            // kubectl reads the version that it replaces, and the status may change in between.
+            let replaced = wait_for(DEADLINE, || {
+                let replaced = written("replace");
+                (!replaced.stderr.contains("(Conflict)")).then_some(replaced)
+            });
+            let replaced = replaced.expect("no conflict");
+            if replaced.stderr.contains("(NotFound)") {
+                written("create").ok();
+            } else {
+                replaced.ok();
             }
         }
         self.kubectl(&["rollout", "status", "deployment/pullthrough", ROLLOUT_TIMEOUT]);

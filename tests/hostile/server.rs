@@ -82,6 +82,7 @@ impl Server {
             .arg(&setup.rules)
             .arg("--write-ca")
             .arg(&ca)
+            .envs(image_environment()?)
             .env("PULLTHROUGH_MEMORY_LIMIT_BYTES", setup.limit_bytes.to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -203,6 +204,12 @@ impl Drop for Server {
 fn address(line: &str, after: &str) -> Result<SocketAddr> {
     let address = line.split_once(after).and_then(|(_, rest)| rest.split([',', ']']).next()?.parse().ok());
     address.with_context(|| format!("no address after {after:?} in {line:?}"))
+}
+
+/// What the image sets.
+fn image_environment() -> Result<Vec<(&'static str, &'static str)>> {
+    let lines = include_str!("../../Dockerfile").lines().filter_map(|line| line.strip_prefix("ENV "));
+    lines.map(|line| line.split_once('=').with_context(|| format!("Dockerfile: ENV {line}"))).collect()
 }
 
 /// The rules of the attacks: every rule adds pull secrets.

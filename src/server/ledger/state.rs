@@ -1,9 +1,9 @@
 //! What is held, and who gives way when it is too much.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use atomic_waker::AtomicWaker;
@@ -38,14 +38,28 @@ pub(super) struct Entry {
     pub(super) active: Instant,
     /// Since when it has held bytes of requests without one of its answers leaving.
     pub(super) holding_since: Instant,
-    pub(super) closing: Arc<Closing>,
+    /// How many of its requests are being answered on other threads. To close it would free nothing yet.
+    pub(super) at_work: usize,
+    pub(super) signals: Arc<Signals>,
 }
 
-/// Tells a connection's task that it must end.
-#[derive(Debug, Default)]
-pub(super) struct Closing {
+/// What the ledger and a connection's task tell each other.
+#[derive(Debug)]
+pub(super) struct Signals {
+    /// The task must end.
     pub(super) told: AtomicBool,
     pub(super) waker: AtomicWaker,
+    /// Since when it has been for the client to go on, in microseconds of the ledger; or [`FOR_THE_SERVER`].
+    pub(super) idle_since: AtomicU64,
+}
+
+/// The connection was accepted, or something came by it, and its task had no turn since.
+pub(super) const FOR_THE_SERVER: u64 = u64::MAX;
+
+impl Default for Signals {
+    fn default() -> Self {
+        Self { told: AtomicBool::new(false), waker: AtomicWaker::new(), idle_since: AtomicU64::new(FOR_THE_SERVER) }
+    }
 }
 
 /// What a connection with some ordinary requests holds at most.
@@ -57,15 +71,61 @@ const BATCH: usize = 32;
 /// The most connections that are closed at one time to make room.
 const BATCH_CONNECTIONS: usize = 64;
 
-/// A handshake takes some round trips. One that is younger is not less useful than an idle connection.
-const HANDSHAKE: Duration = Duration::from_secs(1);
+/// A client that has just been given something answers within this time, unless it is far away or slow.
+pub(super) const MOMENT: Duration = Duration::from_millis(20);
+
+/// A newcomer waits no longer for others to become idle.
+pub(super) const URGENT: Duration = Duration::from_millis(100);
+
+/// A connection that brings no request for so long is less useful than one that is on its way.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Why a connection gives way to another. Within a class, the one whose client has been idle the longest is first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Class {
+    /// Has brought nothing useful for longer than [`PATIENCE`].
+    Stale(Merit),
+    /// Has come as far as most others. So a flood of one kind is at its own expense, whichever kind it is, and those that
+    /// were proven by one request do not stay for ever at the expense of newcomers.
+    OfTheMost,
+}
 
 impl Entry {
-    fn merit_at(&self, now: Instant) -> Merit {
-        match self.merit {
-            Merit::Handshake if now.duration_since(self.active) < HANDSHAKE => Merit::Unproven,
-            merit => merit,
-        }
+    fn is_stale(&self, clock: Clock) -> bool {
+        self.merit != Merit::Proven && clock.now.duration_since(self.active) >= PATIENCE && self.has_been_idle(clock)
+    }
+
+    fn has_been_idle(&self, clock: Clock) -> bool {
+        self.signals.idle_since.load(Ordering::Relaxed) <= clock.before(MOMENT)
+    }
+}
+
+/// Those that can give way. Where it is not urgent, those are not among them that wait for the server, or whose clients were
+/// not idle for a [`MOMENT`]: there may be none then, such as after a burst of new ones.
+fn classify(entries: &[(usize, &Entry)], clock: Clock, urgent: bool) -> Vec<(Class, u64, usize)> {
+    let (stale, others): (Vec<_>, Vec<_>) = entries.iter().copied().partition(|(_, entry)| entry.is_stale(clock));
+    let mut counts = [0; Merit::ALL.len()];
+    others.iter().for_each(|(_, entry)| counts[entry.merit as usize] += 1);
+    let most = Merit::ALL.into_iter().max_by_key(|&merit| counts[merit as usize]);
+    let of_the_most = others.into_iter().filter(|(_, entry)| Some(entry.merit) == most);
+    let stale = stale.into_iter().map(|candidate| (Class::Stale(candidate.1.merit), candidate));
+    stale
+        .chain(of_the_most.map(|candidate| (Class::OfTheMost, candidate)))
+        .filter(|(_, (_, entry))| urgent || entry.has_been_idle(clock))
+        .map(|(class, (key, entry))| (class, entry.signals.idle_since.load(Ordering::Relaxed), key))
+        .collect()
+}
+
+/// The time of a ledger.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Clock {
+    pub(super) began: Instant,
+    pub(super) now: Instant,
+}
+
+impl Clock {
+    fn before(self, time: Duration) -> u64 {
+        self.now.duration_since(self.began).saturating_sub(time).as_micros() as u64
     }
 }
 
@@ -77,7 +137,7 @@ impl State {
         }
         entry.held.add(held);
         self.total.add(held);
-        if entry.closing.told.load(Ordering::Relaxed) {
+        if entry.signals.told.load(Ordering::Relaxed) {
             self.leaving.add(held);
         } else {
             self.addresses.entry(entry.address).or_default().add(held);
@@ -88,7 +148,7 @@ impl State {
         let entry = &mut self.entries[key];
         entry.held.subtract(held);
         self.total.subtract(held);
-        if entry.closing.told.load(Ordering::Relaxed) {
+        if entry.signals.told.load(Ordering::Relaxed) {
             self.leaving.subtract(held);
         } else if let Some(address) = self.addresses.get_mut(&entry.address) {
             address.subtract(held);
@@ -97,18 +157,18 @@ impl State {
     }
 
     /// What leaves counts no more for its address, so that one that is being freed is not taken for the heaviest.
-    pub(super) fn tell_to_close(&mut self, key: usize) -> Option<Arc<Closing>> {
+    pub(super) fn tell_to_close(&mut self, key: usize) -> Option<Arc<Signals>> {
         let entry = self.entries.get(key)?;
-        if entry.closing.told.swap(true, Ordering::Relaxed) {
+        if entry.signals.told.swap(true, Ordering::Relaxed) {
             return None;
         }
         self.leaving.add(entry.held);
         if let Some(address) = self.addresses.get_mut(&entry.address) {
             address.subtract(entry.held);
         }
-        let (address, closing) = (entry.address, Arc::clone(&entry.closing));
+        let (address, signals) = (entry.address, Arc::clone(&entry.signals));
         self.forget_if_empty(address);
-        Some(closing)
+        Some(signals)
     }
 
     fn forget_if_empty(&mut self, address: IpAddr) {
@@ -123,14 +183,14 @@ impl State {
         address: IpAddr,
         bytes: usize,
         bound: usize,
-    ) -> Vec<Arc<Closing>> {
+        clock: Clock,
+        urgent: bool,
+    ) -> Vec<Arc<Signals>> {
         let mut shed = Vec::new();
-        let now = Instant::now();
         while self.total.connection_bytes - self.leaving.connection_bytes + bytes > bound {
-            let mut candidates: Vec<(Merit, Instant, usize)> = self
-                .of_the_heaviest(address, bytes, |held| held.connection_bytes)
-                .map(|(key, entry)| (entry.merit_at(now), entry.active, key))
-                .collect();
+            let of_address: Vec<_> =
+                self.of_the_heaviest(address, bytes, |held| held.connection_bytes, |_, _| true).collect();
+            let mut candidates = classify(&of_address, clock, urgent);
             if candidates.is_empty() {
                 break;
             }
@@ -146,23 +206,34 @@ impl State {
     pub(super) fn make_room_for_request(&mut self, key: usize, bytes: usize, bound: usize) -> Room {
         let mut shed = Vec::new();
         let claimant = &self.entries[key];
-        if claimant.closing.told.load(Ordering::Relaxed) {
+        if claimant.signals.told.load(Ordering::Relaxed) {
             return Room { shed, fits: false };
         }
         // A part is left to those that hold little: others may hold theirs for some time after they were told to close.
         let bound = if claimant.held.request_bytes + bytes > LITTLE_BYTES { bound - bound / SLACK } else { bound };
+        let fits_now = |state: &State| {
+            state.request_bytes_that_stay() + bytes <= bound && with_slack(state.total.request_bytes, bytes, bound)
+        };
         if self.request_bytes_that_stay() + bytes <= bound {
-            return Room { shed, fits: with_slack(self.total.request_bytes, bytes, bound) };
+            return Room { shed, fits: fits_now(self) };
         }
         let address = claimant.address;
         let now = Instant::now();
         while self.request_bytes_that_stay() + bytes > bound - bound / BATCH {
             let weight = |other: usize, entry: &Entry| {
                 let bytes = entry.held.request_bytes + if other == key { bytes } else { 0 };
-                bytes as u128 * (now.duration_since(entry.holding_since).as_micros() + 1000)
+                // At first, one that was useful before may be waiting for the server.
+                let patience = if entry.merit == Merit::Proven { PATIENCE } else { Duration::ZERO };
+                let held_for = now.duration_since(entry.holding_since).saturating_sub(patience);
+                bytes as u128 * (held_for.as_micros() + 1000)
             };
             let worst = self
-                .of_the_heaviest(address, bytes, |held| held.request_bytes)
+                .of_the_heaviest(
+                    address,
+                    bytes,
+                    |held| held.request_bytes,
+                    |other, entry| other == key || (entry.held.request_bytes > 0 && entry.at_work == 0),
+                )
                 .max_by_key(|(other, entry)| weight(*other, entry))
                 .map(|(worst, _)| worst);
             match worst {
@@ -170,28 +241,31 @@ impl State {
                 _ => break,
             }
         }
-        let fits =
-            self.request_bytes_that_stay() + bytes <= bound && with_slack(self.total.request_bytes, bytes, bound);
-        Room { shed, fits }
+        Room { shed, fits: fits_now(self) }
     }
 
-    /// The connections that stay, of the address that has the most if the claimant's has `more`; of two with as much, the
-    /// claimant's.
+    /// The connections that can be closed, of the address that has the most if the claimant's has `more`; of two with as
+    /// much, the claimant's. None where that is the claimant's and has no such connection.
     fn of_the_heaviest(
         &self,
         claimant: IpAddr,
         more: usize,
         amount: impl Fn(&Held) -> usize,
+        can_be_closed: impl Fn(usize, &Entry) -> bool,
     ) -> impl Iterator<Item = (usize, &Entry)> {
-        let weight = |address: IpAddr, held: &Held| {
-            let is_claimant = address == claimant;
-            (amount(held) + if is_claimant { more } else { 0 }, is_claimant)
-        };
-        let heaviest =
-            self.addresses.iter().max_by_key(|&(&address, held)| weight(address, held)).map(|(&address, _)| address);
-        self.entries
+        let candidates: Vec<(usize, &Entry)> = self
+            .entries
             .iter()
-            .filter(move |(_, entry)| Some(entry.address) == heaviest && !entry.closing.told.load(Ordering::Relaxed))
+            .filter(|&(key, entry)| can_be_closed(key, entry) && !entry.signals.told.load(Ordering::Relaxed))
+            .collect();
+        let weight = |address: IpAddr| {
+            let is_claimant = address == claimant;
+            let held = self.addresses.get(&address).map_or(0, &amount);
+            (held + if is_claimant { more } else { 0 }, is_claimant)
+        };
+        let addresses: HashSet<IpAddr> = candidates.iter().map(|(_, entry)| entry.address).chain([claimant]).collect();
+        let heaviest = addresses.into_iter().max_by_key(|&address| weight(address));
+        candidates.into_iter().filter(move |(_, entry)| Some(entry.address) == heaviest)
     }
 
     fn request_bytes_that_stay(&self) -> usize {
@@ -201,7 +275,7 @@ impl State {
 
 /// What was done to make room, and whether there is.
 pub(super) struct Room {
-    pub(super) shed: Vec<Arc<Closing>>,
+    pub(super) shed: Vec<Arc<Signals>>,
     pub(super) fits: bool,
 }
 

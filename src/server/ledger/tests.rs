@@ -20,7 +20,15 @@ async fn open(ledger: &Arc<Ledger>, address: u8, merit: Merit) -> Arc<Account> {
         Merit::Proven => account.answered(),
         merit => account.promote(merit),
     }
+    account.waits_for_client();
     account
+}
+
+/// Which of `accounts` were told to close. They do so.
+fn told<'a>(accounts: &mut Vec<(&'a str, Arc<Account>)>) -> Vec<&'a str> {
+    let told = accounts.iter().filter(|(_, account)| account.is_closing()).map(|(name, _)| *name).collect();
+    accounts.retain(|(_, account)| !account.is_closing());
+    told
 }
 
 #[tokio::test(start_paused = true)]
@@ -41,7 +49,7 @@ async fn the_least_useful_connection_of_the_address_with_the_most_gives_way() {
         accounts.push((name, open(&ledger, address, merit).await));
         tokio::time::advance(SECOND).await;
     }
-    accounts[1].1.active();
+    accounts[1].1.waits_for_client();
     tokio::time::advance(SECOND).await;
     for (newcomer, victim) in [
         (2, "silent"),
@@ -53,24 +61,62 @@ async fn the_least_useful_connection_of_the_address_with_the_most_gives_way() {
         (3, "pair"),
     ] {
         accounts.push(("newcomer", open(&ledger, newcomer, Merit::Proven).await));
-        let told: Vec<_> = accounts.iter().filter(|(_, account)| account.is_closing()).map(|(name, _)| *name).collect();
-        assert_eq!(told, [victim], "for a newcomer of address {newcomer}");
-        accounts.retain(|(_, account)| !account.is_closing());
+        assert_eq!(told(&mut accounts), [victim], "for a newcomer of address {newcomer}");
     }
     assert_eq!(ledger.usage().connections, 9);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handshake_that_has_just_begun_is_not_ended_before_idle_connections() {
-    let ledger = ledger(8, 0);
-    let idle = open(&ledger, 1, Merit::Unproven).await;
-    tokio::time::advance(SECOND).await;
-    let mut handshakes = Vec::new();
-    for _ in 0..7 {
-        handshakes.push(open(&ledger, 1, Merit::Handshake).await);
+async fn a_flood_is_at_the_expense_of_its_own_kind() {
+    for flood in [Merit::Silent, Merit::Handshake, Merit::Unproven, Merit::Proven] {
+        let ledger = ledger(12, 0);
+        let mut accounts = Vec::new();
+        for merit in Merit::ALL.into_iter().filter(|merit| *merit != flood) {
+            accounts.push(("other", open(&ledger, 1, merit).await));
+        }
+        for name in ["first", "second", "of the flood", "of the flood", "of the flood"] {
+            accounts.push((name, open(&ledger, 1, flood).await));
+            tokio::time::advance(SECOND / 100).await;
+        }
+        for merit in Merit::ALL {
+            accounts.push(("other", open(&ledger, 1, merit).await));
+        }
+        accounts[3].1.waits_for_client();
+        for victim in ["second", "of the flood"] {
+            accounts.push(("newcomer", open(&ledger, 1, Merit::Silent).await));
+            assert_eq!(told(&mut accounts), [victim], "{flood:?}");
+        }
     }
-    let _newcomer = open(&ledger, 1, Merit::Silent).await;
-    assert!(idle.is_closing() && handshakes.iter().all(|handshake| !handshake.is_closing()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_gives_way_who_waits_for_the_server() {
+    let ledger = ledger(8, 0);
+    let mut accounts = Vec::new();
+    for _ in 0..9 {
+        accounts.push(("waits", ledger.open(Ipv4Addr::LOCALHOST.into(), 1).await));
+    }
+    let mut newcomer = std::pin::pin!(open(&ledger, 1, Merit::Handshake));
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(newcomer.as_mut().poll(&mut context).is_pending());
+    assert_eq!(told(&mut accounts), [""; 0]);
+    accounts[4].0 = "had a turn";
+    accounts[4].1.waits_for_client();
+    assert!(newcomer.as_mut().poll(&mut context).is_pending());
+    assert_eq!(told(&mut accounts), [""; 0], "it has had no time to go on");
+    tokio::time::advance(MOMENT).await;
+    assert!(newcomer.as_mut().poll(&mut context).is_pending());
+    assert_eq!(told(&mut accounts), ["had a turn"]);
+    let first = newcomer.await;
+    // All are busy, for ever.
+    let newcomer = open(&ledger, 1, Merit::Handshake);
+    let busy = async {
+        tokio::time::sleep(2 * URGENT).await;
+        told(&mut accounts)
+    };
+    let (_second, told) = tokio::join!(newcomer, busy);
+    assert!(!told.is_empty());
+    drop(first);
 }
 
 #[tokio::test(start_paused = true)]
@@ -113,13 +159,34 @@ async fn the_one_that_has_held_the_most_for_longest_gives_way() {
     let more = other.charge(100).unwrap();
     assert_eq!(ledger.usage().request_bytes, 1000);
     // An answer that has left shows that bytes are not held for nothing.
-    tokio::time::advance(SECOND).await;
+    tokio::time::advance(2 * SECOND).await;
     large.answered();
     tokio::time::advance(Duration::from_millis(1)).await;
     assert!(quick.charge(1).is_err());
     assert!(!large.is_closing());
     drop((large_charge, quick_charge, other_charge, more));
     assert_eq!(ledger.usage().request_bytes, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_what_would_free_something_gives_way_to_a_request() {
+    let ledger = ledger(1000, 1000);
+    let (idle, at_work, other, claimant) = (
+        open(&ledger, 1, Merit::Handshake).await,
+        open(&ledger, 1, Merit::Proven).await,
+        open(&ledger, 2, Merit::Unproven).await,
+        open(&ledger, 3, Merit::Unproven).await,
+    );
+    let _held = (at_work.charge(600), other.charge(350));
+    let work = at_work.work();
+    let _charge = claimant.charge(100).unwrap();
+    // Of the heaviest address nothing can be freed, so it is the next.
+    assert!(other.is_closing() && !idle.is_closing() && !at_work.is_closing());
+    assert_eq!(at_work.charge(301).map(|_| ()), Err(Full));
+    assert!(!claimant.is_closing() && !idle.is_closing());
+    drop(work);
+    let _charge = claimant.charge(350);
+    assert!(at_work.is_closing() && !idle.is_closing());
 }
 
 #[derive(Debug, Clone, Copy)]
