@@ -2,15 +2,23 @@
 //!
 //! What values mean is up to a chart's templates. Here an image is what charts commonly have: a mapping with `repository`
 //! (or `repo`, `image`, `name`), perhaps split off `registry`, or with its last part in `image` or `name`; or a string `image`.
+//! What Helm renders shows whether it is one ([`prove`]). Without that, what templates may put a registry in front of is left
+//! out.
 
 mod chart;
+mod prove;
+mod rendered;
 mod split;
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
+use regex::Regex;
 use serde_json::{Map, Value};
 
 pub use self::chart::{Chart, Subcharts};
+pub use self::prove::{believe, prove};
+pub use self::rendered::Rendered;
 use self::split::Split;
 use super::Inexpressible;
 use crate::engine::{Decision, ImageRef, Matcher, Mode, Policy, Question, Reason, Rule};
@@ -18,24 +26,148 @@ use crate::engine::{Decision, ImageRef, Matcher, Mode, Policy, Question, Reason,
 /// Keys under which charts have what their templates put in front of a repository.
 const REGISTRIES: [&str; 5] = ["imageRegistry", "registry", "hub", "containerRegistry", "dockerRegistry"];
 const PULL_POLICIES: [&str; 2] = ["pullPolicy", "imagePullPolicy"];
+/// What keys of values have in them that are a registry, or may be the beginning of one.
+const REGISTRY_WORDS: [&str; 5] = ["registry", "hub", "domain", "host", "prefix"];
+/// A registry beside one of these is where somebody logs in.
+const LOGIN: [&str; 2] = ["username", "password"];
 const IN_A_LIST: &str = "it is in a list, which an override replaces whole";
+
+/// What is known of a chart beside its values.
+#[derive(Debug, Clone, Copy)]
+pub enum Sight<'r> {
+    /// A registry that stands in its templates.
+    Templates(Option<&'r str>),
+    /// What Helm renders.
+    Rendered(&'r Rendered),
+}
 
 /// What overrides a chart's values.
 #[derive(Debug)]
-pub struct Overrides {
-    /// Only what changes, in the shape of the chart's own.
-    pub values: Value,
+pub struct Overrides<'p> {
+    pub images: Vec<Override<'p>>,
+    /// What the rules do beside images, and can't do here.
     pub left_out: Vec<Inexpressible>,
+    pub stays: Vec<Stays>,
     /// Whether a value is an image, also one that stays.
     pub found_image: bool,
 }
 
-pub fn overrides(policy: &Policy, namespace: &str, chart: &Chart) -> Overrides {
-    let values = Value::Object(Map::new());
-    let mut search = Search { policy, namespace, values, left_out: BTreeSet::new(), found_image: false };
+/// The values of one image.
+#[derive(Debug, Clone)]
+pub struct Override<'p> {
+    pub rule: &'p Rule,
+    pub image: String,
+    /// The values have all of it.
+    pub is_whole: bool,
+    /// Ways to write it, of which the first that works is right: the path and the text of each value.
+    pub ways: Vec<Vec<(Vec<String>, String)>>,
+}
+
+/// An image of the values that is not overridden.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Stays {
+    /// Key by key.
+    pub path: String,
+    pub image: String,
+    pub why: String,
+}
+
+impl Override<'_> {
+    fn path(&self) -> String {
+        self.ways.first().and_then(|way| way.last()).map(|(path, _)| path.join(".")).unwrap_or_default()
+    }
+}
+
+impl From<Stays> for Inexpressible {
+    fn from(Stays { path, image, why }: Stays) -> Self {
+        Self { what: format!("`{path}`"), why: format!("{image} stays: {why}") }
+    }
+}
+
+/// The values that may override those of a chart.
+pub fn overrides<'p>(policy: &'p Policy, namespace: &str, chart: &Chart, sight: Sight) -> Overrides<'p> {
+    let somewhere = match sight {
+        Sight::Templates(registry) => registry.map(str::to_owned).or_else(|| a_registry(&chart.values)),
+        Sight::Rendered(_) => None,
+    };
+    let mut search = Search {
+        policy,
+        namespace,
+        sight,
+        somewhere,
+        images: Vec::new(),
+        left_out: BTreeSet::new(),
+        stays: BTreeSet::new(),
+        found_image: false,
+    };
     search.chart(&chart.values, &chart.subcharts, Prefixes::default(), &[]);
-    let Search { values, left_out, found_image, .. } = search;
-    Overrides { values, left_out: left_out.into_iter().collect(), found_image }
+    let Search { images, left_out, stays, found_image, .. } = search;
+    let (left_out, stays) = (left_out.into_iter().collect(), stays.into_iter().collect());
+    Overrides { images, left_out, stays, found_image }
+}
+
+/// As a values file has them: only what changes, in the shape of the chart's own.
+pub fn values<'o>(images: impl IntoIterator<Item = &'o Override<'o>>) -> Value {
+    let mut values = Value::Object(Map::new());
+    for (path, text) in images.into_iter().filter_map(|image| image.ways.first()).flatten() {
+        let mut value = &mut values;
+        for key in path {
+            value = &mut value[key.as_str()];
+        }
+        *value = Value::String(text.clone());
+    }
+    values
+}
+
+/// What the rules do beside these images.
+pub fn beside_images(policy: &Policy, images: &[Override]) -> Vec<Inexpressible> {
+    let mut left_out = BTreeSet::new();
+    for Override { rule, .. } in images {
+        if !rule.image_pull_secrets.is_empty() {
+            let why = "its `imagePullSecrets` are not added: set the chart's own value for them";
+            left_out.insert(Inexpressible::rule(&rule.name, why));
+        }
+        let settings = policy.settings();
+        if settings.record_originals {
+            left_out.insert(Inexpressible::field("recordOriginals", "values write no annotation"));
+        }
+        if settings.allow_opt_out {
+            left_out.insert(Inexpressible::field("allowOptOut", "values count for every Pod, whatever its labels"));
+        }
+    }
+    left_out.into_iter().collect()
+}
+
+/// A value that may be a registry, and is not that of an image beside it: templates may put it in front of any name. One of
+/// a list, such as an Ingress' hosts, is not for that.
+fn a_registry(values: &Map<String, Value>) -> Option<String> {
+    let is_login = LOGIN.iter().any(|key| values.contains_key(*key));
+    let split = Split::of(values);
+    let of_value = |(key, value): (&String, &Value)| match value {
+        Value::Object(values) => a_registry(values),
+        Value::String(text) if !text.is_empty() && !is_login && split.is_none_or(|split| !split.has(key)) => {
+            let key = key.to_ascii_lowercase();
+            let may_be = REGISTRY_WORDS.iter().any(|word| key.contains(word));
+            let is_one = key.contains("registry") || has_host(&[text.trim_end_matches('/'), "/x"].concat());
+            (may_be && is_one).then(|| text.clone())
+        }
+        _ => None,
+    };
+    values.iter().find_map(of_value)
+}
+
+/// A registry that a template has: in front of a value, or alone in quotes as a default, which names of other templates are not.
+pub fn registry_in_template(text: &str) -> Option<&str> {
+    static REGISTRY: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        let host = r"((?:[a-z0-9-]+\.)+[a-z][a-z0-9-]*(?::[0-9]+)?|localhost(?::[0-9]+)?)";
+        let quoted = format!(r#"(include|template|define|block)?[ (]*["`]{host}/?["`]"#);
+        Regex::new(&format!(r"{host}/[a-z0-9./_-]*\{{\{{|{quoted}")).ok()
+    });
+    REGISTRY.as_ref()?.captures_iter(text).filter(|found| found.get(2).is_none()).find_map(|found| {
+        let is_in_action = |at: usize| text[..at].rfind("{{") > text[..at].rfind("}}");
+        let quoted = found.get(3).filter(|host| is_in_action(host.start()));
+        found.get(1).or(quoted).map(|host| host.as_str())
+    })
 }
 
 /// An image that a template has, whatever the values.
@@ -65,11 +197,15 @@ fn known(literal: &str) -> String {
     }
 }
 
-struct Search<'s> {
-    policy: &'s Policy,
+struct Search<'s, 'p> {
+    policy: &'p Policy,
     namespace: &'s str,
-    values: Value,
+    sight: Sight<'s>,
+    /// A registry that may be put in front of any image without a host.
+    somewhere: Option<String>,
+    images: Vec<Override<'p>>,
     left_out: BTreeSet<Inexpressible>,
+    stays: BTreeSet<Stays>,
     found_image: bool,
 }
 
@@ -85,7 +221,7 @@ struct Prefixes<'v> {
 /// Where a value is, key by key.
 type Path<'p> = [&'p str];
 
-impl<'s> Search<'s> {
+impl<'s, 'p> Search<'s, 'p> {
     fn chart(
         &mut self,
         values: &'s Map<String, Value>,
@@ -152,22 +288,31 @@ impl<'s> Search<'s> {
             return;
         }
         self.found_image = true;
-        let objection = match prefixes {
-            Prefixes { global: Some(global), .. } if !split.registry.is_empty() || !has_host(&image) => {
-                Some((global, format!("`global` has the registry {global}, which charts use instead")))
-            }
-            Prefixes { around: Some(around), .. } if split.registry.is_empty() && !has_host(&image) => {
-                Some((around, in_front(around)))
-            }
-            _ => None,
-        };
-        if let Some((registry, why)) = objection {
-            let elsewhere = Split { registry, ..split };
-            let images = [image, whole, elsewhere.whole(), elsewhere.joined().unwrap_or_default()];
-            return self.leave_out(&repository_path, &images, map, &why);
-        }
         if image.contains("{{") {
             return self.leave_out(&repository_path, &[image], map, "it is a template itself");
+        }
+        match self.seen(&image, prefixes, !split.registry.is_empty()) {
+            Seen::AsIs => {}
+            Seen::As(rendered) if split.part.is_none() => {
+                let Some((rule, to)) = self.decide(&rendered, map) else { return };
+                let registry = to.split_once('/').map(|(host, rest)| {
+                    vec![([path, &["registry"]].concat(), host.to_owned()), (repository_path.clone(), rest.to_owned())]
+                });
+                let whole = vec![(repository_path, to.clone())];
+                return self.set(rule, (&rendered, false), registry.into_iter().chain([whole]).collect());
+            }
+            Seen::As(rendered) => {
+                let why = format!("it is rendered as {rendered}, which has a part from elsewhere");
+                return self.leave_out(&repository_path, &[image, rendered], map, &why);
+            }
+            Seen::Not(why, others) => {
+                let elsewhere = others.into_iter().flat_map(|registry| {
+                    let elsewhere = Split { registry: &registry, ..split };
+                    [elsewhere.whole(), elsewhere.joined().unwrap_or_default()]
+                });
+                let images: Vec<String> = [image, whole.clone()].into_iter().chain(elsewhere).collect();
+                return self.leave_out(&repository_path, &images, map, &why);
+            }
         }
         // What the repository becomes, with its registry: before its last part, and as the whole image.
         let mut results = Vec::new();
@@ -199,13 +344,13 @@ impl<'s> Search<'s> {
             }
             [Some((rule, to)), ..] => match (to.split_once('/'), map.contains_key("registry")) {
                 (Some((host, rest)), true) => {
-                    self.set(&[path, &["registry"]].concat(), host, rule);
-                    self.set(&repository_path, rest, rule);
+                    let registry = ([path, &["registry"]].concat(), host.to_owned());
+                    self.set(rule, (&image, true), vec![vec![registry, (repository_path, rest.to_owned())]]);
                 }
                 (None, true) => {
                     self.leave_out(&repository_path, &[image], map, "the rules leave nothing to write there");
                 }
-                (_, false) => self.set(&repository_path, to, rule),
+                (_, false) => self.set(rule, (&image, true), vec![vec![(repository_path, to.clone())]]),
             },
             [None, ..] => {}
         }
@@ -226,18 +371,48 @@ impl<'s> Search<'s> {
         }
         self.found_image = true;
         if image.contains("{{") {
-            self.left_out.insert(stays(path, image, "it is a template itself"));
+            self.stay(path, image, "it is a template itself");
             return;
         }
         if is_bare_host(image) {
             return self.bare_host(path, image);
         }
-        if let Some(registry) = prefixes.around.or(prefixes.global).filter(|_| !has_host(image)) {
-            let images = [image.to_owned(), [registry, "/", image].concat()];
-            return self.leave_out(path, &images, parent, &in_front(registry));
+        let (image, is_whole) = match self.seen(image, prefixes, false) {
+            Seen::AsIs => (image.to_owned(), true),
+            Seen::As(rendered) => (rendered, false),
+            Seen::Not(why, others) => {
+                let elsewhere = others.iter().map(|registry| [registry, "/", image].concat());
+                let images: Vec<String> = [image.to_owned()].into_iter().chain(elsewhere).collect();
+                return self.leave_out(path, &images, parent, &why);
+            }
+        };
+        if let Some((rule, result)) = self.decide(&image, parent) {
+            self.set(rule, (&image, is_whole), vec![vec![(path.to_vec(), result)]]);
         }
-        if let Some((rule, result)) = self.decide(image, parent) {
-            self.set(path, &result, rule);
+    }
+
+    /// What templates make of an image.
+    fn seen(&self, image: &str, prefixes: Prefixes, has_registry: bool) -> Seen {
+        match (self.sight, prefixes) {
+            (Sight::Rendered(rendered), _) => match rendered.of(&known(image)).as_slice() {
+                [] => Seen::Not("nothing that is rendered has it".to_owned(), None),
+                [one] if *one == rendered::name_of(&known(image)) => Seen::AsIs,
+                // As the values have it, where it has a tag of its own.
+                [one] => Seen::As([one, &image[rendered::name_of(image).len()..]].concat()),
+                [one, other, ..] => Seen::Not(format!("it may be {one} or {other}"), Some((*one).to_owned())),
+            },
+            (_, Prefixes { global: Some(global), .. }) if has_registry => Seen::Not(
+                format!("`global` has the registry {global}, which charts use instead"),
+                Some(global.to_owned()),
+            ),
+            _ if has_host(image) => Seen::AsIs,
+            (_, Prefixes { global: Some(registry), .. } | Prefixes { around: Some(registry), .. }) => {
+                Seen::Not(in_front(registry), Some(registry.to_owned()))
+            }
+            _ => match &self.somewhere {
+                Some(registry) => Seen::Not(in_front(registry), Some(registry.clone())),
+                None => Seen::AsIs,
+            },
         }
     }
 
@@ -285,12 +460,12 @@ impl<'s> Search<'s> {
         };
         let mut rules = self.policy.rules().iter();
         if rules.any(|rule| rule.mode == Mode::Enforce && rule.namespaces.contain(self.namespace) && may_change(rule)) {
-            self.left_out.insert(stays(path, host, "it is a registry, behind which templates put the rest"));
+            self.stay(path, host, "it is a registry, behind which templates put the rest");
         }
     }
 
     /// What the rules make of an image; nothing where they leave it alone.
-    fn decide(&mut self, image: &str, beside: &Map<String, Value>) -> Option<(&'s Rule, String)> {
+    fn decide(&mut self, image: &str, beside: &Map<String, Value>) -> Option<(&'p Rule, String)> {
         match self.decision(image, beside) {
             Decision::Rewrite { rule, result } => Some((rule, result)),
             Decision::Keep { reason: Reason::Observed, rule: Some(rule) } => {
@@ -302,42 +477,37 @@ impl<'s> Search<'s> {
         }
     }
 
-    fn decision(&self, image: &str, beside: &Map<String, Value>) -> Decision<'s> {
+    fn decision(&self, image: &str, beside: &Map<String, Value>) -> Decision<'p> {
         let pull_never = PULL_POLICIES.iter().any(|key| text(beside, key) == Some("Never"));
         self.policy.decide(Question { image, namespace: self.namespace, pull_never, previous: None })
     }
 
-    fn set(&mut self, path: &Path, text: &str, rule: &Rule) {
-        if !rule.image_pull_secrets.is_empty() {
-            let why = "its `imagePullSecrets` are not added: set the chart's own value for them";
-            self.left_out.insert(Inexpressible::rule(&rule.name, why));
-        }
-        let settings = self.policy.settings();
-        if settings.record_originals {
-            self.left_out.insert(Inexpressible::field("recordOriginals", "values write no annotation"));
-        }
-        if settings.allow_opt_out {
-            self.left_out
-                .insert(Inexpressible::field("allowOptOut", "values count for every Pod, whatever its labels"));
-        }
-        let mut value = &mut self.values;
-        for key in path {
-            value = &mut value[*key];
-        }
-        *value = Value::String(text.to_owned());
+    fn set(&mut self, rule: &'p Rule, (image, is_whole): (&str, bool), ways: Vec<Vec<(Vec<&str>, String)>>) {
+        let owned = |(path, text): (Vec<&str>, String)| (path.into_iter().map(str::to_owned).collect(), text);
+        let ways = ways.into_iter().map(|way| way.into_iter().map(owned).collect()).collect();
+        self.images.push(Override { rule, image: image.to_owned(), is_whole, ways });
+    }
+
+    fn stay(&mut self, path: &Path, image: &str, why: &str) {
+        self.stays.insert(Stays { path: path.join("."), image: image.to_owned(), why: why.to_owned() });
     }
 
     /// Tells that an image stays, if the rules would rewrite one that it may be.
     fn leave_out(&mut self, path: &Path, images: &[String], beside: &Map<String, Value>, why: &str) {
         let is_rewritten = |image: &String| matches!(self.decision(&known(image), beside), Decision::Rewrite { .. });
         if images.iter().any(is_rewritten) {
-            self.left_out.insert(stays(path, &images[0], why));
+            self.stay(path, &images[0], why);
         }
     }
 }
 
-fn stays(path: &Path, image: &str, why: &str) -> Inexpressible {
-    Inexpressible { what: format!("`{}`", path.join(".")), why: format!("{image} stays: {why}") }
+/// What templates make of an image.
+enum Seen {
+    AsIs,
+    /// With something in front of it.
+    As(String),
+    /// It can't be told why; and a registry that may be in front of it.
+    Not(String, Option<String>),
 }
 
 fn text<'v>(map: &'v Map<String, Value>, key: &str) -> Option<&'v str> {

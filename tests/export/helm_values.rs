@@ -39,8 +39,18 @@ impl Site {
         self.0.path().join(name).display().to_string()
     }
 
-    /// What was left out, without the folder's name.
+    /// What was left out by the values and templates alone, without the folder's name.
     fn export(&self, arguments: &[&str]) -> Vec<String> {
+        self.export_with(&[arguments, &["--no-helm"]].concat())
+    }
+
+    /// The same by what Helm renders.
+    fn export_rendered(&self, arguments: &[&str]) -> Vec<String> {
+        let helm = format!("--helm={}", HELM.display());
+        self.export_with(&[arguments, &[helm.as_str()]].concat())
+    }
+
+    fn export_with(&self, arguments: &[&str]) -> Vec<String> {
         let output = self.try_export(arguments);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         fs::write(self.path("overrides.yaml"), &output.stdout).expect("a file");
@@ -156,7 +166,6 @@ git: {{repository: "https://example.com/a.git"}}
         "{{ .Values.named.image.registry }}/{{ .Values.named.image.repository }}",
         "{{ .Values.short.image.repo }}:{{ .Values.short.image.tag }}",
         "{{ .Values.only.image.registry }}/{{ .Values.only.image.name }}:{{ .Values.only.image.tag }}",
-        "example.com/{{ .Values.imageCredentials.registry }}/{{ .Values.imageCredentials.name }}",
     ];
     let site = Site::new(&[
         ("chart/Chart.yaml", &chart_yaml("c")),
@@ -169,6 +178,9 @@ git: {{repository: "https://example.com/a.git"}}
         ),
     ]);
     assert_eq!(site.export(&["chart"]), [""; 0]);
+    assert_eq!(site.differences("chart", "shop", &[]), [""; 0]);
+    let not_rendered = "`mail.repo`: team/app/docker stays: nothing that is rendered has it";
+    assert_eq!(site.export_rendered(&["chart"]), [not_rendered]);
     assert_eq!(site.differences("chart", "shop", &[]), [""; 0]);
     assert_eq!(site.export(&["chart", "-n", "kube-system"]), [""; 0]);
     assert_eq!(site.differences("chart", "kube-system", &[]), [""; 0]);
@@ -362,6 +374,119 @@ fn what_values_do_not_tell_is_left_out() {
     }
 }
 
+/// A registry that stands elsewhere: by values alone the image is left out, and Helm shows how to write it or that it can't be.
+#[test]
+fn an_image_that_gets_its_registry_elsewhere_is_never_written_as_another() {
+    let of = |image: &str| format!("{image}:{{{{ .Values.image.tag }}}}");
+    for (values, image, by_values, by_helm, stays) in [
+        (
+            "image: {registry: null, defaultRegistry: quay.io, repository: kyverno/kyverno, tag: v1}",
+            "{{ .Values.image.registry | default .Values.image.defaultRegistry }}/{{ .Values.image.repository }}",
+            "`image.repository`: kyverno/kyverno stays: templates may put quay.io in front of it",
+            "",
+            &[][..],
+        ),
+        (
+            "images: {registry: ghcr.io}\nimage: {registry: '', repository: chaos-mesh/dashboard, tag: 1}",
+            "{{ .Values.image.registry | default .Values.images.registry }}/{{ .Values.image.repository }}",
+            "`image.repository`: chaos-mesh/dashboard stays: templates may put ghcr.io in front of it",
+            "",
+            &[],
+        ),
+        (
+            "domain: quay.io\nimage: {repository: a/b, tag: 1}",
+            "{{ .Values.domain }}/{{ .Values.image.repository }}",
+            "`image.repository`: a/b stays: templates may put quay.io in front of it",
+            "Pod p0, containers/a: quay.io/a/b:1 stays: `image.repository` is left out: Pod p0, containers/a is rendered with quay.io/cache.example.com/a/b:1, not cache.example.com/a/b:1",
+            &["quay.io/a/b:1"],
+        ),
+        (
+            "image: {repository: a/b, tag: 1}",
+            "quay.io/{{ .Values.image.repository }}",
+            "`image.repository`: a/b stays: templates may put quay.io in front of it\n\
+             chart/templates/pods.yaml:7: `quay.io/{{` is in the template, and no value changes it (rule `quay`)",
+            "Pod p0, containers/a: quay.io/a/b:1 stays: `image.repository` is left out: Pod p0, containers/a is rendered with quay.io/cache.example.com/a/b:1, not cache.example.com/a/b:1",
+            &["quay.io/a/b:1"],
+        ),
+        (
+            "image: {registry: '', repository: a/b, tag: 1}",
+            "{{ .Values.image.registry | default \"ghcr.io\" }}/{{ .Values.image.repository }}",
+            "`image.repository`: a/b stays: templates may put ghcr.io in front of it",
+            "",
+            &[],
+        ),
+        (
+            "ingress: {host: shop.example.com}\nimage: {repository: a/b, tag: 1}",
+            "{{ .Values.image.repository }}",
+            "`image.repository`: a/b stays: templates may put shop.example.com in front of it",
+            "",
+            &[],
+        ),
+        (
+            "image: {repository: nginx, tag: 1}\nother: {image: 'redis:7'}",
+            "{{ if eq .Values.image.repository `nginx` }}{{ .Values.image.repository }}{{ else }}busybox{{ end }}",
+            "",
+            "Pod p0, containers/a: nginx:1 stays: `image.repository` is left out: Pod p0, containers/a is rendered with busybox:1, not cache.example.com:5000/hub/library/nginx:1\n\
+             `other.image`: redis:7 stays: nothing that is rendered has it",
+            &["nginx:1"],
+        ),
+        (
+            "image: {repository: nginx, tag: 1}",
+            "{{ if ne .Values.image.repository `nginx` }}{{ fail `another image` }}{{ end }}{{ .Values.image.repository }}",
+            "",
+            "can't be rendered with it: helm template: ",
+            &["nginx:1"],
+        ),
+    ] {
+        let site = Site::new(&[
+            ("chart/Chart.yaml", &chart_yaml("c")),
+            ("chart/values.yaml", values),
+            ("chart/templates/pods.yaml", &pods(&[&of(image)])),
+        ]);
+        assert_eq!(site.export(&["chart"]).join("\n"), by_values, "{values}");
+        let left_out = site.export_rendered(&["chart"]).join("\n");
+        assert!(
+            if by_helm.is_empty() { left_out.is_empty() } else { left_out.contains(by_helm) },
+            "{values}: {left_out}"
+        );
+        assert_eq!(site.differences("chart", "shop", &[]), stays, "{values}");
+    }
+}
+
+#[test]
+fn without_helm_its_output_can_be_given() {
+    let site = Site::new(&[
+        ("chart/Chart.yaml", &chart_yaml("c")),
+        (
+            "chart/values.yaml",
+            "image: {repository: nginx, tag: 1}\nother: {image: {repository: a/b, tag: 1}}\noff: {image: 'redis:7'}\ndomain: quay.io\n",
+        ),
+        (
+            "chart/templates/pods.yaml",
+            &pods(&["{{ .Values.image.repository }}:1", "{{ .Values.domain }}/{{ .Values.other.image.repository }}:1"]),
+        ),
+    ]);
+    let rendered = site.render("chart", "shop", &[]);
+    fs::write(site.path("rendered.yaml"), rendered).expect("a file");
+    let left_out = site.export_with(&["chart", &format!("--rendered={}", site.path("rendered.yaml"))]);
+    assert_eq!(
+        left_out,
+        [
+            "Pod p1, containers/a: quay.io/a/b:1 stays: `other.image.repository` is left out: only Helm can show where its registry is to be written",
+            "`off.image`: redis:7 stays: nothing that is rendered has it",
+        ]
+    );
+    assert_eq!(site.differences("chart", "shop", &[]), ["quay.io/a/b:1"]);
+    for (helm, note) in [
+        ("absent/helm", "note: Helm was not found (--helm PATH): the overrides are not proven"),
+        ("chart/values.yaml", "Permission denied"),
+    ] {
+        let output = site.try_export(&["chart", &format!("--helm={}", site.path(helm))]);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success() && told.contains(note), "{told}");
+    }
+}
+
 #[test]
 fn what_rules_do_beside_images_is_told_where_they_count() {
     let rules = "apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrecordOriginals: true\nallowOptOut: true\nrules:
@@ -406,6 +531,11 @@ fn a_chart_as_helm_creates_it_comes_out_as_rewritten() {
         ]
     );
     assert_eq!(site.differences("web", "shop", &[]), ["alpine"]);
+    assert_eq!(
+        site.export_rendered(&["web"]),
+        ["Pod release-web-test-connection, containers/wget: alpine stays: no value is known to change it"]
+    );
+    assert_eq!(site.differences("web", "shop", &[]), ["alpine"]);
 }
 
 #[test]
@@ -447,7 +577,7 @@ fn what_can_not_be_read_is_told() {
         (&["no-chart"], "no-chart has no Chart.yaml: name the folder of a chart"),
         (&["empty.yaml", "chart"], "chart: name the chart first, and one alone"),
     ] {
-        let output = site.try_export(paths);
+        let output = site.try_export(&[paths, &["--no-helm"]].concat());
         let error = String::from_utf8_lossy(&output.stderr).replace(&site.path(""), "HERE/");
         let is_told = error.starts_with("error: ") && error.contains(message);
         assert!(output.status.code() == Some(2) && is_told, "{paths:?}: {error}");
@@ -456,7 +586,7 @@ fn what_can_not_be_read_is_told() {
         ("empty.yaml", &["no image found in the values of HERE/empty.yaml: nothing is overridden"][..]),
         ("words.yaml", &[]),
     ] {
-        let output = site.try_export(&[file]);
+        let output = site.try_export(&[file, "--no-helm"]);
         assert_eq!((output.status.code(), &*output.stdout), (Some(0), &b"{}\n"[..]));
         let notes = told(&output.stderr, "note").into_iter().map(|line| line.replace(&site.path(""), "HERE/"));
         assert_eq!(notes.collect::<Vec<_>>(), note);

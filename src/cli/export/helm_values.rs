@@ -1,6 +1,6 @@
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, Stdio};
+use std::{fs, io};
 
 use anyhow::{Context, bail, ensure};
 use serde::Deserialize;
@@ -13,12 +13,15 @@ use crate::cli::{output, parse_namespace};
 use crate::config;
 use crate::engine::Policy;
 use crate::export::Inexpressible;
-use crate::export::helm_values::{self, Chart, Overrides};
+use crate::export::helm_values::{self, Chart, Rendered, Sight};
+use crate::manifest::Known;
 
 /// Print the values with which a chart renders the images that the rules want
 ///
-/// It reads values, not what templates make of them: mappings with `repository`, perhaps with `registry`, and strings `image`,
-/// also of unpacked subcharts. Tags and digests stay. Render the chart with them and ask `rewrite --check` for what is missing.
+/// It looks for mappings with `repository`, perhaps with `registry`, and for strings `image`, also in unpacked subcharts. Tags
+/// and digests stay. With Helm at hand, the chart is rendered with and without each override: only those are printed that change
+/// images as the rules want and nothing else, and every image is named that stays. Without Helm, an image that names no registry
+/// is left out as soon as a value or a template has a registry that may be put in front of it.
 ///
 /// Exit codes: 0 done; 1 with --strict: something was left out; 2 wrong usage, invalid rules, or a chart or values that can't
 /// be read.
@@ -39,14 +42,29 @@ pub struct Args {
     #[arg(short, long, value_name = "NAMESPACE", default_value = "default", value_parser = parse_namespace)]
     namespace: String,
 
+    /// The `helm` to render with.
+    #[arg(long, value_name = "PATH", env = "PULLTHROUGH_HELM", default_value = "helm", conflicts_with = "rendered")]
+    helm: PathBuf,
+
+    /// Go by the values and templates alone.
+    #[arg(long, conflicts_with_all = ["helm", "rendered"])]
+    no_helm: bool,
+
+    /// What `helm template` printed for the same chart, values and namespace, where Helm is not at hand.
+    #[arg(long, value_name = "FILE")]
+    rendered: Option<PathBuf>,
+
     #[command(flatten)]
     strict: StrictArgs,
 }
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let Args { paths, rules, namespace, strict } = args;
-    let policy = Policy::from(rules.load()?);
-    let mut reader = Reader { policy: &policy, namespace: &namespace, left_out: Vec::new() };
+    let Args { paths, rules, namespace, helm, no_helm, rendered, strict } = args;
+    let config = rules.load()?;
+    let known = Known { declared: config.manifests.clone(), ..Known::default() };
+    let policy = Policy::from(config);
+    let mut reader =
+        Reader { policy: &policy, namespace: &namespace, left_out: Vec::new(), registry_in_template: None };
     let mut chart = Chart::default();
     for (index, path) in paths.iter().enumerate() {
         match path.is_dir() {
@@ -55,13 +73,86 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             false => chart.add_values(values(path)?),
         }
     }
-    let Overrides { values, left_out, found_image } = helm_values::overrides(&policy, &namespace, &chart);
+    let helm = Helm { binary: &helm, paths: &paths, namespace: &namespace, known: &known };
+    let is_given = rendered.is_some();
+    let plain = match rendered {
+        Some(file) => Some(read_rendered(&file.display().to_string(), &read(&file)?, &known)?),
+        None if no_helm || !paths[0].is_dir() => None,
+        None => helm.plain(),
+    };
+    let sight = match &plain {
+        Some(plain) => Sight::Rendered(plain),
+        None => Sight::Templates(reader.registry_in_template.as_deref()),
+    };
+    let found = helm_values::overrides(&policy, &namespace, &chart, sight);
+    let found_image = found.found_image;
+    let (images, mut left_out) = match &plain {
+        Some(plain) if is_given => helm_values::believe(found, plain, &policy, &namespace),
+        Some(plain) => helm_values::prove(found, plain, &policy, &namespace, |values| helm.render(Some(values)))?,
+        None => {
+            let stays = found.stays.into_iter().map(Inexpressible::from);
+            (found.images, found.left_out.into_iter().chain(stays).collect())
+        }
+    };
+    left_out.extend(helm_values::beside_images(&policy, &images));
+    left_out.sort();
+    if plain.is_none() {
+        left_out.extend(reader.left_out);
+    }
     if !found_image && left_out.is_empty() {
         let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
         output::talk(format_args!("note: no image found in the values of {}: nothing is overridden", names.join(", ")));
     }
-    let left_out = [left_out, reader.left_out].concat();
+    let values = helm_values::values(&images);
     strict.verdict(output::data(serde_saphyr::to_string(&values)?), &left_out)
+}
+
+/// How the chart is rendered.
+struct Helm<'a> {
+    binary: &'a Path,
+    /// The chart, and files with values.
+    paths: &'a [PathBuf],
+    namespace: &'a str,
+    known: &'a Known,
+}
+
+impl Helm<'_> {
+    /// The chart as it is. None where there is no Helm, or the chart can't be rendered, which is told.
+    fn plain(&self) -> Option<Rendered> {
+        let error = match self.render(None) {
+            Ok(rendered) => return Some(rendered),
+            Err(error) => error,
+        };
+        let is_absent = error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::NotFound);
+        let why = if is_absent { "Helm was not found (--helm PATH)".to_owned() } else { format!("{error:#}") };
+        output::talk(format_args!("note: {why}: the overrides are not proven"));
+        None
+    }
+
+    fn render(&self, overrides: Option<&Value>) -> anyhow::Result<Rendered> {
+        let mut command = Command::new(self.binary);
+        let (chart, files) = self.paths.split_first().context("a chart")?;
+        command.args(["template", "release", "--namespace", self.namespace]);
+        for file in files {
+            command.arg("--values").arg(file);
+        }
+        let file = tempfile::Builder::new().suffix(".yaml").tempfile()?;
+        if let Some(overrides) = overrides {
+            serde_json::to_writer(&file, overrides)?;
+            command.arg("--values").arg(file.path());
+        }
+        let output = command.arg("--").arg(chart).stdin(Stdio::null()).output()?;
+        if !output.status.success() {
+            let error = String::from_utf8_lossy(&output.stderr);
+            let lines: Vec<&str> = error.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+            bail!("helm template: {}", lines.join(" "));
+        }
+        read_rendered("what Helm rendered", &String::from_utf8(output.stdout)?, self.known)
+    }
+}
+
+fn read_rendered(file: &str, text: &str, known: &Known) -> anyhow::Result<Rendered> {
+    Ok(Rendered::read(file, text, known)?)
 }
 
 /// Reads charts, and what no values change in them.
@@ -69,6 +160,7 @@ struct Reader<'p> {
     policy: &'p Policy,
     namespace: &'p str,
     left_out: Vec<Inexpressible>,
+    registry_in_template: Option<String>,
 }
 
 /// Chart.yaml, and requirements.yaml of charts for Helm 2, as far as they matter here.
@@ -156,6 +248,9 @@ impl Reader<'_> {
                 |extension: &std::ffi::OsStr| extension == "yaml" || extension == "yml" || extension == "tpl";
             if entry.file_type().is_file() && entry.path().extension().is_some_and(is_template) {
                 let (name, text) = (entry.path().display().to_string(), read(entry.path())?);
+                if self.registry_in_template.is_none() {
+                    self.registry_in_template = helm_values::registry_in_template(&text).map(str::to_owned);
+                }
                 self.left_out.extend(helm_values::of_template(self.policy, self.namespace, &name, &text));
             }
         }
