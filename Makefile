@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-cluster test-hostile test-scale test-kubernetes-versions lint bench fuzz deny advisories generate format image \
+.PHONY: help run demo test test-cluster test-hostile test-scale test-charts test-kubernetes-versions lint bench fuzz deny advisories generate format image \
 	chart sbom archive krew checksums release-check
 
 CACHE ?= cache.example.com/k8s
@@ -38,6 +38,9 @@ test-hostile: ## Attack the release build in a memory cgroup of the chart's limi
 test-scale: ## Scan a real API server with 50,000 Pods, and measure (release build, minutes)
 	cargo test --release --locked --test scale
 
+test-charts: ## Export the values of every chart below CHARTS, and compare with what Helm renders
+	cargo test --locked --test charts -- $(CHARTS)
+
 test-kubernetes-versions: ## Run the tests on a real API server of each supported version
 	@for version in 1.33 1.34 1.35 1.36; do \
 		echo "== Kubernetes $$version"; \
@@ -48,7 +51,7 @@ lint: ## Check formatting, clippy with warnings denied, documentation, and shell
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	@# Which leaves out what has `test = false`.
-	cargo clippy --locked --test demo --test cluster --test hostile --test scale -- -D warnings
+	cargo clippy --locked --test demo --test cluster --test hostile --test scale --test charts -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --quiet
 	shellcheck .ci/run $(shell git ls-files '*.sh')
 	@# A tag can be moved.

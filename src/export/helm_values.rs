@@ -363,10 +363,15 @@ impl<'s, 'p> Search<'s, 'p> {
         let is_image =
             key == "image" || (is_complete && ["Image", "imageName", "ImageName"].iter().any(|end| key.ends_with(end)));
         if !is_image {
-            let why = match REGISTRIES.contains(&key) {
-                true => "templates may put it in front of a name",
-                false => "its key does not tell that it is an image",
-            };
+            if !REGISTRIES.contains(&key) {
+                return self.stray(image, parent, path, "its key does not tell that it is an image");
+            }
+            let why = "templates may put it in front of a name";
+            let is_login = LOGIN.iter().any(|key| parent.contains_key(*key));
+            if !is_login && !image.is_empty() && !is_bare_host(image) && !has_host(image) {
+                let images = [image.to_owned(), [image, "/x"].concat()];
+                return self.leave_out(path, &images, parent, why);
+            }
             return self.stray(image, parent, path, why);
         }
         self.found_image = true;
