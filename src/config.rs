@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 
 use self::checker::Checker;
 pub use self::checker::is_dns_label;
+pub(crate) use self::declarations::{is_group, is_kind};
 pub use self::places::Places;
 pub use self::problem::Problem;
 pub(crate) use self::problem::bytes;

@@ -203,6 +203,22 @@ impl Found {
     }
 }
 
+/// Those of the paths in which nothing lies that is named: each by its own name and its real path.
+pub fn silent<'p, 'n>(
+    paths: &'p [PathBuf],
+    named: impl Iterator<Item = (&'n str, Option<&'n Path>)>,
+) -> impl Iterator<Item = &'p PathBuf> {
+    let mut above = HashSet::new();
+    for (name, real) in named {
+        let all = Path::new(name).ancestors().chain(real.into_iter().flat_map(Path::ancestors));
+        above.extend(all.map(Path::to_owned));
+    }
+    paths.iter().filter(move |path| {
+        let is_above = above.contains(path.strip_prefix(".").unwrap_or(path));
+        !is_above && fs::canonicalize(path).map_or(true, |real| !above.contains(&real))
+    })
+}
+
 fn special(kind: FileType) -> &'static str {
     match () {
         () if kind.is_fifo() => "a named pipe, and not a file",

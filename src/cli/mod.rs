@@ -16,6 +16,7 @@ mod scan;
 mod schema;
 mod serve;
 mod test;
+mod unknown;
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -16,7 +16,7 @@ use rayon::prelude::*;
 
 use self::outcome::{Outcome, Task};
 use self::progress::Progress;
-use self::summary::Summary;
+use self::summary::{Gate, Summary};
 use super::rules::RulesArgs;
 use super::{output, parse_namespace};
 use crate::files::{self, Found, Source, Writer};
@@ -32,7 +32,10 @@ Examples:
   $ helm template ./chart | pullthrough rewrite --rules rules.yaml
 
 Exit codes: 0 done; 1 with --check: an image is not what the rules want; 2 wrong usage, invalid
-rules, or something could not be read, parsed or written. Templates among files don't count.";
+rules, or something could not be read, parsed or written. Templates among files don't count, but
+with --check. With --check, 2 also if there was nothing to inspect, or if something was not
+understood: a template, a path without a Kubernetes object, an object of a kind that is not known
+with fields that look like images. --allow-unknown lets the latter pass.";
 
 /// Rewrite the images in manifests, and not one other byte.
 ///
@@ -64,6 +67,11 @@ pub struct Args {
     #[arg(long, conflicts_with = "write")]
     check: bool,
 
+    /// With --check: let pass what is not understood. These are objects of kinds that are not known with fields that look
+    /// like images, templates among files, and paths without a Kubernetes object. Nothing to inspect at all still fails.
+    #[arg(long, requires = "check")]
+    allow_unknown: bool,
+
     /// The namespace of objects that name none.
     #[arg(short, long, value_name = "NAMESPACE", default_value = "default", value_parser = parse_namespace)]
     namespace: String,
@@ -79,7 +87,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let Args { paths, rules, write, diff, check, namespace, no_kustomize, function } = args;
+    let Args { paths, rules, write, diff, check, allow_unknown, namespace, no_kustomize, function } = args;
     let config = rules.map(|rules| rules.load()).transpose()?;
     if function {
         return function::run(config, namespace, no_kustomize);
@@ -107,8 +115,8 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut task = Task::new(config, namespace, no_kustomize);
     (task.writer, task.keep_texts) = (write.then(Writer::default), print || diff);
     let stdin = [PathBuf::from("-")];
-    let Found { sources, mut problems, skipped, .. } =
-        files::find(if paths.is_empty() { &stdin } else { paths.as_slice() });
+    let paths = if paths.is_empty() { &stdin } else { paths.as_slice() };
+    let Found { sources, mut problems, skipped, .. } = files::find(paths);
     let progress = Progress::new(sources.len());
     let step = |source: &Source| {
         let outcome = task.perform(source);
@@ -128,15 +136,18 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         () => Ok(()),
     });
     let summary = Summary {
+        paths,
+        sources: &sources,
         problems: &problems,
         skipped: &skipped,
         outcomes: &outcomes,
         is_print: print,
         is_done: write || print,
+        gate: check.then_some(Gate { allow_unknown }),
     };
-    summary.tell();
+    let is_shut = summary.tell();
     let code = match () {
-        () if summary.has_failed() => 2,
+        () if summary.has_failed() || is_shut => 2,
         () if check && summary.would_change() => 1,
         () => 0,
     };

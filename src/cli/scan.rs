@@ -27,8 +27,9 @@ use crate::scan::Report;
 /// and Jobs that have ended.
 ///
 /// Exit codes: 0 done; 1 an image is from a registry of --fail-on; 2 wrong usage, invalid rules, a cluster that can't be
-/// looked at, a file that was named and can't be read; with --fail-on also where anything else could not be looked at (templates
-/// of manifests count only if there is nothing else): a gate that did not look stays shut.
+/// looked at, a file that was named and can't be read. With --fail-on, 2 also if there was nothing to inspect, if anything
+/// could not be looked at, or if something was not understood: a template, a path without a Kubernetes object, an object of
+/// a kind that is not known with fields that look like images. --allow-unknown lets the latter pass.
 #[derive(clap::Args)]
 #[command(after_long_help = EXAMPLES, mut_group("RulesArgs", |group| group.required(false)))]
 pub struct Args {
@@ -54,6 +55,11 @@ pub struct Args {
     #[arg(long, value_name = "REGISTRY", value_delimiter = ',')]
     fail_on: Vec<String>,
 
+    /// With --fail-on: let pass what is not understood. These are objects of kinds that are not known with fields that look
+    /// like images, templates below folders, and paths without a Kubernetes object. Nothing to inspect at all still fails.
+    #[arg(long, requires = "fail_on")]
+    allow_unknown: bool,
+
     #[command(flatten)]
     kubeconfig: KubeconfigArgs,
 
@@ -75,7 +81,7 @@ Examples:
   $ helm template charts/web | pullthrough scan --fail-on registry.k8s.io -";
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let Args { paths, rules, namespaces, output, fail_on, kubeconfig, configuration, timeout } = args;
+    let Args { paths, rules, namespaces, output, fail_on, allow_unknown, kubeconfig, configuration, timeout } = args;
     let fail_on = FailOn::parse(&fail_on)?;
     let subject = files::subject(&paths);
     let (policy, known, rules) = match rules {
@@ -88,7 +94,8 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         None => (None, Known::default(), None),
     };
     let report = Report::new(subject, rules, fail_on.names(), output.places_kept());
-    let mut output = Output::new(output, report, fail_on, if paths.is_empty() { "object" } else { "file" });
+    let mut output =
+        Output::new(output, report, fail_on, allow_unknown, if paths.is_empty() { "object" } else { "file" });
     match paths.is_empty() {
         true => {
             let options = crate::cluster::scan::Options { namespaces, configuration, policy, known };

@@ -47,6 +47,8 @@ pub struct Seen {
     /// `Deployments`.
     pub what: String,
     pub objects: usize,
+    /// Those of them that are Pods, or may create some.
+    pub inspected: usize,
     /// Objects of this list that are still to come, where the API server says.
     pub remaining: Option<usize>,
     pub found: Vec<Finding>,
@@ -143,12 +145,13 @@ impl Scan {
             for problem in problems {
                 self.tell(Event::Unseen(problem)).await?;
             }
-            self.seen(kind.plural(), &page, found).await?;
+            self.seen(kind.plural(), &page, page.items().count(), found).await?;
         }
     }
 
-    async fn seen(&self, what: String, page: &Page, found: Vec<Finding>) -> Result<(), Unheard> {
-        self.tell(Event::Page(Seen { what, objects: page.items().count(), remaining: page.remaining(), found })).await
+    async fn seen(&self, what: String, page: &Page, inspected: usize, found: Vec<Finding>) -> Result<(), Unheard> {
+        let (objects, remaining) = (page.items().count(), page.remaining());
+        self.tell(Event::Page(Seen { what, objects, inspected, remaining, found })).await
     }
 
     fn object(&mut self, kind: &Kind, item: &str, found: &mut Vec<Finding>) -> Result<(), String> {
@@ -197,7 +200,7 @@ impl Scan {
                 full += usize::from(node.is_full());
                 found.extend(node.unused(&self.names).map(|image| self.held(&node.name, image)));
             }
-            self.seen("Nodes".to_owned(), &page, found).await?;
+            self.seen("Nodes".to_owned(), &page, 0, found).await?;
         }
         if full > 0 {
             let remark = format!(

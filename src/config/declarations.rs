@@ -55,12 +55,12 @@ impl Checker {
     ) -> Option<Subject> {
         match (group, kind, files) {
             (Some(group), Some(kind), None) => {
-                if !(group.value.is_empty() || is_object_name(&group.value)) || is_version(&group.value) {
+                if !is_group(&group.value) {
                     let name = group.value.split_once('/').map_or("", |(name, _)| name);
                     let cure = format!("write it without a version: `{}`", if name.is_empty() { "\"\"" } else { name });
                     self.problem(group, format!("invalid API group `{}`", group.value), cure);
                 }
-                if kind.value.is_empty() || !kind.value.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+                if !is_kind(&kind.value) {
                     let cure = "write it as manifests do, such as `Rollout`";
                     self.problem(kind, format!("invalid kind `{}`", kind.value), cure);
                 }
@@ -102,6 +102,16 @@ impl Checker {
         let entries = list.iter().flat_map(|list| &list.value);
         entries.filter_map(|entry| self.valid(entry, what, parse(&entry.value))).collect()
     }
+}
+
+/// An API group without a version, as a declaration names it.
+pub fn is_group(text: &str) -> bool {
+    (text.is_empty() || is_object_name(text)) && !is_version(text)
+}
+
+/// A kind, as a declaration names it.
+pub fn is_kind(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 fn is_version(group: &str) -> bool {

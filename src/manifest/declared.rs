@@ -107,6 +107,16 @@ impl Declaration {
     }
 }
 
+/// Whether a declaration says where an object has images.
+pub(super) fn is_kind(known: &Known, header: &Header) -> bool {
+    known.declared.iter().any(|declaration| declaration.is_of(header))
+}
+
+/// Whether a declaration says where a file has images.
+pub(super) fn is_file(known: &Known, file: &str) -> bool {
+    known.declared.iter().any(|declaration| declaration.is_of_file(file))
+}
+
 /// The declared images of an object.
 pub(super) fn of_kind(document: &Document, header: &Header, number: usize, known: &Known, found: &mut Vec<Found>) {
     if header.api_version.is_empty() {
@@ -181,7 +191,7 @@ fn is_never_pulled(document: &Document, parent: Id) -> bool {
 }
 
 /// `registry`, `repository`, `tag` and `digest`, as charts have them.
-fn split_image(document: &Document, hit: Hit, object: &Arc<Object>) -> Option<Found> {
+pub(super) fn split_image(document: &Document, hit: Hit, object: &Arc<Object>) -> Option<Found> {
     let node = |key| document.get(hit.node, key).filter(|&node| !document.is_null(node));
     let string = |key| node(key).and_then(|node| document.string(node));
     let repository = string("repository").filter(|text| !text.is_empty() && !text.contains(['{', '$']))?;

@@ -21,6 +21,7 @@ mod pointer;
 mod resolve;
 mod scalar;
 mod tree;
+mod unknown;
 mod uses;
 mod writing;
 mod yaml;
@@ -32,8 +33,10 @@ use self::declared::Declaration;
 use self::found::Found;
 pub(crate) use self::kustomize::FILE_NAMES as KUSTOMIZATION_FILES;
 use self::lines::Lines;
-use self::objects::Origin;
+use self::objects::{Origin, Seen};
 use self::tree::Document;
+use self::unknown::Suspect;
+pub use self::unknown::{Declarable, Lookalike};
 use self::writing::{Edits, Plan};
 use self::yaml::Fault;
 use crate::engine::{Decision, PodState, Policy, Question};
@@ -108,9 +111,20 @@ pub struct Unreadable {
 pub struct Manifest<'t> {
     text: &'t str,
     fields: Vec<Field>,
+    lookalikes: Vec<Lookalike>,
+    contents: Contents,
     /// A target for each field.
     plan: Plan<'t>,
     template: Option<usize>,
+}
+
+/// How much of a text was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Contents {
+    /// Kubernetes objects, and documents that the rules file declares. Files of pullthrough itself do not count.
+    pub objects: usize,
+    /// Documents that are neither.
+    pub others: usize,
 }
 
 /// What came of writing.
@@ -133,9 +147,14 @@ impl<'t> Manifest<'t> {
     ///
     /// Where the text is neither.
     pub fn read(file: &str, text: &'t str, known: &Known) -> Result<Self, Unreadable> {
-        let mut manifest = Self { text, fields: Vec::new(), plan: Plan::default(), template: None };
+        let mut manifest = Self::new(text);
         manifest.read_all(file, known).map_err(|Fault { offset, message }| unreadable(file, text, offset, message))?;
         Ok(manifest)
+    }
+
+    fn new(text: &'t str) -> Self {
+        let (fields, lookalikes) = (Vec::new(), Vec::new());
+        Self { text, fields, lookalikes, contents: Contents::default(), plan: Plan::default(), template: None }
     }
 
     fn read_all(&mut self, file: &str, known: &Known) -> Result<(), Fault> {
@@ -150,7 +169,7 @@ impl<'t> Manifest<'t> {
                 // It may be YAML in braces.
                 Err(fault) => no_json = Some(fault),
             }
-            *self = Self { text: self.text, fields: Vec::new(), plan: Plan::default(), template: None };
+            *self = Self::new(self.text);
         }
         let mut reader = yaml::Reader::new(self.text);
         let added = self.add_documents(file, known, || reader.next_document());
@@ -170,12 +189,19 @@ impl<'t> Manifest<'t> {
         let mut lines = None;
         let mut number = 0;
         while let Some(document) = next()? {
-            let found = objects::images(&document, Origin { file, document: number }, known);
+            let Seen { found, suspects, objects, is_other } =
+                objects::look(&document, Origin { file, document: number }, known);
+            self.contents.objects += objects;
+            self.contents.others += usize::from(is_other);
             let found = in_order(&document, found);
             self.plan.add(&document, self.text, &found);
             for found in found {
                 let lines = lines.get_or_insert_with(|| Lines::new(self.text));
                 self.fields.extend(field(&document, found, lines));
+            }
+            for suspect in suspects {
+                let lines = lines.get_or_insert_with(|| Lines::new(self.text));
+                self.lookalikes.push(lookalike(&document, suspect, lines));
             }
             number += 1;
         }
@@ -185,6 +211,16 @@ impl<'t> Manifest<'t> {
     /// In the order of the text.
     pub fn fields(&self) -> &[Field] {
         &self.fields
+    }
+
+    /// Fields that look like images, of objects whose kind is neither known nor declared, and of documents that are no
+    /// Kubernetes objects.
+    pub fn lookalikes(&self) -> &[Lookalike] {
+        &self.lookalikes
+    }
+
+    pub fn contents(&self) -> Contents {
+        self.contents
     }
 
     /// The first line with a value that a template has to fill in, as in `image: {{ .Values.image }}`: what is rendered
@@ -233,6 +269,12 @@ fn field(document: &Document, found: Found, lines: &Lines) -> Option<Field> {
     let start = document.node(slot.node).span.start;
     let (line, column) = (lines.line(start), lines.column(start));
     Some(Field { object, place, pointer: slot.pointer, line, column, image, pull_never })
+}
+
+fn lookalike(document: &Document, suspect: Suspect, lines: &Lines) -> Lookalike {
+    let Suspect { object, node, pointer: _, path, declaration, image } = suspect;
+    let start = document.node(node).span.start;
+    Lookalike { object, path, declaration, line: lines.line(start), column: lines.column(start), image }
 }
 
 fn unreadable(file: &str, text: &str, offset: usize, message: String) -> Unreadable {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::found::Found;
 use super::pointer::{Step, below};
 use super::tree::{Document, Id};
+use super::unknown::{Class, Suspect, Walk};
 use super::{Known, Object, declared, kustomize, pods};
 
 /// Where a document comes from.
@@ -47,25 +48,67 @@ fn group(api_version: &str) -> &str {
     api_version.split_once('/').map_or("", |(group, _)| group)
 }
 
-/// Every image of a document.
-pub(super) fn images(document: &Document, origin: Origin, known: &Known) -> Vec<Found> {
-    let Some(root) = document.root().filter(|&root| document.is_mapping(root)) else { return Vec::new() };
-    let mut found = Vec::new();
+/// What was seen in a document.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    pub found: Vec<Found>,
+    pub suspects: Vec<Suspect>,
+    /// Kubernetes objects, and documents that are declared.
+    pub objects: usize,
+    /// Whether it is none of these, and not empty.
+    pub is_other: bool,
+}
+
+/// Every image of a document, and what looks like one.
+pub(super) fn look(document: &Document, origin: Origin, known: &Known) -> Seen {
+    let mut seen = Seen::default();
+    let Some(root) = document.root().filter(|&root| !document.is_null(root)) else { return seen };
+    let is_declared = declared::is_file(known, origin.file);
     for header in objects(document, root) {
-        if !header.api_version.is_empty()
-            && let Some(path) = pods::path(header.group(), &header.kind)
-        {
-            let extra = declared::Extra::of(known, &header);
-            pods::images(document, &header, path, origin.document, &extra, &mut found);
-        }
-        declared::of_kind(document, &header, origin.document, known, &mut found);
-        if !known.without_kustomize && header.root == root && kustomize::is_kustomization(&header, origin.file) {
-            let object = Arc::new(kustomize::object(document, &header, origin.document));
-            kustomize::images(document, &header, &object, &mut found);
-        }
+        object(document, &header, origin, known, is_declared, &mut seen);
     }
-    declared::of_file(document, root, origin, known, &mut found);
-    found
+    if is_declared && document.is_mapping(root) {
+        declared::of_file(document, root, origin, known, &mut seen.found);
+        seen.objects = seen.objects.max(1);
+        seen.is_other = false;
+    }
+    seen
+}
+
+fn object(document: &Document, header: &Header, origin: Origin, known: &Known, is_declared: bool, seen: &mut Seen) {
+    let is_object = !header.api_version.is_empty() && !header.kind.is_empty();
+    let class = if is_object { Class::of(header) } else { Class::Unknown };
+    if class == Class::Own {
+        return;
+    }
+    let extra = declared::Extra::of(known, header);
+    if let Some(path) = pods::path(header.group(), &header.kind).filter(|_| is_object) {
+        pods::images(document, header, path, origin.document, &extra, &mut seen.found);
+    }
+    declared::of_kind(document, header, origin.document, known, &mut seen.found);
+    let is_kustomization = header.pointer.is_empty() && kustomize::is_kustomization(header, origin.file);
+    if is_kustomization && !known.without_kustomize {
+        let object = Arc::new(kustomize::object(document, header, origin.document));
+        kustomize::images(document, header, &object, &mut seen.found);
+    }
+    if is_object || is_kustomization {
+        seen.objects += 1;
+    } else {
+        seen.is_other = true;
+    }
+    if class == Class::Unknown && !is_kustomization && !is_schema(document, header) {
+        let with_suspects = !is_declared && !declared::is_kind(known, header);
+        let walk = Walk { document, header, number: origin.document, with_lists: is_object, with_suspects };
+        let suspects = walk.look(&extra, &mut seen.found);
+        seen.suspects.extend(suspects);
+    }
+}
+
+/// JSON Schema and OpenAPI.
+fn is_schema(document: &Document, header: &Header) -> bool {
+    let text = |key| document.get(header.root, key).and_then(|node| document.scalar(node));
+    text("openapi").or(text("swagger")).is_some()
+        || text("$schema").is_some_and(|name| name.contains("json-schema.org"))
 }
 
 /// The object that a document is, or those that it lists.
@@ -81,9 +124,14 @@ fn objects(document: &Document, root: Id) -> Vec<Header> {
             kind => kind,
         };
         let items = item_kind.and_then(|_| document.items(document.get(list.root, "items")?));
-        let (Some(item_kind), Some(items)) = (item_kind, items) else {
-            objects.push(list);
-            continue;
+        let (item_kind, items) = match (item_kind, items) {
+            (Some(item_kind), Some(items)) => (item_kind, items),
+            // Nothing is in it.
+            (Some(""), None) => continue,
+            _ => {
+                objects.push(list);
+                continue;
+            }
         };
         let api_version = if item_kind.is_empty() { "" } else { list.api_version.as_str() };
         for (index, item) in items.enumerate() {

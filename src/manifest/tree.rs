@@ -184,6 +184,10 @@ impl<'t> Document<'t> {
     pub fn entries(&self, mapping: Id) -> Vec<Entry<'_>> {
         let mut entries = Vec::new();
         self.add_entries(mapping, None, &mut entries);
+        // Most mappings are small, and a table for each costs more than it saves.
+        if entries.len() <= FEW_ENTRIES {
+            return unique_of_few(entries);
+        }
         // The last of each name, in the order of the first.
         let mut positions = HashMap::new();
         let mut unique: Vec<Entry> = Vec::with_capacity(entries.len());
@@ -210,6 +214,21 @@ impl<'t> Document<'t> {
             }
         }
     }
+}
+
+/// Entries that are compared with each other.
+const FEW_ENTRIES: usize = 16;
+
+/// As [`Document::entries`] does it for more.
+fn unique_of_few(entries: Vec<Entry>) -> Vec<Entry> {
+    let mut unique: Vec<Entry> = Vec::with_capacity(entries.len());
+    for entry in entries {
+        match unique.iter_mut().find(|earlier| earlier.name == entry.name) {
+            Some(earlier) => *earlier = entry,
+            None => unique.push(entry),
+        }
+    }
+    unique
 }
 
 impl Id {

@@ -58,6 +58,8 @@ pub enum Use {
     Manifest,
     /// A node keeps it.
     Held,
+    /// It looks like an image, in a kind that is not known.
+    Unknown,
 }
 
 /// What the rules make of an image.
@@ -140,7 +142,7 @@ impl std::fmt::Display for Place {
 }
 
 impl Use {
-    pub const ALL: [Self; 4] = [Self::Running, Self::Template, Self::Manifest, Self::Held];
+    pub const ALL: [Self; 5] = [Self::Running, Self::Template, Self::Manifest, Self::Held, Self::Unknown];
 
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -148,6 +150,7 @@ impl Use {
             Self::Template => "template",
             Self::Manifest => "manifest",
             Self::Held => "held",
+            Self::Unknown => "unknown",
         }
     }
 
@@ -158,6 +161,7 @@ impl Use {
             Self::Template => ("in a template", "in templates"),
             Self::Manifest => ("in a manifest", "in manifests"),
             Self::Held => ("held by a node", "held by nodes"),
+            Self::Unknown => ("in a field that is not known", "in fields that are not known"),
         }
     }
 }

@@ -6,6 +6,7 @@ mod finding;
 mod outcome;
 pub mod report;
 mod sums;
+mod unknown;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -14,8 +15,10 @@ use serde::Serialize;
 pub use finding::{Finding, OutOfReach, Place, Use, Verdict};
 pub use outcome::Outcome;
 pub use sums::{Group, Row, Share, Sums};
+pub use unknown::{Subject, Unknown, Unknowns, declaration_of};
 
 use crate::engine::Prefix;
+use crate::manifest::Contents;
 
 /// What was found, summed up as it comes in, and what could not be looked at.
 ///
@@ -33,6 +36,10 @@ pub struct Report {
     pub unseen: Vec<Unseen>,
     /// Files or objects that were looked at.
     pub looked_at: usize,
+    /// What was in the files.
+    pub contents: Option<Contents>,
+    /// Fields that look like images, of kinds that are not known.
+    pub unknowns: Unknowns,
     /// Registries of `--fail-on`, canonical.
     pub fail_on: Vec<String>,
     /// Places kept of each entry.

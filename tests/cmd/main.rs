@@ -1,6 +1,7 @@
 //! The command line, through the binary.
 
 mod examples;
+mod gate;
 mod page;
 mod rewrite;
 mod shells;

@@ -184,10 +184,12 @@ fn what_can_not_be_read_is_named_and_the_others_are_done() {
 }
 
 #[test]
-fn templates_among_files_do_not_count() {
+fn templates_among_files_count_for_a_check_alone() {
     let tree = Tree::new(&[("a.yaml", "{{ a }}: [\n"), ("b.yaml", &pod("nginx"))]);
-    for arguments in [["-w"], ["--check"], ["--diff"]] {
-        assert_eq!(tree.rewrite(&arguments).code, Some(0), "{arguments:?}");
+    for (arguments, code) in
+        [(&["-w"][..], 0), (&["--diff"], 0), (&["--check"], 2), (&["--check", "--allow-unknown"], 0)]
+    {
+        assert_eq!(tree.rewrite(arguments).code, Some(code), "{arguments:?}");
     }
 }
 
@@ -202,7 +204,7 @@ fn the_exit_code_of_check_is_dependable() {
         (&[("a.yaml", pod("nginx")), ("b.yaml", "a: [\n".to_owned())], 2),
         // Shared with what is no image, so it can't be changed; but it is not what the rules want.
         (&[("a.yaml", pod("&a registry.k8s.io/pause:3.10\n    args: [*a]"))], 1),
-        (&[], 0),
+        (&[], 2),
     ] {
         let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
         let tree = Tree::new(&files);
@@ -375,6 +377,13 @@ fn what_is_missing_or_empty_is_said() {
     let run = rewrite(&[&absent], b"").below(tree.root());
     assert!(run.code == Some(2) && run.stderr.starts_with("error: absent: no such file or folder\n"), "{run:?}");
     let run = rewrite(&["--check", &empty], b"");
+    let expected = format!(
+        "not inspected: {empty}: no Kubernetes object in it; check the path, or the command that writes the manifests\n\
+         0 files: no image found\n\
+         error: nothing was inspected: no Kubernetes object in {empty}; check the path, or the command that writes the manifests\n"
+    );
+    assert_eq!((run.code, run.stderr), (Some(2), expected));
+    let run = rewrite(&["-w", &empty], b"");
     assert_eq!((run.code, run.stderr.as_str()), (Some(0), "0 files: no image found\n"));
 }
 

@@ -172,6 +172,25 @@ fn a_registry_can_be_forbidden() {
 }
 
 #[test]
+fn a_gate_that_saw_no_pod_and_no_template_fails() {
+    let yard = Yard::get();
+    for more in [&[][..], &["--allow-unknown"]] {
+        let said = yard.scan(&[&["-n", "kube-public", "--fail-on", "absent.example.com"], more].concat());
+        assert_eq!(said.code, 2, "{}", said.stderr);
+        let told = format!(
+            "error: nothing was inspected: no Pod and no template in cluster {}/; check --namespace and the context of the \
+             kubeconfig\n",
+            yard.cluster.url()
+        );
+        assert!(said.stderr.contains(&told), "{}", said.stderr);
+    }
+    // Without a gate it is a cluster without images.
+    let said = yard.scan(&["-n", "kube-public"]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert!(said.stdout.contains("no image; "), "{}", said.stdout);
+}
+
+#[test]
 fn a_cluster_that_can_not_be_asked_is_an_error() {
     let yard = Yard::get();
     let kubeconfig = std::fs::read_to_string(yard.cluster.kubeconfig()).expect("a kubeconfig");

@@ -175,6 +175,10 @@ fn what_images_can_not_say_is_left_out() {
         ),
         (
             vec![manifest("v1/Pod", &containers("quay.io/a/b")), manifest("example.com/v1/Custom", &containers("quay.io/a/b:1"))],
+            vec![],
+        ),
+        (
+            vec![manifest("v1/Pod", &containers("quay.io/a/b")), manifest("example.com/v1/Custom", "containers: [{image: quay.io/a/b:1}]")],
             vec!["`quay.io/a/b`: kustomize would rename it at b.yaml:4, too, where it stays (nothing in the rules file declares it under `manifests`)".to_owned()],
         ),
         (vec![manifest("v1/Pod", &containers("quay.io/a/b")), format!("apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {{name: a}}\nspec: {{{}}}\n", containers("quay.io/a/b"))], vec![]),

@@ -346,16 +346,21 @@ fn objects_are_known_by_group_and_kind() {
         ("extensions/v1beta1", "DaemonSet", spec, true),
         ("batch/v1", "Job", spec, true),
         ("batch/v1beta1", "CronJob", &["spec", "jobTemplate", "spec", "template", "spec"], true),
-        ("apps.kruise.io/v1", "StatefulSet", spec, false),
-        ("apps.openshift.io/v1", "DeploymentConfig", spec, false),
-        ("serving.knative.dev/v1", "Service", spec, false),
+        ("apps.kruise.io/v1", "StatefulSet", spec, true),
+        ("apps.openshift.io/v1", "DeploymentConfig", spec, true),
+        ("serving.knative.dev/v1", "Service", spec, true),
         ("apps/v1", "ControllerRevision", &["data", "spec", "template", "spec"], false),
-        ("v1", "Deployment", spec, false),
-        ("apps/v1", "Pod", &["spec"], false),
+        ("v1", "Deployment", spec, true),
+        ("apps/v1", "Pod", &["spec"], true),
         ("v1", "Pod", &["status"], false),
         ("\"\"", "Pod", &["spec"], false),
         ("1", "Pod", &["spec"], false),
-        ("v1", "pod", &["spec"], false),
+        ("v1", "pod", &["spec"], true),
+        ("v1", "ConfigMap", &["data"], false),
+        ("apiextensions.k8s.io/v1", "CustomResourceDefinition", spec, false),
+        ("kyverno.io/v1", "ClusterPolicy", spec, false),
+        // Where the API server drops it.
+        ("apps/v1", "Deployment", &["spec"], false),
     ] {
         let text = template(api_version, kind, path);
         let after = if is_known { text.replace("k8s.gcr.io", "c.io/k8s") } else { text.clone() };

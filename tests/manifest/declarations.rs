@@ -77,7 +77,8 @@ fn the_documented_declarations_find_every_image() {
         let declaration = format!("kind: {kind},");
         assert!(DOCUMENTED.contains(&declaration) || DOCUMENTED.contains(&declaration.replace(',', "\n")), "{kind}");
         let other = text.replace(api_version, "example.com/v1");
-        assert_eq!(rewrite(DOCUMENTED, "a.yaml", &other).1, [""; 0]);
+        // But for lists of containers, which are known in any kind.
+        assert!(rewrite(DOCUMENTED, "a.yaml", &other).1.iter().all(|place| !place.contains(['$', '=', '-'])), "{other}");
         let listed = format!("apiVersion: v1\nkind: List\nitems:\n- {}", text.trim_end().replace('\n', "\n  "));
         assert_eq!(rewrite(DOCUMENTED, "a.yaml", &listed).0, listed.replace("k8s.gcr.io", "c.io/x"));
     }

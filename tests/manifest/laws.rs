@@ -37,6 +37,8 @@ struct Container {
 #[derive(Debug, Clone)]
 struct Text {
     documents: Vec<Vec<Container>>,
+    /// It is of a kind that is not known.
+    custom: bool,
     crlf: bool,
     bom: bool,
     final_line_end: bool,
@@ -68,9 +70,9 @@ prop_compose! {
 
 prop_compose! {
     fn text()(
-        documents in vec(vec(container(), 1..5), 1..4), crlf: bool, bom: bool, final_line_end: bool,
+        documents in vec(vec(container(), 1..5), 1..4), custom: bool, crlf: bool, bom: bool, final_line_end: bool,
     ) -> Text {
-        Text { documents, crlf, bom, final_line_end }
+        Text { documents, custom, crlf, bom, final_line_end }
     }
 }
 
@@ -122,7 +124,8 @@ impl Text {
         let mut images = Vec::new();
         for (index, containers) in self.documents.iter().enumerate() {
             let separator = if index > 0 { "---\n" } else { "" };
-            let _ = write!(text, "{separator}apiVersion: v1\nkind: Pod\nspec:\n  containers:\n");
+            let kind = if self.custom { "example.com/v1\nkind: Custom" } else { "v1\nkind: Pod" };
+            let _ = write!(text, "{separator}apiVersion: {kind}\nspec:\n  containers:\n");
             // All items of a list stand at one column.
             let indentation = containers[0].indentation;
             let mut anchor: Option<(usize, String)> = None;

@@ -4,6 +4,7 @@ mod cases;
 mod corpus;
 mod declarations;
 mod laws;
+mod unknown;
 
 use pullthrough::config::{self, Config};
 use pullthrough::engine::{Decision, Policy};

@@ -2,7 +2,9 @@
 
 use pullthrough::config;
 use pullthrough::engine::{Policy, Question};
+use pullthrough::manifest::{Contents, Known, Manifest};
 use pullthrough::scan::{Finding, OutOfReach, Place, Report, Unseen, Use, Verdict};
+use serde_json::{Value, json};
 
 const RULES: &str = "
 apiVersion: pullthrough.dev/v1alpha1
@@ -149,7 +151,22 @@ pub fn files() -> Report {
             "render it first: helm template … | pullthrough scan -",
         );
     }
+    for file in ["deploy/a.yaml", "deploy/b.yaml", "deploy/c.yaml", "deploy/d.yaml"] {
+        unknown(&mut found.report, file, "example.com/v1", "Widget", &json!({"image": "a", "toolImage": "b"}));
+    }
+    unknown(&mut found.report, "deploy/e.yaml", "v2", "Odd Kind", &json!({"image": {"repository": "a", "tag": "1"}}));
+    unknown(&mut found.report, "deploy/f.yaml", "example.com/v1", "Parted", &json!({"registry": "a", "image": "b"}));
+    for number in 0..12 {
+        unknown(&mut found.report, &format!("deploy/values-{number}.yaml"), "", "", &json!({"image": "a"}));
+    }
     found.report
+}
+
+/// A file with a kind that is not known.
+fn unknown(report: &mut Report, file: &str, api_version: &str, kind: &str, spec: &Value) {
+    let text = json!({"apiVersion": api_version, "kind": kind, "spec": spec}).to_string();
+    let manifest = Manifest::read(file, &text, &Known::default()).expect("JSON");
+    report.unknowns.add(file, manifest.lookalikes());
 }
 
 /// Names that want to be something else.
@@ -174,6 +191,7 @@ pub fn hostile() -> Report {
         found.file(name, name, 1, name, Some(name));
         found.node(name, name, None);
         found.unseen(name, name, name);
+        unknown(&mut found.report, name, name, name, &json!({name: {"image": "nginx"}}));
     }
     found.report.rules = Some("</script>`|rules".to_owned());
     found.report
@@ -196,5 +214,6 @@ pub fn documented() -> Report {
         "it is a template: `{{` stands where a value is expected",
         "render it first: helm template … | pullthrough scan -",
     );
+    found.report.contents = Some(Contents { objects: 4, others: 0 });
     found.report
 }

@@ -22,7 +22,7 @@ fn tables_read_well() {
 
 #[test]
 fn a_line_of_json_has_all_keys() {
-    let keys = "api_version column decision file image kind line name namespace node out_of_reach place reason registry \
+    let keys = "api_version column decision declaration file image kind line name namespace node out_of_reach place reason registry \
                 repository result rule source use";
     let mut sources = std::collections::BTreeSet::new();
     for report in [sample::cluster(), sample::files(), sample::hostile()] {

@@ -65,4 +65,7 @@ fn the_hook_checks() {
     assert!(!first.status.success() && text(&first).contains(&line), "{}", text(&first));
     workshop.ok("git diff --exit-code -- deploy && pullthrough rewrite -w --rules rules.yaml deploy");
     workshop.ok_as_shown();
+    // A commit without a manifest is none of its business.
+    workshop.write("mkdocs.yml", "site_name: a\n");
+    workshop.ok("git add --all && pre-commit run --files mkdocs.yml");
 }

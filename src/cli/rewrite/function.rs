@@ -8,10 +8,11 @@ use anyhow::{Context, anyhow, bail, ensure};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::super::output;
+use super::super::{output, unknown};
 use super::outcome::{Refused, Task};
 use crate::config::{self, Config};
 use crate::files::Source;
+use crate::scan::Unknowns;
 
 const GROUP: &str = "config.kubernetes.io/";
 /// What errors in rules call them.
@@ -54,6 +55,9 @@ pub fn run(config: Option<Config>, namespace: String, no_kustomize: bool) -> any
     )?;
     let task = Task::new(config, wanted.namespace.unwrap_or(namespace), no_kustomize);
     let (done, new) = task.rewrite("-", &text)?;
+    let mut unknowns = Unknowns::default();
+    unknowns.add("-", &done.lookalikes);
+    unknown::tell(&unknowns);
     let results: Vec<Value> = done.refused.iter().map(|refused| result(refused, &list.items)).collect();
     output::data(with_results(new.unwrap_or(text), &list.results, &results)?)?;
     Ok(ExitCode::SUCCESS)

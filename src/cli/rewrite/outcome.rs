@@ -6,7 +6,7 @@ use std::fmt::Write;
 use crate::config::Config;
 use crate::engine::{Decision, ImageRef, List, Policy};
 use crate::files::{Problem, Source, Writer};
-use crate::manifest::{Field, Known, Manifest, Unreadable};
+use crate::manifest::{Contents, Field, Known, Lookalike, Manifest, Unreadable};
 
 /// What is done with every text.
 pub struct Task {
@@ -35,6 +35,8 @@ pub struct Done {
     pub refused: Vec<Refused>,
     /// The first line that a template has to fill in.
     pub template_line: Option<usize>,
+    pub contents: Contents,
+    pub lookalikes: Vec<Lookalike>,
     pub kept: BTreeMap<&'static str, usize>,
     /// What kustomizations select images by.
     pub selectors: Vec<Selector>,
@@ -90,6 +92,8 @@ impl Task {
             name: name.to_owned(),
             changes: Vec::new(),
             refused: Vec::new(),
+            contents: manifest.contents(),
+            lookalikes: manifest.lookalikes().to_vec(),
             kept: BTreeMap::new(),
             selectors: Vec::new(),
             template_line: manifest.template_line(),

@@ -1,14 +1,25 @@
 //! What is told when all is done.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
-use super::super::output;
+use super::super::{output, unknown};
 use super::outcome::{Done, Left, Outcome, Refused};
 use super::selectors;
-use crate::cluster::words::count;
-use crate::files::{Problem, Skipped};
+use crate::cluster::words::{count, few};
+use crate::files::{self, Problem, Skipped, Source};
+use crate::scan::Unknowns;
+
+/// Of `--check`.
+#[derive(Debug, Clone, Copy)]
+pub struct Gate {
+    pub allow_unknown: bool,
+}
 
 pub struct Summary<'o> {
+    pub paths: &'o [PathBuf],
+    /// With an outcome each.
+    pub sources: &'o [Source],
     pub problems: &'o [Problem],
     /// Not of the folders that were named.
     pub skipped: &'o [Skipped],
@@ -17,6 +28,7 @@ pub struct Summary<'o> {
     pub is_print: bool,
     /// Images are rewritten, and not only asked for.
     pub is_done: bool,
+    pub gate: Option<Gate>,
 }
 
 impl<'o> Summary<'o> {
@@ -43,7 +55,8 @@ impl<'o> Summary<'o> {
         self.outcomes.iter().flatten()
     }
 
-    pub fn tell(&self) {
+    /// Says what was done, and returns whether a gate must fail since it did not look at all.
+    pub fn tell(&self) -> bool {
         for problem in self.problems {
             output::talk(format_args!("error: {problem}"));
         }
@@ -72,9 +85,48 @@ impl<'o> Summary<'o> {
         if self.outcomes.iter().any(is_template) {
             output::talk("hint: render templates first: helm template CHART | pullthrough rewrite …");
         }
+        let silent = self.silent();
+        // Without a gate, a chart that renders to nothing is no mistake.
+        for path in silent.iter().filter(|_| self.gate.is_some()) {
+            let path = path.display();
+            output::talk(format_args!("not inspected: {path}: {}; {}", unknown::NOTHING, unknown::NOTHING_CURE));
+        }
+        let mut unknowns = Unknowns::default();
+        self.done().for_each(|done| unknowns.add(&done.name, &done.lookalikes));
+        unknown::tell(&unknowns);
         if !(self.is_print && self.has_failed()) {
             output::talk(self.totals());
         }
+        let Some(Gate { allow_unknown }) = self.gate else { return false };
+        let is_template = self.outcomes.iter().any(is_template);
+        let reason = match () {
+            // That is said above.
+            () if self.has_failed() => return false,
+            () if self.done().all(|done| done.contents.objects == 0) => {
+                let paths: Vec<String> = self.paths.iter().map(|path| path.display().to_string()).collect();
+                unknown::nothing(&few(&paths))
+            }
+            () if allow_unknown => return false,
+            () if !unknowns.is_empty() => unknown::error("that the rules rewrite"),
+            () if is_template || !silent.is_empty() => {
+                "something was not understood; see above, or pass --allow-unknown".to_owned()
+            }
+            () => return false,
+        };
+        output::talk(format_args!("error: {reason}"));
+        true
+    }
+
+    /// Paths that nothing was seen in, and nothing is said of.
+    fn silent(&self) -> Vec<&PathBuf> {
+        let is_said = |outcome: &Outcome| match outcome {
+            Ok(done) => done.contents.objects > 0 || !done.lookalikes.is_empty() || done.template_line.is_some(),
+            Err(_) => true,
+        };
+        let said = self.sources.iter().zip(self.outcomes).filter(|(_, outcome)| is_said(outcome));
+        let said = said.map(|(source, _)| (source.name.as_str(), source.path.as_deref()));
+        let problems = self.problems.iter().map(|problem| (problem.name.as_str(), None));
+        files::silent(self.paths, said.chain(problems)).collect()
     }
 
     fn totals(&self) -> String {

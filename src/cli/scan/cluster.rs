@@ -38,7 +38,8 @@ pub fn scan(
         let mut list = List::default();
         while let Some(event) = told_events.recv().await {
             match event {
-                Event::Page(Seen { what, objects, remaining, found }) => {
+                Event::Page(Seen { what, objects, inspected, remaining, found }) => {
+                    output.inspected(inspected);
                     let done = list.count(&what, objects);
                     output.progress(&what, done, remaining);
                     output.add(objects, found)?;

@@ -6,9 +6,10 @@ use anyhow::bail;
 use rayon::prelude::*;
 
 use super::output::{Output, Weight};
+use crate::cli::unknown;
 use crate::engine::Policy;
 use crate::files::{self, Found, Problem, Skipped, Source};
-use crate::manifest::{Field, Known, Manifest};
+use crate::manifest::{Contents, Field, Known, Lookalike, Manifest};
 use crate::scan::{Finding, Place, Unseen, Use, Verdict};
 
 const DEFAULT_NAMESPACE: &str = "default";
@@ -45,39 +46,61 @@ pub fn scan(
     for Skipped { name, why, cure } in skipped {
         output.unseen(Unseen { what: name, why, cure: cure.to_owned() }, Weight::Aside);
     }
+    let missing: Vec<String> = problems.iter().map(|problem| problem.name.clone()).collect();
     for Problem { name, why } in problems {
         let weight =
             if paths.iter().any(|path| path.display().to_string() == name) { Weight::Named } else { Weight::Part };
         output.unseen(Unseen { what: name, why, cure: "see whether it is there, and may be read".to_owned() }, weight);
     }
+    output.contents(Contents::default());
     let mut done = 0;
+    // What is said of a path: objects in it, or why something could not be looked at.
+    let mut named: Vec<&Source> = Vec::new();
     for chunk in sources.chunks(CHUNK) {
         let read: Vec<_> = chunk.par_iter().map(|source| read(source, namespace, policy, known)).collect();
-        for read in read {
-            match read {
-                Ok((found, template)) => {
+        for (source, read) in chunk.iter().zip(read) {
+            let is_silent = match read {
+                Ok(Read { found, contents, lookalikes, template }) => {
                     output.add(1, found)?;
+                    output.contents(contents);
+                    output.lookalikes(&source.name, &lookalikes)?;
+                    let is_silent = contents.objects == 0 && lookalikes.is_empty() && template.is_none();
                     if let Some((unseen, weight)) = template {
                         output.unseen(unseen, weight);
                     }
+                    is_silent
                 }
-                Err((unseen, weight)) => output.unseen(unseen, weight),
-            }
+                Err((unseen, weight)) => {
+                    output.unseen(unseen, weight);
+                    false
+                }
+            };
+            named.extend((!is_silent).then_some(source));
         }
         done += chunk.len();
         output.progress("files", done, Some(sources.len() - done));
     }
+    let named = named.into_iter().map(|source| (source.name.as_str(), source.path.as_deref()));
+    let missing = missing.iter().map(|name| (name.as_str(), None));
+    for path in files::silent(paths, named.chain(missing)) {
+        let (what, why, cure) =
+            (path.display().to_string(), unknown::NOTHING.to_owned(), unknown::NOTHING_CURE.to_owned());
+        output.unseen(Unseen { what, why, cure }, Weight::Unknown);
+    }
     Ok(())
 }
 
-fn read(
-    source: &Source,
-    namespace: &str,
-    policy: Option<&Policy>,
-    known: &Known,
-) -> Result<(Vec<Finding>, Option<Left>), Left> {
+/// What a file has.
+struct Read {
+    found: Vec<Finding>,
+    contents: Contents,
+    lookalikes: Vec<Lookalike>,
+    template: Option<Left>,
+}
+
+fn read(source: &Source, namespace: &str, policy: Option<&Policy>, known: &Known) -> Result<Read, Left> {
     let (weight, template_weight) =
-        if source.is_named { (Weight::Named, Weight::Named) } else { (Weight::Part, Weight::Aside) };
+        if source.is_named { (Weight::Named, Weight::Named) } else { (Weight::Part, Weight::Unknown) };
     let text = source.read().map_err(|Problem { name, why }| {
         (Unseen { what: name, why, cure: "see whether it is text that may be read".to_owned() }, weight)
     })?;
@@ -94,7 +117,8 @@ fn read(
         let unseen = Unseen { what: format!("{}:{line}", source.name), why, cure: RENDER.to_owned() };
         (unseen, template_weight)
     });
-    Ok((manifest.fields().iter().map(|field| finding(source, field, namespace, policy)).collect(), template))
+    let found = manifest.fields().iter().map(|field| finding(source, field, namespace, policy)).collect();
+    Ok(Read { found, contents: manifest.contents(), lookalikes: manifest.lookalikes().to_vec(), template })
 }
 
 fn finding(source: &Source, field: &Field, namespace: &str, policy: Option<&Policy>) -> Finding {

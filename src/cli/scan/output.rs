@@ -4,9 +4,10 @@ use std::process::ExitCode;
 
 use super::fail_on::FailOn;
 use super::progress::Progress;
-use crate::cli::output;
+use crate::cli::{output, unknown};
 use crate::cluster::words::count;
-use crate::scan::{Finding, Report, Unseen, report};
+use crate::manifest::{Contents, Lookalike};
+use crate::scan::{Finding, Place, Report, Unseen, Use, declaration_of, report};
 
 /// Places that the page and the table name of each image; SARIF has a result for each place.
 const FEW_PLACES: usize = 20;
@@ -33,8 +34,10 @@ impl Format {
 /// What it means that something could not be looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Weight {
-    /// Nothing: it is a template, and no manifest before it is rendered; or it is not of the folder that was named.
+    /// Nothing: it is not of the folder that was named.
     Aside,
+    /// It was read, and not understood: a template, or no Kubernetes object. It counts for a gate alone, which may allow it.
+    Unknown,
     /// It is a part of what was to be looked at.
     Part,
     /// It was asked for by name.
@@ -45,11 +48,15 @@ pub struct Output {
     format: Format,
     report: Report,
     fail_on: FailOn,
+    /// Of a gate: what is not understood does not count.
+    allow_unknown: bool,
     progress: Progress,
     /// `file`, `object`.
     what: &'static str,
     /// Places with an image.
     found: usize,
+    /// Objects that can have images, and documents that are declared.
+    inspected: usize,
     failing: usize,
     unseen: Option<Weight>,
     /// Nobody reads on, but the exit code is still asked for.
@@ -57,9 +64,10 @@ pub struct Output {
 }
 
 impl Output {
-    pub fn new(format: Format, report: Report, fail_on: FailOn, what: &'static str) -> Self {
+    pub fn new(format: Format, report: Report, fail_on: FailOn, allow_unknown: bool, what: &'static str) -> Self {
         let progress = Progress::new(format == Format::Json);
-        Self { format, report, fail_on, progress, what, found: 0, failing: 0, unseen: None, is_unread: false }
+        let (found, inspected, failing, unseen, is_unread) = (0, 0, 0, None, false);
+        Self { format, report, fail_on, allow_unknown, progress, what, found, inspected, failing, unseen, is_unread }
     }
 
     /// For what is not the same at another time.
@@ -74,16 +82,44 @@ impl Output {
         self.found += found.len();
         self.failing += found.iter().filter(|finding| self.fail_on.forbids(finding)).count();
         if self.format == Format::Json {
-            if self.is_unread {
-                return Ok(());
-            }
-            let lines: String = found.iter().map(|finding| report::json::line(finding) + "\n").collect();
-            let printed = output::data(lines);
-            self.is_unread = !self.fail_on.is_empty() && printed.as_ref().is_err_and(output::is_broken_pipe);
-            return if self.is_unread { Ok(()) } else { printed };
+            return self.lines(found.iter().map(report::json::line));
         }
         found.into_iter().for_each(|finding| self.report.add(finding));
         Ok(())
+    }
+
+    /// What was in the objects or files.
+    pub fn inspected(&mut self, objects: usize) {
+        self.inspected += objects;
+    }
+
+    /// The documents of a file.
+    pub fn contents(&mut self, Contents { objects, others }: Contents) {
+        self.inspected(objects);
+        let sum = self.report.contents.get_or_insert_default();
+        sum.objects += objects;
+        sum.others += others;
+    }
+
+    /// Fields of a file that look like images.
+    pub fn lookalikes(&mut self, file: &str, lookalikes: &[Lookalike]) -> anyhow::Result<()> {
+        self.report.unknowns.add(file, lookalikes);
+        if self.format != Format::Json {
+            return Ok(());
+        }
+        self.lines(lookalikes.iter().map(|lookalike| {
+            let declaration = declaration_of(file, lookalike);
+            report::json::unknown_line(&finding(file, lookalike), declaration.as_deref())
+        }))
+    }
+
+    fn lines(&mut self, lines: impl Iterator<Item = String>) -> anyhow::Result<()> {
+        if self.is_unread {
+            return Ok(());
+        }
+        let printed = output::data(lines.map(|line| line + "\n").collect::<String>());
+        self.is_unread = !self.fail_on.is_empty() && printed.as_ref().is_err_and(output::is_broken_pipe);
+        if self.is_unread { Ok(()) } else { printed }
     }
 
     pub fn unseen(&mut self, unseen: Unseen, weight: Weight) {
@@ -105,7 +141,8 @@ impl Output {
 
     /// Prints what is not printed yet.
     pub fn end(self) -> anyhow::Result<ExitCode> {
-        let Self { format, report, fail_on, progress, what, found, failing, unseen, is_unread: _ } = self;
+        let Self { format, report, fail_on, allow_unknown, progress, what, found, inspected, failing, unseen, .. } =
+            self;
         progress.end();
         let printed = match format {
             Format::Table => output::styled(report::table::table(&report, output::width())),
@@ -119,8 +156,12 @@ impl Output {
                 0 => String::new(),
                 parts => format!("; {} could not be looked at", count(parts, "thing")),
             };
-            let looked_at = count(report.looked_at, what);
+            let looked_at = match report.contents {
+                Some(Contents { objects, others }) => report::contents(report.looked_at, objects, others),
+                None => count(report.looked_at, what),
+            };
             output::talk(format_args!("images at {} in {looked_at}{not}", count(found, "place")));
+            unknown::tell(&report.unknowns);
         }
         let is_gate = !fail_on.is_empty();
         if failing > 0 {
@@ -128,13 +169,47 @@ impl Output {
             return output::verdict(printed, 1);
         }
         let is_part = unseen >= Some(Weight::Part);
-        let is_nothing = unseen.is_some() && report.looked_at == 0;
-        let is_shut = is_gate && (is_part || is_nothing);
-        if is_shut {
-            let names = fail_on.names().join(" or ");
-            output::talk(format_args!("error: what could not be looked at may have images from {names}"));
+        let is_unseen = unseen >= Some(if allow_unknown { Weight::Part } else { Weight::Unknown });
+        let is_unknown = !allow_unknown && !report.unknowns.is_empty();
+        let names = fail_on.names().join(" or ");
+        let reason = match () {
+            () if is_part || (is_unseen && inspected > 0) => {
+                Some(format!("what could not be looked at may have images from {names}"))
+            }
+            () if inspected == 0 => Some(nothing(what, &report.subject)),
+            () if is_unknown => Some(unknown::error(&format!("from {names}"))),
+            () => None,
+        };
+        let is_shut = is_gate && reason.is_some();
+        if let Some(reason) = reason.filter(|_| is_gate) {
+            output::talk(format_args!("error: {reason}"));
         }
-        let is_bad = is_shut || (is_part && is_nothing) || unseen == Some(Weight::Named);
+        let is_bad = is_shut || (is_part && report.looked_at == 0) || unseen == Some(Weight::Named);
         output::verdict(printed, if is_bad { 2 } else { 0 })
     }
+}
+
+/// Why a gate that saw nothing fails.
+fn nothing(what: &str, subject: &str) -> String {
+    match what {
+        "file" => unknown::nothing(subject),
+        _ => format!(
+            "nothing was inspected: no Pod and no template in {subject}; check --namespace and the context of the kubeconfig"
+        ),
+    }
+}
+
+fn finding(file: &str, lookalike: &Lookalike) -> Finding {
+    let Lookalike { object, path, declaration: _, line, column, image } = lookalike;
+    let place = Place::File {
+        file: file.to_owned(),
+        line: *line,
+        column: *column,
+        api_version: object.api_version.clone(),
+        kind: object.kind.clone(),
+        namespace: object.namespace.clone(),
+        name: object.name.clone(),
+        place: path.clone(),
+    };
+    Finding::new(image.clone(), place, Use::Unknown, None, None)
 }

@@ -45,6 +45,7 @@ pub fn html(report: &Report) -> String {
                     }
                     (out_of_reach(&sums))
                     (unseen(report))
+                    (unknown(report))
                     footer { "Made by " code { "pullthrough scan" } "." }
                 }
                 script { (PreEscaped(SCRIPT)) }
@@ -100,8 +101,11 @@ fn head(report: &Report, sums: &Sums, title: &str) -> Markup {
                 (count(failing, "image")) " from what --fail-on names: " (visible(&report.fail_on.join(", ")))
             }
         }
+        @for line in report.unknowns.totals() {
+            p.banner role="note" { (line) "; a section below says which." }
+        }
         @if !report.unseen.is_empty() {
-            p.banner role="note" { (count(report.unseen.len(), "thing")) " could not be looked at; the last section says which." }
+            p.banner role="note" { (count(report.unseen.len(), "thing")) " could not be looked at; a section below says which." }
         }
     }
 }
@@ -296,6 +300,37 @@ fn unseen(report: &Report) -> Markup {
                         }
                     }
                 }
+            }
+        }
+    }
+}
+
+fn unknown(report: &Report) -> Markup {
+    let (shown, more) = report.unknowns.shown();
+    html! {
+        @if !report.unknowns.is_empty() {
+            section aria-labelledby="unknown" {
+                h2 #unknown { "Not understood" }
+                table role="table" {
+                    thead role="rowgroup" {
+                        tr role="row" {
+                            @for heading in ["what", "fields", "where", "entry of manifests in the rules file"] {
+                                th role="columnheader" scope="col" { (heading) }
+                            }
+                        }
+                    }
+                    tbody role="rowgroup" {
+                        @for (subject, unknown) in &shown {
+                            tr role="row" {
+                                th role="rowheader" scope="row" { code { (visible(&subject.to_string())) } }
+                                td role="cell" { (unknown.size(subject)) }
+                                td role="cell" { (visible(&unknown.whereabouts())) }
+                                td role="cell" { code { (visible(&words::declaration(subject, unknown))) } }
+                            }
+                        }
+                    }
+                }
+                @if let Some(line) = words::more(more) { p { (line) "." } }
             }
         }
     }

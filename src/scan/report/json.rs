@@ -6,8 +6,17 @@ use crate::scan::{Finding, OutOfReach, Place, Use, Verdict};
 
 /// A finding as a line, without the line's end.
 pub fn line(finding: &Finding) -> String {
+    written(&Line::new(finding))
+}
+
+/// A field that looks like an image as a line, with the entry of `manifests` that makes it known.
+pub fn unknown_line(finding: &Finding, declaration: Option<&str>) -> String {
+    written(&Line { declaration, ..Line::new(finding) })
+}
+
+fn written(line: &Line) -> String {
     // There is nothing in it that can't be written.
-    serde_json::to_string(&Line::new(finding)).unwrap_or_default()
+    serde_json::to_string(line).unwrap_or_default()
 }
 
 /// The keys of `-o json`. They are stable, and all there on every line.
@@ -32,6 +41,7 @@ struct Line<'f> {
     rule: Option<&'f str>,
     reason: Option<&'f str>,
     out_of_reach: Option<OutOfReach>,
+    declaration: Option<&'f str>,
 }
 
 impl<'f> Line<'f> {
@@ -62,6 +72,7 @@ impl<'f> Line<'f> {
             rule: rule.map(String::as_str),
             reason,
             out_of_reach: *out_of_reach,
+            declaration: None,
         };
         match place {
             Place::Cluster { api_version, kind, namespace, name, place } => Self {

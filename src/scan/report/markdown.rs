@@ -41,7 +41,8 @@ fn write(text: &mut String, report: &Report) -> fmt::Result {
         }
     }
     out_of_reach(text, &sums)?;
-    unseen(text, report)
+    unseen(text, report)?;
+    unknown(text, report)
 }
 
 fn registries(text: &mut String, sums: &Sums) -> fmt::Result {
@@ -105,6 +106,24 @@ fn unseen(text: &mut String, report: &Report) -> fmt::Result {
         let names = code(&words::few(&names, names.len()));
         writeln!(text, "| {names} | {} | {} |", inert(&unseen.why), inert(&unseen.cure))
     })
+}
+
+fn unknown(text: &mut String, report: &Report) -> fmt::Result {
+    if report.unknowns.is_empty() {
+        return Ok(());
+    }
+    let totals = report.unknowns.totals().join("; ");
+    writeln!(
+        text,
+        "\n### Not understood\n\n{totals}.\n\n| What | Fields | Where | Entry of `manifests` |\n| --- | --- | --- | --- |"
+    )?;
+    let (shown, more) = report.unknowns.shown();
+    shown.into_iter().try_for_each(|(subject, unknown)| {
+        let [subject_text, place, declaration] =
+            [subject.to_string(), unknown.whereabouts(), words::declaration(subject, unknown)].map(|cell| code(&cell));
+        writeln!(text, "| {subject_text} | {} | {place} | {declaration} |", unknown.size(subject))
+    })?;
+    words::more(more).iter().try_for_each(|line| writeln!(text, "\n{line}"))
 }
 
 fn verdict(row: &Row) -> String {

@@ -18,3 +18,5 @@ pub mod sarif;
 pub mod table;
 mod words;
 mod wrap;
+
+pub(crate) use words::{contents, declaration, visible};

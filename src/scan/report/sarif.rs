@@ -12,6 +12,7 @@ const SCHEMA: &str = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os
 /// Its last part grows when what goes into a fingerprint changes.
 const FINGERPRINT: &str = "imageAtPlace/v1";
 const UNSEEN: &str = "unseen";
+const UNKNOWN: &str = "unknown-kind";
 
 /// What a result is an instance of.
 #[derive(Debug, Clone, Copy)]
@@ -123,6 +124,11 @@ pub fn sarif(report: &Report) -> String {
             let text = format!("{}: {}; {}", unseen.what, unseen.why, unseen.cure);
             json!({"level": "error", "message": {"text": plain(&text)}, "descriptor": {"id": UNSEEN, "index": 0}})
         })
+        .chain(report.unknowns.shown().0.into_iter().map(|(subject, unknown)| {
+            let (size, places) = (unknown.size(subject), unknown.whereabouts());
+            let text = format!("{subject}: {size}: {places}; {}", words::declaration(subject, unknown));
+            json!({"level": "warning", "message": {"text": plain(&text)}, "descriptor": {"id": UNKNOWN, "index": 1}})
+        }))
         .collect();
     let log = json!({
         "$schema": SCHEMA,
@@ -137,6 +143,10 @@ pub fn sarif(report: &Report) -> String {
                     "id": UNSEEN,
                     "shortDescription": {"text": "Something could not be looked at"},
                     "defaultConfiguration": {"level": "error"},
+                }, {
+                    "id": UNKNOWN,
+                    "shortDescription": {"text": "Fields of a kind that is not known look like images"},
+                    "defaultConfiguration": {"level": "warning"},
                 }],
             }},
             "columnKind": "unicodeCodePoints",

@@ -49,6 +49,7 @@ fn write(text: &mut String, report: &Report, width: Option<usize>) -> fmt::Resul
     }
     out_of_reach(text, &sums, width)?;
     unseen(text, report, width)?;
+    unknown(text, report, width)?;
     totals(text, report, &sums, width)
 }
 
@@ -127,6 +128,20 @@ fn unseen(text: &mut String, report: &Report, width: Option<usize>) -> fmt::Resu
     Ok(())
 }
 
+/// Kinds that are not known, with what makes them known.
+fn unknown(text: &mut String, report: &Report, width: Option<usize>) -> fmt::Result {
+    if !report.unknowns.is_empty() {
+        writeln!(text, "\n{BAD}Not understood{BAD:#}")?;
+    }
+    let (shown, more) = report.unknowns.shown();
+    for (subject, unknown) in shown {
+        paragraph(text, " ", &format!("{subject}: {}", unknown.size(subject)), width)?;
+        paragraph(text, "   where   ", &unknown.whereabouts(), width)?;
+        paragraph(text, "   declare ", &words::declaration(subject, unknown), width)?;
+    }
+    words::more(more).iter().try_for_each(|line| paragraph(text, " ", line, width))
+}
+
 fn paragraph(text: &mut String, label: &str, line: &str, width: Option<usize>) -> fmt::Result {
     let line = visible(line);
     match width {
@@ -170,6 +185,9 @@ fn totals(text: &mut String, report: &Report, sums: &Sums, width: Option<usize>)
         write!(text, "{BAD:#}")?;
     }
     writeln!(text)?;
+    for line in report.unknowns.totals() {
+        paragraph(text, "", &line, width)?;
+    }
     paragraph(text, "", &format!("{}; {}", words::totals(sums), words::looked_at(report)), width)
 }
 

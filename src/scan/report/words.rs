@@ -4,8 +4,10 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use crate::engine::Reason;
-use crate::scan::{Group, Outcome, Place, Report, Row, Sums, Unseen, Use, Verdict};
+use crate::manifest::Contents;
+use crate::scan::{Group, Outcome, Place, Report, Row, Subject, Sums, Unknown, Unseen, Use, Verdict};
 
+const NO_DECLARATION: &str = "no declaration can say it: the image is split over other fields";
 /// Names that are given of many.
 const FEW: usize = 3;
 
@@ -133,10 +135,38 @@ pub fn looked_at(report: &Report) -> String {
         Some(Place::Cluster { .. } | Place::Node { .. }) => count(report.looked_at, "object"),
         None => format!("{} or {}", count(report.looked_at, "file"), plural("object")),
     };
+    let what = match report.contents {
+        Some(Contents { objects, others }) => contents(report.looked_at, objects, others),
+        None => what,
+    };
     let seen = format!("{what} looked at");
     match report.unseen.len() {
         0 => seen,
         unseen => format!("{seen}; {} could not be looked at", count(unseen, "thing")),
+    }
+}
+
+/// `2 files with 7 objects, and 1 document that is not a Kubernetes object`.
+pub fn contents(files: usize, objects: usize, others: usize) -> String {
+    let of_objects = format!("{} with {}", count(files, "file"), count(objects, "object"));
+    match others {
+        0 => of_objects,
+        1 => format!("{of_objects}, and 1 document that is not a Kubernetes object,"),
+        others => format!("{of_objects}, and {others} documents that are not Kubernetes objects,"),
+    }
+}
+
+/// What is not listed of what is not known.
+pub fn more(files: usize) -> Option<String> {
+    (files > 0)
+        .then(|| format!("and {} without Kubernetes objects; -o json lists every field", count(files, "more file")))
+}
+
+/// The entry of `manifests` that makes a kind known.
+pub fn declaration(subject: &Subject, unknown: &Unknown) -> String {
+    match unknown.declaration(subject) {
+        Some(declaration) => format!("- {declaration}"),
+        None => NO_DECLARATION.to_owned(),
     }
 }
 
