@@ -14,6 +14,7 @@ mod client;
 mod handshake;
 mod kubectl;
 pub mod kyverno;
+mod proxy;
 mod server;
 mod webhook;
 
@@ -32,6 +33,7 @@ pub use balancer::Balancer;
 pub use client::{Client, request};
 pub use handshake::{certificates, handshake};
 pub use kubectl::{Kubectl, Output};
+pub use proxy::{Proxy, ProxyKind};
 pub use server::Server;
 pub use webhook::Webhook;
 
