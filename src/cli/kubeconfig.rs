@@ -12,6 +12,7 @@ use kube::Config;
 
 use self::proxy::Proxy;
 use super::output;
+use crate::cluster::api::chain;
 use crate::cluster::client::without_credentials;
 
 #[derive(Debug, clap::Args)]
@@ -70,7 +71,7 @@ impl Target {
             variable("KUBERNETES_SERVICE_HOST").is_some(),
             "no cluster to look at: there is no kubeconfig at ~/.kube/config, and this is not a Pod; {INSTEAD}"
         );
-        let config = Config::incluster().with_context(|| {
+        let config = Config::incluster().map_err(|error| anyhow!("{}", chain(&error))).with_context(|| {
             format!("no cluster to look at: the Pod's service account is unusable; mount its token, or {INSTEAD}")
         })?;
         let proxy = Proxy::from_environment(&config.cluster_url, variable)?;

@@ -146,8 +146,7 @@ fn clusters_are_read_as_kubectl_does() {
         .both(REACHED, "");
     Row::with("certificate-authority-data", only(json!({"certificate-authority-data": authority_data()})))
         .both(REACHED, "");
-    let lines =
-        authority_data().as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line) + "\n").collect::<String>();
+    let lines = in_lines(&authority_data());
     Row::with("base64 with line breaks", only(json!({"certificate-authority-data": lines}))).both(REACHED, "");
     Row::with(
         "an empty certificate-authority is none",
@@ -174,6 +173,8 @@ fn clusters_are_read_as_kubectl_does() {
     Row::with("tls-server-name", with(json!({"tls-server-name": "kubernetes"}))).both(REACHED, "");
     Row::with("a tls-server-name of another", with(json!({"tls-server-name": "other.example"})))
         .both(FAILED, "invalid peer certificate");
+    Row::with("a tls-server-name that is no name", with(json!({"tls-server-name": "a b"})))
+        .both(FAILED, "`tls-server-name` is not a host name");
     Row::with("a server without a scheme is plain HTTP", with(json!({"server": "127.0.0.1:$port"})))
         .both(FAILED, "note: cluster http://127.0.0.1:$port, ");
     // Where no token is sent, as each row checks.
@@ -187,6 +188,10 @@ fn clusters_are_read_as_kubectl_does() {
     Row::with("a value of the wrong type", with(json!({"insecure-skip-tls-verify": "yes"})))
         .both(FAILED, "`insecure-skip-tls-verify` has a value of the wrong type");
     Row::with("disable-compression", with(json!({"disable-compression": true}))).both(REACHED, "");
+}
+
+fn in_lines(data: &str) -> String {
+    data.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line) + "\n").collect()
 }
 
 /// A program that prints credentials if the environment is as given.
@@ -210,6 +215,8 @@ fn users_are_read_as_kubectl_does() {
     Row::with("a wrong token", with_user(json!({"token": "nonsense"}))).both(FAILED, "Unauthorized");
     Row::with("a number as token", with_user(json!({"token": 17_171_717})))
         .both(FAILED, "can't use user `admin` in $folder/config: `token` has a value of");
+    Row::with("a token with a newline", with_user(json!({"token": format!("{}\n", token())})))
+        .both(FAILED, "`token` has characters that a token can't have");
     let file = json!({"tokenFile": "token"});
     Row::with("tokenFile", with_user(file.clone())).file("token", token()).both(REACHED, "");
     Row::with("a tokenFile that ends in a newline", with_user(file.clone()))
@@ -228,6 +235,24 @@ fn users_are_read_as_kubectl_does() {
         .both(FAILED, "system:anonymous");
     Row::with("token and username", with_user(json!({"token": token(), "username": "admin"})))
         .both(FAILED, "exclude each other");
+    let (certificate, key) = CLUSTER.client_certificate().expect("a certificate");
+    let [certificate_data, key_data] = [&certificate, &key].map(|pem| BASE64_STANDARD.encode(pem));
+    let [certificate_lines, key_lines] = [&certificate_data, &key_data].map(|data| in_lines(data));
+    let certified = |feature: &str, fields: Value| {
+        Row::with(feature, with_user(fields)).file("c.crt", &certificate).file("c.key", &key)
+    };
+    for (feature, fields) in [
+        ("client-certificate and client-key", json!({"client-certificate": "c.crt", "client-key": "c.key"})),
+        ("their data", json!({"client-certificate-data": certificate_data, "client-key-data": key_data})),
+        ("their data in lines", json!({"client-certificate-data": certificate_lines, "client-key-data": key_lines})),
+        ("a file and data", json!({"client-certificate": "c.crt", "client-key-data": key_data})),
+    ] {
+        certified(feature, fields).both(REACHED, "");
+    }
+    let twice = json!({"client-certificate": "c.crt", "client-key": "c.key", "client-key-data": key_data});
+    certified("a client-key twice", twice).both(FAILED, "`client-key` and `client-key-data` exclude each other");
+    certified("a client-certificate that is missing", json!({"client-certificate": "d.crt", "client-key": "c.key"}))
+        .both(FAILED, "$folder/d.crt");
     Row::with(
         "a client-certificate without a key",
         with_user(json!({"client-certificate-data": authority_data(), "token": token()})),

@@ -8,8 +8,10 @@ use anyhow::{Context, anyhow, bail, ensure};
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use hyper::Uri;
+use hyper::header::HeaderValue;
 use kube::Config;
 use kube::config::{AuthInfo, Cluster, ExecAuthCluster};
+use rustls::pki_types::ServerName;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
@@ -79,8 +81,10 @@ impl File {
 fn parse(bytes: &[u8]) -> anyhow::Result<Value> {
     let text = text(bytes).context("it is not UTF-8 text")?;
     // Further lines would show the file, and it may hold secrets.
-    let content: Option<Value> = serde_saphyr::from_str(&text)
-        .map_err(|error| anyhow!("{}", error.to_string().lines().next().unwrap_or_default().to_owned()))?;
+    let content: Option<Value> = serde_saphyr::from_str(&text).map_err(|error| {
+        let error = error.to_string();
+        anyhow!("{}", error.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned())
+    })?;
     let content = content.unwrap_or_else(|| json!({}));
     ensure!(content.is_object(), "it is not a kubeconfig: not a mapping");
     for (key, value) in [("kind", "Config"), ("apiVersion", "v1")] {
@@ -192,6 +196,9 @@ fn of_cluster(cluster: &Entry<'_>) -> anyhow::Result<Target> {
         Some(url) => Some(Proxy::explicit(url)?),
         None => Proxy::from_environment(&server, variable)?,
     };
+    if let Some(name) = &fields.tls_server_name {
+        ensure!(ServerName::try_from(name.as_str()).is_ok(), "`tls-server-name` is not a host name or an IP address");
+    }
     let mut config = Config::new(server);
     config.root_cert =
         authority.map(|(key, pem)| certificates(&pem).with_context(|| format!("`{key}`"))).transpose()?;
@@ -273,6 +280,9 @@ impl Entry<'_> {
             && !self.fields.contains_key("token")
         {
             self.fields.insert("token".to_owned(), provided(&provider)?.into());
+        }
+        if let Some(token) = self.fields.get("token").and_then(Value::as_str) {
+            ensure!(HeaderValue::try_from(token).is_ok(), "`token` has characters that a token can't have");
         }
         let mut user: AuthInfo = self.typed()?;
         // The file wins while it is readable, as in client-go.

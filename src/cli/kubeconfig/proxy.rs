@@ -88,11 +88,13 @@ fn parse(source: &str, value: &str, schemes: &[&str]) -> anyhow::Result<Uri> {
 
 /// Whether the server is asked without the proxy of the environment.
 fn is_exempt(server: &Uri, exceptions: &str) -> bool {
-    let host = server.host().unwrap_or_default().trim_matches(['[', ']']).to_ascii_lowercase();
+    let host = server.host().unwrap_or_default().trim_matches(['[', ']']);
+    let is_localhost = host == "localhost";
+    let host = host.to_ascii_lowercase();
     let default = if server.scheme_str() == Some("http") { 80 } else { 443 };
     let port = server.port_u16().unwrap_or(default).to_string();
     let address = host.parse::<IpAddr>().ok().map(|address| address.to_canonical());
-    if host == "localhost" || address.is_some_and(|address| address.is_loopback()) {
+    if is_localhost || address.is_some_and(|address| address.is_loopback()) {
         return true;
     }
     exceptions.split(',').any(|entry| {
@@ -101,7 +103,7 @@ fn is_exempt(server: &Uri, exceptions: &str) -> bool {
             return true;
         }
         if let Ok(network) = entry.parse::<IpNet>() {
-            return address.is_some_and(|address| network.contains(&address));
+            return address.is_some_and(|address| canonical(network).contains(&address));
         }
         let (entry, of_port) = split_port(&entry);
         if of_port.is_some_and(|of_port| !of_port.is_empty() && of_port != port) {
@@ -128,14 +130,20 @@ fn is_domain_of(host: &str, entry: &str) -> bool {
 
 /// Of `HOST:PORT` and `[IPv6]:PORT`. An IPv6 address alone has no brackets here.
 fn split_port(entry: &str) -> (&str, Option<&str>) {
-    match entry.rsplit_once(':') {
-        Some((host, port)) if !host.contains(':') => (host, Some(port)),
-        Some((host, port)) => match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-            Some(host) => (host, Some(port)),
-            None => (entry, None),
-        },
-        None => (entry, None),
+    let Some((host, port)) = entry.rsplit_once(':') else { return (entry, None) };
+    match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(host) => (host, Some(port)),
+        None if host.contains(':') => (entry, None),
+        None => (host, Some(port)),
     }
+}
+
+/// `::ffff:10.0.0.0/104` is `10.0.0.0/8`.
+fn canonical(network: IpNet) -> IpNet {
+    let IpNet::V6(mapped) = network else { return network };
+    let address = mapped.network().to_ipv4_mapped();
+    let inner = address.zip(mapped.prefix_len().checked_sub(96));
+    inner.and_then(|(address, length)| IpNet::new(address.into(), length).ok()).unwrap_or(network)
 }
 
 #[cfg(test)]
@@ -182,6 +190,10 @@ mod tests {
             ("https://10.1.2.3", "2.3", false),
             ("https://10.1.2.3", ".2.3", false),
             ("https://10.1.2.3", "::ffff:10.1.2.3", true),
+            ("https://10.1.2.3", "::ffff:10.0.0.0/104", true),
+            ("https://10.1.2.3", "::/0", false),
+            ("https://a.example", "[example]:443", true),
+            ("https://LocalHost", "", false),
             ("https://[fd00::1]", "fd00::/8", true),
             ("https://[fd00::1]", "fd00::1", true),
             ("https://[fd00::1]:6443", "[fd00::1]:6443", true),
