@@ -47,6 +47,9 @@ impl std::fmt::Display for Target {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { config, place, proxy } = self;
         write!(formatter, "{}, {place}", without_credentials(&config.cluster_url))?;
+        if self.is_plain() {
+            write!(formatter, ", without credentials, since it is not HTTPS")?;
+        }
         proxy.as_ref().map_or(Ok(()), |proxy| write!(formatter, ", through the proxy {proxy}"))
     }
 }
@@ -78,12 +81,16 @@ impl Target {
         Ok(Self { config, place: "the Pod's own, by its service account".to_owned(), proxy }.through_proxy())
     }
 
+    fn is_plain(&self) -> bool {
+        self.config.cluster_url.scheme_str() == Some("http")
+    }
+
     /// kube asks proxies for port 443 unless the server's is given.
     fn through_proxy(mut self) -> Self {
         let Some(proxy) = &self.proxy else { return self };
         self.config.proxy_url = Some(proxy.url.clone());
         let server = &self.config.cluster_url;
-        if server.scheme_str() == Some("http") && server.port().is_none() {
+        if self.is_plain() && server.port().is_none() {
             let authority = format!("{}:80", server.host().unwrap_or_default());
             let parts = Uri::builder().scheme("http").authority(authority).path_and_query(server.path());
             self.config.cluster_url = parts.build().unwrap_or_else(|_| server.clone());

@@ -9,8 +9,8 @@ use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use self::row::{
-    ENCODED_PASSWORD, FAILED, IMPOSTOR, NOT_FROM_PROXY, REACHED, Row, THROUGH_PROXY, authority, authority_data,
-    kubeconfig, with_cluster, with_user,
+    ENCODED_PASSWORD, FAILED, IMPOSTOR, NOT_FROM_PROXY, Outcome, REACHED, Row, THROUGH_PROXY, authority,
+    authority_data, kubeconfig, with_cluster, with_user,
 };
 use crate::CLUSTER;
 use crate::harness::{Proxy, ProxyKind, Webhook};
@@ -165,7 +165,7 @@ fn clusters_are_read_as_kubectl_does() {
     )
     .both(FAILED, "`certificate-authority-data`: it has no certificate in PEM");
     Row::with("an authority that is no base64", only(json!({"certificate-authority-data": "!"})))
-        .both(FAILED, "it is not base64");
+        .both(FAILED, "`certificate-authority-data` is not base64");
     Row::with("no authority", without("certificate-authority")).both(FAILED, "invalid peer certificate");
     Row::with("insecure-skip-tls-verify", only(json!({"insecure-skip-tls-verify": true}))).both(REACHED, "");
     Row::with("insecure-skip-tls-verify and an authority", with(json!({"insecure-skip-tls-verify": true})))
@@ -178,8 +178,17 @@ fn clusters_are_read_as_kubectl_does() {
     Row::with("a server without a scheme is plain HTTP", with(json!({"server": "127.0.0.1:$port"})))
         .both(FAILED, "note: cluster http://127.0.0.1:$port, ");
     // Where no token is sent, as each row checks.
-    Row::with("plain HTTP", of_server(json!({}), "http://$impostor"))
-        .both(IMPOSTOR, "note: cluster http://$impostor, ");
+    Row::with("plain HTTP", of_server(json!({}), "http://$impostor")).both(
+        IMPOSTOR,
+        "note: cluster http://$impostor, context admin of $folder/config, without credentials, since it is not HTTPS\n",
+    );
+    let anonymous = json!({
+        "clusters": [{"name": "proxy", "cluster": {"server": "http://$impostor"}}],
+        "contexts": [{"name": "proxy", "context": {"cluster": "proxy"}}],
+        "current-context": "proxy",
+    });
+    Row::with("a context without a user", anonymous.to_string())
+        .both(IMPOSTOR, "context proxy of $folder/config, without");
     Row::with("a server with a slash", with(json!({"server": "https://127.0.0.1:$port/"}))).both(REACHED, "");
     Row::with("no server", without("server")).both(FAILED, "it has no `server`");
     Row::with("an empty server", with(json!({"server": ""}))).both(FAILED, "it has no `server`");
@@ -288,6 +297,7 @@ fn users_are_read_as_kubectl_does() {
         "case $KUBERNETES_EXEC_INFO in *127.0.0.1*) ;; *) exit 1 ;; esac",
     )
     .both(REACHED, "");
+    exec("exec without interactiveMode", json!({"interactiveMode": null}), "").differs(FAILED, REACHED, "");
     exec("a plugin that fails", json!({}), "exit 3").both(FAILED, "status");
     exec("a plugin that is missing", json!({"command": "absent-plugin"}), "").both(FAILED, "absent-plugin");
 
@@ -434,7 +444,13 @@ fn the_proxy_of_the_environment_is_used_as_kubectl_does() {
     of("a proxy that is not there".to_owned())
         .variable("HTTPS_PROXY", "http://127.0.0.1:1")
         .both(FAILED, ": through the proxy http://127.0.0.1:1: ");
-    // Go passes over a value that is no URL, and connects without a proxy.
+    let plain_http = with_cluster(|cluster| *cluster = json!({"server": "http://0.0.0.0:$impostor_port"}));
+    for (name, outcome) in [("HTTP_PROXY", Outcome { through_proxy: true, ..IMPOSTOR }), ("HTTPS_PROXY", IMPOSTOR)] {
+        Row::with(format!("{name} and a http server"), &plain_http)
+            .proxy(ProxyKind::Http)
+            .variable(name, "http://$proxy")
+            .both(outcome, "");
+    }
     of("a HTTPS_PROXY that is no URL".to_owned())
         .variable("HTTPS_PROXY", format!("http://user:{ENCODED_PASSWORD}@[x"))
         .both(FAILED, "HTTPS_PROXY is not a proxy's URL");

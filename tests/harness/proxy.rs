@@ -90,18 +90,19 @@ impl Proxy {
 
 impl Serving {
     async fn serve(self, mut client: impl AsyncRead + AsyncWrite + Unpin) -> Result<()> {
-        let port = match self.is_socks {
-            true => self.socks(&mut client).await?,
-            false => self.connect(&mut client).await?,
+        let (port, request) = match self.is_socks {
+            true => (self.socks(&mut client).await?, String::new()),
+            false => self.http(&mut client).await?,
         };
         self.tunnels.fetch_add(1, Ordering::SeqCst);
         let mut server = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
+        server.write_all(request.as_bytes()).await?;
         copy_bidirectional(&mut client, &mut server).await?;
         Ok(())
     }
 
-    /// Answers `CONNECT HOST:PORT`.
-    async fn connect(&self, client: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> Result<u16> {
+    /// Answers `CONNECT HOST:PORT`, or returns the head of a request of `http://HOST:PORT/`, which is to be forwarded.
+    async fn http(&self, client: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> Result<(u16, String)> {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             head.push(client.read_u8().await?);
@@ -118,10 +119,13 @@ impl Serving {
                 bail!("not authorized");
             }
         }
-        let port = head.strip_prefix("CONNECT ").and_then(|rest| rest.split(' ').next()?.rsplit_once(':'));
-        let port = port.with_context(|| format!("no CONNECT: {head}"))?.1.parse()?;
+        if let Some(place) = head.strip_prefix("GET http://").and_then(|rest| rest.split('/').next()) {
+            return Ok((port(place)?, head));
+        }
+        let place = head.strip_prefix("CONNECT ").and_then(|rest| rest.split(' ').next());
+        let port = port(place.with_context(|| format!("no CONNECT: {head}"))?)?;
         client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await?;
-        Ok(port)
+        Ok((port, String::new()))
     }
 
     /// RFC 1928 and RFC 1929.
@@ -154,6 +158,12 @@ impl Serving {
         client.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).await?;
         Ok(port)
     }
+}
+
+/// Of `HOST:PORT`.
+fn port(place: &str) -> Result<u16> {
+    let (_, port) = place.rsplit_once(':').with_context(|| format!("no port: {place}"))?;
+    Ok(port.parse()?)
 }
 
 /// Bytes after their number.

@@ -159,7 +159,11 @@ pub(super) fn target(files: &[File], context: Option<String>) -> anyhow::Result<
         find(files, kind, name)
             .with_context(|| format!("{} names the {kind} `{name}`, which is not in {paths}", context.place))
     };
-    let (cluster, mut user) = (named("cluster")?, named("user")?);
+    let cluster = named("cluster")?;
+    let mut user = match context.fields.contains_key("user") {
+        true => named("user")?,
+        false => Entry { place: context.place.clone(), file: context.file, fields: Fields::new() },
+    };
     let mut target = of_cluster(&cluster).with_context(|| format!("can't use {}", cluster.place))?;
     if let Some(namespace) = context.fields.get("namespace").and_then(Value::as_str) {
         namespace.clone_into(&mut target.config.default_namespace);
@@ -167,21 +171,32 @@ pub(super) fn target(files: &[File], context: Option<String>) -> anyhow::Result<
     target.place = format!("context {name} of {}", context.file.path.display());
     let credentials = user.credentials(&cluster.typed()?);
     let credentials = credentials.with_context(|| format!("can't use {}", user.place))?;
-    // Without TLS, everybody on the way would read them.
-    if target.config.cluster_url.scheme_str() == Some("https") {
-        target.config.auth_info = credentials;
-    }
+    target.config.auth_info = match target.is_plain() {
+        false => credentials,
+        // Everybody on the way would read them.
+        true => AuthInfo {
+            impersonate: credentials.impersonate,
+            impersonate_uid: credentials.impersonate_uid,
+            impersonate_groups: credentials.impersonate_groups,
+            impersonate_user_extra: credentials.impersonate_user_extra,
+            ..AuthInfo::default()
+        },
+    };
     Ok(target)
 }
 
 fn of_cluster(cluster: &Entry<'_>) -> anyhow::Result<Target> {
+    const DATA: &str = "certificate-authority-data";
     cluster.check()?;
     let fields: Cluster = cluster.typed()?;
     let insecure = fields.insecure_skip_tls_verify.unwrap_or_default();
     let server = fields.server.as_deref().context("it has no `server`")?;
     let server = server_url(server)?;
     let authority = match (&fields.certificate_authority_data, &fields.certificate_authority) {
-        (Some(data), _) => Some(("certificate-authority-data", decoded(data).context("`certificate-authority-data`")?)),
+        (Some(data), _) => {
+            let decoded = BASE64_STANDARD.decode(data);
+            Some((DATA, decoded.map_err(|_| anyhow!("`{DATA}` is not base64"))?))
+        }
         (None, Some(file)) => {
             let read = std::fs::read(file).with_context(|| format!("can't read `certificate-authority` {file}"))?;
             Some(("certificate-authority", read))
@@ -224,11 +239,6 @@ fn server_url(text: &str) -> anyhow::Result<Uri> {
     Ok(url)
 }
 
-/// Go takes line breaks in base64.
-fn decoded(data: &str) -> anyhow::Result<Vec<u8>> {
-    BASE64_STANDARD.decode(data.replace(['\n', '\r'], "")).map_err(|_| anyhow!("it is not base64"))
-}
-
 fn certificates(pem: &[u8]) -> anyhow::Result<Vec<Vec<u8>>> {
     let blocks = pem::parse_many(pem).map_err(|_| anyhow!("it is not PEM"))?;
     let certificates: Vec<_> =
@@ -253,8 +263,9 @@ impl Entry<'_> {
                 *path = self.file.folder().join(&*path).display().to_string();
             }
         }
-        for key in ["client-certificate-data", "client-key-data"] {
+        for key in ["certificate-authority-data", "client-certificate-data", "client-key-data"] {
             if let Some(Value::String(data)) = fields.get_mut(key) {
+                // Go takes line breaks in base64.
                 data.retain(|character| !matches!(character, '\n' | '\r'));
             }
         }

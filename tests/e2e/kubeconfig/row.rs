@@ -209,6 +209,7 @@ impl Row {
             .replace("$port", port)
             .replace("$proxy_ca", &ca)
             .replace("$proxy", &proxy)
+            .replace("$impostor_port", self.impostor.rsplit(':').next().unwrap_or_default())
             .replace("$impostor", &self.impostor)
     }
 
