@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod certificates;
+pub mod client;
 pub mod doctor;
 pub mod pages;
 pub mod scan;

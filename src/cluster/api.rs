@@ -12,6 +12,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::io::DuplexStream;
 
+use super::client::{client, of_credentials, without_credentials};
+
 /// More than this is no object, and no list that is not read in pages.
 const MAX_BODY_BYTES: usize = 256 << 20;
 
@@ -92,6 +94,8 @@ pub struct Answer {
 pub struct Api {
     client: Client,
     timeout: Duration,
+    /// The proxy's URL, as it may be shown.
+    proxy: Option<String>,
 }
 
 impl Api {
@@ -103,12 +107,25 @@ impl Api {
         config.connect_timeout = None;
         config.default_retry = false;
         // It waits for the program that the kubeconfig names for credentials.
-        let making = tokio::task::spawn_blocking(|| Client::try_from(config));
+        let proxy = config.proxy_url.as_ref().map(without_credentials);
+        let making = tokio::task::spawn_blocking(|| client(config));
         let made = tokio::time::timeout(timeout, making).await;
         let made =
             made.map_err(|_| Failure::Broken(format!("the kubeconfig has no credentials within {timeout:?}")))?;
         let made = made.map_err(|error| Failure::Broken(error.to_string()))?;
-        Ok(Self { client: made.map_err(|error| Failure::Broken(of_client(&error)))?, timeout })
+        Ok(Self { client: made?, timeout, proxy })
+    }
+
+    fn broken(&self, error: &kube::Error) -> Failure {
+        Failure::Broken(self.through_proxy(error))
+    }
+
+    /// The proxy may be what fails.
+    fn through_proxy(&self, error: &kube::Error) -> String {
+        match &self.proxy {
+            Some(proxy) => format!("through the proxy {proxy}: {}", of_client(error)),
+            None => of_client(error),
+        }
     }
 
     pub async fn within<T>(&self, future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
@@ -174,7 +191,7 @@ impl Api {
         let request = Request::builder().method(method).uri(path).header(CONTENT_TYPE, "application/json").body(body);
         let request = request.map_err(|error| Failure::Broken(error.to_string()))?;
         self.within(async {
-            let response = self.client.send(request).await.map_err(|error| Failure::Broken(of_client(&error)))?;
+            let response = self.client.send(request).await.map_err(|error| self.broken(&error))?;
             let (head, body) = response.into_parts();
             let text = collected(body, most).await?;
             if !head.status.is_success() {
@@ -204,7 +221,7 @@ impl Api {
                     kube::Error::Api(status) => {
                         Failure::Refused { code: status.code, message: format!("port-forward: {}", status.message) }
                     }
-                    error => Failure::Broken(format!("port-forward: {}", of_client(&error))),
+                    error => Failure::Broken(format!("port-forward: {}", self.through_proxy(&error))),
                 })
             })
             .await?;
@@ -280,9 +297,12 @@ fn warning(header: &str) -> Option<String> {
 }
 
 /// Without the client's own names for its layers.
-fn of_client(error: &kube::Error) -> String {
+pub(super) fn of_client(error: &kube::Error) -> String {
     let text = match error {
-        kube::Error::Service(inner) => chain(&**inner),
+        kube::Error::Service(inner) => match inner.downcast_ref() {
+            Some(error) => of_credentials(error, None),
+            None => chain(&**inner),
+        },
         kube::Error::HyperError(inner) => chain(inner),
         other => chain(other),
     };

@@ -14,6 +14,7 @@ mod failure;
 mod guard;
 mod injector;
 mod installation;
+mod kubeconfig;
 mod manifests;
 mod openshift;
 mod policies;

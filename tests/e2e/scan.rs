@@ -112,7 +112,9 @@ fn named_namespaces_are_looked_at_alone() {
     let said = yard.scan(&["-n", "scan-absent"]);
     assert_eq!((said.code, said.stdout.as_str()), (2, ""));
     let told = "error: there is no namespace scan-absent; `kubectl get namespaces` lists those that are\n";
-    assert_eq!(said.stderr, told);
+    let cluster =
+        format!("note: cluster {}, context admin of {}\n", yard.cluster.url(), yard.cluster.kubeconfig().display());
+    assert_eq!(said.stderr, cluster + told);
 }
 
 #[test]
@@ -206,7 +208,7 @@ fn a_cluster_that_can_not_be_asked_is_an_error() {
         std::fs::write(&file, other).expect("a file");
         let said = yard.scan_with(&file, &["-o", "json"]);
         assert_eq!((said.code, said.stdout.as_str()), (2, ""), "{}", said.stderr);
-        assert!(said.stderr.starts_with(&format!("error: can't ask the API server at {server}")), "{}", said.stderr);
+        assert!(said.stderr.contains(&format!("\nerror: can't ask the API server at {server}")), "{}", said.stderr);
         assert!(said.stderr.contains(told), "{}", said.stderr);
     }
 }

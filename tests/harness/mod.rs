@@ -14,6 +14,7 @@ mod client;
 mod handshake;
 mod kubectl;
 pub mod kyverno;
+mod proxy;
 mod server;
 mod webhook;
 
@@ -25,6 +26,7 @@ use std::time::{Duration, Instant};
 use std::{fs, thread};
 
 use anyhow::{Context, Result, bail, ensure};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -32,6 +34,7 @@ pub use balancer::Balancer;
 pub use client::{Client, request};
 pub use handshake::{certificates, handshake};
 pub use kubectl::{Kubectl, Output};
+pub use proxy::{Proxy, ProxyKind};
 pub use server::Server;
 pub use webhook::Webhook;
 
@@ -70,6 +73,8 @@ pub struct ControlPlane {
     arguments: Vec<String>,
     url: String,
     minor: u32,
+    /// Signs the certificates of clients.
+    clients: CertifiedIssuer<'static, KeyPair>,
     folder: TempDir,
 }
 
@@ -88,7 +93,11 @@ impl ControlPlane {
             tokens.push_str(&format!("{token},{name},{name},{group}\n"));
             users.push((name, token));
         }
-        let service_accounts = rcgen::KeyPair::generate().context("make the key of service accounts")?;
+        let service_accounts = KeyPair::generate().context("make the key of service accounts")?;
+        let mut clients = CertificateParams::new([])?;
+        clients.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let clients = CertifiedIssuer::self_signed(clients, KeyPair::generate()?)?;
+        write(&folder, "clients.crt", &clients.pem())?;
         write(&folder, "tokens.csv", &tokens)?;
         write(&folder, "service-account.key", &service_accounts.serialize_pem())?;
         write(&folder, "service-account.pub", &service_accounts.public_key_pem())?;
@@ -103,7 +112,7 @@ impl ControlPlane {
         let minor = version["minor"].as_str().and_then(|minor| minor.trim_end_matches('+').parse().ok());
         let minor = minor.with_context(|| format!("no minor version in {version}"))?;
         admin.run(&["create", "clusterrolebinding", "dev", "--clusterrole=cluster-admin", "--user=dev"]).ok();
-        Ok(Self { api_server, etcd, admin, dev, assets, arguments, url, minor, folder })
+        Ok(Self { api_server, etcd, admin, dev, assets, arguments, url, minor, clients, folder })
     }
 
     /// Runs kubectl as a member of system:masters.
@@ -130,6 +139,16 @@ impl ControlPlane {
     pub fn service_account(&self, namespace: &str, name: &str) -> Kubectl {
         let token = self.kubectl(&["create", "token", name, "--namespace", namespace]).ok();
         Kubectl { token: token.trim().to_owned(), ..self.admin.clone() }
+    }
+
+    /// A certificate of a user of system:masters and its key, in PEM.
+    pub fn client_certificate(&self) -> Result<(String, String)> {
+        let key = KeyPair::generate()?;
+        let mut certificate = CertificateParams::new([])?;
+        certificate.distinguished_name.push(DnType::CommonName, "certified");
+        certificate.distinguished_name.push(DnType::OrganizationName, "system:masters");
+        certificate.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        Ok((certificate.signed_by(&key, &self.clients)?.pem(), key.serialize_pem()))
     }
 
     /// A kubeconfig of a service account, with its token in a file, as in a Pod.
@@ -309,6 +328,7 @@ fn api_server_arguments(address: Ipv4Addr, port: u16, options: &Options) -> Vec<
         format!("--secure-port={port}"),
         "--cert-dir=.".into(),
         "--token-auth-file=tokens.csv".into(),
+        "--client-ca-file=clients.crt".into(),
         "--authorization-mode=Node,RBAC".into(),
         "--service-account-issuer=https://kubernetes.default.svc".into(),
         "--service-account-key-file=service-account.pub".into(),

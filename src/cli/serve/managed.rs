@@ -12,6 +12,7 @@ use tokio::time::sleep;
 
 use super::certificate::{Certificate, Pair};
 use crate::certificate::clock::Clock;
+use crate::cli::kubeconfig::Target;
 use crate::cluster::api::{Api, Failure};
 use crate::cluster::certificates::{CONFLICT, Certificates, Generation, Names, Trouble};
 use crate::server::metrics::{Metrics, Reloaded, Task};
@@ -88,10 +89,12 @@ impl Managed {
     /// Starts looking after the certificates, for as long as the runtime lives.
     pub(super) async fn start(self) -> anyhow::Result<()> {
         self.distrust.store(Some(Arc::new("none was made yet".to_owned())));
-        let config = kube::Config::infer().await.context(
+        let target = Target::find(None, None, DEADLINE).await.context(
             "--manage-certificates needs to reach the API server, by way of a mounted service account token or of a \
              kubeconfig",
         )?;
+        tracing::info!(cluster = %target, "managing certificates");
+        let config = target.config;
         let token_file = config.auth_info.token_file.clone().map(PathBuf::from);
         let names = Names {
             namespace: config.default_namespace.clone(),
