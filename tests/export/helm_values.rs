@@ -454,6 +454,18 @@ fn an_image_that_gets_its_registry_elsewhere_is_never_written_as_another() {
 }
 
 #[test]
+fn names_with_random_parts_are_no_difference() {
+    let pods = pods(&["{{ .Values.image }}"]).replace("p0", "'p-{{ randAlphaNum 5 | lower }}'");
+    let site = Site::new(&[
+        ("chart/Chart.yaml", &chart_yaml("c")),
+        ("chart/values.yaml", "image: nginx:1\n"),
+        ("chart/templates/pods.yaml", &pods),
+    ]);
+    assert_eq!(site.export_rendered(&["chart"]), [""; 0]);
+    assert!(site.render("chart", "shop", &["overrides.yaml"]).contains("hub/library/nginx:1"));
+}
+
+#[test]
 fn without_helm_its_output_can_be_given() {
     let site = Site::new(&[
         ("chart/Chart.yaml", &chart_yaml("c")),

@@ -5,16 +5,17 @@ use std::collections::BTreeSet;
 use rayon::prelude::*;
 use serde_json::Value;
 
-use super::rendered::{Rendered, name_of};
+use super::rendered::{Place, Rendered, name_of};
 use super::{Inexpressible, Override, Overrides, Stays, values};
 use crate::engine::Policy;
 
 /// What an override does to what is rendered.
 enum Effect {
     Nothing,
-    /// Places that have what they should.
-    Right(BTreeSet<String>),
-    Wrong(String),
+    /// Places, by their number, that have what they should.
+    Right(BTreeSet<usize>),
+    /// What is wrong, and at which place if it is of one.
+    Wrong(Option<usize>, String),
 }
 
 /// Leaves those overrides of which `render` shows that they change what they should and nothing else, and tells which images
@@ -33,7 +34,7 @@ pub fn prove<'p>(
     let Overrides { images, mut stays, mut left_out, .. } = found;
     let effect = |changed: anyhow::Result<Rendered>| match changed {
         Ok(changed) => compare(plain, &changed, policy, namespace),
-        Err(error) => Effect::Wrong(format!("the chart can't be rendered with it: {error:#}")),
+        Err(error) => Effect::Wrong(None, format!("the chart can't be rendered with it: {error:#}")),
     };
     let tried: Vec<_> = images
         .into_par_iter()
@@ -56,27 +57,26 @@ pub fn prove<'p>(
                 proven.push((image, places));
                 continue;
             }
-            Effect::Wrong(why) => why,
+            Effect::Wrong(_, why) => why,
             Effect::Nothing => "it changes nothing that is rendered".to_owned(),
         };
         stays.push(Stays { path: image.path(), image: image.image, why });
     }
     let mut last = render(&values(proven.iter().map(|(image, _)| image)))?;
-    while let Effect::Wrong(why) = compare(plain, &last, policy, namespace) {
-        let is_part = |places: &BTreeSet<String>| places.iter().any(|place| why.contains(place.as_str()));
+    while !proven.is_empty() {
+        let Effect::Wrong(place, why) = compare(plain, &last, policy, namespace) else { break };
+        let is_part = |places: &BTreeSet<usize>| place.is_some_and(|place| places.contains(&place));
         let (part, rest): (Vec<_>, Vec<_>) = proven.into_iter().partition(|(_, places)| is_part(places));
         let (part, rest) = if part.is_empty() { (rest, part) } else { (part, rest) };
         let why = format!("together with others, {why}");
-        stays.extend(part.into_iter().map(|(image, _)| Stays {
-            path: image.path(),
-            image: image.image,
-            why: why.clone(),
-        }));
+        let stay = |(image, _): (Override, _)| Stays { path: image.path(), image: image.image, why: why.clone() };
+        stays.extend(part.into_iter().map(stay));
         proven = rest;
         last = render(&values(proven.iter().map(|(image, _)| image)))?;
     }
-    let same: BTreeSet<(&str, &str)> = last.images().collect();
-    left_out.extend(that_stay(plain, |place, image| !same.contains(&(place, image)), &stays, policy, namespace));
+    let after: Vec<&str> = last.places().map(Place::image).collect();
+    let is_changed = |index: usize, image: &str| after.get(index).is_some_and(|after| *after != image);
+    left_out.extend(that_stay(plain, is_changed, &stays, policy, namespace));
     Ok((proven.into_iter().map(|(image, _)| image).collect(), left_out))
 }
 
@@ -92,14 +92,14 @@ pub fn believe<'p>(
     let why = "only Helm can show where its registry is to be written";
     stays.extend(others.into_iter().map(|other| Stays { path: other.path(), image: other.image, why: why.to_owned() }));
     let changed: BTreeSet<&str> = images.iter().map(|image| name_of(&image.image)).collect();
-    left_out.extend(that_stay(plain, |_, image| changed.contains(name_of(image)), &stays, policy, namespace));
+    left_out.extend(that_stay(plain, |_, image: &str| changed.contains(name_of(image)), &stays, policy, namespace));
     (images, left_out)
 }
 
 /// The images that should change and do not, and why; and those of values that are not rendered.
 fn that_stay(
     plain: &Rendered,
-    is_changed: impl Fn(&str, &str) -> bool,
+    is_changed: impl Fn(usize, &str) -> bool,
     stays: &[Stays],
     policy: &Policy,
     namespace: &str,
@@ -112,38 +112,39 @@ fn that_stay(
         let registry = stays.image.trim_end_matches('/');
         image.strip_prefix(registry).is_some_and(|rest| rest.starts_with('/'))
     };
-    let remain = plain.images().filter(|(place, image)| !is_changed(place, image));
-    let rendered =
-        remain.filter(|(place, _)| plain.wanted(place, policy, namespace).is_some()).map(|(place, image)| {
-            let why = match stays.iter().find(|stays| is_of(image, stays)) {
-                Some(stays) => format!("{image} stays: `{}` is left out: {}", stays.path, stays.why),
-                None => format!("{image} stays: no value is known to change it"),
-            };
-            Inexpressible { what: place.to_owned(), why }
-        });
-    let is_rendered =
-        |stays: &&Stays| plain.images().any(|(_, image)| is_of(image, stays) || is_registry_of(image, stays));
+    let remain = plain.places().enumerate().filter(|(index, place)| !is_changed(*index, place.image()));
+    let remain = remain.map(|(_, place)| place).filter(|place| place.wanted(policy, namespace).is_some());
+    let rendered = remain.map(|place| {
+        let image = place.image();
+        let why = match stays.iter().find(|stays| is_of(image, stays)) {
+            Some(stays) => format!("{image} stays: `{}` is left out: {}", stays.path, stays.why),
+            None => format!("{image} stays: no value is known to change it"),
+        };
+        Inexpressible { what: place.to_string(), why }
+    });
+    let is_rendered = |stays: &&Stays| {
+        plain.places().map(Place::image).any(|image| is_of(image, stays) || is_registry_of(image, stays))
+    };
     let others = stays.iter().filter(|stays| !is_rendered(stays)).cloned().map(Inexpressible::from);
     rendered.chain(others).collect()
 }
 
 fn compare(plain: &Rendered, changed: &Rendered, policy: &Policy, namespace: &str) -> Effect {
     let mut places = BTreeSet::new();
-    let (mut before, mut after) = (plain.images(), changed.images());
-    loop {
-        match (before.next(), after.next()) {
-            (None, None) => break,
-            (Some((place, image)), Some((same, other))) if place == same => {
-                match plain.wanted(place, policy, namespace) {
-                    _ if image == other => {}
-                    Some(wanted) if wanted == other => drop(places.insert(place.to_owned())),
-                    Some(wanted) => return Effect::Wrong(format!("{place} is rendered with {other}, not {wanted}")),
-                    None => return Effect::Wrong(format!("{place} is rendered with {other}, and should stay {image}")),
-                }
-            }
-            (Some((place, _)), _) | (None, Some((place, _))) => {
-                return Effect::Wrong(format!("{place} is rendered only with it or only without it"));
-            }
+    let (before, after) = (plain.places(), changed.places());
+    if before.len() != after.len() {
+        let why = format!("the chart is rendered with {} images, not {}", after.len(), before.len());
+        return Effect::Wrong(None, why);
+    }
+    for (index, (place, other)) in before.zip(after).enumerate() {
+        let (image, is) = (place.image(), other.image());
+        let wrong = |why: String| Effect::Wrong(Some(index), format!("{place} is rendered {why}"));
+        match place.wanted(policy, namespace) {
+            _ if !place.is_as(other) => return wrong(format!("as {other}")),
+            _ if image == is => {}
+            Some(wanted) if wanted == is => drop(places.insert(index)),
+            Some(wanted) => return wrong(format!("with {is}, not {wanted}")),
+            None => return wrong(format!("with {is}, and should stay {image}")),
         }
     }
     if places.is_empty() { Effect::Nothing } else { Effect::Right(places) }

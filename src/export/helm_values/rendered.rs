@@ -1,6 +1,7 @@
 //! What Helm renders: the images, and where they stand.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::fmt;
 
 use crate::engine::{Decision, ImageRef, Policy};
 use crate::manifest::{Field, Known, Manifest, Unreadable};
@@ -8,9 +9,13 @@ use crate::manifest::{Field, Known, Manifest, Unreadable};
 /// The images of a chart.
 #[derive(Debug, Default)]
 pub struct Rendered {
-    /// By the object and the place in it, and counted where several have the same.
-    fields: BTreeMap<String, Field>,
+    /// In the order of the text, which is that of kinds and names.
+    fields: Vec<Field>,
 }
+
+/// An image, and where it stands.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place<'r>(&'r Field);
 
 impl Rendered {
     /// Reads what `helm template` prints. `file` is what errors call it.
@@ -19,33 +24,16 @@ impl Rendered {
     ///
     /// Where it is no YAML.
     pub fn read(file: &str, text: &str, known: &Known) -> Result<Self, Unreadable> {
-        let mut fields = BTreeMap::new();
-        for field in Manifest::read(file, text, known)?.fields() {
-            let object = &field.object;
-            let namespace = object.namespace.as_deref().map(|namespace| [namespace, "/"].concat()).unwrap_or_default();
-            let place = format!("{} {namespace}{}, {}", object.kind, object.name, field.place);
-            let same = (2..).map(|count| format!("{place} ({count})"));
-            let place = [place.clone()].into_iter().chain(same).find(|place| !fields.contains_key(place));
-            fields.insert(place.unwrap_or_default(), field.clone());
-        }
-        Ok(Self { fields })
+        Ok(Self { fields: Manifest::read(file, text, known)?.fields().to_vec() })
     }
 
-    pub(super) fn images(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.fields.iter().map(|(place, field)| (place.as_str(), field.image.as_str()))
-    }
-
-    /// The image that a place should have.
-    pub(super) fn wanted(&self, place: &str, policy: &Policy, namespace: &str) -> Option<String> {
-        match self.fields.get(place)?.decide(policy, namespace) {
-            Decision::Rewrite { result, .. } => Some(result),
-            Decision::Keep { .. } | Decision::Restore { .. } => None,
-        }
+    pub(super) fn places(&self) -> impl ExactSizeIterator<Item = Place<'_>> {
+        self.fields.iter().map(Place)
     }
 
     /// The names, without tags and digests, that are this one or end with it as a path.
     pub(super) fn of(&self, name: &str) -> Vec<&str> {
-        let names: BTreeSet<&str> = self.images().map(|(_, image)| name_of(image)).collect();
+        let names: BTreeSet<&str> = self.places().map(|place| name_of(place.image())).collect();
         let is_of = |other: &&str| {
             *other == name_of(name) || other.strip_suffix(name_of(name)).is_some_and(|rest| rest.ends_with('/'))
         };
@@ -53,6 +41,33 @@ impl Rendered {
             Some(same) => vec![same],
             None => names.into_iter().filter(is_of).collect(),
         }
+    }
+}
+
+impl<'r> Place<'r> {
+    pub fn image(self) -> &'r str {
+        &self.0.image
+    }
+
+    /// The image that it should have, if that is another.
+    pub fn wanted(self, policy: &Policy, namespace: &str) -> Option<String> {
+        match self.0.decide(policy, namespace) {
+            Decision::Rewrite { result, .. } => Some(result),
+            Decision::Keep { .. } | Decision::Restore { .. } => None,
+        }
+    }
+
+    /// Whether it is the same place of another rendering. Names may have random parts.
+    pub fn is_as(self, other: Place) -> bool {
+        self.0.object.kind == other.0.object.kind && self.0.place == other.0.place
+    }
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Field { object, place, .. } = self.0;
+        let namespace = object.namespace.as_deref().map(|namespace| [namespace, "/"].concat()).unwrap_or_default();
+        write!(f, "{} {namespace}{}, {place}", object.kind, object.name)
     }
 }
 
