@@ -6,20 +6,23 @@
 //! out.
 
 mod chart;
+mod overrides;
 mod prove;
 mod rendered;
 mod split;
+mod template;
 
 use std::collections::BTreeSet;
-use std::sync::LazyLock;
 
-use regex::Regex;
 use serde_json::{Map, Value};
 
 pub use self::chart::{Chart, Subcharts};
+pub use self::overrides::{Override, Overrides, Stays, beside_images, values};
 pub use self::prove::{believe, prove};
 pub use self::rendered::Rendered;
 use self::split::Split;
+use self::template::known;
+pub use self::template::{of_template, registry_in_template};
 use super::Inexpressible;
 use crate::engine::{Decision, ImageRef, Matcher, Mode, Policy, Question, Reason, Rule};
 
@@ -39,49 +42,6 @@ pub enum Sight<'r> {
     Templates(Option<&'r str>),
     /// What Helm renders.
     Rendered(&'r Rendered),
-}
-
-/// What overrides a chart's values.
-#[derive(Debug)]
-pub struct Overrides<'p> {
-    pub images: Vec<Override<'p>>,
-    /// What the rules do beside images, and can't do here.
-    pub left_out: Vec<Inexpressible>,
-    pub stays: Vec<Stays>,
-    /// Whether a value is an image, also one that stays.
-    pub found_image: bool,
-}
-
-/// The values of one image.
-#[derive(Debug, Clone)]
-pub struct Override<'p> {
-    pub rule: &'p Rule,
-    pub image: String,
-    /// The values have all of it.
-    pub is_whole: bool,
-    /// Ways to write it, of which the first that works is right: the path and the text of each value.
-    pub ways: Vec<Vec<(Vec<String>, String)>>,
-}
-
-/// An image of the values that is not overridden.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Stays {
-    /// Key by key.
-    pub path: String,
-    pub image: String,
-    pub why: String,
-}
-
-impl Override<'_> {
-    fn path(&self) -> String {
-        self.ways.first().and_then(|way| way.last()).map(|(path, _)| path.join(".")).unwrap_or_default()
-    }
-}
-
-impl From<Stays> for Inexpressible {
-    fn from(Stays { path, image, why }: Stays) -> Self {
-        Self { what: format!("`{path}`"), why: format!("{image} stays: {why}") }
-    }
 }
 
 /// The values that may override those of a chart.
@@ -106,38 +66,6 @@ pub fn overrides<'p>(policy: &'p Policy, namespace: &str, chart: &Chart, sight: 
     Overrides { images, left_out, stays, found_image }
 }
 
-/// As a values file has them: only what changes, in the shape of the chart's own.
-pub fn values<'o>(images: impl IntoIterator<Item = &'o Override<'o>>) -> Value {
-    let mut values = Value::Object(Map::new());
-    for (path, text) in images.into_iter().filter_map(|image| image.ways.first()).flatten() {
-        let mut value = &mut values;
-        for key in path {
-            value = &mut value[key.as_str()];
-        }
-        *value = Value::String(text.clone());
-    }
-    values
-}
-
-/// What the rules do beside these images.
-pub fn beside_images(policy: &Policy, images: &[Override]) -> Vec<Inexpressible> {
-    let mut left_out = BTreeSet::new();
-    for Override { rule, .. } in images {
-        if !rule.image_pull_secrets.is_empty() {
-            let why = "its `imagePullSecrets` are not added: set the chart's own value for them";
-            left_out.insert(Inexpressible::rule(&rule.name, why));
-        }
-        let settings = policy.settings();
-        if settings.record_originals {
-            left_out.insert(Inexpressible::field("recordOriginals", "values write no annotation"));
-        }
-        if settings.allow_opt_out {
-            left_out.insert(Inexpressible::field("allowOptOut", "values count for every Pod, whatever its labels"));
-        }
-    }
-    left_out.into_iter().collect()
-}
-
 /// A value that may be a registry, and is not that of an image beside it: templates may put it in front of any name. One of
 /// a list, such as an Ingress' hosts, is not for that.
 fn a_registry(values: &Map<String, Value>) -> Option<String> {
@@ -154,47 +82,6 @@ fn a_registry(values: &Map<String, Value>) -> Option<String> {
         _ => None,
     };
     values.iter().find_map(of_value)
-}
-
-/// A registry that a template has: in front of a value, or alone in quotes as a default, which names of other templates are not.
-pub fn registry_in_template(text: &str) -> Option<&str> {
-    static REGISTRY: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        let host = r"((?:[a-z0-9-]+\.)+[a-z][a-z0-9-]*(?::[0-9]+)?|localhost(?::[0-9]+)?)";
-        let quoted = format!(r#"(include|template|define|block)?[ (]*["`]{host}/?["`]"#);
-        Regex::new(&format!(r"{host}/[a-z0-9./_-]*\{{\{{|{quoted}")).ok()
-    });
-    REGISTRY.as_ref()?.captures_iter(text).filter(|found| found.get(2).is_none()).find_map(|found| {
-        let is_in_action = |at: usize| text[..at].rfind("{{") > text[..at].rfind("}}");
-        let quoted = found.get(3).filter(|host| is_in_action(host.start()));
-        found.get(1).or(quoted).map(|host| host.as_str())
-    })
-}
-
-/// An image that a template has, whatever the values.
-pub fn of_template(policy: &Policy, namespace: &str, file: &str, text: &str) -> Vec<Inexpressible> {
-    let mut inexpressible = Vec::new();
-    for (index, line) in text.lines().enumerate() {
-        let line = line.trim_start().trim_start_matches("- ").trim_start();
-        let Some(value) = line.strip_prefix("image:").or_else(|| line.strip_prefix("reference:")) else { continue };
-        let value = value.trim_start().trim_start_matches(['"', '\'']);
-        let literal = value.split(['"', '\'', ' ', '#']).next().unwrap_or_default();
-        let question = Question { image: &known(literal), namespace, pull_never: false, previous: None };
-        if let Decision::Rewrite { rule, .. } = policy.decide(question) {
-            inexpressible.push(Inexpressible {
-                what: format!("{file}:{}", index + 1),
-                why: format!("`{literal}` is in the template, and no value changes it (rule `{}`)", rule.name),
-            });
-        }
-    }
-    inexpressible
-}
-
-/// What is known of an image without what a template puts behind it: a tag, or behind a slash the rest of its name.
-fn known(literal: &str) -> String {
-    match literal.split_once("{{").map_or(literal, |(before, _)| before) {
-        registry if registry.ends_with('/') => [registry, "x"].concat(),
-        name => name.trim_end_matches([':', '@']).to_owned(),
-    }
 }
 
 struct Search<'s, 'p> {

@@ -76,7 +76,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let helm = Helm { binary: &helm, paths: &paths, namespace: &namespace, known: &known };
     let is_given = rendered.is_some();
     let plain = match rendered {
-        Some(file) => Some(read_rendered(&file.display().to_string(), &read(&file)?, &known)?),
+        Some(file) => Some(Rendered::read(&file.display().to_string(), &read(&file)?, &known)?),
         None if no_helm || !paths[0].is_dir() => None,
         None => helm.plain(),
     };
@@ -147,12 +147,8 @@ impl Helm<'_> {
             let lines: Vec<&str> = error.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
             bail!("helm template: {}", lines.join(" "));
         }
-        read_rendered("what Helm rendered", &String::from_utf8(output.stdout)?, self.known)
+        Ok(Rendered::read("what Helm rendered", &String::from_utf8(output.stdout)?, self.known)?)
     }
-}
-
-fn read_rendered(file: &str, text: &str, known: &Known) -> anyhow::Result<Rendered> {
-    Ok(Rendered::read(file, text, known)?)
 }
 
 /// Reads charts, and what no values change in them.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use rayon::prelude::*;
 use serde_json::Value;
 
-use super::rendered::{Place, Rendered, name_of};
+use super::rendered::{Place, Rendered, is_of, name_of};
 use super::{Inexpressible, Override, Overrides, Stays, values};
 use crate::engine::Policy;
 
@@ -104,10 +104,6 @@ fn that_stay(
     policy: &Policy,
     namespace: &str,
 ) -> Vec<Inexpressible> {
-    let is_of = |image: &str, stays: &Stays| {
-        let (name, of) = (name_of(image), name_of(&stays.image));
-        name == of || name.strip_suffix(of).is_some_and(|rest| rest.ends_with('/'))
-    };
     let is_registry_of = |image: &str, stays: &Stays| {
         let registry = stays.image.trim_end_matches('/');
         image.strip_prefix(registry).is_some_and(|rest| rest.starts_with('/'))
@@ -116,14 +112,14 @@ fn that_stay(
     let remain = remain.map(|(_, place)| place).filter(|place| place.wanted(policy, namespace).is_some());
     let rendered = remain.map(|place| {
         let image = place.image();
-        let why = match stays.iter().find(|stays| is_of(image, stays)) {
+        let why = match stays.iter().find(|stays| is_of(image, &stays.image)) {
             Some(stays) => format!("{image} stays: `{}` is left out: {}", stays.path, stays.why),
             None => format!("{image} stays: no value is known to change it"),
         };
         Inexpressible { what: place.to_string(), why }
     });
     let is_rendered = |stays: &&Stays| {
-        plain.places().map(Place::image).any(|image| is_of(image, stays) || is_registry_of(image, stays))
+        plain.places().map(Place::image).any(|image| is_of(image, &stays.image) || is_registry_of(image, stays))
     };
     let others = stays.iter().filter(|stays| !is_rendered(stays)).cloned().map(Inexpressible::from);
     rendered.chain(others).collect()

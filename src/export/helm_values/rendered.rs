@@ -34,12 +34,9 @@ impl Rendered {
     /// The names, without tags and digests, that are this one or end with it as a path.
     pub(super) fn of(&self, name: &str) -> Vec<&str> {
         let names: BTreeSet<&str> = self.places().map(|place| name_of(place.image())).collect();
-        let is_of = |other: &&str| {
-            *other == name_of(name) || other.strip_suffix(name_of(name)).is_some_and(|rest| rest.ends_with('/'))
-        };
         match names.get(name_of(name)) {
             Some(same) => vec![same],
-            None => names.into_iter().filter(is_of).collect(),
+            None => names.into_iter().filter(|other| is_of(other, name)).collect(),
         }
     }
 }
@@ -69,6 +66,12 @@ impl fmt::Display for Place<'_> {
         let namespace = object.namespace.as_deref().map(|namespace| [namespace, "/"].concat()).unwrap_or_default();
         write!(f, "{} {namespace}{}, {place}", object.kind, object.name)
     }
+}
+
+/// Whether an image has this name, tags and digests aside, perhaps with something in front of it.
+pub(super) fn is_of(image: &str, name: &str) -> bool {
+    let rest = name_of(image).strip_suffix(name_of(name));
+    rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))
 }
 
 /// Without tag and digest.

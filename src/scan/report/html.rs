@@ -277,19 +277,25 @@ fn out_of_reach(sums: &Sums) -> Markup {
     }
 }
 
+fn headings(headings: &[&str]) -> Markup {
+    html! {
+        thead role="rowgroup" {
+            tr role="row" {
+                @for heading in headings {
+                    th role="columnheader" scope="col" { (heading) }
+                }
+            }
+        }
+    }
+}
+
 fn unseen(report: &Report) -> Markup {
     html! {
         @if !report.unseen.is_empty() {
             section aria-labelledby="unseen" {
                 h2 #unseen { "Could not be looked at" }
                 table role="table" {
-                    thead role="rowgroup" {
-                        tr role="row" {
-                            @for heading in ["what", "why", "what would help"] {
-                                th role="columnheader" scope="col" { (heading) }
-                            }
-                        }
-                    }
+                    (headings(&["what", "why", "what would help"]))
                     tbody role="rowgroup" {
                         @for unseen in &report.unseen {
                             tr role="row" {
@@ -312,13 +318,7 @@ fn unknown(report: &Report) -> Markup {
             section aria-labelledby="unknown" {
                 h2 #unknown { "Not understood" }
                 table role="table" {
-                    thead role="rowgroup" {
-                        tr role="row" {
-                            @for heading in ["what", "fields", "where", "entry of manifests in the rules file"] {
-                                th role="columnheader" scope="col" { (heading) }
-                            }
-                        }
-                    }
+                    (headings(&["what", "fields", "where", "entry of manifests in the rules file"]))
                     tbody role="rowgroup" {
                         @for (subject, unknown) in &shown {
                             tr role="row" {
