@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-cluster test-hostile test-scale test-charts test-kubernetes-versions lint bench fuzz deny advisories generate format image \
+.PHONY: help run demo test test-cluster test-hostile test-scale test-charts test-catalogue test-kubernetes-versions lint bench fuzz deny advisories generate format image \
 	chart sbom archive krew checksums release-check
 
 CACHE ?= cache.example.com/k8s
@@ -41,6 +41,9 @@ test-scale: ## Scan a real API server with 50,000 Pods, and measure (release bui
 test-charts: ## Export the values of every chart below CHARTS, and compare with what Helm renders
 	cargo test --locked --test charts -- $(CHARTS)
 
+test-catalogue: ## Scan every repository in REPOSITORIES, and compare with what `grep` finds
+	cargo test --locked --test catalogue -- $(REPOSITORIES)
+
 test-kubernetes-versions: ## Run the tests on a real API server of each supported version
 	@for version in 1.33 1.34 1.35 1.36; do \
 		echo "== Kubernetes $$version"; \
@@ -51,7 +54,7 @@ lint: ## Check formatting, clippy with warnings denied, documentation, and shell
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	@# Which leaves out what has `test = false`.
-	cargo clippy --locked --test demo --test cluster --test hostile --test scale --test charts -- -D warnings
+	cargo clippy --locked --test demo --test cluster --test hostile --test scale --test charts --test catalogue -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --quiet
 	shellcheck .ci/run $(shell git ls-files '*.sh')
 	@# A tag can be moved.

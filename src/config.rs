@@ -21,7 +21,7 @@ pub use self::places::Places;
 pub use self::problem::Problem;
 pub(crate) use self::problem::bytes;
 use self::problem::structural;
-use self::schema::RulesFile;
+use self::schema::{CatalogueFile, RulesFile};
 pub use self::source::Source;
 use crate::engine::{InvalidPrefix, Matcher, Mode, Namespaces, Policy, Prefix, Prefixes, Rule, Settings};
 use crate::manifest::declared::Declaration;
@@ -134,6 +134,24 @@ pub fn parse(name: &str, text: &str) -> Result<Config, RulesError> {
     let mut checker = Checker::default();
     let config = checker.file(file);
     if checker.problems.is_empty() { Ok(config) } else { Err(RulesError::new(checker.problems, name, text)) }
+}
+
+const CATALOGUE: &str = include_str!("manifest/catalogue.yaml");
+
+/// Where kinds have images that Kubernetes does not define: what comes with the program.
+///
+/// # Errors
+///
+/// If the program was built with an invalid catalogue.
+pub fn catalogue() -> Result<Vec<Declaration>, RulesError> {
+    const NAME: &str = "the catalogue";
+    let file: CatalogueFile = read(NAME, CATALOGUE, "catalogue")?;
+    let mut checker = Checker::default();
+    let declarations = file.manifests.iter().filter_map(|entry| checker.declaration(entry)).collect();
+    match checker.problems.is_empty() {
+        true => Ok(declarations),
+        false => Err(RulesError::new(checker.problems, NAME, CATALOGUE)),
+    }
 }
 
 /// Reads a file of this project, as far as its schema can tell.

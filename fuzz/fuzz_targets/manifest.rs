@@ -13,11 +13,12 @@ kind: Rules
 rules: []
 manifests:
   - {group: '', kind: Pod, args: [--image], env: ['*_IMAGE']}
-  - {files: [kustomization.yaml], images: ['$..image'], splitImages: ['$..image']}
+  - {files: [kustomization.yaml], images: ['$..image'], splitImages: ['$..image'], helmValues: [$]}
+  - {group: example.com, kind: Box, objects: ['$.spec.boxes[*]'], qualifiedImages: ['$.spec[?@.name == ''image''].value']}
 ";
 static KNOWN: LazyLock<Known> = LazyLock::new(|| {
     let declared = config::parse("rules.yaml", RULES).expect("valid rules").manifests;
-    Known { declared, ..Known::default() }
+    Known { declared, catalogue: config::catalogue().expect("a valid catalogue"), ..Known::default() }
 });
 
 fuzz_target!(|text: &str| {

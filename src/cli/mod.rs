@@ -1,5 +1,6 @@
 //! The command line: one file per command.
 
+mod catalogue;
 mod certificates;
 mod check;
 mod completions;

@@ -17,6 +17,7 @@ use rayon::prelude::*;
 use self::outcome::{Outcome, Task};
 use self::progress::Progress;
 use self::summary::{Gate, Summary};
+use super::catalogue::CatalogueArgs;
 use super::rules::RulesArgs;
 use super::{output, parse_namespace};
 use crate::files::{self, Found, Source, Writer};
@@ -39,8 +40,8 @@ with fields that look like images. --allow-unknown lets the latter pass.";
 
 /// Rewrite the images in manifests, and not one other byte.
 ///
-/// Reads YAML and JSON: objects, Lists, several documents, the `images` of kustomizations, and what `manifests` in the rules
-/// file declares. Comments, quotes, line ends and all else stay as they are. A file that can't be read is named and left
+/// Reads YAML and JSON: objects, Lists, several documents, the `images` of kustomizations, the kinds of the built-in catalogue,
+/// and what `manifests` in the rules file declares. Comments, quotes, line ends and all else stay as they are. A file that can't be read is named and left
 /// alone; so is a template, which must be rendered first.
 #[derive(clap::Args)]
 #[command(after_long_help = HELP)]
@@ -76,6 +77,9 @@ pub struct Args {
     #[arg(short, long, value_name = "NAMESPACE", default_value = "default", value_parser = parse_namespace)]
     namespace: String,
 
+    #[command(flatten)]
+    catalogue: CatalogueArgs,
+
     /// Leave the `images` of kustomizations alone.
     #[arg(long)]
     no_kustomize: bool,
@@ -87,10 +91,10 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let Args { paths, rules, write, diff, check, allow_unknown, namespace, no_kustomize, function } = args;
+    let Args { paths, rules, write, diff, check, allow_unknown, namespace, catalogue, no_kustomize, function } = args;
     let config = rules.map(|rules| rules.load()).transpose()?;
     if function {
-        return function::run(config, namespace, no_kustomize);
+        return function::run(config, namespace, catalogue, no_kustomize);
     }
     let config = config.ok_or_else(|| anyhow!("name the rules with --rules FILE, or the cache with --cache PREFIX"))?;
     let is_stream = paths.is_empty() || paths.iter().any(|path| path.as_os_str() == "-");
@@ -112,7 +116,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         bail!("say what to do with files: --diff shows what changes, -w writes them, --check only asks");
     }
 
-    let mut task = Task::new(config, namespace, no_kustomize);
+    let mut task = Task::new(config, namespace, catalogue, no_kustomize)?;
     (task.writer, task.keep_texts) = (write.then(Writer::default), print || diff);
     let stdin = [PathBuf::from("-")];
     let paths = if paths.is_empty() { &stdin } else { paths.as_slice() };

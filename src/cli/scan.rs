@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use self::fail_on::FailOn;
 use self::output::{Format, Output};
+use super::catalogue::CatalogueArgs;
 use super::kubeconfig::KubeconfigArgs;
 use super::rules::RulesArgs;
 use crate::engine::Policy;
@@ -61,6 +62,9 @@ pub struct Args {
     allow_unknown: bool,
 
     #[command(flatten)]
+    catalogue: CatalogueArgs,
+
+    #[command(flatten)]
     kubeconfig: KubeconfigArgs,
 
     /// The MutatingWebhookConfiguration, whose selectors tell what the webhook does not reach.
@@ -81,27 +85,40 @@ Examples:
   $ helm template charts/web | pullthrough scan --fail-on registry.k8s.io -";
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let Args { paths, rules, namespaces, output, fail_on, allow_unknown, kubeconfig, configuration, timeout } = args;
+    let Args {
+        paths,
+        rules,
+        namespaces,
+        output,
+        fail_on,
+        allow_unknown,
+        catalogue,
+        kubeconfig,
+        configuration,
+        timeout,
+    } = args;
     let fail_on = FailOn::parse(&fail_on)?;
     let subject = files::subject(&paths);
-    let (policy, known, rules) = match rules {
+    let (policy, declared, rules) = match rules {
         Some(rules) => {
             let name = rules.name();
             let config = rules.load()?;
-            let known = Known { declared: config.manifests.clone(), without_kustomize: false };
-            (Some(Policy::from(config)), known, Some(name))
+            let declared = config.manifests.clone();
+            (Some(Policy::from(config)), declared, Some(name))
         }
-        None => (None, Known::default(), None),
+        None => (None, Vec::new(), None),
     };
     let report = Report::new(subject, rules, fail_on.names(), output.places_kept());
     let mut output =
         Output::new(output, report, fail_on, allow_unknown, if paths.is_empty() { "object" } else { "file" });
     match paths.is_empty() {
         true => {
+            // Pods and what Kubernetes makes of them say it all there: a custom resource is listed if it is declared.
+            let known = Known { declared, ..Known::default() };
             let options = crate::cluster::scan::Options { namespaces, configuration, policy, known };
             cluster::scan(kubeconfig, Duration::from_secs(timeout), options, &mut output)?;
         }
-        false => files::scan(&paths, &namespaces, policy.as_ref(), &known, &mut output)?,
+        false => files::scan(&paths, &namespaces, policy.as_ref(), &catalogue.for_reading(declared)?, &mut output)?,
     }
     output.end()
 }

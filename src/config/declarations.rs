@@ -9,24 +9,49 @@ use crate::manifest::declared::{self, Declaration, Path, Subject};
 /// A list of texts that may be left out.
 type Texts = Option<Spanned<Vec<Spanned<String>>>>;
 
+/// Any group, and any kind.
+const ANY: &str = "*";
+
 impl Checker {
     pub(super) fn declaration(&mut self, entry: &Spanned<ManifestEntry>) -> Option<Declaration> {
-        let ManifestEntry { group, kind, files, pod_specs, images, split_images, args, env } = &entry.value;
+        let ManifestEntry {
+            group,
+            kind,
+            files,
+            keys,
+            pod_specs,
+            images,
+            qualified_images,
+            split_images,
+            helm_values,
+            objects,
+            args,
+            env,
+        } = &entry.value;
         let before = self.problems.len();
-        let subject = self.subject(entry, group.as_ref(), kind.as_ref(), files);
-        let lists =
-            [("podSpecs", pod_specs), ("images", images), ("splitImages", split_images), ("args", args), ("env", env)];
-        if lists.iter().all(|(_, list)| list.is_none()) {
-            let cure = "add `podSpecs`, `images`, `splitImages`, `args` or `env`";
+        let subject = self.subject(entry, (group.as_ref(), kind.as_ref()), files, keys);
+        let paths = [
+            ("podSpecs", pod_specs),
+            ("images", images),
+            ("qualifiedImages", qualified_images),
+            ("splitImages", split_images),
+            ("helmValues", helm_values),
+            ("objects", objects),
+        ];
+        let of_containers = [("args", args), ("env", env)];
+        let lists = || paths.iter().chain(&of_containers);
+        if lists().all(|(_, list)| list.is_none()) {
+            let cure =
+                "add `podSpecs`, `images`, `qualifiedImages`, `splitImages`, `helmValues`, `objects`, `args` or `env`";
             self.problem(entry, "the entry does not say where images are", cure);
         }
-        for (name, list) in lists {
+        for (name, list) in lists() {
             if let Some(list) = list.as_ref().filter(|list| list.value.is_empty()) {
                 self.problem(list, format!("`{name}` is empty"), "list something in it, or remove it");
             }
         }
         let has_containers = pod_specs.is_some() || subject.as_ref().is_none_or(Subject::has_containers);
-        for (name, list) in lists[3..].iter().filter(|_| !has_containers) {
+        for (name, list) in of_containers.iter().filter(|_| !has_containers) {
             if let Some(list) = list {
                 self.problem(
                     list,
@@ -35,11 +60,30 @@ impl Checker {
                 );
             }
         }
+        for (name, list) in paths.iter().filter(|_| matches!(subject, Some(Subject::AnyKind))) {
+            if let Some(list) = list {
+                self.problem(
+                    list,
+                    format!("`{name}` of any kind is not supported"),
+                    "name the group and the kind, or write `args` or `env`",
+                );
+            }
+        }
+        if let (Some(list), Some(Subject::Files(_) | Subject::Keys(_))) = (objects, &subject) {
+            self.problem(
+                list,
+                "`objects` of documents that are no objects is not supported",
+                "name a group and a kind",
+            );
+        }
         let declaration = Declaration {
             subject: subject?,
             pod_specs: self.paths(pod_specs),
             images: self.paths(images),
+            qualified_images: self.paths(qualified_images),
             split_images: self.paths(split_images),
+            helm_values: self.paths(helm_values),
+            objects: self.paths(objects),
             args: self.all(args, "flag", flag),
             env: self.all(env, "name of a variable", declared::name_glob),
         };
@@ -49,11 +93,26 @@ impl Checker {
     fn subject(
         &mut self,
         entry: &Spanned<ManifestEntry>,
-        group: Option<&Spanned<String>>,
-        kind: Option<&Spanned<String>>,
+        (group, kind): (Option<&Spanned<String>>, Option<&Spanned<String>>),
         files: &Texts,
+        keys: &Texts,
     ) -> Option<Subject> {
-        match (group, kind, files) {
+        if let (Some(keys), Some(_)) = (keys, files) {
+            self.problem(
+                keys,
+                "the entry has both `files` and `keys`",
+                "keep one, and write a second entry for the other",
+            );
+            return None;
+        }
+        match (group, kind, files.as_ref().or(keys.as_ref())) {
+            (Some(group), Some(kind), None) if group.value == ANY || kind.value == ANY => {
+                if group.value != kind.value {
+                    self.problem(group, "`*` stands for any object", "write it for both `group` and `kind`");
+                    return None;
+                }
+                Some(Subject::AnyKind)
+            }
             (Some(group), Some(kind), None) => {
                 if !is_group(&group.value) {
                     let name = group.value.split_once('/').map_or("", |(name, _)| name);
@@ -67,22 +126,30 @@ impl Checker {
                 Some(Subject::Kind { group: group.value.clone(), kind: kind.value.clone() })
             }
             (None, None, Some(list)) => {
+                let (name, cure) = match keys {
+                    Some(_) => ("keys", "name keys, such as `presubmits`"),
+                    None => ("files", "name files, such as `values*.yaml`"),
+                };
                 if list.value.is_empty() {
-                    self.problem(list, "`files` is empty", "name files, such as `values*.yaml`");
+                    self.problem(list, format!("`{name}` is empty"), cure);
                 }
-                Some(Subject::Files(self.all(files, "file name", declared::file_glob)))
+                Some(match keys {
+                    Some(keys) => Subject::Keys(keys.value.iter().map(|key| key.value.clone()).collect()),
+                    None => Subject::Files(self.all(files, "file name", declared::file_glob)),
+                })
             }
             (Some(at), None, None) | (None, Some(at), None) => {
                 self.problem(at, "`group` and `kind` go together", "write both; the group of core kinds is `\"\"`");
                 None
             }
             (Some(at), _, Some(_)) | (None, Some(at), Some(_)) => {
+                let name = if keys.is_some() { "keys" } else { "files" };
                 let cure = "keep one, and write a second entry for the other";
-                self.problem(at, "the entry has both a kind and `files`", cure);
+                self.problem(at, format!("the entry has both a kind and `{name}`"), cure);
                 None
             }
             (None, None, None) => {
-                let cure = "add `group` and `kind`, or `files`";
+                let cure = "add `group` and `kind`, `files`, or `keys`";
                 self.problem(entry, "the entry does not say what it is about", cure);
                 None
             }

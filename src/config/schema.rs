@@ -35,6 +35,13 @@ pub(super) struct RulesFile {
     pub manifests: Vec<Spanned<ManifestEntry>>,
 }
 
+/// What comes with the program.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CatalogueFile {
+    pub manifests: Vec<Spanned<ManifestEntry>>,
+}
+
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "only its schema is used")]
 pub(crate) enum ApiVersion {
@@ -97,17 +104,19 @@ pub(super) struct NamespacesEntry {
     pub exclude: Option<Vec<Spanned<String>>>,
 }
 
-/// Is about objects of a `group` and `kind`, or about `files`, never both. Paths are JSONPaths of `.name`, `['name']`, `[0]`,
-/// `[*]`, `.*` and `..name`.
+/// Is about objects of a `group` and `kind`, about `files`, or about documents with certain `keys`. Paths are JSONPaths of
+/// `.name`, `['name']`, `[0]`, `[*]`, `.*`, `..name` and `[?@.name == 'value']`.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("oneOf" = [{"required": ["group", "kind"]}, {"required": ["files"]}]))]
+#[schemars(extend("oneOf" = [{"required": ["group", "kind"]}, {"required": ["files"]}, {"required": ["keys"]}]))]
 #[schemars(extend("dependentRequired" = {"group": ["kind"], "kind": ["group"]}))]
 #[schemars(extend("anyOf" = [
-    {"required": ["podSpecs"]}, {"required": ["images"]}, {"required": ["splitImages"]}, {"required": ["args"]}, {"required": ["env"]}
+    {"required": ["podSpecs"]}, {"required": ["images"]}, {"required": ["qualifiedImages"]}, {"required": ["splitImages"]},
+    {"required": ["helmValues"]}, {"required": ["objects"]}, {"required": ["args"]}, {"required": ["env"]}
 ]))]
 pub(super) struct ManifestEntry {
-    /// The API group, such as `argoproj.io`; empty for the core group. Any version of it.
+    /// The API group, such as `argoproj.io`; empty for the core group. Any version of it. `*`, with the same for `kind`, is any
+    /// object; then `args` and `env` alone.
     #[schemars(with = "String")]
     #[serde(default, deserialize_with = "some")]
     pub group: Option<Spanned<String>>,
@@ -119,6 +128,10 @@ pub(super) struct ManifestEntry {
     #[schemars(with = "Vec<String>", length(min = 1))]
     #[serde(default, deserialize_with = "some")]
     pub files: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Keys that documents have at their top, all of them, which are no Kubernetes objects.
+    #[schemars(with = "Vec<String>", length(min = 1))]
+    #[serde(default, deserialize_with = "some")]
+    pub keys: Option<Spanned<Vec<Spanned<String>>>>,
     /// Paths to PodSpecs.
     #[schemars(with = "Vec<String>", length(min = 1))]
     #[serde(default, deserialize_with = "some")]
@@ -127,10 +140,22 @@ pub(super) struct ManifestEntry {
     #[schemars(with = "Vec<String>", length(min = 1))]
     #[serde(default, deserialize_with = "some")]
     pub images: Option<Spanned<Vec<Spanned<String>>>>,
-    /// Paths to mappings of `repository` and perhaps `registry`, `tag` and `digest`.
+    /// Paths to images of which those count that name their registry.
+    #[schemars(with = "Vec<String>", length(min = 1))]
+    #[serde(default, deserialize_with = "some")]
+    pub qualified_images: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Paths to mappings of `repository` and perhaps `registry`, `tag` and `digest`; or of `repository`, `image` and `version`.
     #[schemars(with = "Vec<String>", length(min = 1))]
     #[serde(default, deserialize_with = "some")]
     pub split_images: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Paths to values of Helm charts, in which images count that name their registry.
+    #[schemars(with = "Vec<String>", length(min = 1))]
+    #[serde(default, deserialize_with = "some")]
+    pub helm_values: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Paths to objects within the object.
+    #[schemars(with = "Vec<String>", length(min = 1))]
+    #[serde(default, deserialize_with = "some")]
+    pub objects: Option<Spanned<Vec<Spanned<String>>>>,
     /// Flags whose value is an image, in `command` and `args` of every container: `--flag=IMAGE`, or `--flag` and then IMAGE.
     #[schemars(with = "Vec<String>", length(min = 1))]
     #[serde(default, deserialize_with = "some")]

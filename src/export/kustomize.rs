@@ -71,21 +71,18 @@ static REACHED: LazyLock<Option<Regex>> = LazyLock::new(|| {
 const ANY_CONTAINERS: [&str; 2] = ["$..containers[*].image", "$..initContainers[*].image"];
 const NOT_A_KIND: &str = "CustomResourceDefinition";
 impl<'p> Tree<'p> {
-    pub fn new(policy: &'p Policy, namespace: &'p str, declared: Vec<Declaration>) -> Self {
+    pub fn new(policy: &'p Policy, namespace: &'p str, known: Known) -> Self {
         let of_any_kind = Declaration {
-            subject: Subject::Files(file_glob("*").into_iter().collect()),
-            pod_specs: Vec::new(),
             images: ANY_CONTAINERS.iter().filter_map(|path| Path::parse(path).ok()).collect(),
-            split_images: Vec::new(),
-            args: Vec::new(),
-            env: Vec::new(),
+            ..Declaration::new(Subject::Files(file_glob("*").into_iter().collect()))
         };
-        let everything = declared.iter().cloned().chain([of_any_kind]).collect();
+        let mut everything = known.clone();
+        everything.declared.push(of_any_kind);
         Self {
             policy,
             namespace,
-            known: Known { declared, without_kustomize: false },
-            everything: Known { declared: everything, without_kustomize: false },
+            known,
+            everything,
             files: Vec::new(),
             kustomizations: Kustomizations::default(),
             reached: BTreeMap::new(),

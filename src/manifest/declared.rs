@@ -1,4 +1,4 @@
-//! Where a rules file says that images are, beside the kinds that are known.
+//! Where a rules file and the catalogue say that images are, beside the kinds that are known.
 
 use std::sync::Arc;
 
@@ -6,14 +6,16 @@ use globset::{GlobBuilder, GlobMatcher};
 use thiserror::Error;
 
 use super::found::{Found, Shape, Slot, suffix};
-use super::objects::{Header, Origin};
+use super::objects::{Header, Origin, Seen};
 use super::path::Hit;
 pub use super::path::{InvalidPath, Path};
 use super::pointer::{Step, below};
 use super::tree::{Document, Id};
+use super::unknown::{Suspect, is_image, is_name};
 use super::{Known, Object, pods};
+use crate::engine::ImageRef;
 
-/// An entry of `manifests` in the rules file, checked.
+/// An entry of `manifests` in the rules file or in the catalogue, checked.
 #[derive(Debug, Clone)]
 pub struct Declaration {
     pub subject: Subject,
@@ -21,8 +23,14 @@ pub struct Declaration {
     pub pod_specs: Vec<Path>,
     /// Each is an image.
     pub images: Vec<Path>,
-    /// Each is a mapping of `registry`, `repository`, `tag` and `digest`.
+    /// Each is an image if it names its registry: others have another default than Docker Hub.
+    pub qualified_images: Vec<Path>,
+    /// Each is a mapping of `registry`, `repository`, `tag` and `digest`, or of `repository`, `image` and `version`.
     pub split_images: Vec<Path>,
+    /// Each is the values of a Helm chart.
+    pub helm_values: Vec<Path>,
+    /// Each is an object of its own.
+    pub objects: Vec<Path>,
     /// Flags that take an image, in `command` and `args` of every container.
     pub args: Vec<String>,
     /// Names of variables whose value is an image, in `env` of every container.
@@ -34,8 +42,12 @@ pub struct Declaration {
 pub enum Subject {
     /// Objects, in any version of the group.
     Kind { group: String, kind: String },
+    /// Objects of any kind: their containers.
+    AnyKind,
     /// Documents of files, whatever they are.
     Files(Vec<GlobMatcher>),
+    /// Documents that are no Kubernetes objects, and have each of these keys.
+    Keys(Vec<String>),
 }
 
 /// Why a text is no name of files, or of variables. The message says what to write instead.
@@ -86,58 +98,117 @@ impl Subject {
     pub(crate) fn has_containers(&self) -> bool {
         match self {
             Self::Kind { group, kind } => pods::path(group, kind).is_some(),
-            Self::Files(_) => false,
+            Self::AnyKind => true,
+            Self::Files(_) | Self::Keys(_) => false,
         }
     }
 }
 
 impl Declaration {
+    /// One that says nothing yet.
+    pub fn new(subject: Subject) -> Self {
+        Self {
+            subject,
+            pod_specs: Vec::new(),
+            images: Vec::new(),
+            qualified_images: Vec::new(),
+            split_images: Vec::new(),
+            helm_values: Vec::new(),
+            objects: Vec::new(),
+            args: Vec::new(),
+            env: Vec::new(),
+        }
+    }
+
     fn is_of(&self, header: &Header) -> bool {
         match &self.subject {
             Subject::Kind { group, kind } => header.group() == group && header.kind == *kind,
-            Subject::Files(_) => false,
+            Subject::AnyKind | Subject::Files(_) | Subject::Keys(_) => false,
         }
     }
 
     fn is_of_file(&self, file: &str) -> bool {
         match &self.subject {
-            Subject::Kind { .. } => false,
             Subject::Files(globs) => globs.iter().any(|glob| glob.is_match(file)),
+            Subject::Kind { .. } | Subject::AnyKind | Subject::Keys(_) => false,
+        }
+    }
+
+    fn is_of_document(&self, document: &Document, root: Id, file: &str) -> bool {
+        let has = |key: &str| document.get(root, key).is_some();
+        match &self.subject {
+            Subject::Files(_) => self.is_of_file(file),
+            Subject::Keys(keys) => keys.iter().all(|key| has(key)) && !(has("apiVersion") && has("kind")),
+            Subject::Kind { .. } | Subject::AnyKind => false,
         }
     }
 }
 
-/// Whether a declaration says where an object has images.
-pub(super) fn is_kind(known: &Known, header: &Header) -> bool {
-    known.declared.iter().any(|declaration| declaration.is_of(header))
-}
-
-/// Whether a declaration says where a file has images.
+/// Whether the rules file says where a file has images.
 pub(super) fn is_file(known: &Known, file: &str) -> bool {
     known.declared.iter().any(|declaration| declaration.is_of_file(file))
 }
 
-/// The declared images of an object.
-pub(super) fn of_kind(document: &Document, header: &Header, number: usize, known: &Known, found: &mut Vec<Found>) {
-    if header.api_version.is_empty() {
-        return;
-    }
-    let extra = Extra::of(known, header);
-    for declaration in known.declared.iter().filter(|declaration| declaration.is_of(header)) {
-        images(document, header, number, declaration, &extra, found);
+/// Whether the rules file alone says where an object has images.
+pub(super) fn is_of_rules_file(known: &Known, header: &Header) -> bool {
+    let is_in = |declarations: &[Declaration]| declarations.iter().any(|declaration| declaration.is_of(header));
+    is_in(&known.declared) && !is_in(&known.catalogue)
+}
+
+/// What counts for an object: of the rules file, or else of the catalogue.
+fn of_header<'k>(known: &'k Known, header: &Header) -> Vec<&'k Declaration> {
+    let of = |declarations: &'k [Declaration]| -> Vec<&'k Declaration> {
+        declarations.iter().filter(|declaration| declaration.is_of(header)).collect()
+    };
+    match of(&known.declared) {
+        declared if declared.is_empty() => of(&known.catalogue),
+        declared => declared,
     }
 }
 
-/// The declared images of a document of a file.
-pub(super) fn of_file(document: &Document, root: Id, origin: Origin, known: &Known, found: &mut Vec<Found>) {
-    let declarations: Vec<&Declaration> =
-        known.declared.iter().filter(|declaration| declaration.is_of_file(origin.file)).collect();
+/// The declared images of an object. Returns the objects that it has in itself.
+pub(super) fn of_kind(document: &Document, header: &Header, number: usize, known: &Known, seen: &mut Seen) -> Vec<Hit> {
+    if header.api_version.is_empty() {
+        return Vec::new();
+    }
+    let declarations = of_header(known, header);
+    let extra = Extra::of(known, header);
+    for declaration in &declarations {
+        images(document, header, number, declaration, &extra, seen);
+    }
+    declarations
+        .iter()
+        .flat_map(|declaration| &declaration.objects)
+        .flat_map(|path| query(document, header, path))
+        .collect()
+}
+
+/// The declared images of a document that is declared as a whole. Returns whether it is understood.
+pub(super) fn of_document(document: &Document, root: Id, origin: Origin, known: &Known, seen: &mut Seen) -> bool {
+    let first = seen.found.len();
+    let is_of_it = |declaration: &&Declaration| declaration.is_of_document(document, root, origin.file);
+    let mut declarations: Vec<&Declaration> = known.declared.iter().filter(is_of_it).collect();
+    let is_declared = !declarations.is_empty();
+    declarations.extend(known.catalogue.iter().filter(is_of_it));
     let extra = Extra(declarations.clone());
     for declaration in declarations {
         let text = |key| document.get(root, key).and_then(|node| document.string(node)).unwrap_or_default().to_owned();
         let header = Header { root, pointer: String::new(), api_version: text("apiVersion"), kind: text("kind") };
-        images(document, &header, origin.document, declaration, &extra, found);
+        images(document, &header, origin.document, declaration, &extra, seen);
     }
+    is_declared || seen.found.len() > first
+}
+
+/// What a path leads to. Of an object neither `status` nor `metadata` is wanted: the one is the cluster's, the other text.
+fn query(document: &Document, header: &Header, path: &Path) -> Vec<Hit> {
+    let mut hits = path.query(document, header.root, &header.pointer);
+    let is_object = !header.kind.is_empty();
+    let is_off = |pointer: &str| {
+        let below = pointer.strip_prefix(header.pointer.as_str()).unwrap_or(pointer);
+        ["/status", "/metadata"].iter().any(|start| below == *start || below.starts_with(&format!("{start}/")))
+    };
+    hits.retain(|hit| !(is_object && is_off(&hit.pointer)));
+    hits
 }
 
 fn images(
@@ -146,40 +217,73 @@ fn images(
     number: usize,
     declaration: &Declaration,
     extra: &Extra,
-    found: &mut Vec<Found>,
+    seen: &mut Seen,
 ) {
-    let query = |path: &Path| {
-        let mut hits = path.query(document, header.root, &header.pointer);
-        // Of an object these are not what somebody wants: the one is the cluster's, the other text.
-        let is_object = !header.kind.is_empty();
-        let is_off = |pointer: &str| {
-            let below = pointer.strip_prefix(header.pointer.as_str()).unwrap_or(pointer);
-            ["/status", "/metadata"].iter().any(|start| below == *start || below.starts_with(&format!("{start}/")))
-        };
-        hits.retain(|hit| !(is_object && is_off(&hit.pointer)));
-        hits
-    };
+    let query = |path: &Path| query(document, header, path);
     let object = Arc::new(header.object(document, number));
     for path in &declaration.pod_specs {
         for Hit { node, parent, pointer, .. } in query(path) {
             let state = parent.filter(|_| path.parent().is_some()).map(|pod| pods::state(document, pod));
             let object = Arc::new(Object { state: state.unwrap_or_default(), ..Object::clone(&object) });
-            pods::of_spec(document, node, &pointer, &object, extra, found);
+            pods::of_spec(document, node, &pointer, &object, extra, &mut seen.found);
         }
     }
     for hit in declaration.split_images.iter().flat_map(query) {
-        found.extend(split_image(document, hit, &object));
+        seen.found.extend(split_image(document, hit, &object));
     }
-    for Hit { node, parent, pointer, path } in declaration.images.iter().flat_map(query) {
-        if let Some(image) = document.string(node) {
-            found.push(Found {
-                object: Arc::clone(&object),
-                place: path,
-                image: image.to_owned(),
-                pull_never: parent.is_some_and(|parent| is_never_pulled(document, parent)),
-                shape: Shape::Whole,
-                slots: vec![Slot { node, pointer }],
-            });
+    for hit in declaration.images.iter().flat_map(query) {
+        seen.found.extend(whole_image(document, hit, &object));
+    }
+    for hit in declaration.qualified_images.iter().flat_map(query) {
+        match whole_image(document, hit, &object) {
+            Some(found) if names_registry(&found.image) => seen.found.push(found),
+            Some(found) if is_image(&found.image) => seen.suspects.extend(Suspect::of(found)),
+            _ => {}
+        }
+    }
+    for hit in declaration.helm_values.iter().flat_map(query) {
+        helm_values(document, hit, &object, &mut seen.found);
+    }
+}
+
+fn whole_image(document: &Document, hit: Hit, object: &Arc<Object>) -> Option<Found> {
+    let Hit { node, parent, pointer, path } = hit;
+    Some(Found {
+        object: Arc::clone(object),
+        place: path,
+        image: document.string(node)?.to_owned(),
+        pull_never: parent.is_some_and(|parent| is_never_pulled(document, parent)),
+        shape: Shape::Whole,
+        slots: vec![Slot { node, pointer }],
+    })
+}
+
+/// Whether an image says where it is from, so that nothing can be put in front of it.
+fn names_registry(image: &str) -> bool {
+    is_image(image) && ImageRef::parse(image).is_ok_and(|image| image.host_is_written())
+}
+
+/// The images of a chart's values that name their registry: what the chart makes of others is not known.
+fn helm_values(document: &Document, hit: Hit, object: &Arc<Object>, found: &mut Vec<Found>) {
+    let mut unread = vec![(hit, false)];
+    while let Some((hit, is_named)) = unread.pop() {
+        let string = |key| document.get(hit.node, key).and_then(|node| document.string(node));
+        let has = |key| document.get(hit.node, key).is_some();
+        let is_split = string("repository").is_some();
+        // Charts that have the name in parts join them as they like.
+        let is_whole_name = is_split && !has("name") && !has("image");
+        if is_whole_name && (is_named || has("tag") || has("digest")) {
+            let image = split_image(document, hit.clone(), object);
+            found.extend(image.filter(|image| names_registry(&image.image)));
+        }
+        let is_part = is_split || has("registry");
+        for (child, key) in hit.entries(document) {
+            let is_named = key.is_some_and(is_name);
+            if is_named && !is_part && document.string(child.node).is_some_and(names_registry) {
+                found.extend(whole_image(document, child, object));
+            } else {
+                unread.push((child, is_named));
+            }
         }
     }
 }
@@ -190,14 +294,26 @@ fn is_never_pulled(document: &Document, parent: Id) -> bool {
         .any(|key| document.get(parent, key).and_then(|node| document.string(node)) == Some("Never"))
 }
 
-/// `registry`, `repository`, `tag` and `digest`, as charts have them.
+/// `registry`, `repository`, `tag` and `digest`, as charts have them; or `repository`, `image` and `version`, as the GPU
+/// operator does.
 pub(super) fn split_image(document: &Document, hit: Hit, object: &Arc<Object>) -> Option<Found> {
     let node = |key| document.get(hit.node, key).filter(|&node| !document.is_null(node));
     let string = |key| node(key).and_then(|node| document.string(node));
     let repository = string("repository").filter(|text| !text.is_empty() && !text.contains(['{', '$']))?;
     // A tag that looks like a number is still one.
-    let tag = node("tag").and_then(|node| document.scalar(node));
-    let suffix = suffix(tag, string("digest"));
+    let scalar = |key| node(key).and_then(|node| document.scalar(node)).filter(|text| !text.is_empty());
+    let (tag, digest) = (scalar("tag"), string("digest"));
+    let suffix = match string("image").filter(|name| !name.is_empty()) {
+        None => suffix(tag, digest),
+        Some(last) => {
+            let version = tag.or_else(|| scalar("version"));
+            let (version, of_version) = match version.filter(|version| version.contains(':')) {
+                Some(digest) => (None, Some(digest)),
+                None => (version, None),
+            };
+            ["/", last, &suffix(version, digest.or(of_version))].concat()
+        }
+    };
     let slot = |key| Some(Slot { node: node(key)?, pointer: below(&hit.pointer, &[Step::Key(key)]) });
     let (name, shape, slots) = match string("registry") {
         Some(registry) => {
@@ -222,7 +338,9 @@ pub(super) struct Extra<'k>(Vec<&'k Declaration>);
 
 impl<'k> Extra<'k> {
     pub fn of(known: &'k Known, header: &Header) -> Self {
-        Self(known.declared.iter().filter(|declaration| declaration.is_of(header)).collect())
+        let of_any = known.declared.iter().chain(&known.catalogue);
+        let of_any = of_any.filter(|declaration| matches!(declaration.subject, Subject::AnyKind));
+        Self(of_header(known, header).into_iter().chain(of_any).collect())
     }
 
     /// The images in the arguments and variables of a container.

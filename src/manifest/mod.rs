@@ -41,10 +41,13 @@ use self::writing::{Edits, Plan};
 use self::yaml::Fault;
 use crate::engine::{Decision, PodState, Policy, Question};
 
-/// Where images are: what Kubernetes and kustomize define, and what a rules file declares.
+/// Where images are: what Kubernetes and kustomize define, and what a rules file and the catalogue declare.
 #[derive(Debug, Clone, Default)]
 pub struct Known {
+    /// Of the rules file.
     pub declared: Vec<Declaration>,
+    /// What comes with the program. An entry counts for a kind that the rules file does not declare.
+    pub catalogue: Vec<Declaration>,
     /// Leave the `images:` of kustomizations alone.
     pub without_kustomize: bool,
 }

@@ -1,11 +1,13 @@
 //! The objects of a document, and which of them have images where.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::found::Found;
+use super::path::Hit;
 use super::pointer::{Step, below};
 use super::tree::{Document, Id};
-use super::unknown::{Class, Suspect, Walk};
+use super::unknown::{self, Class, Suspect, Walk};
 use super::{Known, Object, declared, kustomize, pods};
 
 /// Where a document comes from.
@@ -65,42 +67,69 @@ pub(super) fn look(document: &Document, origin: Origin, known: &Known) -> Seen {
     let Some(root) = document.root().filter(|&root| !document.is_null(root)) else { return seen };
     let is_declared = declared::is_file(known, origin.file);
     for header in objects(document, root) {
-        object(document, &header, origin, known, is_declared, &mut seen);
+        object(document, &header, origin, known, is_declared, 0, &mut seen);
     }
-    if is_declared && document.is_mapping(root) {
-        declared::of_file(document, root, origin, known, &mut seen.found);
+    let mut whole = Seen::default();
+    if document.is_mapping(root) && declared::of_document(document, root, origin, known, &mut whole) {
         seen.objects = seen.objects.max(1);
         seen.is_other = false;
     }
+    unknown::remove_found(&mut seen.suspects, &whole.found);
+    seen.found.append(&mut whole.found);
+    seen.suspects.append(&mut whole.suspects);
     seen
 }
 
-fn object(document: &Document, header: &Header, origin: Origin, known: &Known, is_declared: bool, seen: &mut Seen) {
+/// Objects within objects that are looked at.
+const MAX_DEPTH: usize = 4;
+
+fn object(
+    document: &Document,
+    header: &Header,
+    origin: Origin,
+    known: &Known,
+    is_declared: bool,
+    depth: usize,
+    seen: &mut Seen,
+) {
     let is_object = !header.api_version.is_empty() && !header.kind.is_empty();
     let class = if is_object { Class::of(header) } else { Class::Unknown };
     if class == Class::Own {
         return;
     }
+    let (first_found, first_suspect) = (seen.found.len(), seen.suspects.len());
     let extra = declared::Extra::of(known, header);
     if let Some(path) = pods::path(header.group(), &header.kind).filter(|_| is_object) {
         pods::images(document, header, path, origin.document, &extra, &mut seen.found);
     }
-    declared::of_kind(document, header, origin.document, known, &mut seen.found);
+    let mut is_whole = true;
+    for Hit { node, pointer, .. } in declared::of_kind(document, header, origin.document, known, seen) {
+        // What is deeper is reported instead.
+        if depth == MAX_DEPTH {
+            is_whole = false;
+        } else {
+            let inner = self::header(document, node, pointer, "", "");
+            object(document, &inner, origin, known, is_declared, depth + 1, seen);
+        }
+    }
     let is_kustomization = header.pointer.is_empty() && kustomize::is_kustomization(header, origin.file);
     if is_kustomization && !known.without_kustomize {
         let object = Arc::new(kustomize::object(document, header, origin.document));
         kustomize::images(document, header, &object, &mut seen.found);
     }
-    if is_object || is_kustomization {
-        seen.objects += 1;
-    } else {
-        seen.is_other = true;
+    match is_object || is_kustomization {
+        _ if depth > 0 => {}
+        true => seen.objects += 1,
+        false => seen.is_other = true,
     }
     if class == Class::Unknown && !is_kustomization && !is_schema(document, header) {
-        let with_suspects = !is_declared && !declared::is_kind(known, header);
+        let with_suspects = !is_declared && !(is_whole && declared::is_of_rules_file(known, header));
         let walk = Walk { document, header, number: origin.document, with_lists: is_object, with_suspects };
-        let suspects = walk.look(&extra, &mut seen.found);
-        seen.suspects.extend(suspects);
+        let mut suspects = walk.look(&extra, &mut seen.found);
+        unknown::remove_found(&mut suspects, &seen.found[first_found..]);
+        let reported: HashSet<String> =
+            seen.suspects[first_suspect..].iter().map(|suspect| suspect.pointer.clone()).collect();
+        seen.suspects.extend(suspects.into_iter().filter(|suspect| !reported.contains(&suspect.pointer)));
     }
 }
 

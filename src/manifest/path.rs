@@ -5,7 +5,7 @@ use thiserror::Error;
 use super::pointer::Step;
 use super::tree::{Content, Document, Id};
 
-/// A JSONPath of names, positions, wildcards and names at any depth.
+/// A JSONPath of names, positions, wildcards, names at any depth, and comparisons of a field with a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Path {
     segments: Vec<Segment>,
@@ -18,6 +18,11 @@ enum Segment {
     All,
     /// The name at any depth.
     Descendant(String),
+    /// Children in which the field has the value.
+    Filter {
+        name: String,
+        value: String,
+    },
 }
 
 /// Why a text is no path. The message says what to write instead.
@@ -25,7 +30,9 @@ enum Segment {
 pub enum InvalidPath {
     #[error("a path starts with `$`, which stands for the whole object; write `{suggestion}`")]
     Start { suggestion: String },
-    #[error("`{rest}` is not understood; after `$` write `.name`, `['name']`, `[0]`, `[*]`, `.*` or `..name`")]
+    #[error(
+        "`{rest}` is not understood; after `$` write `.name`, `['name']`, `[0]`, `[*]`, `.*`, `..name` or `[?@.name == 'value']`"
+    )]
     Segment { rest: String },
     #[error("`{rest}` is not closed; write `['name']`")]
     Quote { rest: String },
@@ -82,10 +89,22 @@ fn segment(text: &str) -> Result<(Segment, &str), InvalidPath> {
         let (name, rest) = quoted(&inner[1..], quote).ok_or_else(|| InvalidPath::Quote { rest: text.to_owned() })?;
         return Ok((Segment::Name(name), rest));
     }
+    if let Some(filter) = inner.strip_prefix('?') {
+        return filter_of(filter).ok_or_else(invalid);
+    }
     let (index, rest) = inner.split_once(']').ok_or_else(invalid)?;
     let is_index = !index.is_empty() && index.bytes().all(|b| b.is_ascii_digit());
     let index = index.parse().ok().filter(|_| is_index).ok_or_else(invalid)?;
     Ok((Segment::Index(index), rest))
+}
+
+/// `@.name == 'value']`, and what follows it.
+fn filter_of(text: &str) -> Option<(Segment, &str)> {
+    let (name, rest) = name(text.trim_start().strip_prefix("@.")?)?;
+    let value = rest.trim_start().strip_prefix("==")?.trim_start();
+    let quote = value.chars().next().filter(|first| matches!(first, '\'' | '"'))?;
+    let (value, rest) = quoted(&value[1..], quote)?;
+    Some((Segment::Filter { name, value }, rest))
 }
 
 /// A name without quotes, and what follows it.
@@ -140,6 +159,10 @@ impl Hit {
                 .into_iter()
                 .collect(),
             Segment::All => self.children(document),
+            Segment::Filter { name, value } => {
+                let text = |hit: &Self| document.get(hit.node, name).and_then(|node| document.string(node));
+                self.children(document).into_iter().filter(|hit| text(hit) == Some(value.as_str())).collect()
+            }
             Segment::Descendant(name) => {
                 let mut hits = Vec::new();
                 let mut unread = vec![self.clone()];
@@ -153,17 +176,22 @@ impl Hit {
     }
 
     fn children(&self, document: &Document) -> Vec<Self> {
+        self.entries(document).into_iter().map(|(hit, _)| hit).collect()
+    }
+
+    /// What it consists of, with the key of each in a mapping.
+    pub fn entries<'d>(&self, document: &'d Document) -> Vec<(Self, Option<&'d str>)> {
         let target = document.target(self.node);
         match document.node(target).content {
             Content::Sequence => document
                 .children(target)
                 .enumerate()
-                .map(|(index, node)| self.child(node, Step::Index(index)))
+                .map(|(index, node)| (self.child(node, Step::Index(index)), None))
                 .collect(),
             Content::Mapping => document
                 .entries(target)
                 .into_iter()
-                .map(|entry| self.child(entry.value, Step::Key(entry.name)))
+                .map(|entry| (self.child(entry.value, Step::Key(entry.name)), Some(entry.name)))
                 .collect(),
             Content::Scalar { .. } | Content::Alias(_) => Vec::new(),
         }

@@ -68,6 +68,10 @@ impl Class {
             _ if group == "pullthrough.dev" => Self::Own,
             _ if pods::path(group, kind).is_some() => Self::Workload,
             "ConfigMap" | "Secret" if group.is_empty() => Self::NoImages,
+            // Whose tags Flux looks for.
+            "ImageRepository" | "ImagePolicy" | "ImageUpdateAutomation" if group == "image.toolkit.fluxcd.io" => {
+                Self::NoImages
+            }
             // A revision that is kept can't be changed.
             "ControllerRevision" if group == "apps" => Self::NoImages,
             "CompositeResourceDefinition" if group == "apiextensions.crossplane.io" => Self::NoImages,
@@ -100,6 +104,15 @@ const OF_ROOT: [&str; 3] = ["apiVersion", "kind", "status"];
 const FILES: [&str; 12] =
     [".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp", ".ico", ".iso", ".img", ".qcow2", ".raw", ".vmdk"];
 
+impl Suspect {
+    /// What is declared as an image, and is not certain to be one.
+    pub fn of(found: Found) -> Option<Self> {
+        let Found { object, place, image, slots, .. } = found;
+        let slot = slots.into_iter().next()?;
+        Some(Self { object, node: slot.node, pointer: slot.pointer, path: place, declaration: None, image })
+    }
+}
+
 /// A walk over an object of a kind that is not known, or over a document that is none.
 pub(super) struct Walk<'d, 't> {
     pub document: &'d Document<'t>,
@@ -122,10 +135,10 @@ struct Unread<'d> {
 
 impl<'d> Walk<'d, '_> {
     /// Adds the images of container lists: of `containers`, `initContainers` or `ephemeralContainers` with `image` beside
-    /// `name`. Returns fields that look like images, and are not among these.
+    /// `name`. Returns fields that look like images, these among them.
     pub fn look(&self, extra: &Extra, found: &mut Vec<Found>) -> Vec<Suspect> {
         let object = Arc::new(self.header.object(self.document, self.number));
-        let (document, root, first) = (self.document, self.header.root, found.len());
+        let (document, root) = (self.document, self.header.root);
         let mut suspects = Vec::new();
         let mut steps: Vec<Step> = Vec::new();
         let mut unread = vec![Unread { node: root, parent: None, depth: 0, step: None }];
@@ -165,9 +178,6 @@ impl<'d> Walk<'d, '_> {
             }
             unread[start..].reverse();
         }
-        let known: HashSet<&str> =
-            found[first..].iter().flat_map(|found| &found.slots).map(|slot| slot.pointer.as_str()).collect();
-        suspects.retain(|suspect| !known.contains(suspect.pointer.as_str()));
         suspects
     }
 
@@ -182,6 +192,10 @@ impl<'d> Walk<'d, '_> {
         let has = |key: &str| entries.iter().any(|entry| entry.name == key);
         if has("repository") && (has("tag") || has("digest")) {
             suspects.extend(self.split(steps, mapping, object));
+        }
+        // Of a Ceph block device.
+        if has("monitors") {
+            return;
         }
         for entry in entries.iter().filter(|entry| is_name(entry.name)) {
             let Some(image) = self.document.string(entry.value).filter(|text| is_image(text)) else { continue };
@@ -225,8 +239,22 @@ impl<'d> Walk<'d, '_> {
     }
 }
 
+/// Leaves what was not found.
+pub(super) fn remove_found(suspects: &mut Vec<Suspect>, found: &[Found]) {
+    if suspects.is_empty() {
+        return;
+    }
+    let known: HashSet<&str> = found.iter().flat_map(|found| &found.slots).map(|slot| slot.pointer.as_str()).collect();
+    let is_known = |suspect: &Suspect| {
+        // `repository` and `image` beside each other can be parts of one name.
+        let whole = suspect.pointer.strip_suffix("/image").map(|parent| format!("{parent}/repository"));
+        known.contains(suspect.pointer.as_str()) || whole.is_some_and(|whole| known.contains(whole.as_str()))
+    };
+    suspects.retain(|suspect| !is_known(suspect));
+}
+
 /// `image`, `…Image`, `…_image`, `…-image`, in capitals too.
-fn is_name(key: &str) -> bool {
+pub(super) fn is_name(key: &str) -> bool {
     let ends = |end: &str, is_start: fn(char) -> bool| {
         key.strip_suffix(end).is_some_and(|start| start.chars().next_back().is_none_or(is_start))
     };
@@ -235,7 +263,7 @@ fn is_name(key: &str) -> bool {
         || ends("Image", |c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-' | '.'))
 }
 
-fn is_image(text: &str) -> bool {
+pub(super) fn is_image(text: &str) -> bool {
     let is_file = || FILES.iter().any(|end| text.to_ascii_lowercase().ends_with(end));
     ImageRef::parse(text).is_ok() && !is_file()
 }

@@ -1,5 +1,6 @@
 //! The command line, through the binary.
 
+mod catalogue;
 mod examples;
 mod gate;
 mod page;

@@ -109,7 +109,7 @@ fn every_problem_of_a_declaration_names_its_place_and_a_cure() {
     for (entry, place, cure) in [
         ("{group: a.io, kind: A, image: [$.a]}", "5:28", "did you mean `images`?"),
         ("{group: a.io, kind: A}", "5:5", "add `podSpecs`"),
-        ("{images: [$.a]}", "5:5", "add `group` and `kind`, or `files`"),
+        ("{images: [$.a]}", "5:5", "add `group` and `kind`, `files`, or `keys`"),
         ("{kind: A, images: [$.a]}", "5:12", "write both"),
         ("{group: a.io, images: [$.a]}", "5:13", "write both"),
         ("{group: a.io, kind: A, files: [a], images: [$.a]}", "5:13", "keep one"),
@@ -138,6 +138,14 @@ fn every_problem_of_a_declaration_names_its_place_and_a_cure() {
         ("{group: apps, kind: Deployment, env: ['A B']}", "5:43", "write letters"),
         ("{group: a.io, kind: A, env: [A]}", "5:33", "say where the PodSpec is"),
         ("{files: [a], args: [--a]}", "5:24", "say where the PodSpec is"),
+        ("{group: '*', kind: A, args: [--a]}", "5:13", "write it for both"),
+        ("{group: '*', kind: '*', images: [$.a]}", "5:37", "name the group and the kind"),
+        ("{files: [a], keys: [b], images: [$.a]}", "5:24", "keep one"),
+        ("{keys: [], images: [$.a]}", "5:12", "name keys"),
+        ("{group: a.io, kind: A, keys: [a], images: [$.a]}", "5:13", "keep one"),
+        ("{files: [a], objects: [$.a]}", "5:27", "name a group and a kind"),
+        ("{files: [a], images: ['$.a[?@.b == c]']}", "5:27", "`[?@.b == c]` is not understood"),
+        ("{files: [a], images: ['$.a[?@.b == \"c]']}", "5:27", "is not understood"),
     ] {
         let text = format!("apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules: []\nmanifests:\n  - {entry}\n");
         let error = config::parse("rules.yaml", &text).expect_err(entry).to_string();

@@ -39,7 +39,7 @@ fn policy() -> Policy {
     rules(&format!("rules: [{{name: kubernetes, from: [k8s.gcr.io, registry.k8s.io], to: {CACHE}/k8s}}]")).into()
 }
 
-const PLAIN: Known = Known { declared: Vec::new(), without_kustomize: true };
+const PLAIN: Known = Known { declared: Vec::new(), catalogue: Vec::new(), without_kustomize: true };
 
 #[test]
 fn what_can_be_read_is_what_kubectl_can_read() {

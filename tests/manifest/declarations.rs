@@ -1,11 +1,12 @@
-//! What a rules file declares: each of the documented declarations, and what the fields of one mean.
+//! What a rules file declares, and what the fields of a declaration mean.
 
 use pullthrough::engine::Policy;
 use pullthrough::manifest::{Known, Manifest};
 
 use super::{read, result, rules};
 
-const DOCUMENTED: &str = include_str!("../../docs/declarations.yaml");
+const CATALOGUE: &str = include_str!("../../src/manifest/catalogue.yaml");
+const VALUES: &str = "manifests: [{files: ['values*.yaml'], splitImages: [$..image]}]";
 
 /// The rules, and these declarations.
 fn declared(manifests: &str) -> (Policy, Known) {
@@ -28,7 +29,7 @@ fn rewrite(manifests: &str, file: &str, text: &str) -> (String, Vec<String>) {
 
 /// In each, what has `k8s.gcr.io` is an image and nothing else is.
 #[test]
-fn the_documented_declarations_find_every_image() {
+fn the_declarations_of_the_catalogue_find_every_image() {
     let pod = "{initContainers: [{image: k8s.gcr.io/a}], containers: [{name: b, image: k8s.gcr.io/b}], volumes: [{name: v, image: {reference: k8s.gcr.io/v}}]}";
     let template = "{inputs: {parameters: [{name: image, value: gcr.io/no}]}, container: {image: k8s.gcr.io/a, command: [gcr.io/no]}, sidecars: [{image: k8s.gcr.io/b}], initContainers: [{image: k8s.gcr.io/c}]}";
     let workflow = format!(
@@ -41,8 +42,16 @@ fn the_documented_declarations_find_every_image() {
     for (api_version, kind, spec) in [
         ("argoproj.io/v1alpha1", "Rollout", format!("{{template: {{spec: {pod}}}}}")),
         ("argoproj.io/v1alpha1", "Experiment", format!("{{templates: [{{name: image, template: {{spec: {pod}}}}}]}}")),
-        ("argoproj.io/v1alpha1", "AnalysisTemplate", format!("{{metrics: [{{provider: {{job: {{spec: {{template: {{spec: {pod}}}}}}}}}}}]}}")),
-        ("argoproj.io/v1alpha1", "ClusterAnalysisTemplate", format!("{{metrics: [{{provider: {{job: {{spec: {{template: {{spec: {pod}}}}}}}}}}}]}}")),
+        (
+            "argoproj.io/v1alpha1",
+            "AnalysisTemplate",
+            format!("{{metrics: [{{provider: {{job: {{spec: {{template: {{spec: {pod}}}}}}}}}}}]}}"),
+        ),
+        (
+            "argoproj.io/v1alpha1",
+            "ClusterAnalysisTemplate",
+            format!("{{metrics: [{{provider: {{job: {{spec: {{template: {{spec: {pod}}}}}}}}}}}]}}"),
+        ),
         ("argoproj.io/v1alpha1", "Workflow", workflow.clone()),
         ("argoproj.io/v1alpha1", "WorkflowTemplate", workflow.clone()),
         ("argoproj.io/v1alpha1", "ClusterWorkflowTemplate", workflow.clone()),
@@ -50,37 +59,45 @@ fn the_documented_declarations_find_every_image() {
         ("tekton.dev/v1", "Task", task.to_owned()),
         ("tekton.dev/v1beta1", "ClusterTask", task.to_owned()),
         ("tekton.dev/v1", "TaskRun", format!("{{taskSpec: {task}}}")),
-        ("tekton.dev/v1", "Pipeline", format!("{{tasks: [{{name: image, taskSpec: {task}}}], finally: [{{taskSpec: {task}}}]}}")),
+        (
+            "tekton.dev/v1",
+            "Pipeline",
+            format!("{{tasks: [{{name: image, taskSpec: {task}}}], finally: [{{taskSpec: {task}}}]}}"),
+        ),
         ("tekton.dev/v1", "PipelineRun", format!("{{pipelineSpec: {{tasks: [{{taskSpec: {task}}}]}}}}")),
         ("tekton.dev/v1beta1", "StepAction", "{image: k8s.gcr.io/a}".to_owned()),
-        ("monitoring.coreos.com/v1", "Prometheus", monitoring.replacen("{image", "{thanos: {image: k8s.gcr.io/t}, image", 1)),
+        (
+            "monitoring.coreos.com/v1",
+            "Prometheus",
+            monitoring.replacen("{image", "{thanos: {image: k8s.gcr.io/t}, image", 1),
+        ),
         ("monitoring.coreos.com/v1alpha1", "PrometheusAgent", monitoring.to_owned()),
         ("monitoring.coreos.com/v1", "Alertmanager", monitoring.to_owned()),
         ("monitoring.coreos.com/v1", "ThanosRuler", monitoring.to_owned()),
-        (
-            "apps/v1",
-            "Deployment",
-            "{template: {spec: {containers: [{image: k8s.gcr.io/a, args: [--prometheus-config-reloader=k8s.gcr.io/b, --other=gcr.io/no], env: [{name: RELATED_IMAGE_A, value: k8s.gcr.io/c}, {name: IMAGE, value: gcr.io/no}]}]}}}".to_owned(),
-        ),
         ("kubevirt.io/v1", "VirtualMachineInstance", machine.to_owned()),
         ("kubevirt.io/v1", "VirtualMachineInstanceReplicaSet", format!("{{template: {{spec: {machine}}}}}")),
         ("kubevirt.io/v1", "VirtualMachine", format!("{{template: {{spec: {machine}}}}}")),
-        ("pool.kubevirt.io/v1alpha1", "VirtualMachinePool", format!("{{virtualMachineTemplate: {{spec: {{template: {{spec: {machine}}}}}}}}}")),
+        (
+            "pool.kubevirt.io/v1alpha1",
+            "VirtualMachinePool",
+            format!("{{virtualMachineTemplate: {{spec: {{template: {{spec: {machine}}}}}}}}}"),
+        ),
         ("serving.knative.dev/v1", "Service", format!("{{template: {{spec: {pod}}}}}")),
         ("apps.openshift.io/v1", "DeploymentConfig", format!("{{template: {{spec: {pod}}}}}")),
         ("apps.kruise.io/v1alpha1", "CloneSet", format!("{{template: {{spec: {pod}}}}}")),
     ] {
-        let text = format!("apiVersion: {api_version}\nkind: {kind}\nmetadata: {{name: n}}\nspec: {spec}\nstatus: {status}\n");
-        let (written, places) = rewrite(DOCUMENTED, "a.yaml", &text);
+        let text =
+            format!("apiVersion: {api_version}\nkind: {kind}\nmetadata: {{name: n}}\nspec: {spec}\nstatus: {status}\n");
+        let (written, places) = rewrite(CATALOGUE, "a.yaml", &text);
         assert_eq!(written, text.replace("k8s.gcr.io", "c.io/x"));
         assert_eq!(places.len(), text.matches("k8s.gcr.io").count(), "{places:?}");
         let declaration = format!("kind: {kind},");
-        assert!(DOCUMENTED.contains(&declaration) || DOCUMENTED.contains(&declaration.replace(',', "\n")), "{kind}");
+        assert!(CATALOGUE.contains(&declaration) || CATALOGUE.contains(&declaration.replace(',', "\n")), "{kind}");
         let other = text.replace(api_version, "example.com/v1");
         // But for lists of containers, which are known in any kind.
-        assert!(rewrite(DOCUMENTED, "a.yaml", &other).1.iter().all(|place| !place.contains(['$', '=', '-'])), "{other}");
+        assert!(rewrite(CATALOGUE, "a.yaml", &other).1.iter().all(|place| !place.contains(['$', '=', '-'])), "{other}");
         let listed = format!("apiVersion: v1\nkind: List\nitems:\n- {}", text.trim_end().replace('\n', "\n  "));
-        assert_eq!(rewrite(DOCUMENTED, "a.yaml", &listed).0, listed.replace("k8s.gcr.io", "c.io/x"));
+        assert_eq!(rewrite(CATALOGUE, "a.yaml", &listed).0, listed.replace("k8s.gcr.io", "c.io/x"));
     }
 }
 
@@ -117,10 +134,10 @@ fn split_images_are_put_together() {
         (&with_digest, &with_digest_after, &format!("k8s.gcr.io/a:v1@{digest}")),
     ] {
         let text = |image: &str| format!("controller:\n  image: {image} # c\nimage: nginx\n");
-        let (written, places) = rewrite(DOCUMENTED, "chart/values-dev.yaml", &text(before));
+        let (written, places) = rewrite(VALUES, "chart/values-dev.yaml", &text(before));
         assert_eq!(written, text(after));
         assert_eq!(places, [format!("$.controller.image {image}")]);
-        assert_eq!(rewrite(DOCUMENTED, "chart/other.yaml", &text(before)).1, [""; 0]);
+        assert_eq!(rewrite(VALUES, "chart/other.yaml", &text(before)).1, [""; 0]);
     }
     for image in [
         "{tag: v1}",
@@ -130,7 +147,7 @@ fn split_images_are_put_together() {
         "nginx",
         "[{repository: a}]",
     ] {
-        assert_eq!(rewrite(DOCUMENTED, "values.yaml", &format!("image: {image}\n")).1, [""; 0], "{image}");
+        assert_eq!(rewrite(VALUES, "values.yaml", &format!("image: {image}\n")).1, [""; 0], "{image}");
     }
 }
 
@@ -213,6 +230,10 @@ fn paths_are_followed_as_json_path_says() {
         ("$.a[0]", &[]),
         ("$.a.b.image", &[]),
         ("$", &[]),
+        ("$[?@.image == 'k8s.gcr.io/5'].b", &[]),
+        ("$.a[?@.image == 'k8s.gcr.io/4'].image", &["4"]),
+        ("$.a.b[?@.image=='k8s.gcr.io/1'].image", &["1"]),
+        ("$.a.b[? @.image == \"k8s.gcr.io/2\"].image", &[]),
     ] {
         let (policy, known) =
             declared(&format!("manifests: [{{files: [a], images: ['{}']}}]", path.replace('\'', "''")));
@@ -246,5 +267,137 @@ fn files_are_matched_by_the_end_of_their_path() {
         let (_, known) = declared(&format!("manifests: [{{files: ['{glob}'], images: [$.image]}}]"));
         let manifest = read(file, "image: a\n", &known);
         assert_eq!(manifest.fields().len(), usize::from(is_match), "{glob} on {file}");
+    }
+}
+
+#[test]
+fn images_count_that_name_their_registry() {
+    let text = "apiVersion: example.com/v1\nkind: Widget\nspec: {a: k8s.gcr.io/a:v1, b: library/b, c: 'https://k8s.gcr.io/c', d: ~, e: 1}\n";
+    let manifests = "manifests: [{group: example.com, kind: Widget, qualifiedImages: [$.spec.*]}]";
+    let (written, places) = rewrite(manifests, "a.yaml", text);
+    assert_eq!(written, text.replace("a: k8s.gcr.io/a", "a: c.io/x/a"));
+    assert_eq!(places, ["$.spec.a k8s.gcr.io/a:v1"]);
+    // What has another default than Docker Hub is reported.
+    let (_, known) = declared(manifests);
+    let lookalikes: Vec<String> =
+        read("a.yaml", text, &known).lookalikes().iter().map(|field| field.path.clone()).collect();
+    assert_eq!(lookalikes, ["$.spec.b"]);
+}
+
+#[test]
+fn values_of_charts_count_where_they_name_the_registry() {
+    let manifests = "manifests: [{files: [v.yaml], helmValues: [$.values]}]";
+    for (before, after, places) in [
+        (
+            "{image: {repository: k8s.gcr.io/a, tag: v1}}",
+            "{image: {repository: c.io/x/a, tag: v1}}",
+            &["$.values.image k8s.gcr.io/a:v1"][..],
+        ),
+        (
+            "{a: {image: {repository: k8s.gcr.io/a}}}",
+            "{a: {image: {repository: c.io/x/a}}}",
+            &["$.values.a.image k8s.gcr.io/a"],
+        ),
+        (
+            "{a: [{registry: k8s.gcr.io, repository: a, tag: 1}]}",
+            "{a: [{registry: c.io, repository: x/a, tag: 1}]}",
+            &["$.values.a[0] k8s.gcr.io/a:1"],
+        ),
+        (
+            "{image: k8s.gcr.io/a, initImage: 'k8s.gcr.io/b'}",
+            "{image: c.io/x/a, initImage: 'c.io/x/b'}",
+            &["$.values.image k8s.gcr.io/a", "$.values.initImage k8s.gcr.io/b"],
+        ),
+        // Something may be put in front of these, or they are parts of a name.
+        ("{image: {repository: a/b, tag: v1}, b: {image: nginx}}", "", &[]),
+        ("{image: {registry: '', repository: a/b, tag: v1}}", "", &[]),
+        ("{image: {registry: k8s.gcr.io, repository: a, name: b, tag: v1}}", "", &[]),
+        ("{image: {repository: k8s.gcr.io/a, image: b, tag: v1}}", "", &[]),
+        ("{registry: k8s.gcr.io, image: k8s.gcr.io/a}", "", &[]),
+        // These are no images.
+        ("{git: {repository: github.com/a/b}}", "", &[]),
+        ("{chart: {repository: 'https://a.example.com', tag: v1}}", "", &[]),
+        ("{image: example.com/a.png}", "", &[]),
+        ("{image: {repository: '{{ .Values.a }}/b', tag: v1}}", "", &[]),
+    ] {
+        let text = |values: &str| format!("values: {values}\nimage: k8s.gcr.io/no\n");
+        let after = if after.is_empty() { before } else { after };
+        let (written, found) = rewrite(manifests, "v.yaml", &text(before));
+        assert_eq!((written, found), (text(after), places.iter().map(|&place| place.to_owned()).collect()), "{before}");
+    }
+}
+
+#[test]
+fn names_with_the_last_part_beside_them_are_put_together() {
+    let manifests = "manifests: [{files: [v.yaml], splitImages: [$.a]}]";
+    let digest = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    for (before, after, image) in [
+        (
+            "{repository: k8s.gcr.io/a, image: b, version: v1}",
+            "{repository: c.io/x/a, image: b, version: v1}",
+            "k8s.gcr.io/a/b:v1",
+        ),
+        ("{repository: k8s.gcr.io/a, image: b}", "{repository: c.io/x/a, image: b}", "k8s.gcr.io/a/b"),
+        (
+            "{repository: k8s.gcr.io/a, image: b, tag: 1}",
+            "{repository: c.io/x/a, image: b, tag: 1}",
+            "k8s.gcr.io/a/b:1",
+        ),
+        (
+            &format!("{{repository: k8s.gcr.io/a, image: b, version: '{digest}'}}"),
+            &format!("{{repository: c.io/x/a, image: b, version: '{digest}'}}"),
+            &format!("k8s.gcr.io/a/b@{digest}"),
+        ),
+    ] {
+        let (written, places) = rewrite(manifests, "v.yaml", &format!("a: {before}\n"));
+        assert_eq!(written, format!("a: {after}\n"));
+        assert_eq!(places, [format!("$.a {image}")]);
+    }
+}
+
+#[test]
+fn objects_in_objects_are_looked_at_as_such() {
+    let manifests = "manifests: [{group: example.com, kind: Box, objects: ['$.spec.boxes[*]']}, {group: example.com, kind: Widget, images: [$.spec.tool]}]";
+    let pod = "{apiVersion: v1, kind: Pod, spec: {containers: [{image: k8s.gcr.io/a}]}}";
+    let widget =
+        "{apiVersion: example.com/v1, kind: Widget, spec: {tool: k8s.gcr.io/b}, status: {tool: k8s.gcr.io/no}}";
+    let text = |inner: &str| format!("apiVersion: example.com/v1\nkind: Box\nspec: {{boxes: [{inner}]}}\n");
+    let before = text(&format!("{pod}, {widget}, {{kind: Widget, spec: {{tool: k8s.gcr.io/no}}}}, text, ~"));
+    let (written, places) = rewrite(manifests, "a.yaml", &before);
+    assert_eq!(written, before.replace("k8s.gcr.io/a", "c.io/x/a").replace("k8s.gcr.io/b", "c.io/x/b"));
+    assert_eq!(places, ["containers[0] k8s.gcr.io/a", "$.spec.tool k8s.gcr.io/b"]);
+    // Boxes in boxes, to a depth that ends.
+    let nested = |depth: usize| {
+        (0..depth).fold(pod.to_owned(), |inner, _| {
+            format!("{{apiVersion: example.com/v1, kind: Box, spec: {{boxes: [{inner}]}}}}")
+        })
+    };
+    assert_eq!(rewrite(manifests, "a.yaml", &nested(3)).1.len(), 1);
+    let deep = nested(100);
+    let (_, known) = declared(manifests);
+    assert_eq!(read("a.yaml", &deep, &known).fields().len(), 0);
+    assert_eq!(read("a.yaml", &deep, &known).lookalikes().len(), 1);
+}
+
+#[test]
+fn documents_are_known_by_their_keys() {
+    let manifests = "manifests: [{keys: [jobs, version], podSpecs: ['$.jobs[*].spec'], env: ['*_IMAGE']}]";
+    let jobs = "jobs: [{spec: {containers: [{image: k8s.gcr.io/a, env: [{name: A_IMAGE, value: k8s.gcr.io/b}]}]}}]\n";
+    let text = format!("version: 1\n{jobs}");
+    let (written, places) = rewrite(manifests, "any", &text);
+    assert_eq!(written, text.replace("k8s.gcr.io", "c.io/x"));
+    assert_eq!(places.len(), 2);
+    assert_eq!(rewrite(manifests, "any", jobs).1, [""; 0]);
+    assert_eq!(rewrite(manifests, "any", &format!("apiVersion: a/v1\nkind: B\n{text}")).1, [""; 0]);
+}
+
+#[test]
+fn flags_and_variables_are_found_in_any_kind() {
+    let manifests = "manifests: [{group: '*', kind: '*', args: [--image], env: [A_IMAGE]}]";
+    let container = "{name: a, args: [--image=k8s.gcr.io/a], env: [{name: A_IMAGE, value: k8s.gcr.io/b}]}";
+    for (api_version, kind, path) in [("v1", "Pod", "spec"), ("apps/v1", "Deployment", "spec: {template: {spec")] {
+        let ends = "}".repeat(path.matches('{').count());
+        let text = format!("apiVersion: {api_version}\nkind: {kind}\n{path}: {{containers: [{container}]}}{ends}\n");
+        assert_eq!(rewrite(manifests, "a.yaml", &text).0, text.replace("k8s.gcr.io", "c.io/x"));
     }
 }

@@ -1,6 +1,7 @@
 //! Reading and writing manifests, through the public interface.
 
 mod cases;
+mod catalogue;
 mod corpus;
 mod declarations;
 mod laws;

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use walkdir::WalkDir;
 
 use super::StrictArgs;
+use crate::cli::catalogue::CatalogueArgs;
 use crate::cli::rules::RulesArgs;
 use crate::cli::{output, parse_namespace};
 use crate::config;
@@ -55,13 +56,16 @@ pub struct Args {
     rendered: Option<PathBuf>,
 
     #[command(flatten)]
+    catalogue: CatalogueArgs,
+
+    #[command(flatten)]
     strict: StrictArgs,
 }
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let Args { paths, rules, namespace, helm, no_helm, rendered, strict } = args;
+    let Args { paths, rules, namespace, helm, no_helm, rendered, catalogue, strict } = args;
     let config = rules.load()?;
-    let known = Known { declared: config.manifests.clone(), ..Known::default() };
+    let known = catalogue.for_writing(config.manifests.clone())?;
     let policy = Policy::from(config);
     let mut reader =
         Reader { policy: &policy, namespace: &namespace, left_out: Vec::new(), registry_in_template: None };

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use anyhow::bail;
 
 use super::StrictArgs;
+use crate::cli::catalogue::CatalogueArgs;
 use crate::cli::rules::RulesArgs;
 use crate::cli::{output, parse_namespace};
 use crate::engine::Policy;
@@ -35,15 +36,18 @@ pub struct Args {
     namespace: String,
 
     #[command(flatten)]
+    catalogue: CatalogueArgs,
+
+    #[command(flatten)]
     strict: StrictArgs,
 }
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let Args { paths, rules, namespace, strict } = args;
+    let Args { paths, rules, namespace, catalogue, strict } = args;
     let config = rules.load()?;
-    let declared = config.manifests.clone();
+    let known = catalogue.for_writing(config.manifests.clone())?;
     let policy = Policy::from(config);
-    let mut tree = Tree::new(&policy, &namespace, declared);
+    let mut tree = Tree::new(&policy, &namespace, known);
     let Found { sources, problems, skipped, .. } = files::find(&paths);
     skipped.into_iter().for_each(|Skipped { name, why, cure }| tree.leave_out(name, format!("{why}; {cure}")));
     for problem in problems {

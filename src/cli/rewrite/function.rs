@@ -8,6 +8,7 @@ use anyhow::{Context, anyhow, bail, ensure};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::super::catalogue::CatalogueArgs;
 use super::super::{output, unknown};
 use super::outcome::{Refused, Task};
 use crate::config::{self, Config};
@@ -38,7 +39,12 @@ struct Wanted {
     namespace: Option<String>,
 }
 
-pub fn run(config: Option<Config>, namespace: String, no_kustomize: bool) -> anyhow::Result<ExitCode> {
+pub fn run(
+    config: Option<Config>,
+    namespace: String,
+    catalogue: CatalogueArgs,
+    no_kustomize: bool,
+) -> anyhow::Result<ExitCode> {
     let text = Source::standard_input().read()?;
     let list: ResourceList =
         serde_saphyr::from_str(&text).map_err(|error| anyhow!("standard input is no ResourceList: {error}"))?;
@@ -53,7 +59,7 @@ pub fn run(config: Option<Config>, namespace: String, no_kustomize: bool) -> any
         "functionConfig has no rules: give a ConfigMap with `cache` or `rules.yaml` in its data, or a `kind: Rules`, or call \
          with --rules or --cache",
     )?;
-    let task = Task::new(config, wanted.namespace.unwrap_or(namespace), no_kustomize);
+    let task = Task::new(config, wanted.namespace.unwrap_or(namespace), catalogue, no_kustomize)?;
     let (done, new) = task.rewrite("-", &text)?;
     let mut unknowns = Unknowns::default();
     unknowns.add("-", &done.lookalikes);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use crate::cli::catalogue::CatalogueArgs;
 use crate::config::Config;
 use crate::engine::{Decision, ImageRef, List, Policy};
 use crate::files::{Problem, Source, Writer};
@@ -67,10 +68,15 @@ pub struct Selector {
 }
 
 impl Task {
-    pub fn new(config: Config, namespace: String, no_kustomize: bool) -> Self {
+    pub fn new(
+        config: Config,
+        namespace: String,
+        catalogue: CatalogueArgs,
+        no_kustomize: bool,
+    ) -> anyhow::Result<Self> {
         // Kustomizations are read in any case: they may select what is rewritten.
-        let known = Known { declared: config.manifests.clone(), without_kustomize: false };
-        Self { policy: Policy::from(config), known, namespace, no_kustomize, writer: None, keep_texts: false }
+        let known = catalogue.for_writing(config.manifests.clone())?;
+        Ok(Self { policy: Policy::from(config), known, namespace, no_kustomize, writer: None, keep_texts: false })
     }
 
     pub fn perform(&self, source: &Source) -> Outcome {

@@ -59,7 +59,7 @@ impl Kind {
 fn declared_kinds(known: &Known) -> impl Iterator<Item = (&str, &str)> {
     known.declared.iter().filter_map(|declaration| match &declaration.subject {
         Subject::Kind { group, kind } => Some((group.as_str(), kind.as_str())),
-        Subject::Files(_) => None,
+        Subject::AnyKind | Subject::Files(_) | Subject::Keys(_) => None,
     })
 }
 

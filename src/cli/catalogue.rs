@@ -1,0 +1,28 @@
+//! Whether a command goes by the built-in catalogue.
+
+use crate::config;
+use crate::manifest::Known;
+use crate::manifest::declared::{Declaration, Subject};
+
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
+pub struct CatalogueArgs {
+    /// Find images in the kinds that Kubernetes defines and the rules file declares alone, not in those of the built-in
+    /// catalogue (Argo, Tekton, Flux, Knative and others).
+    #[arg(long)]
+    no_catalogue: bool,
+}
+
+impl CatalogueArgs {
+    /// Where images are found.
+    pub fn for_reading(self, declared: Vec<Declaration>) -> anyhow::Result<Known> {
+        let catalogue = if self.no_catalogue { Vec::new() } else { config::catalogue()? };
+        Ok(Known { declared, catalogue, ..Known::default() })
+    }
+
+    /// Where images are changed: not in values of charts, which are other people's defaults.
+    pub fn for_writing(self, declared: Vec<Declaration>) -> anyhow::Result<Known> {
+        let mut known = self.for_reading(declared)?;
+        known.catalogue.retain(|declaration| !matches!(declaration.subject, Subject::Files(_)));
+        Ok(known)
+    }
+}

@@ -1,0 +1,242 @@
+//! `cargo test --test catalogue -- FOLDER`: `scan` without rules beside `grep`, over repositories that FOLDER has in folders of
+//! their own. Prints, for each, how many lines `grep` finds, and what `scan` makes of them; fails where one is silent that
+//! nothing explains. With `--places` it lists what the catalogue found by kind and path, to be read by people.
+//!
+//! `grep` finds a line if its key is `image`, `…Image`, `…_image` or `…-image`, or `repository` with `tag` near it, and its value
+//! can be an image. So it also finds texts that are none.
+//!
+//! FOLDER is for repositories that are not this project's, so none are here. docs/catalogue.md lists those that were looked at.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::{env, fs};
+
+use anyhow::{Context, Result, bail, ensure};
+use pullthrough::engine::ImageRef;
+use regex::Regex;
+use serde_json::Value;
+use walkdir::WalkDir;
+
+/// Kinds whose fields describe or match images, and pull none.
+const NO_IMAGES: [&str; 12] = [
+    "CustomResourceDefinition",
+    "CompositeResourceDefinition",
+    "ConfigMap",
+    "Secret",
+    "ClusterPolicy",
+    "Policy",
+    "ImageRepository",
+    "ImagePolicy",
+    "ImageUpdateAutomation",
+    "ValidatingPolicy",
+    "ImageValidatingPolicy",
+    "PolicyException",
+];
+/// What is printed of silent lines, and of places.
+const FEW: usize = 200;
+
+#[derive(Default, Clone, Copy)]
+struct Counts {
+    lines: usize,
+    found: usize,
+    reported: usize,
+    /// In files that are named as not read: templates, broken YAML.
+    not_read: usize,
+    /// In a text within a manifest.
+    text: usize,
+    /// In schemas, policies and documentation of fields.
+    no_images: usize,
+    silent: usize,
+    /// Found where `grep` finds nothing.
+    more: usize,
+}
+
+impl Counts {
+    fn add(&mut self, other: Self) {
+        self.lines += other.lines;
+        self.found += other.found;
+        self.reported += other.reported;
+        self.not_read += other.not_read;
+        self.text += other.text;
+        self.no_images += other.no_images;
+        self.silent += other.silent;
+        self.more += other.more;
+    }
+
+    fn row(&self, name: &str) -> String {
+        let Self { lines, found, reported, not_read, text, no_images, silent, more } = self;
+        format!("| {name} | {lines} | {found} | {reported} | {not_read} | {text} | {no_images} | {silent} | {more} |")
+    }
+}
+
+fn main() -> Result<()> {
+    let with_places = env::args().any(|argument| argument == "--places");
+    let Some(folder) = env::args().skip(1).find(|argument| !argument.starts_with('-')) else {
+        bail!("name a folder with repositories: cargo test --test catalogue -- FOLDER");
+    };
+    let grep = Grep::new()?;
+    let mut repositories: Vec<_> = fs::read_dir(&folder)?.collect::<Result<Vec<_>, _>>()?;
+    repositories.retain(|entry| entry.path().is_dir());
+    repositories.sort_by_key(fs::DirEntry::file_name);
+    ensure!(!repositories.is_empty(), "{folder} has no folder");
+    println!(
+        "| Repository | `grep` | Found | Reported | In files not read | In texts | Schemas, policies | Silent | Found beside |\n\
+         | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
+    );
+    let mut total = Counts::default();
+    let (mut silent, mut places) = (Vec::new(), BTreeMap::new());
+    for repository in repositories {
+        let name = repository.file_name().to_string_lossy().into_owned();
+        let counts = count(&repository.path(), &grep, &mut silent, &mut places).with_context(|| name.clone())?;
+        println!("{}", counts.row(&name));
+        total.add(counts);
+    }
+    println!("{}", total.row("**all**"));
+    if with_places {
+        for ((kind, path), (count, image)) in places {
+            println!("{count:6} {kind} {path}   {image}");
+        }
+    }
+    for line in silent.iter().take(FEW) {
+        println!("silent: {line}");
+    }
+    ensure!(total.silent == 0, "{} lines are silent", total.silent);
+    Ok(())
+}
+
+/// What the catalogue found, by kind and path, with the first image.
+type Places = BTreeMap<(String, String), (usize, String)>;
+
+fn count(root: &Path, grep: &Grep, silent: &mut Vec<String>, places: &mut Places) -> Result<Counts> {
+    let output = Command::new(env!("CARGO_BIN_EXE_pullthrough"))
+        .args(["scan", "-o", "json"])
+        .arg(root)
+        .env_remove("PULLTHROUGH_RULES")
+        .env_remove("PULLTHROUGH_CACHE")
+        .stdin(Stdio::null())
+        .output()?;
+    let lines = String::from_utf8(output.stdout)?;
+    let mut scanned: HashMap<(String, u64), bool> = HashMap::new();
+    for line in lines.lines() {
+        let finding: Value = serde_json::from_str(line)?;
+        let text = |key: &str| finding[key].as_str().unwrap_or_default().to_owned();
+        let is_found = text("use") == "manifest";
+        let key = (text("file"), finding["line"].as_u64().unwrap_or_default());
+        let entry = scanned.entry(key).or_default();
+        *entry |= is_found;
+        if is_found && text("place").contains(['$', '=', '-']) {
+            let kind = format!("{}/{}", text("api_version"), text("kind"));
+            let place = places.entry((kind, grep.index.replace_all(&text("place"), "[*]").into_owned()));
+            place.or_insert_with(|| (0, text("image"))).0 += 1;
+        }
+    }
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    let not_read: HashSet<&str> = grep.not_read.captures_iter(&told).filter_map(|c| Some(c.get(1)?.as_str())).collect();
+    let mut counts = Counts::default();
+    let mut seen = HashSet::new();
+    let files = WalkDir::new(root).sort_by_file_name().into_iter().filter_map(Result::ok);
+    let is_manifest =
+        |path: &Path| path.extension().is_some_and(|end| ["yaml", "yml", "json"].iter().any(|known| end == *known));
+    for file in files.filter(|entry| entry.file_type().is_file() && is_manifest(entry.path())) {
+        let Ok(text) = fs::read_to_string(file.path()) else { continue };
+        let name = file.path().display().to_string();
+        for hit in grep.hits(&text) {
+            let key = (name.clone(), hit.line);
+            counts.lines += 1;
+            match scanned.get(&key) {
+                Some(true) => counts.found += 1,
+                Some(false) => counts.reported += 1,
+                None if not_read.contains(name.as_str()) => counts.not_read += 1,
+                None if hit.is_text => counts.text += 1,
+                None if hit.has_no_images => counts.no_images += 1,
+                None => {
+                    counts.silent += 1;
+                    silent.push(format!("{name}:{}: {}", hit.line, hit.text));
+                }
+            }
+            seen.insert(key);
+        }
+    }
+    counts.more = scanned.iter().filter(|(key, is_found)| **is_found && !seen.contains(*key)).count();
+    Ok(counts)
+}
+
+struct Grep {
+    image: Regex,
+    repository: Regex,
+    tag: Regex,
+    block: Regex,
+    kind: Regex,
+    not_read: Regex,
+    index: Regex,
+}
+
+struct Hit {
+    line: u64,
+    text: String,
+    is_text: bool,
+    has_no_images: bool,
+}
+
+impl Grep {
+    fn new() -> Result<Self> {
+        let value = r#"\s+["']?([^"'\s,]+)["']?,?(?:\s+#.*)?\s*$"#;
+        let field = |key: &str| Regex::new(&format!(r#"^\s*(?:- +)*["']?{key}["']?:{value}"#));
+        Ok(Self {
+            image: field(r"(?:image|[A-Za-z0-9_.-]*(?:[_.-]image|[a-z0-9_.-]Image))")?,
+            repository: field("repository")?,
+            tag: Regex::new(r#"^\s*["']?tag["']?:"#)?,
+            block: Regex::new(r"[:-]\s+[|>][+0-9-]*\s*(?:#.*)?$")?,
+            kind: Regex::new(r#"^\s{0,2}["']?kind["']?:\s*["']?([A-Za-z]+)"#)?,
+            not_read: Regex::new(r"(?m)^not looked at: (.+?):\d+: ")?,
+            index: Regex::new(r"\[\d+\]")?,
+        })
+    }
+
+    fn hits(&self, text: &str) -> Vec<Hit> {
+        let lines: Vec<&str> = text.lines().collect();
+        let mut hits = Vec::new();
+        // The indentation of the key that a block scalar belongs to.
+        let mut block: Option<usize> = None;
+        let mut start = 0;
+        for (index, line) in lines.iter().enumerate() {
+            if line.starts_with("---") {
+                start = index + 1;
+            }
+            let indentation = line.len() - line.trim_start().len();
+            if !line.trim().is_empty() && block.is_some_and(|of_key| indentation <= of_key) {
+                block = None;
+            }
+            let value = self.image.captures(line).or_else(|| {
+                let near = &lines[index.saturating_sub(3)..(index + 4).min(lines.len())];
+                self.repository.captures(line).filter(|_| near.iter().any(|line| self.tag.is_match(line)))
+            });
+            if let Some(value) = value.and_then(|captures| Some(captures.get(1)?.as_str()))
+                && is_image(value)
+            {
+                let end = lines[start..].iter().position(|line| line.starts_with("---")).map(|at| start + at);
+                let document = &lines[start..end.unwrap_or(lines.len())];
+                let mut kinds = document.iter().filter_map(|line| self.kind.captures(line)?.get(1));
+                let has_no_images = kinds.any(|kind| NO_IMAGES.contains(&kind.as_str()))
+                    || document
+                        .iter()
+                        .any(|line| line.trim_start().starts_with("\"$schema\"") || line.starts_with("openapi"));
+                let text = line.trim().to_owned();
+                hits.push(Hit { line: index as u64 + 1, text, is_text: block.is_some(), has_no_images });
+            }
+            if block.is_none() && self.block.is_match(line) {
+                block = Some(indentation);
+            }
+        }
+        hits
+    }
+}
+
+/// Whether a value can be one. Words that YAML takes for something else are none.
+fn is_image(value: &str) -> bool {
+    let ends = [".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp", ".ico", ".iso", ".img", ".qcow2", ".raw", ".vmdk"];
+    let is_word = ["true", "false", "null", "string", "object", "array"].contains(&value);
+    let is_number = value.parse::<f64>().is_ok();
+    ImageRef::parse(value).is_ok() && !is_word && !is_number && !ends.iter().any(|end| value.ends_with(end))
+}
