@@ -3,8 +3,8 @@
 use serde_saphyr::Spanned;
 
 use super::checker::{Checker, is_object_name};
-use super::schema::ManifestEntry;
-use crate::manifest::declared::{self, Declaration, Path, Subject};
+use super::schema::{ManifestEntry, ParameterEntry};
+use crate::manifest::declared::{self, Declaration, Parameter, Path, Subject};
 
 /// A list of texts that may be left out.
 type Texts = Option<Spanned<Vec<Spanned<String>>>>;
@@ -25,6 +25,7 @@ impl Checker {
             split_images,
             helm_values,
             objects,
+            parameters,
             args,
             env,
         } = &entry.value;
@@ -76,6 +77,9 @@ impl Checker {
                 "name a group and a kind",
             );
         }
+        if let (Some(list), None) = (parameters, images) {
+            self.problem(list, "`parameters` without `images`", "say which fields have them: `images`");
+        }
         let declaration = Declaration {
             subject: subject?,
             pod_specs: self.paths(pod_specs),
@@ -84,6 +88,11 @@ impl Checker {
             split_images: self.paths(split_images),
             helm_values: self.paths(helm_values),
             objects: self.paths(objects),
+            parameters: parameters
+                .iter()
+                .flat_map(|list| &list.value)
+                .filter_map(|entry| self.parameter(entry))
+                .collect(),
             args: self.all(args, "flag", flag),
             env: self.all(env, "name of a variable", declared::name_glob),
         };
@@ -154,6 +163,16 @@ impl Checker {
                 None
             }
         }
+    }
+
+    fn parameter(&mut self, entry: &ParameterEntry) -> Option<Parameter> {
+        let ParameterEntry { reference, values } = entry;
+        if values.value.is_empty() {
+            self.problem(values, "`values` is empty", "write where the values of parameters stand");
+        }
+        let paths: Vec<_> =
+            values.value.iter().filter_map(|path| self.valid(path, "path", Path::parse(&path.value))).collect();
+        self.valid(reference, "reference", Parameter::new(&reference.value, paths))
     }
 
     fn paths(&mut self, list: &Texts) -> Vec<Path> {

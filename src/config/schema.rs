@@ -35,6 +35,18 @@ pub(super) struct RulesFile {
     pub manifests: Vec<Spanned<ManifestEntry>>,
 }
 
+/// A text that stands for an image, and where the image is.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct ParameterEntry {
+    /// The whole text, with `NAME` for the name of the parameter.
+    #[schemars(with = "String")]
+    pub reference: Spanned<String>,
+    /// Paths to values that have the `name` of the parameter beside them.
+    #[schemars(with = "Vec<String>", length(min = 1))]
+    pub values: Spanned<Vec<Spanned<String>>>,
+}
+
 /// What comes with the program.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -128,7 +140,7 @@ pub(super) struct ManifestEntry {
     #[schemars(with = "Vec<String>", length(min = 1))]
     #[serde(default, deserialize_with = "some")]
     pub files: Option<Spanned<Vec<Spanned<String>>>>,
-    /// Keys that documents have at their top, all of them, which are no Kubernetes objects.
+    /// Documents that have all of these keys at their top and are not Kubernetes objects.
     #[schemars(with = "Vec<String>", length(min = 1))]
     #[serde(default, deserialize_with = "some")]
     pub keys: Option<Spanned<Vec<Spanned<String>>>>,
@@ -156,6 +168,10 @@ pub(super) struct ManifestEntry {
     #[schemars(with = "Vec<String>", length(min = 1))]
     #[serde(default, deserialize_with = "some")]
     pub objects: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Texts that stand for an image in a field of `images`, such as `$(params.NAME)`.
+    #[schemars(with = "Vec<ParameterEntry>", length(min = 1))]
+    #[serde(default, deserialize_with = "some")]
+    pub parameters: Option<Spanned<Vec<ParameterEntry>>>,
     /// Flags whose value is an image, in `command` and `args` of every container: `--flag=IMAGE`, or `--flag` and then IMAGE.
     #[schemars(with = "Vec<String>", length(min = 1))]
     #[serde(default, deserialize_with = "some")]

@@ -31,10 +31,43 @@ pub struct Declaration {
     pub helm_values: Vec<Path>,
     /// Each is an object of its own.
     pub objects: Vec<Path>,
+    /// What stands for an image in `images`.
+    pub parameters: Vec<Parameter>,
     /// Flags that take an image, in `command` and `args` of every container.
     pub args: Vec<String>,
     /// Names of variables whose value is an image, in `env` of every container.
     pub env: Vec<GlobMatcher>,
+}
+
+/// A text such as `$(params.NAME)`, and where the image stands that it refers to.
+#[derive(Debug, Clone)]
+pub struct Parameter {
+    before_name: String,
+    after_name: String,
+    /// Each stands beside the `name` of the parameter.
+    pub values: Vec<Path>,
+}
+
+impl Parameter {
+    /// Where the name of the parameter stands in a reference.
+    const NAME: &str = "NAME";
+
+    /// # Errors
+    ///
+    /// Where the reference does not have the name once, with a text before it. The message says what to write instead.
+    pub fn new(reference: &str, values: Vec<Path>) -> Result<Self, &'static str> {
+        match reference.split_once(Self::NAME) {
+            Some((before, after)) if !before.is_empty() && !after.contains(Self::NAME) => {
+                Ok(Self { before_name: before.to_owned(), after_name: after.to_owned(), values })
+            }
+            _ => Err("write it as manifests do, with `NAME` for the name of the parameter: `$(params.NAME)`"),
+        }
+    }
+
+    /// The name of the parameter that a text is, and nothing else.
+    fn name_in<'t>(&self, text: &'t str) -> Option<&'t str> {
+        text.strip_prefix(self.before_name.as_str())?.strip_suffix(self.after_name.as_str())
+    }
 }
 
 /// What a declaration is about.
@@ -115,6 +148,7 @@ impl Declaration {
             split_images: Vec::new(),
             helm_values: Vec::new(),
             objects: Vec::new(),
+            parameters: Vec::new(),
             args: Vec::new(),
             env: Vec::new(),
         }
@@ -232,7 +266,18 @@ fn images(
         seen.found.extend(split_image(document, hit, &object));
     }
     for hit in declaration.images.iter().flat_map(query) {
-        seen.found.extend(whole_image(document, hit, &object));
+        let Some(found) = whole_image(document, hit, &object) else { continue };
+        for parameter in &declaration.parameters {
+            let Some(name) = parameter.name_in(&found.image) else { continue };
+            let is_named = |hit: &Hit| {
+                let of_value = hit.parent.and_then(|parent| document.get(parent, "name"));
+                of_value.and_then(|node| document.string(node)) == Some(name)
+            };
+            let values = parameter.values.iter().flat_map(query).filter(is_named);
+            let values = values.filter_map(|hit| whole_image(document, hit, &object));
+            seen.found.extend(values.filter(|value| is_image(&value.image)));
+        }
+        seen.found.push(found);
     }
     for hit in declaration.qualified_images.iter().flat_map(query) {
         match whole_image(document, hit, &object) {

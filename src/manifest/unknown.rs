@@ -76,6 +76,8 @@ impl Class {
             "ControllerRevision" if group == "apps" => Self::NoImages,
             "CompositeResourceDefinition" if group == "apiextensions.crossplane.io" => Self::NoImages,
             "PolicyServer" => Self::Unknown,
+            // Objects that a test creates.
+            _ if group == "chainsaw.kyverno.io" => Self::Unknown,
             _ if SCHEMAS_AND_POLICIES.into_iter().any(is_below) => Self::NoImages,
             _ => Self::Unknown,
         }

@@ -18,21 +18,19 @@ use regex::Regex;
 use serde_json::Value;
 use walkdir::WalkDir;
 
-/// Kinds whose fields describe or match images, and pull none.
-const NO_IMAGES: [&str; 12] = [
-    "CustomResourceDefinition",
+/// Groups, with those below them, and kinds whose fields describe or match images, and pull none.
+const NO_IMAGES: [&str; 8] = [
+    "apiextensions.k8s.io",
+    "admissionregistration.k8s.io",
+    "kyverno.io",
+    "gatekeeper.sh",
+    "image.toolkit.fluxcd.io",
     "CompositeResourceDefinition",
     "ConfigMap",
     "Secret",
-    "ClusterPolicy",
-    "Policy",
-    "ImageRepository",
-    "ImagePolicy",
-    "ImageUpdateAutomation",
-    "ValidatingPolicy",
-    "ImageValidatingPolicy",
-    "PolicyException",
 ];
+/// Keys below which texts stand, and what the cluster says.
+const TEXTS: [&str; 5] = ["status", "metadata", "annotations", "labels", "matchLabels"];
 /// What is printed of silent lines, and of places.
 const FEW: usize = 200;
 
@@ -142,9 +140,10 @@ fn count(root: &Path, grep: &Grep, silent: &mut Vec<String>, places: &mut Places
         let Ok(text) = fs::read_to_string(file.path()) else { continue };
         let name = file.path().display().to_string();
         for hit in grep.hits(&text) {
-            let key = (name.clone(), hit.line);
             counts.lines += 1;
-            match scanned.get(&key) {
+            let at = |line: u64| scanned.get(&(name.clone(), line)).copied();
+            let nearby = || (hit.line.saturating_sub(NEAR as u64)..=hit.line + NEAR as u64).filter_map(at).max();
+            match at(hit.line).or_else(|| nearby().filter(|_| hit.has_parts)) {
                 Some(true) => counts.found += 1,
                 Some(false) => counts.reported += 1,
                 None if not_read.contains(name.as_str()) => counts.not_read += 1,
@@ -155,7 +154,7 @@ fn count(root: &Path, grep: &Grep, silent: &mut Vec<String>, places: &mut Places
                     silent.push(format!("{name}:{}: {}", hit.line, hit.text));
                 }
             }
-            seen.insert(key);
+            seen.insert((name.clone(), hit.line));
         }
     }
     counts.more = scanned.iter().filter(|(key, is_found)| **is_found && !seen.contains(*key)).count();
@@ -177,6 +176,36 @@ struct Hit {
     text: String,
     is_text: bool,
     has_no_images: bool,
+    /// A part of the name is in a line nearby.
+    has_parts: bool,
+}
+
+/// Lines from which parts of one image are put together.
+const NEAR: usize = 3;
+
+fn near<'l>(lines: &'l [&str], index: usize) -> impl Iterator<Item = &'l str> {
+    lines[index.saturating_sub(NEAR)..(index + NEAR + 1).min(lines.len())].iter().copied()
+}
+
+/// Whether the last of the lines is in a field that holds texts, by its indentation.
+fn is_below_text(lines: &[&str]) -> bool {
+    let indentation = |line: &str| line.len() - line.trim_start_matches([' ', '-']).len();
+    let mut inner = lines.last().map_or(0, |line| indentation(line));
+    for line in lines.iter().rev().filter(|line| !line.trim().is_empty()) {
+        if indentation(line) < inner {
+            inner = indentation(line);
+            let key = line.trim_start_matches([' ', '-']).split(':').next().unwrap_or_default();
+            if TEXTS.contains(&key.trim_matches(['"', '\''])) {
+                return true;
+            }
+        }
+    }
+    false
+}
+
+/// The last of equal keys counts, so that the others are no fields at all.
+fn has_duplicate_key(document: &str) -> bool {
+    serde_saphyr::from_str::<Value>(document).is_err_and(|error| error.to_string().contains("duplicate"))
 }
 
 impl Grep {
@@ -188,7 +217,7 @@ impl Grep {
             repository: field("repository")?,
             tag: Regex::new(r#"^\s*["']?tag["']?:"#)?,
             block: Regex::new(r"[:-]\s+[|>][+0-9-]*\s*(?:#.*)?$")?,
-            kind: Regex::new(r#"^\s{0,2}["']?kind["']?:\s*["']?([A-Za-z]+)"#)?,
+            kind: Regex::new(r#"^\s{0,2}["']?(?:kind|apiVersion)["']?:\s*["']?([A-Za-z0-9./-]+)"#)?,
             not_read: Regex::new(r"(?m)^not looked at: (.+?):\d+: ")?,
             index: Regex::new(r"\[\d+\]")?,
         })
@@ -209,21 +238,27 @@ impl Grep {
                 block = None;
             }
             let value = self.image.captures(line).or_else(|| {
-                let near = &lines[index.saturating_sub(3)..(index + 4).min(lines.len())];
-                self.repository.captures(line).filter(|_| near.iter().any(|line| self.tag.is_match(line)))
+                self.repository.captures(line).filter(|_| near(&lines, index).any(|line| self.tag.is_match(line)))
             });
             if let Some(value) = value.and_then(|captures| Some(captures.get(1)?.as_str()))
                 && is_image(value)
             {
                 let end = lines[start..].iter().position(|line| line.starts_with("---")).map(|at| start + at);
                 let document = &lines[start..end.unwrap_or(lines.len())];
-                let mut kinds = document.iter().filter_map(|line| self.kind.captures(line)?.get(1));
-                let has_no_images = kinds.any(|kind| NO_IMAGES.contains(&kind.as_str()))
-                    || document
-                        .iter()
-                        .any(|line| line.trim_start().starts_with("\"$schema\"") || line.starts_with("openapi"));
+                let names = document.iter().filter_map(|line| Some(self.kind.captures(line)?.get(1)?.as_str()));
+                let is_off = |name: &str| {
+                    let group = name.split('/').next().unwrap_or(name);
+                    NO_IMAGES.iter().any(|off| group == *off || group.ends_with(&format!(".{off}")))
+                };
+                let is_schema =
+                    |line: &&str| line.trim_start().starts_with("\"$schema\"") || line.starts_with("openapi");
+                let has_no_images = names.clone().any(is_off)
+                    || document.iter().any(|line| is_schema(line))
+                    || has_duplicate_key(&document.join("\n"));
+                let is_text = block.is_some() || is_below_text(&lines[start..=index]);
+                let has_parts = near(&lines, index).any(|line| self.repository.is_match(line));
                 let text = line.trim().to_owned();
-                hits.push(Hit { line: index as u64 + 1, text, is_text: block.is_some(), has_no_images });
+                hits.push(Hit { line: index as u64 + 1, text, is_text, has_no_images, has_parts });
             }
             if block.is_none() && self.block.is_match(line) {
                 block = Some(indentation);

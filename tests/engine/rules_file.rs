@@ -141,6 +141,31 @@ fn every_problem_of_a_declaration_names_its_place_and_a_cure() {
         ("{group: '*', kind: A, args: [--a]}", "5:13", "write it for both"),
         ("{group: '*', kind: '*', images: [$.a]}", "5:37", "name the group and the kind"),
         ("{files: [a], keys: [b], images: [$.a]}", "5:24", "keep one"),
+        (
+            "{group: a.io, kind: A, images: [$.a], parameters: [{reference: $(a), values: [$.b]}]}",
+            "5:68",
+            "with `NAME` for the name of the parameter",
+        ),
+        (
+            "{group: a.io, kind: A, images: [$.a], parameters: [{reference: NAME, values: [$.b]}]}",
+            "5:68",
+            "with `NAME` for the name of the parameter",
+        ),
+        (
+            "{group: a.io, kind: A, images: [$.a], parameters: [{reference: $(NAME), values: []}]}",
+            "5:85",
+            "where the values of parameters stand",
+        ),
+        (
+            "{group: a.io, kind: A, images: [$.a], parameters: [{reference: $(NAME), values: [b]}]}",
+            "5:86",
+            "write `$.b`",
+        ),
+        (
+            "{group: a.io, kind: A, podSpecs: [$.a], parameters: [{reference: $(NAME), values: [$.b]}]}",
+            "5:57",
+            "say which fields have them",
+        ),
         ("{keys: [], images: [$.a]}", "5:12", "name keys"),
         ("{group: a.io, kind: A, keys: [a], images: [$.a]}", "5:13", "keep one"),
         ("{files: [a], objects: [$.a]}", "5:27", "name a group and a kind"),

@@ -401,3 +401,27 @@ fn flags_and_variables_are_found_in_any_kind() {
         assert_eq!(rewrite(manifests, "a.yaml", &text).0, text.replace("k8s.gcr.io", "c.io/x"));
     }
 }
+
+#[test]
+fn what_stands_for_an_image_is_found_by_its_name() {
+    let manifests = "manifests: [{group: example.com, kind: Widget, images: ['$.spec.steps[*].image'], parameters: [{reference: $(params.NAME), values: ['$.spec.params[*].default']}]}]";
+    let text = |steps: &str, params: &str| {
+        format!("apiVersion: example.com/v1\nkind: Widget\nspec: {{params: [{params}], steps: [{steps}]}}\n")
+    };
+    for (steps, params, found) in [
+        ("{image: $(params.tool)}", "{name: tool, default: k8s.gcr.io/a}", true),
+        ("{image: $(params.other)}, {image: $(params.tool)}", "{name: x}, {name: tool, default: k8s.gcr.io/a}", true),
+        // Of another parameter, a part of a name, no image, and an image that is not used as one.
+        ("{image: $(params.other)}", "{name: tool, default: k8s.gcr.io/a}", false),
+        ("{image: 'a:$(params.tool)'}", "{name: tool, default: k8s.gcr.io/a}", false),
+        ("{image: $(params.tool)}", "{name: tool, default: ''}, {name: tool, default: [k8s.gcr.io/a]}", false),
+        ("{image: $(params.tool)}", "{name: tool, value: k8s.gcr.io/a}", false),
+        ("{script: $(params.tool)}", "{name: tool, default: k8s.gcr.io/a}", false),
+    ] {
+        let before = text(steps, params);
+        let (written, places) = rewrite(manifests, "a.yaml", &before);
+        let expected = if found { before.replace("k8s.gcr.io", "c.io/x") } else { before.clone() };
+        assert_eq!(written, expected, "{before}");
+        assert_eq!(places.iter().any(|place| place.ends_with(".default k8s.gcr.io/a")), found, "{places:?}");
+    }
+}
