@@ -123,8 +123,9 @@ fn object(
         false => seen.is_other = true,
     }
     if class == Class::Unknown && !is_kustomization && !is_schema(document, header) {
-        let with_suspects = !is_declared && !(is_whole && declared::is_of_rules_file(known, header));
-        let walk = Walk { document, header, number: origin.document, with_lists: is_object, with_suspects };
+        let is_declared = is_declared || (is_whole && declared::is_of_rules_file(known, header));
+        let walk =
+            Walk { document, header, number: origin.document, with_lists: is_object, with_suspects: !is_declared };
         let mut suspects = walk.look(&extra, &mut seen.found);
         unknown::remove_found(&mut suspects, &seen.found[first_found..]);
         let reported: HashSet<String> =

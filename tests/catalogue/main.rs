@@ -8,6 +8,7 @@
 //! FOLDER is for repositories that are not this project's, so none are here. docs/catalogue.md lists those that were looked at.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Range;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::{env, fs};
@@ -148,7 +149,7 @@ fn count(root: &Path, grep: &Grep, silent: &mut Vec<String>, places: &mut Places
                 Some(false) => counts.reported += 1,
                 None if not_read.contains(name.as_str()) => counts.not_read += 1,
                 None if hit.is_text => counts.text += 1,
-                None if hit.has_no_images => counts.no_images += 1,
+                None if hit.has_no_images || has_duplicate_key(&hit.document(&text)) => counts.no_images += 1,
                 None => {
                     counts.silent += 1;
                     silent.push(format!("{name}:{}: {}", hit.line, hit.text));
@@ -176,8 +177,17 @@ struct Hit {
     text: String,
     is_text: bool,
     has_no_images: bool,
+    /// Lines of the document.
+    lines: Range<usize>,
     /// A part of the name is in a line nearby.
     has_parts: bool,
+}
+
+impl Hit {
+    fn document(&self, text: &str) -> String {
+        let lines: Vec<&str> = text.lines().skip(self.lines.start).take(self.lines.len()).collect();
+        lines.join("\n")
+    }
 }
 
 /// Lines from which parts of one image are put together.
@@ -252,13 +262,12 @@ impl Grep {
                 };
                 let is_schema =
                     |line: &&str| line.trim_start().starts_with("\"$schema\"") || line.starts_with("openapi");
-                let has_no_images = names.clone().any(is_off)
-                    || document.iter().any(|line| is_schema(line))
-                    || has_duplicate_key(&document.join("\n"));
+                let has_no_images = names.clone().any(is_off) || document.iter().any(is_schema);
                 let is_text = block.is_some() || is_below_text(&lines[start..=index]);
                 let has_parts = near(&lines, index).any(|line| self.repository.is_match(line));
                 let text = line.trim().to_owned();
-                hits.push(Hit { line: index as u64 + 1, text, is_text, has_no_images, has_parts });
+                let end = end.unwrap_or(lines.len());
+                hits.push(Hit { line: index as u64 + 1, text, is_text, has_no_images, lines: start..end, has_parts });
             }
             if block.is_none() && self.block.is_match(line) {
                 block = Some(indentation);
