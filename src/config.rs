@@ -24,6 +24,7 @@ use self::problem::structural;
 use self::schema::{CatalogueFile, RulesFile};
 pub use self::source::Source;
 use crate::engine::{InvalidPrefix, Matcher, Mode, Namespaces, Policy, Prefix, Prefixes, Rule, Settings};
+use crate::manifest::Catalogue;
 use crate::manifest::declared::Declaration;
 
 pub(crate) const API_VERSION: &str = "pullthrough.dev/v1alpha1";
@@ -143,13 +144,13 @@ const CATALOGUE: &str = include_str!("manifest/catalogue.yaml");
 /// # Errors
 ///
 /// If the program was built with an invalid catalogue.
-pub fn catalogue() -> Result<Vec<Declaration>, RulesError> {
+pub fn catalogue() -> Result<Catalogue, RulesError> {
     const NAME: &str = "the catalogue";
     let file: CatalogueFile = read(NAME, CATALOGUE, "catalogue")?;
     let mut checker = Checker::default();
-    let declarations = file.manifests.iter().filter_map(|entry| checker.declaration(entry)).collect();
+    let catalogue = file.manifests.iter().filter_map(|entry| checker.declaration(entry)).collect();
     match checker.problems.is_empty() {
-        true => Ok(declarations),
+        true => Ok(catalogue),
         false => Err(RulesError::new(checker.problems, NAME, CATALOGUE)),
     }
 }

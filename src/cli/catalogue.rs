@@ -1,8 +1,8 @@
 //! Whether a command goes by the built-in catalogue.
 
 use crate::config;
-use crate::manifest::Known;
-use crate::manifest::declared::{Declaration, Subject};
+use crate::manifest::declared::Declaration;
+use crate::manifest::{Catalogue, Known};
 
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
 pub struct CatalogueArgs {
@@ -15,14 +15,13 @@ pub struct CatalogueArgs {
 impl CatalogueArgs {
     /// Where images are found.
     pub fn for_reading(self, declared: Vec<Declaration>) -> anyhow::Result<Known> {
-        let catalogue = if self.no_catalogue { Vec::new() } else { config::catalogue()? };
+        let catalogue = if self.no_catalogue { Catalogue::default() } else { config::catalogue()? };
         Ok(Known { declared, catalogue, ..Known::default() })
     }
 
     /// Where images are changed: not in values of charts, which are other people's defaults.
     pub fn for_writing(self, declared: Vec<Declaration>) -> anyhow::Result<Known> {
-        let mut known = self.for_reading(declared)?;
-        known.catalogue.retain(|declaration| !matches!(declaration.subject, Subject::Files(_)));
-        Ok(known)
+        let known = self.for_reading(declared)?;
+        Ok(Known { catalogue: known.catalogue.without_files(), ..known })
     }
 }

@@ -36,7 +36,7 @@ pub struct Declaration {
     /// Flags that take an image, in `command` and `args` of every container.
     pub args: Vec<String>,
     /// Names of variables whose value is an image, in `env` of every container.
-    pub env: Vec<GlobMatcher>,
+    pub env: Vec<NameGlob>,
 }
 
 /// A text such as `$(params.NAME)`, and where the image stands that it refers to.
@@ -83,6 +83,14 @@ pub enum Subject {
     Keys(Vec<String>),
 }
 
+/// A variable's name in which `*` stands for any characters.
+#[derive(Debug, Clone)]
+pub struct NameGlob {
+    /// What is before the first `*`: most names are told apart by it.
+    start: String,
+    glob: GlobMatcher,
+}
+
 /// Why a text is no name of files, or of variables. The message says what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum InvalidGlob {
@@ -114,15 +122,23 @@ pub fn file_glob(text: &str) -> Result<GlobMatcher, InvalidGlob> {
 /// # Errors
 ///
 /// Where the text has other characters than such names have.
-pub fn name_glob(text: &str) -> Result<GlobMatcher, InvalidGlob> {
+pub fn name_glob(text: &str) -> Result<NameGlob, InvalidGlob> {
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '*');
     match text.chars().find(|&c| !is_allowed(c)) {
         Some(character) => Err(InvalidGlob::Character(character)),
         None if text.is_empty() => Err(InvalidGlob::Empty),
         None => {
+            let start = text.split('*').next().unwrap_or_default().to_owned();
             let glob = GlobBuilder::new(text).build();
-            glob.map(|glob| glob.compile_matcher()).map_err(|error| InvalidGlob::Pattern(error.kind().to_string()))
+            let glob = glob.map_err(|error| InvalidGlob::Pattern(error.kind().to_string()))?;
+            Ok(NameGlob { start, glob: glob.compile_matcher() })
         }
+    }
+}
+
+impl NameGlob {
+    fn is_match(&self, name: &str) -> bool {
+        name.starts_with(&self.start) && self.glob.is_match(name)
     }
 }
 
@@ -154,9 +170,9 @@ impl Declaration {
         }
     }
 
-    fn is_of(&self, header: &Header) -> bool {
+    pub(super) fn is_of(&self, header: &Header) -> bool {
         match &self.subject {
-            Subject::Kind { group, kind } => header.group() == group && header.kind == *kind,
+            Subject::Kind { group, kind } => header.kind == *kind && header.group() == group,
             Subject::AnyKind | Subject::Files(_) | Subject::Keys(_) => false,
         }
     }
@@ -185,19 +201,17 @@ pub(super) fn is_file(known: &Known, file: &str) -> bool {
 
 /// Whether the rules file alone says where an object has images.
 pub(super) fn is_of_rules_file(known: &Known, header: &Header) -> bool {
-    let is_in = |declarations: &[Declaration]| declarations.iter().any(|declaration| declaration.is_of(header));
-    is_in(&known.declared) && !is_in(&known.catalogue)
+    known.declared.iter().any(|declaration| declaration.is_of(header)) && known.catalogue.of(header).next().is_none()
 }
 
 /// What counts for an object: of the rules file, or else of the catalogue.
 fn of_header<'k>(known: &'k Known, header: &Header) -> Vec<&'k Declaration> {
-    let of = |declarations: &'k [Declaration]| -> Vec<&'k Declaration> {
-        declarations.iter().filter(|declaration| declaration.is_of(header)).collect()
-    };
-    match of(&known.declared) {
-        declared if declared.is_empty() => of(&known.catalogue),
-        declared => declared,
+    let mut declarations: Vec<&Declaration> =
+        known.declared.iter().filter(|declaration| declaration.is_of(header)).collect();
+    if declarations.is_empty() {
+        declarations.extend(known.catalogue.of(header));
     }
+    declarations
 }
 
 /// The declared images of an object. Returns the objects that it has in itself.
@@ -223,7 +237,7 @@ pub(super) fn of_document(document: &Document, root: Id, origin: Origin, known: 
     let is_of_it = |declaration: &&Declaration| declaration.is_of_document(document, root, origin.file);
     let mut declarations: Vec<&Declaration> = known.declared.iter().filter(is_of_it).collect();
     let is_declared = !declarations.is_empty();
-    declarations.extend(known.catalogue.iter().filter(is_of_it));
+    declarations.extend(known.catalogue.others().iter().filter(is_of_it));
     let extra = Extra(declarations.clone());
     for declaration in declarations {
         let text = |key| document.get(root, key).and_then(|node| document.string(node)).unwrap_or_default().to_owned();
@@ -383,7 +397,7 @@ pub(super) struct Extra<'k>(Vec<&'k Declaration>);
 
 impl<'k> Extra<'k> {
     pub fn of(known: &'k Known, header: &Header) -> Self {
-        let of_any = known.declared.iter().chain(&known.catalogue);
+        let of_any = known.declared.iter().chain(known.catalogue.others());
         let of_any = of_any.filter(|declaration| matches!(declaration.subject, Subject::AnyKind));
         Self(of_header(known, header).into_iter().chain(of_any).collect())
     }
@@ -411,15 +425,17 @@ impl<'k> Extra<'k> {
             });
         };
         let list = |key| document.get(container, key).and_then(|list| document.items(list)).into_iter().flatten();
+        let is_flag = |text: &&str| text.starts_with('-');
         let flags = || self.0.iter().flat_map(|declaration| &declaration.args);
         for key in ["command", "args"].into_iter().filter(|_| flags().next().is_some()) {
             let mut before = None;
             for (index, node) in list(key).enumerate() {
                 let steps = [Step::Key(key), Step::Index(index)];
                 let text = document.string(node);
-                if let Some(flag) = flags().find(|flag| before == Some(flag.as_str())) {
+                let flag = before.filter(is_flag).and_then(|before| flags().find(|flag| *flag == before));
+                if let Some(flag) = flag {
                     add(key, flag, node, &steps, Shape::Whole);
-                } else if let Some((name, _)) = text.and_then(|text| text.split_once('='))
+                } else if let Some((name, _)) = text.filter(is_flag).and_then(|text| text.split_once('='))
                     && flags().any(|flag| flag == name)
                 {
                     add(key, name, node, &steps, Shape::Flag { prefix: format!("{name}=") });

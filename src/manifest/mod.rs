@@ -9,6 +9,7 @@
 //! # Ok::<(), pullthrough::manifest::Unreadable>(())
 //! ```
 
+mod catalogue;
 pub mod declared;
 mod found;
 mod json;
@@ -29,6 +30,7 @@ mod yaml;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+pub use self::catalogue::Catalogue;
 use self::declared::Declaration;
 use self::found::Found;
 pub(crate) use self::kustomize::FILE_NAMES as KUSTOMIZATION_FILES;
@@ -47,7 +49,7 @@ pub struct Known {
     /// Of the rules file.
     pub declared: Vec<Declaration>,
     /// What comes with the program. An entry counts for a kind that the rules file does not declare.
-    pub catalogue: Vec<Declaration>,
+    pub catalogue: Catalogue,
     /// Leave the `images:` of kustomizations alone.
     pub without_kustomize: bool,
 }

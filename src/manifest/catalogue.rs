@@ -1,0 +1,45 @@
+//! Declarations by the kind that they are about, since there are many.
+
+use std::collections::BTreeMap;
+
+use super::declared::{Declaration, Subject};
+use super::objects::Header;
+
+/// What comes with the program. Its source is `catalogue.yaml`.
+#[derive(Debug, Clone, Default)]
+pub struct Catalogue {
+    of_kinds: BTreeMap<String, Vec<Declaration>>,
+    /// Of any kind, and of documents that are no objects.
+    others: Vec<Declaration>,
+}
+
+impl FromIterator<Declaration> for Catalogue {
+    fn from_iter<I: IntoIterator<Item = Declaration>>(declarations: I) -> Self {
+        let mut catalogue = Self::default();
+        for declaration in declarations {
+            match &declaration.subject {
+                Subject::Kind { kind, .. } => catalogue.of_kinds.entry(kind.clone()).or_default().push(declaration),
+                _ => catalogue.others.push(declaration),
+            }
+        }
+        catalogue
+    }
+}
+
+impl Catalogue {
+    /// Without files that are known by their name.
+    #[must_use]
+    pub fn without_files(mut self) -> Self {
+        self.others.retain(|declaration| !matches!(declaration.subject, Subject::Files(_)));
+        self
+    }
+
+    pub(super) fn of(&self, header: &Header) -> impl Iterator<Item = &Declaration> {
+        let of_kind = self.of_kinds.get(&header.kind).into_iter().flatten();
+        of_kind.filter(|declaration| declaration.is_of(header))
+    }
+
+    pub(super) fn others(&self) -> &[Declaration] {
+        &self.others
+    }
+}
