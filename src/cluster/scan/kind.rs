@@ -79,7 +79,9 @@ pub fn built_in(known: &Known) -> Vec<Kind> {
     let kind = |(api, kind, resource): (&str, &str, &str)| {
         let [api, kind, resource] = [api, kind, resource].map(str::to_owned);
         let mut built_in = Kind { api, kind, resource, namespaced: true, built_in: true, declared: false };
-        built_in.declared = declared_kinds(known).any(|declared| declared == (built_in.group(), &built_in.kind));
+        let is_any = known.declared.iter().any(|declaration| matches!(declaration.subject, Subject::AnyKind));
+        built_in.declared =
+            is_any || declared_kinds(known).any(|declared| declared == (built_in.group(), &built_in.kind));
         built_in
     };
     kinds.map(kind).into()
@@ -172,4 +174,24 @@ async fn discover(api: &Api, group: &str, kind: &str) -> Result<Discovery, Failu
     }
     let group = if group.is_empty() { "the core group" } else { group };
     Ok(Discovery::Absent(format!("the cluster has no kind {kind} of {group}, which the rules declare")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    #[test]
+    fn built_in_kinds_that_are_declared_are_read_in_full() {
+        for (entry, expected) in [
+            ("{group: '*', kind: '*', env: [A]}", 9),
+            ("{group: apps, kind: Deployment, env: [A]}", 1),
+            ("{group: a.io, kind: Deployment, images: [$.a]}", 0),
+        ] {
+            let text = format!("apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules: []\nmanifests: [{entry}]\n");
+            let declared = config::parse("rules.yaml", &text).expect(entry).manifests;
+            let kinds = built_in(&Known { declared, ..Known::default() });
+            assert_eq!(kinds.iter().filter(|kind| kind.declared).count(), expected, "{entry}");
+        }
+    }
 }
