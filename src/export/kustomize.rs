@@ -101,6 +101,9 @@ impl<'p> Tree<'p> {
     /// Where the text can't be read.
     pub fn add(&mut self, file: &str, text: &str) -> Result<(), Unreadable> {
         let manifest = Manifest::read(file, text, &self.known)?;
+        for unreadable in manifest.unreadable() {
+            self.leave_out(format!("{file}:{}", unreadable.line), unreadable.message.clone());
+        }
         if let Some(line) = manifest.template_line() {
             self.leave_out(format!("{file}:{line}"), "a template: what is rendered for `{{` is not known".to_owned());
         }

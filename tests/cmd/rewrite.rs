@@ -455,6 +455,29 @@ fn whoever_has_seen_enough_may_leave() {
     }
 }
 
+/// In documents of the corpus beside others that can't be read, of which it has no list.
+const BESIDE_UNREADABLE: [(&str, usize); 7] = [
+    (
+        "kubernetes+kops/upup/models/cloudup/resources/addons/gcp-pd-csi-driver.addons.k8s.io/k8s-1.23.yaml.template",
+        517,
+    ),
+    (
+        "kubernetes+kops/upup/models/cloudup/resources/addons/gcp-pd-csi-driver.addons.k8s.io/k8s-1.23.yaml.template",
+        546,
+    ),
+    (
+        "kubernetes+kops/upup/models/cloudup/resources/addons/gcp-pd-csi-driver.addons.k8s.io/k8s-1.23.yaml.template",
+        575,
+    ),
+    (
+        "kubernetes+kops/upup/models/cloudup/resources/addons/gcp-pd-csi-driver.addons.k8s.io/k8s-1.23.yaml.template",
+        605,
+    ),
+    ("kubernetes+kops/upup/models/cloudup/resources/addons/kube-dns.addons.k8s.io/k8s-1.12.yaml.template", 130),
+    ("kubernetes+kops/upup/models/cloudup/resources/addons/kube-dns.addons.k8s.io/k8s-1.12.yaml.template", 182),
+    ("kubernetes+kops/upup/models/cloudup/resources/addons/kube-dns.addons.k8s.io/k8s-1.12.yaml.template", 224),
+];
+
 /// Rules of the corpus, and what it says that they change.
 #[test]
 fn the_corpus_changes_as_expected_and_nothing_else() {
@@ -480,6 +503,10 @@ fn the_corpus_changes_as_expected_and_nothing_else() {
             let line = entry["line"].as_u64().and_then(|line| usize::try_from(line).ok()).expect("a line");
             wanted.entry(text("file").into()).or_default().push((line, text("before"), text("after")));
         }
+    }
+    for (file, line) in BESIDE_UNREADABLE {
+        let change = (line, "registry.k8s.io/".to_owned(), "c.io/k8s/".to_owned());
+        wanted.entry(file.into()).or_default().push(change);
     }
     let total: usize = wanted.values().map(Vec::len).sum();
     assert!(total > 200 && run.stderr.contains(&format!(": {total} images rewritten in ")), "{}", run.stderr);

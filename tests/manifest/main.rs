@@ -4,6 +4,9 @@ mod cases;
 mod corpus;
 mod declarations;
 mod laws;
+mod linear;
+#[path = "../harness/linear_time.rs"]
+mod linear_time;
 mod unknown;
 
 use pullthrough::config::{self, Config};

@@ -12,6 +12,7 @@ use super::super::{output, unknown};
 use super::outcome::{Refused, Task};
 use crate::config::{self, Config};
 use crate::files::Source;
+use crate::manifest;
 use crate::scan::Unknowns;
 
 const GROUP: &str = "config.kubernetes.io/";
@@ -40,8 +41,8 @@ struct Wanted {
 
 pub fn run(config: Option<Config>, namespace: String, no_kustomize: bool) -> anyhow::Result<ExitCode> {
     let text = Source::standard_input().read()?;
-    let list: ResourceList =
-        serde_saphyr::from_str(&text).map_err(|error| anyhow!("standard input is no ResourceList: {error}"))?;
+    let list: ResourceList = serde_json::from_value(manifest::value("-", &text)?)
+        .map_err(|error| anyhow!("standard input is no ResourceList: {error}"))?;
     ensure!(
         list.kind == "ResourceList" && list.api_version.starts_with(GROUP),
         "standard input is no ResourceList, but {} of {}; leave out --fn for anything else",
@@ -55,6 +56,9 @@ pub fn run(config: Option<Config>, namespace: String, no_kustomize: bool) -> any
     )?;
     let task = Task::new(config, wanted.namespace.unwrap_or(namespace), no_kustomize);
     let (done, new) = task.rewrite("-", &text)?;
+    if let Some(unreadable) = done.unreadable.into_iter().next() {
+        return Err(unreadable.into());
+    }
     let mut unknowns = Unknowns::default();
     unknowns.add("-", &done.lookalikes);
     unknown::tell(&unknowns);
@@ -145,7 +149,7 @@ fn with_results(mut text: String, known: &Value, results: &[Value]) -> anyhow::R
     }
     let is_flow = text.trim_start().starts_with('{');
     if is_flow || !known.is_null() || text.trim_end().ends_with("\n...") {
-        let mut list: Value = serde_saphyr::from_str(&text)?;
+        let mut list: Value = manifest::value("-", &text)?;
         let mut entries = known.as_array().cloned().unwrap_or_default();
         entries.extend_from_slice(results);
         list["results"] = entries.into();

@@ -33,6 +33,8 @@ pub struct Done {
     pub name: String,
     pub changes: Vec<Change>,
     pub refused: Vec<Refused>,
+    /// Documents that are unchanged.
+    pub unreadable: Vec<Unreadable>,
     /// The first line that a template has to fill in.
     pub template_line: Option<usize>,
     pub contents: Contents,
@@ -92,6 +94,7 @@ impl Task {
             name: name.to_owned(),
             changes: Vec::new(),
             refused: Vec::new(),
+            unreadable: manifest.unreadable().to_vec(),
             contents: manifest.contents(),
             lookalikes: manifest.lookalikes().to_vec(),
             kept: BTreeMap::new(),

@@ -8,6 +8,7 @@ use super::outcome::{Done, Left, Outcome, Refused};
 use super::selectors;
 use crate::cluster::words::{count, few};
 use crate::files::{self, Problem, Skipped, Source};
+use crate::manifest::Unreadable;
 use crate::scan::Unknowns;
 
 /// Of `--check`.
@@ -34,16 +35,22 @@ pub struct Summary<'o> {
 impl<'o> Summary<'o> {
     /// Whether something could not be read, parsed or written.
     pub fn has_failed(&self) -> bool {
-        !self.problems.is_empty() || self.outcomes.iter().any(|outcome| self.is_failure(outcome))
+        let is_failure = |outcome: &Outcome| match outcome {
+            Ok(done) => done.unreadable.iter().any(|unreadable| self.is_failure(unreadable)),
+            Err(Left::Problem(_)) => true,
+            Err(Left::Unreadable(unreadable)) => self.is_failure(unreadable),
+        };
+        !self.problems.is_empty() || self.outcomes.iter().any(is_failure)
     }
 
     /// A template among files is none.
-    fn is_failure(&self, outcome: &Outcome) -> bool {
-        match outcome {
-            Ok(_) => false,
-            Err(Left::Problem(_)) => true,
-            Err(Left::Unreadable(unreadable)) => self.is_print || !unreadable.is_template,
-        }
+    fn is_failure(&self, unreadable: &Unreadable) -> bool {
+        self.is_print || !unreadable.is_template
+    }
+
+    fn tell_unreadable(&self, unreadable: &Unreadable) {
+        let prefix = if self.is_failure(unreadable) { "error" } else { "left alone" };
+        output::talk(format_args!("{prefix}: {unreadable}"));
     }
 
     /// Whether an image is not what the rules want.
@@ -64,21 +71,21 @@ impl<'o> Summary<'o> {
             output::talk(format_args!("skipped: {skipped}"));
         }
         for outcome in self.outcomes {
-            let prefix = if self.is_failure(outcome) { "error" } else { "left alone" };
             match outcome {
                 Ok(done) => {
+                    done.unreadable.iter().for_each(|unreadable| self.tell_unreadable(unreadable));
                     tell_refused(done);
                     tell_template(done);
                 }
-                Err(Left::Problem(problem)) => output::talk(format_args!("{prefix}: {problem}")),
-                Err(Left::Unreadable(unreadable)) => output::talk(format_args!("{prefix}: {unreadable}")),
+                Err(Left::Problem(problem)) => output::talk(format_args!("error: {problem}")),
+                Err(Left::Unreadable(unreadable)) => self.tell_unreadable(unreadable),
             }
         }
         for warning in selectors::warnings(self.done()) {
             output::talk(warning);
         }
         let is_template = |outcome: &Outcome| match outcome {
-            Ok(done) => done.template_line.is_some(),
+            Ok(done) => done.template_line.is_some() || done.unreadable.iter().any(|text| text.is_template),
             Err(Left::Unreadable(text)) => text.is_template,
             Err(Left::Problem(_)) => false,
         };
@@ -94,7 +101,7 @@ impl<'o> Summary<'o> {
         let mut unknowns = Unknowns::default();
         self.done().for_each(|done| unknowns.add(&done.name, &done.lookalikes));
         unknown::tell(&unknowns);
-        if !(self.is_print && self.has_failed()) {
+        if !self.is_print || self.done().next().is_some() {
             output::talk(self.totals());
         }
         let Some(Gate { allow_unknown }) = self.gate else { return false };
@@ -120,7 +127,12 @@ impl<'o> Summary<'o> {
     /// Paths that nothing was seen in, and nothing is said of.
     fn silent(&self) -> Vec<&PathBuf> {
         let is_said = |outcome: &Outcome| match outcome {
-            Ok(done) => done.contents.objects > 0 || !done.lookalikes.is_empty() || done.template_line.is_some(),
+            Ok(done) => {
+                done.contents.objects > 0
+                    || !done.lookalikes.is_empty()
+                    || !done.unreadable.is_empty()
+                    || done.template_line.is_some()
+            }
             Err(_) => true,
         };
         let said = self.sources.iter().zip(self.outcomes).filter(|(_, outcome)| is_said(outcome));
@@ -133,13 +145,14 @@ impl<'o> Summary<'o> {
         let changed = self.done().filter(|done| !done.changes.is_empty()).count();
         let rewritten: usize = self.done().map(|done| done.changes.len()).sum();
         let refused: usize = self.done().map(|done| done.refused.len()).sum();
+        let unreadable: usize = self.done().map(|done| done.unreadable.len()).sum();
         let left_alone = self.problems.len() + self.outcomes.iter().filter(|outcome| outcome.is_err()).count();
         let mut kept: BTreeMap<&str, usize> = BTreeMap::new();
         for (reason, count) in self.done().flat_map(|done| &done.kept) {
             *kept.entry(reason).or_default() += count;
         }
         let read = count(self.done().count(), "file");
-        if rewritten + refused + kept.len() == 0 && left_alone == 0 {
+        if rewritten + refused + kept.len() + unreadable + left_alone == 0 {
             return format!("{read}: no image found");
         }
         let verb = if self.is_done { "rewritten" } else { "to be rewritten" };
@@ -152,6 +165,9 @@ impl<'o> Summary<'o> {
         }
         if left_alone > 0 {
             text += &format!("; {} left alone", count(left_alone, "file"));
+        }
+        if unreadable > 0 {
+            text += &format!("; {} unreadable", count(unreadable, "document"));
         }
         text
     }
