@@ -40,8 +40,8 @@ with fields that look like images. --allow-unknown lets the latter pass.";
 /// Rewrite the images in manifests, and not one other byte.
 ///
 /// Reads YAML and JSON: objects, Lists, several documents, the `images` of kustomizations, and what `manifests` in the rules
-/// file declares. Comments, quotes, line ends and all else stay as they are. A file that can't be read is named and left
-/// alone; so is a template, which must be rendered first.
+/// file declares. Comments, quotes, line ends and all else stay as they are. A document that can't be read is unchanged and
+/// named with its line, and the others of its file are rewritten. Templates must be rendered first.
 #[derive(clap::Args)]
 #[command(after_long_help = HELP)]
 // A KRM function may have its rules elsewhere.
