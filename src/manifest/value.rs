@@ -5,39 +5,61 @@ use serde_json::{Map, Number, Value};
 use super::lines::Lines;
 use super::resolve::{self, Resolved};
 use super::tree::{Content, Document, Id, Style, Tag};
+use super::yaml::Fault;
 use super::{Unreadable, json, unreadable, yaml};
 
-/// Reads the first document. The last of duplicate keys counts, and an empty document is null. `file` is what errors call
+/// Reads a text of one document. The last of duplicate keys counts, and an empty document is null. `file` is what errors call
 /// it.
 ///
 /// # Errors
 ///
-/// If the document can't be read.
+/// If the document can't be read, or if there is a second one.
 pub fn value(file: &str, text: &str) -> Result<Value, Unreadable> {
-    let json = json::Reader::is_likely(text).then(|| json::Reader::new(text).next_document());
-    let document = match json {
-        Some(Ok(document)) => document,
+    let json = json::Reader::is_likely(text).then(|| {
+        let mut reader = json::Reader::new(text);
+        only(|| reader.next_document())
+    });
+    let value = match json {
+        Some(Ok(value)) => Ok(value),
         // It may be YAML in braces.
         Some(Err(_)) | None => {
-            yaml::Reader::new(text).next_document().map_err(|fault| unreadable(file, &Lines::new(text), fault))?
+            let mut reader = yaml::Reader::new(text);
+            only(|| reader.next_document())
         }
     };
-    Ok(document.and_then(|document| Some(of(&document, document.root()?))).unwrap_or_default())
+    value.map_err(|fault| unreadable(file, &Lines::new(text), fault))
 }
 
-fn of(document: &Document, id: Id) -> Value {
+/// Empty documents don't count.
+fn only<'t>(mut next: impl FnMut() -> Result<Option<Document<'t>>, Fault>) -> Result<Value, Fault> {
+    let mut value = None;
+    while let Some(document) = next()? {
+        let Some(root) = document.root() else { continue };
+        if value.is_some() {
+            let offset = document.node(root).span.start;
+            return Err(Fault { offset, message: "a second document starts here: write one alone".to_owned() });
+        }
+        value = Some(of(&document, root)?);
+    }
+    Ok(value.unwrap_or_default())
+}
+
+fn of(document: &Document, id: Id) -> Result<Value, Fault> {
     let id = document.target(id);
     match &document.node(id).content {
         Content::Mapping => {
+            if let Some((key, _)) = document.pairs(id).find(|&(key, _)| document.is_null(key)) {
+                let offset = document.node(key).span.start;
+                return Err(Fault { offset, message: "the key is null: write it in quotes".to_owned() });
+            }
             let entries = document.entries(id).into_iter();
-            Value::Object(
-                entries.map(|entry| (entry.name.to_owned(), of(document, entry.value))).collect::<Map<_, _>>(),
-            )
+            let entries = entries.map(|entry| Ok((entry.name.to_owned(), of(document, entry.value)?)));
+            Ok(Value::Object(entries.collect::<Result<Map<_, _>, _>>()?))
         }
         Content::Sequence => document.children(id).map(|item| of(document, item)).collect(),
-        Content::Scalar { value, style, tag } => scalar(value, *style, *tag),
+        Content::Scalar { value, style, tag } => Ok(scalar(value, *style, *tag)),
         // An alias never stands for another one.
-        Content::Alias(_) => Value::Null,
+        Content::Alias(_) => Ok(Value::Null),
     }
 }
 

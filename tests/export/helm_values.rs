@@ -580,10 +580,10 @@ fn what_can_not_be_read_is_told() {
     );
     for (paths, message) in [
         (&["list.yaml"][..], "list.yaml has no values: they are a mapping"),
-        (&["broken.yaml"], "unclosed bracket '['\n --> HERE/broken.yaml:1:4\n"),
-        (&["two.yaml"], "a second YAML document starts here\n --> HERE/two.yaml:3:1\n"),
-        (&["null.yaml"], "the field has no value\n --> HERE/null.yaml:2:3\n"),
-        (&["template"], "expected a string\n --> HERE/template/Chart.yaml:2:7\n"),
+        (&["broken.yaml"], "HERE/broken.yaml:1: unclosed bracket '['\n"),
+        (&["two.yaml"], "HERE/two.yaml:3: a second document starts here: write one alone\n"),
+        (&["null.yaml"], "HERE/null.yaml:2: the key is null: write it in quotes\n"),
+        (&["template"], "can't read HERE/template/Chart.yaml: invalid type: map, expected a string\n"),
         (&["absent.yaml"], "can't read "),
         (&["packed.tgz"], "packed.tgz is packed: unpack it with `tar xzf`, and name the folder"),
         (&["no-chart"], "no-chart has no Chart.yaml: name the folder of a chart"),
