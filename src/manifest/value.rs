@@ -34,7 +34,7 @@ pub fn value(file: &str, text: &str) -> Result<Value, Unreadable> {
 fn only<'t>(mut next: impl FnMut() -> Result<Option<Document<'t>>, Fault>) -> Result<Value, Fault> {
     let mut value = None;
     while let Some(document) = next()? {
-        let Some(root) = document.root() else { continue };
+        let Some(root) = document.root().filter(|&root| !document.is_null(root)) else { continue };
         if value.is_some() {
             let offset = document.node(root).span.start;
             return Err(Fault { offset, message: "a second document starts here: write one alone".to_owned() });
