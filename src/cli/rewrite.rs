@@ -2,7 +2,6 @@ mod diff;
 mod function;
 mod outcome;
 mod progress;
-mod selectors;
 mod summary;
 
 use std::fs;
@@ -76,9 +75,13 @@ pub struct Args {
     #[arg(short, long, value_name = "NAMESPACE", default_value = "default", value_parser = parse_namespace)]
     namespace: String,
 
-    /// Leave the `images` of kustomizations alone.
+    /// Don't edit kustomizations. What their `images` name is not rewritten either.
     #[arg(long)]
     no_kustomize: bool,
+
+    /// Also rewrite images without a host, such as `nginx`, where a kustomization that is not among the files may rename them.
+    #[arg(long)]
+    rewrite_short_names: bool,
 
     /// Be a KRM function: from a ResourceList on standard input to one on standard output. Its functionConfig may hold the
     /// rules.
@@ -87,10 +90,21 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let Args { paths, rules, write, diff, check, allow_unknown, namespace, no_kustomize, function } = args;
+    let Args {
+        paths,
+        rules,
+        write,
+        diff,
+        check,
+        allow_unknown,
+        namespace,
+        no_kustomize,
+        rewrite_short_names,
+        function,
+    } = args;
     let config = rules.map(|rules| rules.load()).transpose()?;
     if function {
-        return function::run(config, namespace, no_kustomize);
+        return function::run(config, namespace, no_kustomize, rewrite_short_names);
     }
     let config = config.ok_or_else(|| anyhow!("name the rules with --rules FILE, or the cache with --cache PREFIX"))?;
     let is_stream = paths.is_empty() || paths.iter().any(|path| path.as_os_str() == "-");
@@ -112,11 +126,12 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         bail!("say what to do with files: --diff shows what changes, -w writes them, --check only asks");
     }
 
-    let mut task = Task::new(config, namespace, no_kustomize);
+    let mut task = Task::new(config, namespace, no_kustomize, rewrite_short_names);
     (task.writer, task.keep_texts) = (write.then(Writer::default), print || diff);
     let stdin = [PathBuf::from("-")];
     let paths = if paths.is_empty() { &stdin } else { paths.as_slice() };
     let Found { sources, mut problems, skipped, .. } = files::find(paths);
+    task.prepare(paths, &sources);
     let progress = Progress::new(sources.len());
     let step = |source: &Source| {
         let outcome = task.perform(source);
@@ -127,7 +142,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let threads = ThreadPoolBuilder::new().num_threads(if write { WRITING_THREADS } else { 0 }).build()?;
     let outcomes: Vec<Outcome> = threads.install(|| sources.par_iter().map(step).collect());
     progress.finish();
-    problems.extend(task.writer.and_then(|writer| writer.finish().err()));
+    problems.extend(task.writer.take().and_then(|writer| writer.finish().err()));
 
     let printed = outcomes.iter().flatten().try_for_each(|done| match () {
         () if print => output::data(done.text()),
@@ -141,6 +156,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         problems: &problems,
         skipped: &skipped,
         outcomes: &outcomes,
+        notes: task.notes(),
         is_print: print,
         is_done: write || print,
         gate: check.then_some(Gate { allow_unknown }),

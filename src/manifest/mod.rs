@@ -12,6 +12,7 @@
 pub mod declared;
 mod found;
 mod json;
+pub mod kustomization;
 mod kustomize;
 mod lines;
 mod objects;
@@ -32,6 +33,7 @@ use std::sync::Arc;
 
 use self::declared::Declaration;
 use self::found::Found;
+use self::kustomization::Kustomization;
 pub(crate) use self::kustomize::FILE_NAMES as KUSTOMIZATION_FILES;
 use self::lines::Lines;
 use self::objects::{Origin, Seen};
@@ -119,6 +121,9 @@ pub struct Manifest<'t> {
     plan: Plan<'t>,
     template: Option<usize>,
     unreadable: Vec<Unreadable>,
+    /// Also what counts only together with other files.
+    in_tree: bool,
+    kustomizations: Vec<Kustomization>,
 }
 
 /// How much of a text was looked at.
@@ -152,11 +157,25 @@ impl<'t> Manifest<'t> {
     ///
     /// The first of them, if no document can be read.
     pub fn read(file: &str, text: &'t str, known: &Known) -> Result<Self, Unreadable> {
+        Self::read_as(file, text, known, false)
+    }
+
+    /// As [`Self::read`], with what counts only where a kustomization names the file or is in it: the kustomizations, the
+    /// `name` of each entry of `images`, those of Flux and of transformers, and the images of patches.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::read`].
+    pub fn read_in_tree(file: &str, text: &'t str, known: &Known) -> Result<Self, Unreadable> {
+        Self::read_as(file, text, known, true)
+    }
+
+    fn read_as(file: &str, text: &'t str, known: &Known, in_tree: bool) -> Result<Self, Unreadable> {
         if text.len() > MAX_TEXT_BYTES {
             let message = "it is over 2 GiB".to_owned();
             return Err(Unreadable { file: file.to_owned(), line: 1, message, is_template: false });
         }
-        let Reading { mut manifest, lines, read, faults, .. } = Reading::of(file, text, known);
+        let Reading { mut manifest, lines, read, faults, .. } = Reading::of(file, text, known, in_tree);
         if faults.is_empty() {
             return Ok(manifest);
         }
@@ -187,6 +206,11 @@ impl<'t> Manifest<'t> {
 
     pub fn contents(&self) -> Contents {
         self.contents
+    }
+
+    /// Those of [`Self::read_in_tree`].
+    pub fn kustomizations(&self) -> &[Kustomization] {
+        &self.kustomizations
     }
 
     /// The first line with a value that a template has to fill in, as in `image: {{ .Values.image }}`: what is rendered
@@ -228,26 +252,26 @@ struct Reading<'t> {
 }
 
 impl<'t> Reading<'t> {
-    fn of(file: &str, text: &'t str, known: &Known) -> Self {
-        let json = json::Reader::is_likely(text).then(|| Self::of_json(file, text, known));
+    fn of(file: &str, text: &'t str, known: &Known, in_tree: bool) -> Self {
+        let json = json::Reader::is_likely(text).then(|| Self::of_json(file, text, known, in_tree));
         match json {
             Some(json) if json.faults.is_empty() => json,
             // It may be YAML in braces, unless JSON explains more of it.
             Some(json) => {
-                let yaml = Self::of_yaml(file, text, known);
+                let yaml = Self::of_yaml(file, text, known, in_tree);
                 let offset = |reading: &Self| reading.faults.first().map_or(text.len(), |fault| fault.offset);
                 if offset(&json) > offset(&yaml) && json.read >= yaml.read { json } else { yaml }
             }
-            None => Self::of_yaml(file, text, known),
+            None => Self::of_yaml(file, text, known, in_tree),
         }
     }
 
-    fn of_json(file: &str, text: &'t str, known: &Known) -> Self {
-        let mut reading = Self::new(text);
+    fn of_json(file: &str, text: &'t str, known: &Known, in_tree: bool) -> Self {
+        let mut reading = Self::new(text, in_tree);
         let mut reader = json::Reader::new(text);
         loop {
             match reader.next_document() {
-                Ok(Some(document)) => reading.add(&document, file, known),
+                Ok(Some(document)) => reading.add(document, file, known),
                 Ok(None) => break,
                 // Nothing tells where the next value would start.
                 Err(fault) => {
@@ -259,12 +283,12 @@ impl<'t> Reading<'t> {
         reading
     }
 
-    fn of_yaml(file: &str, text: &'t str, known: &Known) -> Self {
-        let mut reading = Self::new(text);
+    fn of_yaml(file: &str, text: &'t str, known: &Known, in_tree: bool) -> Self {
+        let mut reading = Self::new(text, in_tree);
         let mut reader = yaml::Reader::new(text);
         loop {
             match reader.next_document() {
-                Ok(Some(document)) => reading.add(&document, file, known),
+                Ok(Some(document)) => reading.add(document, file, known),
                 Ok(None) => break,
                 Err(fault) => {
                     reading.faults.push(fault);
@@ -279,7 +303,7 @@ impl<'t> Reading<'t> {
         reading
     }
 
-    fn new(text: &'t str) -> Self {
+    fn new(text: &'t str, in_tree: bool) -> Self {
         let manifest = Manifest {
             text,
             fields: Vec::new(),
@@ -288,28 +312,37 @@ impl<'t> Reading<'t> {
             plan: Plan::default(),
             template: None,
             unreadable: Vec::new(),
+            in_tree,
+            kustomizations: Vec::new(),
         };
         Self { manifest, lines: None, documents: 0, read: 0, faults: Vec::new() }
     }
 
-    fn add(&mut self, document: &Document<'t>, file: &str, known: &Known) {
-        let Manifest { text, fields, lookalikes, contents, plan, template: _, unreadable: _ } = &mut self.manifest;
-        let Seen { found, suspects, objects, is_other } =
-            objects::look(document, Origin { file, document: self.documents }, known);
+    fn add(&mut self, document: Document<'t>, file: &str, known: &Known) {
+        let is_empty = document.root().is_none();
+        let Manifest { text, fields, lookalikes, contents, plan, in_tree, kustomizations, .. } = &mut self.manifest;
+        let origin = Origin { file, document: self.documents };
+        let Seen { mut found, suspects, objects, is_other } = objects::look(&document, origin, known);
         contents.objects += objects;
         contents.others += usize::from(is_other);
-        let found = in_order(document, found);
-        plan.add(document, text, &found);
-        for found in found {
-            let lines = self.lines.get_or_insert_with(|| Lines::new(text));
-            fields.extend(field(document, found, lines));
-        }
         for suspect in suspects {
             let lines = self.lines.get_or_insert_with(|| Lines::new(text));
-            lookalikes.push(lookalike(document, suspect, lines));
+            lookalikes.push(lookalike(&document, suspect, lines));
+        }
+        let mut embedded = Vec::new();
+        if *in_tree {
+            kustomizations.extend(kustomization::read(&document, text, origin, &mut found, &mut embedded));
+        }
+        for (document, found) in std::iter::once((document, found)).chain(embedded) {
+            let found = in_order(&document, found);
+            plan.add(&document, text, &found);
+            for found in found {
+                let lines = self.lines.get_or_insert_with(|| Lines::new(text));
+                fields.extend(field(&document, found, lines));
+            }
         }
         self.documents += 1;
-        self.read += usize::from(document.root().is_some());
+        self.read += usize::from(!is_empty);
     }
 }
 

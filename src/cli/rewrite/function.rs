@@ -39,7 +39,12 @@ struct Wanted {
     namespace: Option<String>,
 }
 
-pub fn run(config: Option<Config>, namespace: String, no_kustomize: bool) -> anyhow::Result<ExitCode> {
+pub fn run(
+    config: Option<Config>,
+    namespace: String,
+    no_kustomize: bool,
+    rewrite_short_names: bool,
+) -> anyhow::Result<ExitCode> {
     let text = Source::standard_input().read()?;
     let list: ResourceList = serde_json::from_value(manifest::value("-", &text)?)
         .map_err(|error| anyhow!("standard input is no ResourceList: {error}"))?;
@@ -54,8 +59,8 @@ pub fn run(config: Option<Config>, namespace: String, no_kustomize: bool) -> any
         "functionConfig has no rules: give a ConfigMap with `cache` or `rules.yaml` in its data, or a `kind: Rules`, or call \
          with --rules or --cache",
     )?;
-    let task = Task::new(config, wanted.namespace.unwrap_or(namespace), no_kustomize);
-    let (done, new) = task.rewrite("-", &text)?;
+    let task = Task::new(config, wanted.namespace.unwrap_or(namespace), no_kustomize, rewrite_short_names);
+    let (done, new) = task.rewrite("-", &text, true)?;
     if let Some(unreadable) = done.unreadable.into_iter().next() {
         return Err(unreadable.into());
     }

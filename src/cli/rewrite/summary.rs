@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::super::{output, unknown};
-use super::outcome::{Done, Left, Outcome, Refused};
-use super::selectors;
+use super::outcome::{Done, Left, NAMED, Outcome, Refused, SHORT_NAME};
 use crate::cluster::words::{count, few};
 use crate::files::{self, Problem, Skipped, Source};
 use crate::manifest::Unreadable;
@@ -25,6 +24,8 @@ pub struct Summary<'o> {
     /// Not of the folders that were named.
     pub skipped: &'o [Skipped],
     pub outcomes: &'o [Outcome],
+    /// Of what kustomizations build.
+    pub notes: &'o [String],
     /// One text was to be printed, and not files written.
     pub is_print: bool,
     /// Images are rewritten, and not only asked for.
@@ -81,9 +82,13 @@ impl<'o> Summary<'o> {
                 Err(Left::Unreadable(unreadable)) => self.tell_unreadable(unreadable),
             }
         }
-        for warning in selectors::warnings(self.done()) {
-            output::talk(warning);
+        for note in self.notes {
+            output::talk(format_args!("note: {note}"));
         }
+        let why = "without a host, since a kustomization that is not read may rename them: name the whole tree, or use \
+                   --rewrite-short-names";
+        self.tell_left(SHORT_NAME, why);
+        self.tell_left(NAMED, "that kustomizations name or hold, since --no-kustomize leaves those unchanged");
         let is_template = |outcome: &Outcome| match outcome {
             Ok(done) => done.template_line.is_some() || done.unreadable.iter().any(|text| text.is_template),
             Err(Left::Unreadable(text)) => text.is_template,
@@ -139,6 +144,21 @@ impl<'o> Summary<'o> {
         let said = said.map(|(source, _)| (source.name.as_str(), source.path.as_deref()));
         let problems = self.problems.iter().map(|problem| (problem.name.as_str(), None));
         files::silent(self.paths, said.chain(problems)).collect()
+    }
+
+    fn tell_left(&self, reason: &str, why: &str) {
+        const SHOWN: usize = 5;
+        let left = self.done().flat_map(|done| {
+            let of_reason = done.left.iter().filter(|left| left.reason == reason);
+            of_reason.map(|left| format!("{} ({}:{})", left.image, done.name, left.line))
+        });
+        let left: Vec<String> = left.collect();
+        if left.is_empty() {
+            return;
+        }
+        let more = if left.len() > SHOWN { format!(", and {} more", left.len() - SHOWN) } else { String::new() };
+        let shown = left[..left.len().min(SHOWN)].join(", ");
+        output::talk(format_args!("not rewritten: {} {why}: {shown}{more}", count(left.len(), "image")));
     }
 
     fn totals(&self) -> String {

@@ -1,0 +1,539 @@
+//! The images of everything that is built, as the files are and as they would be.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::entry::Renaming;
+use super::tree::{Image, Include, Listed, Node, Tree};
+use super::{Options, Plan, Verdict};
+use crate::engine::{Decision, ImageRef, Question};
+use crate::files::Source;
+use crate::manifest::Manifest;
+use crate::manifest::kustomization::Kind;
+
+/// What happens to an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Mode {
+    /// Its `name` changes with the images that it finds.
+    InStep,
+    /// Only the image that it gives changes.
+    NameStays,
+    Stays,
+}
+
+/// Why an image stays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Cause {
+    ShortName,
+    /// Something that is built would not be what the rules want.
+    Built,
+    /// The text can't be changed there.
+    Text(String),
+}
+
+/// An image on its way through the kustomizations.
+#[derive(Debug, Clone)]
+struct Flow {
+    image: usize,
+    /// What a kustomization puts it into.
+    namespace: Option<String>,
+    before: String,
+    after: String,
+    /// The entries that found it, before or after.
+    found_by: Vec<usize>,
+}
+
+pub struct Build<'t> {
+    tree: &'t Tree,
+    options: Options<'t>,
+    causes: Vec<Option<Cause>>,
+    modes: Vec<Mode>,
+    /// The namespace of what is built in the end.
+    namespaces: Vec<Option<String>>,
+    /// The kustomization of each entry.
+    listed_in: Vec<usize>,
+    before: Vec<Renaming>,
+    /// The built kustomizations that no other includes.
+    tops: BTreeSet<usize>,
+}
+
+/// What comes of all kustomizations.
+type Built = Vec<Option<Vec<Flow>>>;
+
+/// What the files would be.
+struct Proposal {
+    images: Vec<String>,
+    renamings: Vec<Renaming>,
+}
+
+impl<'t> Build<'t> {
+    pub fn new(tree: &'t Tree, options: Options<'t>) -> Self {
+        let mut included = BTreeSet::new();
+        for node in &tree.nodes {
+            let nodes = node.resources.iter().chain(&node.components).filter_map(|include| match include {
+                Include::Node(node) => Some(*node),
+                Include::Images(_) => None,
+            });
+            included.extend(nodes);
+        }
+        let is_top = |&number: &usize| !included.contains(&number) && tree.nodes[number].kind != Kind::Component;
+        let mut listed_in = vec![0; tree.entries.len()];
+        for (number, node) in tree.nodes.iter().enumerate() {
+            node.entries.iter().for_each(|&entry| listed_in[entry] = number);
+        }
+        let renaming = |Listed { entry, .. }: &Listed| Renaming::new(&entry.name, entry.new_name.as_deref(), entry);
+        let first = if options.no_kustomize { Mode::Stays } else { Mode::NameStays };
+        Self {
+            tree,
+            options,
+            causes: vec![None; tree.images.len()],
+            modes: vec![first; tree.entries.len()],
+            namespaces: vec![None; tree.images.len()],
+            listed_in,
+            before: tree.entries.iter().map(renaming).collect(),
+            tops: (0..tree.nodes.len()).filter(is_top).collect(),
+        }
+    }
+
+    pub fn plan(mut self, sources: &[Source]) -> Plan {
+        let built = self.built();
+        self.start(&built);
+        let mut stuck = BTreeMap::new();
+        loop {
+            self.settle();
+            let found = self.refused(sources, &stuck);
+            if found.is_empty() {
+                break;
+            }
+            stuck.extend(found);
+            self.leave_stuck(&stuck);
+        }
+        self.verdicts(&stuck)
+    }
+
+    /// What changes as long as nothing speaks against it.
+    fn start(&mut self, built: &Built) {
+        for &top in &self.tops {
+            for flow in built[top].iter().flatten().filter(|flow| flow.namespace.is_some()) {
+                self.namespaces[flow.image].clone_from(&flow.namespace);
+            }
+        }
+        let mut blind = BTreeSet::new();
+        let mut finding = BTreeSet::new();
+        for (number, flows) in built.iter().enumerate() {
+            let Some(flows) = flows else { continue };
+            let found_by = flows.iter().flat_map(|flow| &flow.found_by);
+            finding.extend(found_by.copied());
+            if self.is_blind(number, &mut BTreeSet::new()) {
+                blind.extend(self.entries_of(number, &mut BTreeSet::new()));
+            }
+        }
+        for entry in finding.difference(&blind) {
+            if !self.options.no_kustomize {
+                self.modes[*entry] = Mode::InStep;
+            }
+        }
+        if self.options.rewrite_short_names {
+            return;
+        }
+        for &top in self.tops.iter().filter(|&&top| self.tree.nodes[top].may_be_base) {
+            for flow in built[top].iter().flatten() {
+                let is_renamed = |&entry: &usize| self.tree.entries[entry].entry.new_name.is_some();
+                if has_host(&flow.before) || flow.found_by.iter().any(is_renamed) {
+                    continue;
+                }
+                self.causes[flow.image] = Some(Cause::ShortName);
+                flow.found_by.iter().for_each(|&entry| self.modes[entry] = Mode::Stays);
+            }
+        }
+    }
+
+    /// Whether a kustomization includes what is not seen.
+    fn is_blind(&self, number: usize, seen: &mut BTreeSet<usize>) -> bool {
+        let node = &self.tree.nodes[number];
+        seen.insert(number) && (node.is_blind || nodes(node).any(|included| self.is_blind(included, seen)))
+    }
+
+    /// Its own entries, and those of its components.
+    fn entries_of(&self, number: usize, seen: &mut BTreeSet<usize>) -> Vec<usize> {
+        if !seen.insert(number) {
+            return Vec::new();
+        }
+        let node = &self.tree.nodes[number];
+        let mut entries = node.entries.clone();
+        for component in &node.components {
+            if let Include::Node(component) = component {
+                entries.extend(self.entries_of(*component, seen));
+            }
+        }
+        entries
+    }
+
+    /// Leaves more and more, until everything that changes is right.
+    fn settle(&mut self) {
+        loop {
+            let built = self.built();
+            let wrong: Vec<&Flow> = built.iter().flatten().flatten().filter(|flow| !self.is_right(flow)).collect();
+            // What was taken back for one may have made others right.
+            let (mut images, mut entries) = (BTreeSet::new(), BTreeSet::<usize>::new());
+            for flow in wrong {
+                let is_new =
+                    !images.contains(&flow.image) && flow.found_by.iter().all(|entry| !entries.contains(entry));
+                if is_new && self.leave(flow) {
+                    images.insert(flow.image);
+                    entries.extend(&flow.found_by);
+                }
+            }
+            if images.is_empty() {
+                break;
+            }
+        }
+    }
+
+    fn is_right(&self, flow: &Flow) -> bool {
+        self.wanted(flow).0 == flow.after
+    }
+
+    /// What the rules want of something that is built.
+    fn wanted(&self, flow: &Flow) -> (String, Option<String>) {
+        let namespace = flow.namespace.as_ref().or(self.namespaces[flow.image].as_ref());
+        self.decide(&self.tree.images[flow.image], &flow.before, namespace.map(String::as_str))
+    }
+
+    fn decide(&self, image: &Image, text: &str, namespace: Option<&str>) -> (String, Option<String>) {
+        let object = &image.field.object;
+        let policy = self.options.policy;
+        if !image.is_known || policy.keeps_all(object.state).is_some() {
+            return (text.to_owned(), None);
+        }
+        let namespace = namespace.or(object.namespace.as_deref()).unwrap_or(self.options.namespace);
+        self.ask(text, namespace, image.field.pull_never)
+    }
+
+    fn ask(&self, image: &str, namespace: &str, pull_never: bool) -> (String, Option<String>) {
+        match self.options.policy.decide(Question { image, namespace, pull_never, previous: None }) {
+            Decision::Rewrite { rule, result } => (result, Some(rule.name.clone())),
+            Decision::Restore { .. } | Decision::Keep { .. } => (image.to_owned(), None),
+        }
+    }
+
+    /// Takes back what a flow depends on, the image first. Tells whether something was taken back.
+    fn leave(&mut self, flow: &Flow) -> bool {
+        let is_changing = self.causes[flow.image].is_none() && self.proposed(flow.image).1.is_some();
+        if is_changing {
+            self.causes[flow.image] = Some(Cause::Built);
+        }
+        let in_step: Vec<usize> = self.in_mode(flow, Mode::InStep).collect();
+        in_step.iter().for_each(|&entry| self.modes[entry] = Mode::NameStays);
+        if is_changing || !in_step.is_empty() {
+            return true;
+        }
+        let changing: Vec<usize> = self.in_mode(flow, Mode::NameStays).collect();
+        changing.iter().for_each(|&entry| self.modes[entry] = Mode::Stays);
+        !changing.is_empty()
+    }
+
+    fn in_mode(&self, flow: &Flow, mode: Mode) -> impl Iterator<Item = usize> {
+        flow.found_by.iter().copied().filter(move |&entry| self.modes[entry] == mode)
+    }
+
+    /// What an image becomes where it stands.
+    fn proposed(&self, number: usize) -> (String, Option<String>) {
+        let image = &self.tree.images[number];
+        match self.causes[number] {
+            Some(_) => (image.field.image.clone(), None),
+            None => self.decide(image, &image.field.image, self.namespaces[number].as_deref()),
+        }
+    }
+
+    /// What the name of an entry becomes, or its `newName`.
+    fn renamed(&self, entry: &Listed, name: &str) -> (String, Option<String>) {
+        let namespace = entry.field.object.namespace.as_deref().unwrap_or(self.options.namespace);
+        self.ask(name, namespace, false)
+    }
+
+    fn proposal(&self) -> Proposal {
+        let renaming = |(number, listed): (usize, &Listed)| {
+            let entry = &listed.entry;
+            let rename = |name: &str| self.renamed(listed, name).0;
+            match (self.modes[number], entry.new_name.as_deref()) {
+                (Mode::InStep, new_name) => Renaming::new(&rename(&entry.name), new_name.map(rename).as_deref(), entry),
+                (Mode::NameStays, new_name) => {
+                    Renaming::new(&entry.name, Some(&rename(new_name.unwrap_or(&entry.name))), entry)
+                }
+                (Mode::Stays, _) => self.before[number].clone(),
+            }
+        };
+        Proposal {
+            images: (0..self.tree.images.len()).map(|image| self.proposed(image).0).collect(),
+            renamings: self.tree.entries.iter().enumerate().map(renaming).collect(),
+        }
+    }
+
+    fn built(&self) -> Built {
+        let proposal = self.proposal();
+        let mut built = vec![None; self.tree.nodes.len()];
+        for (number, node) in self.tree.nodes.iter().enumerate() {
+            if node.kind != Kind::Component {
+                self.build(number, &proposal, &mut built, &mut BTreeSet::new());
+            }
+        }
+        built
+    }
+
+    fn build(&self, number: usize, proposal: &Proposal, built: &mut Built, open: &mut BTreeSet<usize>) -> Vec<Flow> {
+        if let Some(flows) = &built[number] {
+            return flows.clone();
+        }
+        // kustomize refuses circles.
+        if !open.insert(number) {
+            return Vec::new();
+        }
+        let flows = self.accumulate(number, Vec::new(), proposal, built, open);
+        open.remove(&number);
+        built[number] = Some(flows.clone());
+        flows
+    }
+
+    /// In the order of kustomize: resources, components, patches, the namespace, `images`, further transformers.
+    fn accumulate(
+        &self,
+        number: usize,
+        mut flows: Vec<Flow>,
+        proposal: &Proposal,
+        built: &mut Built,
+        open: &mut BTreeSet<usize>,
+    ) -> Vec<Flow> {
+        let node = &self.tree.nodes[number];
+        let flow = |&image: &usize| Flow {
+            image,
+            namespace: None,
+            before: self.tree.images[image].field.image.clone(),
+            after: proposal.images[image].clone(),
+            found_by: Vec::new(),
+        };
+        for resource in &node.resources {
+            match resource {
+                Include::Images(images) => flows.extend(images.iter().map(flow)),
+                Include::Node(node) => flows.extend(self.build(*node, proposal, built, open)),
+            }
+        }
+        for component in &node.components {
+            if let Include::Node(component) = component
+                && open.insert(*component)
+            {
+                flows = self.accumulate(*component, flows, proposal, built, open);
+                open.remove(component);
+            }
+        }
+        flows.extend(node.patches.iter().map(flow));
+        for flow in &mut flows {
+            if node.namespace.is_some() {
+                flow.namespace.clone_from(&node.namespace);
+            }
+            if self.tree.images[flow.image].is_reached {
+                node.entries.iter().for_each(|&entry| self.apply(entry, flow, proposal));
+            }
+        }
+        flows
+    }
+
+    fn apply(&self, entry: usize, flow: &mut Flow, proposal: &Proposal) {
+        let mut is_found = false;
+        for (renaming, image) in
+            [(&self.before[entry], &mut flow.before), (&proposal.renamings[entry], &mut flow.after)]
+        {
+            if renaming.finds(image) {
+                *image = renaming.renamed(image);
+                is_found = true;
+            }
+        }
+        if is_found {
+            flow.found_by.push(entry);
+        }
+    }
+}
+
+fn nodes(node: &Node) -> impl Iterator<Item = usize> {
+    node.resources.iter().chain(&node.components).filter_map(|include| match include {
+        Include::Node(node) => Some(*node),
+        Include::Images(_) => None,
+    })
+}
+
+fn has_host(image: &str) -> bool {
+    ImageRef::parse(image).is_ok_and(|image| image.host_is_written())
+}
+
+/// A field by the position of its source, its document and its pointer.
+type Key = (usize, usize, String);
+
+impl Build<'_> {
+    /// The fields that can't be changed in their text, and why.
+    fn refused(&self, sources: &[Source], known: &BTreeMap<Key, String>) -> BTreeMap<Key, String> {
+        let mut wanted: HashMap<usize, HashMap<(usize, String), String>> = HashMap::new();
+        for ((source, document, pointer), verdict) in self.fields(known) {
+            if let Verdict::Write { result, .. } = verdict {
+                wanted.entry(source).or_default().insert((document, pointer), result);
+            }
+        }
+        let mut refused = BTreeMap::new();
+        for (source, mut wanted) in wanted {
+            let Ok(text) = sources[source].read() else { continue };
+            let Ok(manifest) = Manifest::read_in_tree(&sources[source].name, &text, self.options.known) else {
+                continue;
+            };
+            let written = manifest.write(|field| wanted.remove(&(field.object.document, field.pointer.clone())));
+            for (index, why) in written.refused {
+                let field = &manifest.fields()[index];
+                refused.insert((source, field.object.document, field.pointer.clone()), why);
+            }
+        }
+        refused
+    }
+
+    fn leave_stuck(&mut self, stuck: &BTreeMap<Key, String>) {
+        for (number, image) in self.tree.images.iter().enumerate() {
+            let key = (image.source, image.field.object.document, image.field.pointer.clone());
+            if let Some(why) = stuck.get(&key) {
+                self.causes[number] = Some(Cause::Text(why.clone()));
+            }
+        }
+        for (number, Listed { source, entry, .. }) in self.tree.entries.iter().enumerate() {
+            let is_stuck = |pointer: &String| stuck.contains_key(&(*source, entry.document, pointer.clone()));
+            let mode = match () {
+                () if is_stuck(&entry.image_pointer) => Mode::Stays,
+                () if is_stuck(&entry.name_pointer) => Mode::NameStays,
+                () => continue,
+            };
+            self.modes[number] = self.modes[number].max(mode);
+        }
+    }
+
+    /// What is done with each field.
+    fn fields(&self, stuck: &BTreeMap<Key, String>) -> Vec<(Key, Verdict)> {
+        let built = self.built();
+        let (mut wrong_images, mut wrong_entries) = (BTreeSet::new(), BTreeMap::new());
+        for &top in &self.tops {
+            for flow in built[top].iter().flatten().filter(|flow| !self.is_right(flow)) {
+                wrong_images.insert(flow.image);
+                for &entry in &flow.found_by {
+                    wrong_entries.entry(entry).or_insert(flow.image);
+                }
+            }
+        }
+        let mut fields = Vec::new();
+        for (number, image) in self.tree.images.iter().enumerate() {
+            let key = (image.source, image.field.object.document, image.field.pointer.clone());
+            if !image.is_known {
+                // The rules know it, but not to be edited.
+                fields.push((key, Verdict::Named));
+                continue;
+            }
+            let (result, rule) = self.decide(image, &image.field.image, self.namespaces[number].as_deref());
+            let verdict = match (rule, &self.causes[number]) {
+                (None, _) => Verdict::Keep,
+                (Some(rule), None) => Verdict::Write { rule, result },
+                (Some(_), Some(Cause::ShortName)) => Verdict::ShortName,
+                (Some(_), Some(Cause::Text(why))) => Verdict::Refused { after: result, why: why.clone() },
+                (Some(_), Some(Cause::Built)) if self.options.no_kustomize => Verdict::Named,
+                (Some(_), Some(Cause::Built)) => match wrong_images.contains(&number) {
+                    true => Verdict::Refused { after: result, why: self.why(number, &built) },
+                    false => Verdict::InStep,
+                },
+            };
+            fields.push((key, verdict));
+        }
+        for (number, listed) in self.tree.entries.iter().enumerate() {
+            let Listed { source, entry, field, .. } = listed;
+            let written = |name: &str| match self.renamed(listed, name) {
+                (result, Some(rule)) => Verdict::Write { rule, result },
+                _ => Verdict::Keep,
+            };
+            let mode = self.modes[number];
+            let name = if mode == Mode::InStep { written(&entry.name) } else { Verdict::Keep };
+            let image = match (mode, &entry.new_name, written(&field.image)) {
+                (_, _, Verdict::Keep) => Verdict::Keep,
+                (Mode::InStep, None, _) => Verdict::InStep,
+                (Mode::InStep | Mode::NameStays, _, written) => written,
+                (Mode::Stays, ..) if self.options.no_kustomize => Verdict::Named,
+                (Mode::Stays, _, written) => {
+                    let key = (*source, entry.document, entry.image_pointer.clone());
+                    let after = if let Verdict::Write { result, .. } = written { result } else { field.image.clone() };
+                    match (stuck.get(&key), wrong_entries.get(&number)) {
+                        (Some(why), _) => Verdict::Refused { after, why: why.clone() },
+                        (None, Some(&image)) if self.causes[image] == Some(Cause::ShortName) => Verdict::ShortName,
+                        (None, Some(&image)) => Verdict::Refused { after, why: self.why(image, &built) },
+                        (None, None) => Verdict::InStep,
+                    }
+                }
+            };
+            fields.push(((*source, entry.document, entry.name_pointer.clone()), name));
+            fields.push(((*source, entry.document, entry.image_pointer.clone()), image));
+        }
+        fields
+    }
+
+    /// Why an image, and the entries that find it, stay.
+    fn why(&self, image: usize, built: &Built) -> String {
+        let mut wanted: Vec<(&str, String)> = Vec::new();
+        let mut blind = None;
+        for (number, flows) in built.iter().enumerate() {
+            for flow in flows.iter().flatten().filter(|flow| flow.image == image) {
+                let (result, _) = self.wanted(flow);
+                let is_blind = |entry: &&usize| self.is_blind(self.listed_in[**entry], &mut BTreeSet::new());
+                blind = blind.or_else(|| flow.found_by.iter().find(is_blind).map(|&entry| self.listed_in[entry]));
+                if !wanted.iter().any(|(_, other)| *other == result) {
+                    wanted.push((&self.tree.nodes[number].name, result));
+                }
+            }
+        }
+        if let Some(blind) = blind {
+            let name = &self.tree.nodes[blind].name;
+            return format!(
+                "`images` of {name} name it, and it includes what is not among the files; rewrite what it builds, or add the files"
+            );
+        }
+        let shown: Vec<String> = wanted.iter().take(3).map(|(name, image)| format!("{name} needs {image}")).collect();
+        let more = if wanted.len() > 3 { format!(", and {} more", wanted.len() - 3) } else { String::new() };
+        format!(
+            "what is built of it can't all be right: {}{more}; give each its own base, or rewrite what is built",
+            shown.join(", ")
+        )
+    }
+
+    fn verdicts(&self, stuck: &BTreeMap<Key, String>) -> Plan {
+        let mut plan = Plan::default();
+        let names: HashMap<usize, &String> = self
+            .tree
+            .images
+            .iter()
+            .map(|image| (image.source, &image.name))
+            .chain(self.tree.entries.iter().map(|entry| (entry.source, &entry.name)))
+            .collect();
+        for ((source, document, pointer), verdict) in self.fields(stuck) {
+            let Some(name) = names.get(&source) else { continue };
+            let fields = plan.verdicts.entry((*name).clone()).or_default();
+            fields.insert((document, pointer), verdict);
+        }
+        plan.notes = self.notes();
+        plan
+    }
+
+    /// Kustomizations that others include, and that are not right by themselves.
+    fn notes(&self) -> Vec<String> {
+        let built = self.built();
+        let mut notes = Vec::new();
+        for (number, flows) in built.iter().enumerate().filter(|(number, _)| !self.tops.contains(number)) {
+            let is_told = |flow: &&Flow| self.causes[flow.image] == Some(Cause::Built) && !self.options.no_kustomize;
+            let wrong: Vec<&Flow> =
+                flows.iter().flatten().filter(|flow| !self.is_right(flow)).filter(is_told).collect();
+            let Some(first) = wrong.first() else { continue };
+            let more = if wrong.len() > 1 { format!(" and {} more", wrong.len() - 1) } else { String::new() };
+            notes.push(format!(
+                "{}: built by itself it gives {}{more}, which is not rewritten: the `images` of what includes it name it",
+                self.tree.nodes[number].name, first.after
+            ));
+        }
+        notes
+    }
+}
