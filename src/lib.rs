@@ -19,7 +19,7 @@
 //! | [`export`] | the same rules for other parts of the platform |
 //! | [`cli`] | one file per command |
 //!
-//! Arrows point one way: `cli → server, scan, cluster, export, init, golden, kustomize → lint, manifest, files → engine, config,
+//! Arrows point one way: `cli → server, scan, cluster, export, init, golden → kustomize → lint, manifest, files → engine, config,
 //! certificate, registries`.
 
 // `cli::output` prints: standard output is data. And serving never fails a Pod.

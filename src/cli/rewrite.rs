@@ -28,7 +28,7 @@ Examples:
   $ pullthrough rewrite --diff --rules rules.yaml deploy/
   $ pullthrough rewrite -w --rules rules.yaml deploy/ app.yaml
   $ pullthrough rewrite --check --rules rules.yaml deploy/
-  $ helm template ./chart | pullthrough rewrite --rules rules.yaml
+  $ helm template ./chart | pullthrough rewrite --rewrite-short-names --rules rules.yaml
 
 Exit codes: 0 done; 1 with --check: an image is not what the rules want; 2 wrong usage, invalid
 rules, or something could not be read, parsed or written. Templates among files don't count, but
@@ -39,8 +39,9 @@ with fields that look like images. --allow-unknown lets the latter pass.";
 /// Rewrite the images in manifests, and not one other byte.
 ///
 /// Reads YAML and JSON: objects, Lists, several documents, the `images` of kustomizations, and what `manifests` in the rules
-/// file declares. Comments, quotes, line ends and all else stay as they are. A document that can't be read is unchanged and
-/// named with its line, and the others of its file are rewritten. Templates must be rendered first.
+/// file declares. Images and the kustomizations that name them change in step. Comments, quotes, line ends and all else stay as
+/// they are. A document that can't be read is unchanged and named with its line, and the others of its file are rewritten.
+/// Templates must be rendered first.
 #[derive(clap::Args)]
 #[command(after_long_help = HELP)]
 // A KRM function may have its rules elsewhere.

@@ -112,9 +112,13 @@ impl<'t> Build<'t> {
 
     /// What changes as long as nothing speaks against it.
     fn start(&mut self, built: &Built) {
-        for &top in &self.tops {
-            for flow in built[top].iter().flatten().filter(|flow| flow.namespace.is_some()) {
-                self.namespaces[flow.image].clone_from(&flow.namespace);
+        let mut namespaces: BTreeMap<usize, BTreeSet<&Option<String>>> = BTreeMap::new();
+        for flow in self.tops.iter().flat_map(|&top| built[top].iter().flatten()) {
+            namespaces.entry(flow.image).or_default().insert(&flow.namespace);
+        }
+        for (image, namespaces) in namespaces {
+            if let (1, Some(namespace)) = (namespaces.len(), namespaces.first()) {
+                self.namespaces[image].clone_from(namespace);
             }
         }
         let mut blind = BTreeSet::new();
@@ -255,6 +259,10 @@ impl<'t> Build<'t> {
         let renaming = |(number, listed): (usize, &Listed)| {
             let entry = &listed.entry;
             let rename = |name: &str| self.renamed(listed, name).0;
+            let is_same = |name: &str| rename(name) == name;
+            if is_same(&entry.name) && entry.new_name.as_deref().is_none_or(is_same) {
+                return self.before[number].clone();
+            }
             match (self.modes[number], entry.new_name.as_deref()) {
                 (Mode::InStep, new_name) => Renaming::new(&rename(&entry.name), new_name.map(rename).as_deref(), entry),
                 (Mode::NameStays, new_name) => {
@@ -521,17 +529,22 @@ impl Build<'_> {
 
     /// Kustomizations that others include, and that are not right by themselves.
     fn notes(&self) -> Vec<String> {
-        let built = self.built();
         let mut notes = Vec::new();
-        for (number, flows) in built.iter().enumerate().filter(|(number, _)| !self.tops.contains(number)) {
-            let is_told = |flow: &&Flow| self.causes[flow.image] == Some(Cause::Built) && !self.options.no_kustomize;
-            let wrong: Vec<&Flow> =
-                flows.iter().flatten().filter(|flow| !self.is_right(flow)).filter(is_told).collect();
-            let Some(first) = wrong.first() else { continue };
-            let more = if wrong.len() > 1 { format!(" and {} more", wrong.len() - 1) } else { String::new() };
+        for (number, flows) in self.built().iter().enumerate().filter(|(number, _)| !self.tops.contains(number)) {
+            let wanted =
+                |flow: &Flow| self.decide(&self.tree.images[flow.image], &flow.before, flow.namespace.as_deref()).0;
+            let is_told = |flow: &&Flow| {
+                let is_reported = !matches!(self.causes[flow.image], None | Some(Cause::Built));
+                !is_reported && wanted(flow) != flow.after
+            };
+            let wrong: Vec<&Flow> = flows.iter().flatten().filter(is_told).collect();
+            let Some(first) = wrong.first().filter(|_| !self.options.no_kustomize) else { continue };
+            let more = if wrong.len() > 1 { format!(" ({} more alike)", wrong.len() - 1) } else { String::new() };
             notes.push(format!(
-                "{}: built by itself it gives {}{more}, which is not rewritten: the `images` of what includes it name it",
-                self.tree.nodes[number].name, first.after
+                "{}: built by itself it gives {} instead of {}{more}: what includes it needs that",
+                self.tree.nodes[number].name,
+                first.after,
+                wanted(first)
             ));
         }
         notes

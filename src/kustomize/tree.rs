@@ -184,6 +184,10 @@ impl Tree {
     }
 }
 
+fn is_remote(resource: &str) -> bool {
+    ["://", "git@", "github.com", "?ref="].iter().any(|part| resource.contains(part))
+}
+
 fn is_kustomization_file(path: &Path) -> bool {
     path.file_name().is_some_and(|name| KUSTOMIZATION_FILES.iter().any(|known| name == *known))
 }
@@ -255,7 +259,8 @@ impl Reading<'_> {
             for resource in &kustomization.resources {
                 match self.include(folder, resource) {
                     Some(include) => resources.push(include),
-                    None => is_blind = true,
+                    // Nothing is built where a file is missing.
+                    None => is_blind |= is_remote(resource) || folder.join(resource).exists(),
                 }
             }
             for component in &kustomization.components {

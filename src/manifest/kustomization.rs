@@ -7,7 +7,8 @@ use std::sync::Arc;
 use super::Object;
 use super::found::{Found, Shape, Slot};
 use super::kustomize;
-use super::objects::{self, Origin};
+use super::lines::Lines;
+use super::objects::{self, Header, Origin};
 use super::pointer::{Step, below};
 use super::tree::{Content, Document, Id, Style};
 use super::yaml::Reader;
@@ -273,5 +274,78 @@ fn patched(document: &Document, node: Id, path: String, pointer: String, object:
     }
     for (index, item) in document.items(node).into_iter().flatten().enumerate() {
         patched(document, item, format!("{path}/{index}"), below(&pointer, &[Step::Index(index)]), object, found);
+    }
+}
+
+/// Where kustomize ends with an error as soon as there is an entry of `images`, whatever it names: lines and pointers.
+///
+/// `api/filters/imagetag` and `api/filters/fsslice` expect collections on the way to an image, and a scalar there.
+pub fn faults(text: &str) -> Vec<(usize, String)> {
+    const PATHS: [&str; 7] = [
+        "spec/containers/image",
+        "spec/initContainers/image",
+        "spec/volumes/image/reference",
+        "spec/template/spec/containers/image",
+        "spec/template/spec/initContainers/image",
+        "spec/template/spec/volumes/image/reference",
+        "spec/jobTemplate/spec/template/spec/volumes/image/reference",
+    ];
+    let mut faults = Vec::new();
+    let mut reader = Reader::new(text);
+    while let Ok(Some(document)) = reader.next_document() {
+        let Some(root) = document.root().filter(|&root| document.is_mapping(root)) else { continue };
+        for Header { root, pointer, kind, .. } in objects::objects(&document, root) {
+            let mut found = Vec::new();
+            for path in PATHS {
+                let steps: Vec<&str> = path.split('/').collect();
+                fault_on(&document, root, &steps, &pointer, &mut found);
+            }
+            if kind != "CustomResourceDefinition" && !kind.is_empty() {
+                faults_below(&document, root, &pointer, &mut found);
+            }
+            faults.extend(found);
+        }
+    }
+    let lines = Lines::new(text);
+    let mut faults: Vec<_> = faults.into_iter().map(|(offset, pointer)| (lines.line(offset), pointer)).collect();
+    faults.sort();
+    faults.dedup();
+    faults
+}
+
+fn fault_on(document: &Document, node: Id, steps: &[&str], pointer: &str, found: &mut Vec<(usize, String)>) {
+    if document.is_null(node) {
+        return;
+    }
+    if let Some(items) = document.items(node).filter(|_| !steps.is_empty()) {
+        for (index, item) in items.enumerate() {
+            fault_on(document, item, steps, &below(pointer, &[Step::Index(index)]), found);
+        }
+        return;
+    }
+    match (steps, document.scalar(node)) {
+        ([], Some(_)) => {}
+        ([step, rest @ ..], None) => {
+            if let Some(node) = document.get(node, step) {
+                fault_on(document, node, rest, &below(pointer, &[Step::Key(step)]), found);
+            }
+        }
+        _ => found.push((document.node(node).span.start, pointer.to_owned())),
+    }
+}
+
+fn faults_below(document: &Document, node: Id, pointer: &str, found: &mut Vec<(usize, String)>) {
+    for (index, item) in document.items(node).into_iter().flatten().enumerate() {
+        faults_below(document, item, &below(pointer, &[Step::Index(index)]), found);
+    }
+    if !document.is_mapping(node) {
+        return;
+    }
+    for entry in document.entries(node) {
+        let pointer = below(pointer, &[Step::Key(entry.name)]);
+        faults_below(document, entry.value, &pointer, found);
+        if matches!(entry.name, "containers" | "initContainers") && document.items(entry.value).is_some() {
+            fault_on(document, entry.value, &["image"], &pointer, found);
+        }
     }
 }

@@ -399,37 +399,13 @@ fn namespaces_decide_where_rules_do() {
         (&[], in_shop.clone(), true),
         (&["--namespace", "other"], in_shop, true),
     ] {
-        let output = pullthrough(&[&["rewrite", "--rules", &rules], arguments].concat(), text.as_bytes());
+        let output = pullthrough(
+            &[&["rewrite", "--rewrite-short-names", "--rules", &rules], arguments].concat(),
+            text.as_bytes(),
+        );
         let printed = String::from_utf8(output.stdout).expect("UTF-8");
         assert_eq!(printed.contains("image: c.io/library/nginx\n"), is_rewritten, "{arguments:?} {text}");
     }
-}
-
-#[test]
-fn a_kustomization_that_finds_no_more_is_warned_of() {
-    let kustomization =
-        "resources: [a.yaml]\nimages:\n- name: registry.k8s.io/pause\n  newTag: '3.11'\n- name: nginx\n  newTag: '1'\n";
-    let files = [("a.yaml", before()), ("b.yaml", before()), ("kustomization.yaml", kustomization.to_owned())];
-    let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
-    for arguments in [&["-w"][..], &["-w", "--no-kustomize"]] {
-        let tree = Tree::new(&files);
-        let run = tree.rewrite(arguments);
-        assert_eq!(run.code, Some(0));
-        let warnings: Vec<&str> = run.stderr.lines().filter(|line| line.starts_with("warning: ")).collect();
-        let [warning] = warnings[..] else { panic!("{run:?}") };
-        assert!(
-            warning.starts_with("warning: kustomization.yaml:3: ")
-                && warning.contains("`registry.k8s.io/pause`")
-                && warning.contains("a.yaml:7 and 1 more"),
-            "{warning}"
-        );
-        let is_kept = tree.read("kustomization.yaml") == kustomization;
-        assert_eq!(is_kept, arguments.contains(&"--no-kustomize"));
-    }
-    let tree = Tree::new(&files);
-    let run = rewrite(&["-w", &tree.path("kustomization.yaml").display().to_string()], b"");
-    assert!(!run.stderr.contains("warning"), "{run:?}");
-    assert!(tree.read("kustomization.yaml").contains("newName: cache.example.com/k8s/pause\n"));
 }
 
 #[test]

@@ -84,7 +84,10 @@ impl Site {
     fn differences(&self, chart: &str, namespace: &str, values: &[&str]) -> Vec<String> {
         let plain = self.render(chart, namespace, values);
         let rules = self.path("rules.yaml");
-        let rewritten = pullthrough_with(&["rewrite", "--rules", &rules, "--namespace", namespace], &plain);
+        let rewritten = pullthrough_with(
+            &["rewrite", "--rewrite-short-names", "--rules", &rules, "--namespace", namespace],
+            &plain,
+        );
         assert!(rewritten.status.success(), "{}", String::from_utf8_lossy(&rewritten.stderr));
         let rewritten = String::from_utf8(rewritten.stdout).expect("UTF-8");
         assert_ne!(plain, rewritten, "there is something to rewrite");

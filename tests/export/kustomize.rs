@@ -76,7 +76,8 @@ impl Site {
     }
 
     fn rewritten(&self, manifest: &str) -> String {
-        let output = pullthrough_with(&["rewrite", "--rules", &self.text("rules.yaml")], manifest);
+        let output =
+            pullthrough_with(&["rewrite", "--rewrite-short-names", "--rules", &self.text("rules.yaml")], manifest);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).expect("UTF-8")
     }
@@ -112,7 +113,8 @@ fn manifests_of_other_projects_come_out_as_rewritten() {
     let mut built = 0;
     // Each third of those that change: kustomize takes its time.
     for (name, text) in files.iter().step_by(3) {
-        let rewritten = pullthrough_with(&["rewrite", "--rules", &site.text("rules.yaml")], text);
+        let rewritten =
+            pullthrough_with(&["rewrite", "--rewrite-short-names", "--rules", &site.text("rules.yaml")], text);
         if !rewritten.status.success() || rewritten.stdout == text.as_bytes() {
             continue;
         }

@@ -5,7 +5,6 @@ mod harness;
 
 mod cases;
 mod corpus;
-mod trees;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
