@@ -28,7 +28,8 @@ use crate::manifest::{self, Known};
 #[command(after_long_help = "Examples:
   $ pullthrough export helm-values --rules rules.yaml charts/web prod.yaml > cached.yaml
   $ pullthrough export helm-values --rules rules.yaml charts/web > cached.yaml \\
-      && helm template charts/web -f cached.yaml | pullthrough rewrite --check --rewrite-short-names --rules rules.yaml")]
+      && helm template charts/web -f cached.yaml \\
+      | pullthrough rewrite --check --rewrite-short-names --rules rules.yaml")]
 pub struct Args {
     /// The folder of a chart, and files with values, of which a later one counts more, as with `helm --values`.
     #[arg(required = true, value_name = "PATH")]
