@@ -149,7 +149,7 @@ fn names_and_entries_change_in_step() {
         // The name is a regular expression.
         with(&[(
             "top/kustomization.yaml",
-            "resources: [../base]\nimages: [{name: contro[l]+er, newName: quay.io/a/b}]\n",
+            "resources: [../base]\nimages: [{name: 'contro[l]+er', newName: quay.io/a/b}]\n",
         )]),
     ];
     for case in cases {
