@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::entry::Renaming;
-use super::tree::{Image, Include, Listed, Node, Tree};
+use super::tree::{Image, Include, Listed, Node, Patch, Tree};
 use super::{Options, Plan, Verdict};
 use crate::engine::{Decision, ImageRef, Question};
 use crate::files::Source;
-use crate::manifest::Manifest;
 use crate::manifest::kustomization::Kind;
+use crate::manifest::{Field, Manifest};
 
 /// What happens to an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,7 +39,20 @@ struct Flow {
     before: String,
     after: String,
     /// The entries that found it, before or after.
-    found_by: Vec<usize>,
+    found_by: Vec<Finding>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Finding {
+    entry: usize,
+    before: bool,
+    after: bool,
+}
+
+impl Flow {
+    fn entries(&self) -> impl Iterator<Item = usize> {
+        self.found_by.iter().map(|finding| finding.entry)
+    }
 }
 
 pub struct Build<'t> {
@@ -125,8 +138,7 @@ impl<'t> Build<'t> {
         let mut finding = BTreeSet::new();
         for (number, flows) in built.iter().enumerate() {
             let Some(flows) = flows else { continue };
-            let found_by = flows.iter().flat_map(|flow| &flow.found_by);
-            finding.extend(found_by.copied());
+            finding.extend(flows.iter().flat_map(Flow::entries));
             if self.is_blind(number, &mut BTreeSet::new()) {
                 blind.extend(self.entries_of(number, &mut BTreeSet::new()));
             }
@@ -141,12 +153,12 @@ impl<'t> Build<'t> {
         }
         for &top in self.tops.iter().filter(|&&top| self.tree.nodes[top].may_be_base) {
             for flow in built[top].iter().flatten() {
-                let is_renamed = |&entry: &usize| self.tree.entries[entry].entry.new_name.is_some();
-                if has_host(&flow.before) || flow.found_by.iter().any(is_renamed) {
+                let is_renamed = |entry: usize| self.tree.entries[entry].entry.new_name.is_some();
+                if has_host(&flow.before) || flow.entries().any(is_renamed) {
                     continue;
                 }
                 self.causes[flow.image] = Some(Cause::ShortName);
-                flow.found_by.iter().for_each(|&entry| self.modes[entry] = Mode::Stays);
+                flow.entries().for_each(|entry| self.modes[entry] = Mode::Stays);
             }
         }
     }
@@ -180,17 +192,27 @@ impl<'t> Build<'t> {
             // What was taken back for one may have made others right.
             let (mut images, mut entries) = (BTreeSet::new(), BTreeSet::<usize>::new());
             for flow in wrong {
-                let is_new =
-                    !images.contains(&flow.image) && flow.found_by.iter().all(|entry| !entries.contains(entry));
+                let is_new = !images.contains(&flow.image) && flow.entries().all(|entry| !entries.contains(&entry));
                 if is_new && self.leave(flow) {
                     images.insert(flow.image);
-                    entries.extend(&flow.found_by);
+                    entries.extend(flow.entries());
                 }
             }
-            if images.is_empty() {
+            if images.is_empty() && !self.leave_lost(&built) {
                 break;
             }
         }
+    }
+
+    /// Takes back the names of entries that would find nothing any more. Tells whether there were some.
+    fn leave_lost(&mut self, built: &Built) -> bool {
+        let found = built.iter().flatten().flatten().flat_map(|flow| &flow.found_by);
+        let still: BTreeSet<usize> =
+            found.filter(|finding| finding.before && finding.after).map(|finding| finding.entry).collect();
+        let is_lost = |&entry: &usize| self.modes[entry] == Mode::InStep && !still.contains(&entry);
+        let lost: Vec<usize> = (0..self.modes.len()).filter(is_lost).collect();
+        lost.iter().for_each(|&entry| self.modes[entry] = Mode::NameStays);
+        !lost.is_empty()
     }
 
     fn is_right(&self, flow: &Flow) -> bool {
@@ -205,12 +227,24 @@ impl<'t> Build<'t> {
 
     fn decide(&self, image: &Image, text: &str, namespace: Option<&str>) -> (String, Option<String>) {
         let object = &image.field.object;
-        let policy = self.options.policy;
-        if !image.is_known || policy.keeps_all(object.state).is_some() {
+        if !image.is_known || self.options.policy.keeps_all(object.state).is_some() {
             return (text.to_owned(), None);
         }
-        let namespace = namespace.or(object.namespace.as_deref()).unwrap_or(self.options.namespace);
-        self.ask(text, namespace, image.field.pull_never)
+        self.ask(text, self.namespace(image, namespace), image.field.pull_never)
+    }
+
+    fn namespace<'n>(&'n self, image: &'n Image, built_in: Option<&'n str>) -> &'n str {
+        built_in.or(image.field.object.namespace.as_deref()).unwrap_or(self.options.namespace)
+    }
+
+    /// Why an image is kept where it stands.
+    fn reason(&self, number: usize) -> Option<&'static str> {
+        let (image, policy) = (&self.tree.images[number], self.options.policy);
+        let Field { object, image: text, pull_never, .. } = &image.field;
+        let namespace = self.namespace(image, self.namespaces[number].as_deref());
+        let question = Question { image: text, namespace, pull_never: *pull_never, previous: None };
+        let reason = policy.keeps_all(object.state).or_else(|| policy.decide(question).reason());
+        reason.map(|reason| reason.as_str())
     }
 
     fn ask(&self, image: &str, namespace: &str, pull_never: bool) -> (String, Option<String>) {
@@ -222,6 +256,13 @@ impl<'t> Build<'t> {
 
     /// Takes back what a flow depends on, the image first. Tells whether something was taken back.
     fn leave(&mut self, flow: &Flow) -> bool {
+        // An entry that takes the image for another one is the cause.
+        let takes = |finding: &&Finding| !finding.before && self.modes[finding.entry] == Mode::InStep;
+        let taking: Vec<usize> = flow.found_by.iter().filter(takes).map(|finding| finding.entry).collect();
+        if !taking.is_empty() {
+            taking.iter().for_each(|&entry| self.modes[entry] = Mode::NameStays);
+            return true;
+        }
         let is_changing = self.causes[flow.image].is_none() && self.proposed(flow.image).1.is_some();
         if is_changing {
             self.causes[flow.image] = Some(Cause::Built);
@@ -237,7 +278,7 @@ impl<'t> Build<'t> {
     }
 
     fn in_mode(&self, flow: &Flow, mode: Mode) -> impl Iterator<Item = usize> {
-        flow.found_by.iter().copied().filter(move |&entry| self.modes[entry] == mode)
+        flow.entries().filter(move |&entry| self.modes[entry] == mode)
     }
 
     /// What an image becomes where it stands.
@@ -333,30 +374,51 @@ impl<'t> Build<'t> {
                 open.remove(component);
             }
         }
-        flows.extend(node.patches.iter().map(flow));
+        let patched = |patch: &Patch| self.patched(patch, &flow(&patch.image), &flows);
+        let patches: Vec<Flow> = node.patches.iter().flat_map(patched).collect();
+        flows.extend(patches);
         for flow in &mut flows {
             if node.namespace.is_some() {
                 flow.namespace.clone_from(&node.namespace);
             }
-            if self.tree.images[flow.image].is_reached {
-                node.entries.iter().for_each(|&entry| self.apply(entry, flow, proposal));
-            }
+            let image = &self.tree.images[flow.image];
+            let reaches = |&&entry: &&usize| !(image.is_volume && self.tree.entries[entry].entry.containers_alone);
+            let entries = node.entries.iter().filter(|_| image.is_reached);
+            entries.filter(reaches).for_each(|&entry| self.apply(entry, flow, proposal));
         }
         flows
     }
 
-    fn apply(&self, entry: usize, flow: &mut Flow, proposal: &Proposal) {
-        let mut is_found = false;
-        for (renaming, image) in
-            [(&self.before[entry], &mut flow.before), (&proposal.renamings[entry], &mut flow.after)]
-        {
-            if renaming.finds(image) {
-                *image = renaming.renamed(image);
-                is_found = true;
-            }
+    /// A patch in each namespace of what it may patch.
+    fn patched(&self, patch: &Patch, flow: &Flow, flows: &[Flow]) -> Vec<Flow> {
+        let object = |flow: &Flow| &self.tree.images[flow.image].field.object;
+        let namespaces_of = |is_target: &dyn Fn(&&Flow) -> bool| -> BTreeSet<Option<String>> {
+            let targets = flows.iter().filter(is_target);
+            targets.map(|flow| flow.namespace.clone().or_else(|| object(flow).namespace.clone())).collect()
+        };
+        let mut namespaces = namespaces_of(&|flow| patch.finds(object(flow)));
+        if namespaces.is_empty() {
+            // It may name what a kustomization renames.
+            namespaces = namespaces_of(&|_| true);
         }
-        if is_found {
-            flow.found_by.push(entry);
+        if namespaces.is_empty() {
+            namespaces.insert(None);
+        }
+        namespaces.into_iter().map(|namespace| Flow { namespace, ..flow.clone() }).collect()
+    }
+
+    fn apply(&self, entry: usize, flow: &mut Flow, proposal: &Proposal) {
+        let apply = |renaming: &Renaming, image: &mut String| {
+            let is_found = renaming.finds(image);
+            if is_found {
+                *image = renaming.renamed(image);
+            }
+            is_found
+        };
+        let before = apply(&self.before[entry], &mut flow.before);
+        let after = apply(&proposal.renamings[entry], &mut flow.after);
+        if before || after {
+            flow.found_by.push(Finding { entry, before, after });
         }
     }
 }
@@ -424,7 +486,7 @@ impl Build<'_> {
         for &top in &self.tops {
             for flow in built[top].iter().flatten().filter(|flow| !self.is_right(flow)) {
                 wrong_images.insert(flow.image);
-                for &entry in &flow.found_by {
+                for entry in flow.entries() {
                     wrong_entries.entry(entry).or_insert(flow.image);
                 }
             }
@@ -439,7 +501,7 @@ impl Build<'_> {
             }
             let (result, rule) = self.decide(image, &image.field.image, self.namespaces[number].as_deref());
             let verdict = match (rule, &self.causes[number]) {
-                (None, _) => Verdict::Keep,
+                (None, _) => Verdict::Keep(self.reason(number)),
                 (Some(rule), None) => Verdict::Write { rule, result },
                 (Some(_), Some(Cause::ShortName)) => Verdict::ShortName,
                 (Some(_), Some(Cause::Text(why))) => Verdict::Refused { after: result, why: why.clone() },
@@ -455,12 +517,12 @@ impl Build<'_> {
             let Listed { source, entry, field, .. } = listed;
             let written = |name: &str| match self.renamed(listed, name) {
                 (result, Some(rule)) => Verdict::Write { rule, result },
-                _ => Verdict::Keep,
+                _ => Verdict::Keep(None),
             };
             let mode = self.modes[number];
-            let name = if mode == Mode::InStep { written(&entry.name) } else { Verdict::Keep };
+            let name = if mode == Mode::InStep { written(&entry.name) } else { Verdict::Keep(None) };
             let image = match (mode, &entry.new_name, written(&field.image)) {
-                (_, _, Verdict::Keep) => Verdict::Keep,
+                (_, _, Verdict::Keep(_)) => Verdict::Keep(None),
                 (Mode::InStep, None, _) => Verdict::InStep,
                 (Mode::InStep | Mode::NameStays, _, written) => written,
                 (Mode::Stays, ..) if self.options.no_kustomize => Verdict::Named,
@@ -488,8 +550,8 @@ impl Build<'_> {
         for (number, flows) in built.iter().enumerate() {
             for flow in flows.iter().flatten().filter(|flow| flow.image == image) {
                 let (result, _) = self.wanted(flow);
-                let is_blind = |entry: &&usize| self.is_blind(self.listed_in[**entry], &mut BTreeSet::new());
-                blind = blind.or_else(|| flow.found_by.iter().find(is_blind).map(|&entry| self.listed_in[entry]));
+                let is_blind = |number: &usize| self.is_blind(*number, &mut BTreeSet::new());
+                blind = blind.or_else(|| flow.entries().map(|entry| self.listed_in[entry]).find(is_blind));
                 if !wanted.iter().any(|(_, other)| *other == result) {
                     wanted.push((&self.tree.nodes[number].name, result));
                 }

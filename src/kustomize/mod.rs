@@ -35,8 +35,8 @@ pub enum Verdict {
         rule: String,
         result: String,
     },
-    /// Nothing has to change, for the reason that the rules give.
-    Keep,
+    /// Nothing has to change, for the reason that the rules give in the namespace of what is built.
+    Keep(Option<&'static str>),
     /// It has no host, and a kustomization that is not among the files may rename it.
     ShortName,
     /// A kustomization renames it that is not to be edited.

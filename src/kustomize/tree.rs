@@ -1,5 +1,6 @@
 //! The kustomizations of a run, and the images of what they include.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
@@ -11,8 +12,8 @@ use regex::Regex;
 use super::{Options, Outside};
 use crate::files::Source;
 use crate::manifest::declared::{Declaration, Path as FieldPath, Subject, file_glob};
-use crate::manifest::kustomization::{Entry, JSON_PATCH, Kind, Kustomization, SELECTOR, is_known_kind};
-use crate::manifest::{Field, KUSTOMIZATION_FILES, Known, Manifest};
+use crate::manifest::kustomization::{Entry, JSON_PATCH, Kind, Kustomization, SELECTOR, Target, is_known_kind};
+use crate::manifest::{Field, KUSTOMIZATION_FILES, Known, Manifest, Object};
 
 const FLUX: &str = "kustomize.toolkit.fluxcd.io";
 
@@ -32,14 +33,43 @@ pub struct Node {
     pub namespace: Option<String>,
     pub resources: Vec<Include>,
     pub components: Vec<Include>,
-    /// Positions of images.
-    pub patches: Vec<usize>,
+    pub patches: Vec<Patch>,
     /// Positions of entries, in their order.
     pub entries: Vec<usize>,
     /// It brings images that are not seen.
     pub is_blind: bool,
     /// A kustomization that is not seen may include it.
     pub may_be_base: bool,
+}
+
+/// An image of a patch.
+#[derive(Debug)]
+pub struct Patch {
+    /// Its position.
+    pub image: usize,
+    /// Of what it patches; nothing for any.
+    kind: Option<Regex>,
+    name: Option<Regex>,
+}
+
+impl Patch {
+    fn new(image: usize, object: &Object, target: &Target) -> Self {
+        let Target { kind, name } = target;
+        let is_target = !kind.is_empty() || !name.is_empty();
+        let (kind, name) = if is_target { (kind, name) } else { (&object.kind, &object.name) };
+        let whole = |text: &String| {
+            let pattern = Some(text).filter(|text| !text.is_empty()).map(|text| format!("^(?:{text})$"));
+            pattern.and_then(|pattern| Regex::new(&pattern).ok())
+        };
+        Self { image, kind: whole(kind), name: whole(name) }
+    }
+
+    /// Whether it patches an object, as far as kind and name tell.
+    pub fn finds(&self, object: &Object) -> bool {
+        let is_match =
+            |pattern: &Option<Regex>, text: &str| pattern.as_ref().is_none_or(|pattern| pattern.is_match(text));
+        is_match(&self.kind, &object.kind) && is_match(&self.name, &object.name)
+    }
 }
 
 #[derive(Debug)]
@@ -60,6 +90,8 @@ pub struct Image {
     pub is_known: bool,
     /// Whether kustomize looks there for what `images` name.
     pub is_reached: bool,
+    /// It is that of a volume, which transformers don't reach by themselves.
+    pub is_volume: bool,
 }
 
 /// An entry of a kustomization's `images`.
@@ -74,9 +106,9 @@ pub struct Listed {
 
 /// Where kustomize looks, as JSON pointers. The first is below any key, of any kind but one.
 static REACHED: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    let containers = r"/(containers|initContainers)/\d+/image\z";
+    let containers = r"/(containers|initContainers)/(\d+|-)/image\z";
     let volumes =
-        r"\A(/items/\d+)?/spec(/template/spec|/jobTemplate/spec/template/spec)?/volumes/\d+/image/reference\z";
+        r"\A(/items/\d+)?/spec(/template/spec|/jobTemplate/spec/template/spec)?/volumes/(\d+|-)/image/reference\z";
     Regex::new(&format!("{containers}|{volumes}")).ok()
 });
 const ANY_CONTAINERS: [&str; 2] = ["$..containers[*].image", "$..initContainers[*].image"];
@@ -84,12 +116,16 @@ const NOT_A_KIND: &str = "CustomResourceDefinition";
 
 /// Whether kustomize's `images` reach a field.
 pub fn is_reached(field: &Field) -> bool {
-    let pointer = match field.place.strip_prefix(JSON_PATCH) {
-        Some(path) => format!("/{path}"),
-        None => field.pointer.clone(),
-    };
-    let is_place = REACHED.as_ref().is_some_and(|reached| reached.is_match(&pointer));
+    let is_place = REACHED.as_ref().is_some_and(|reached| reached.is_match(&pointer(field)));
     is_place && field.object.kind != NOT_A_KIND
+}
+
+/// Where it stands in the object, also if it is a patch's.
+fn pointer(field: &Field) -> Cow<'_, str> {
+    match field.place.strip_prefix(JSON_PATCH) {
+        Some(path) => format!("/{path}").into(),
+        None => field.pointer.as_str().into(),
+    }
 }
 
 /// What the rules know and all else that kustomize takes for images.
@@ -131,7 +167,7 @@ struct Content {
     kustomizations: Vec<Kustomization>,
     /// With whether the rules know the place.
     fields: Vec<(Field, bool)>,
-    /// A template, or unreadable.
+    /// A part of it is a template, or unreadable.
     is_blind: bool,
 }
 
@@ -145,6 +181,8 @@ struct Reading<'r> {
     contents: HashMap<usize, Content>,
     /// The positions of a file's images in the tree, once they are there.
     images: HashMap<(usize, bool), Vec<usize>>,
+    /// The same of entries, by file, document and pointer.
+    entries: HashMap<(usize, usize, String), usize>,
     nodes: HashMap<PathBuf, usize>,
     tree: Tree,
 }
@@ -165,6 +203,7 @@ impl Tree {
                 .collect(),
             contents: HashMap::new(),
             images: HashMap::new(),
+            entries: HashMap::new(),
             nodes: HashMap::new(),
             tree: Self::default(),
         };
@@ -204,7 +243,7 @@ impl Reading<'_> {
         Content {
             kustomizations: manifest.kustomizations().to_vec(),
             fields: fields.collect(),
-            is_blind: manifest.template_line().is_some(),
+            is_blind: manifest.template_line().is_some() || !manifest.unreadable().is_empty(),
         }
     }
 
@@ -257,22 +296,24 @@ impl Reading<'_> {
             }
         } else {
             for resource in &kustomization.resources {
-                match self.include(folder, resource) {
+                match self.include(folder, resource, &mut is_blind) {
                     Some(include) => resources.push(include),
                     // Nothing is built where a file is missing.
                     None => is_blind |= is_remote(resource) || folder.join(resource).exists(),
                 }
             }
             for component in &kustomization.components {
-                match self.include(folder, component) {
+                match self.include(folder, component, &mut is_blind) {
                     Some(include @ Include::Node(_)) => components.push(include),
                     _ => is_blind = true,
                 }
             }
         }
-        for (patch, _) in kustomization.patches.iter().filter(|(_, kind)| is_known_kind(kind)) {
-            match self.include(folder, patch) {
-                Some(Include::Images(images)) => patches.extend(images),
+        for (patch, target) in kustomization.patches.iter().filter(|(_, target)| is_known_kind(&target.kind)) {
+            match self.include(folder, patch, &mut is_blind) {
+                Some(Include::Images(images)) => {
+                    patches.extend(images.into_iter().map(|image| self.patch(image, target)))
+                }
                 _ => is_blind = true,
             }
         }
@@ -280,28 +321,34 @@ impl Reading<'_> {
         is_blind |= kustomization.configurations.iter().any(|name| {
             fs::read_to_string(folder.join(name)).is_ok_and(|text| text.lines().any(|line| line.starts_with("images:")))
         });
-        patches.extend(self.images_of(file, true));
+        for image in self.images_of(file, true) {
+            let pointer = &self.tree.images[image].field.pointer;
+            let its = kustomization.inline_patches.iter().find(|(patch, _)| pointer.starts_with(&format!("{patch}/")));
+            patches.push(self.patch(image, &its.map(|(_, target)| target.clone()).unwrap_or_default()));
+        }
         let mut entries = self.entries_of(file, &kustomization.entries);
         for transformer in &kustomization.transformers {
-            match self.transformer(folder, transformer, 0) {
-                Some(further) => entries.extend(further),
-                None => is_blind = true,
-            }
+            entries.extend(self.transformer(folder, transformer, 0, &mut is_blind));
         }
         let node = &mut self.tree.nodes[number];
         (node.resources, node.components, node.patches) = (resources, components, patches);
         (node.entries, node.is_blind) = (entries, is_blind);
     }
 
-    /// Nothing for what is not seen.
-    fn include(&mut self, folder: &Path, name: &str) -> Option<Include> {
+    fn patch(&self, image: usize, target: &Target) -> Patch {
+        Patch::new(image, &self.tree.images[image].field.object, target)
+    }
+
+    /// Nothing for what is not seen. Of a file a part may be seen.
+    fn include(&mut self, folder: &Path, name: &str, is_blind: &mut bool) -> Option<Include> {
         let path = fs::canonicalize(folder.join(name)).ok()?;
         if let Some(&node) = self.nodes.get(&path) {
             return Some(Include::Node(node));
         }
         let &file = self.by_path.get(path.as_path())?;
         self.load(file);
-        (!self.contents.get(&file)?.is_blind).then(|| Include::Images(self.images_of(file, false)))
+        *is_blind |= self.contents.get(&file)?.is_blind;
+        Some(Include::Images(self.images_of(file, false)))
     }
 
     fn load(&mut self, file: usize) {
@@ -328,6 +375,7 @@ impl Reading<'_> {
                 source: file,
                 name: self.sources[file].name.clone(),
                 is_reached: is_reached(field),
+                is_volume: pointer(field).ends_with("/image/reference"),
                 field: field.clone(),
                 is_known: *is_known && !(is_kustomization && self.no_kustomize),
             });
@@ -343,39 +391,37 @@ impl Reading<'_> {
             let is_its =
                 |field: &Field| field.object.document == entry.document && field.pointer == entry.image_pointer;
             let Some((field, _)) = content.fields.iter().find(|(field, _)| is_its(field)) else { continue };
-            positions.push(self.tree.entries.len());
-            let name = self.sources[file].name.clone();
-            self.tree.entries.push(Listed { source: file, name, entry: entry.clone(), field: field.clone() });
+            let position =
+                self.entries.entry((file, entry.document, entry.image_pointer.clone())).or_insert_with(|| {
+                    let name = self.sources[file].name.clone();
+                    self.tree.entries.push(Listed { source: file, name, entry: entry.clone(), field: field.clone() });
+                    self.tree.entries.len() - 1
+                });
+            positions.push(*position);
         }
         positions
     }
 
     /// The entries of transformers in a file, or in the resources of a folder.
-    fn transformer(&mut self, folder: &Path, name: &str, depth: usize) -> Option<Vec<usize>> {
+    fn transformer(&mut self, folder: &Path, name: &str, depth: usize, is_blind: &mut bool) -> Vec<usize> {
         const MAX_DEPTH: usize = 8;
-        let path = fs::canonicalize(folder.join(name)).ok()?;
-        let &file = match self.by_path.get(path.as_path()) {
-            Some(file) => file,
-            None => {
-                let is_its = |name: &&str| self.by_path.contains_key(path.join(name).as_path());
-                let name = KUSTOMIZATION_FILES.into_iter().find(is_its)?;
-                let &file = self.by_path.get(path.join(name).as_path())?;
-                let resources = self.contents.get(&file)?.kustomizations.first()?.resources.clone();
-                let entries = resources
-                    .iter()
-                    .filter(|_| depth < MAX_DEPTH)
-                    .map(|resource| self.transformer(&path, resource, depth + 1));
-                return Some(entries.collect::<Option<Vec<_>>>()?.concat());
-            }
+        let Some(path) = fs::canonicalize(folder.join(name)).ok().filter(|_| depth < MAX_DEPTH) else {
+            *is_blind = true;
+            return Vec::new();
+        };
+        let Some(&file) = self.by_path.get(path.as_path()) else {
+            let file = KUSTOMIZATION_FILES.iter().find_map(|name| self.by_path.get(path.join(name).as_path()));
+            let kustomization = file.and_then(|file| self.contents.get(file)?.kustomizations.first());
+            let resources = kustomization.map(|kustomization| kustomization.resources.clone());
+            *is_blind |= resources.is_none();
+            let resources = resources.into_iter().flatten();
+            return resources.flat_map(|resource| self.transformer(&path, &resource, depth + 1, is_blind)).collect();
         };
         self.load(file);
-        let content = self.contents.get(&file)?;
-        let entries: Vec<Entry> = content
-            .kustomizations
-            .iter()
-            .filter(|kustomization| kustomization.kind == Kind::Transformers)
-            .flat_map(|kustomization| kustomization.entries.clone())
-            .collect();
-        Some(self.entries_of(file, &entries))
+        let Some(content) = self.contents.get(&file) else { return Vec::new() };
+        let transformers = content.kustomizations.iter().filter(|transformer| transformer.kind == Kind::Transformers);
+        *is_blind |= content.is_blind || transformers.clone().any(|transformer| !transformer.unseen.is_empty());
+        let entries: Vec<Entry> = transformers.flat_map(|transformer| transformer.entries.clone()).collect();
+        self.entries_of(file, &entries)
     }
 }

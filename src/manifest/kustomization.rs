@@ -26,8 +26,9 @@ pub struct Kustomization {
     /// Files, folders and URLs as they are written; so are the others.
     pub resources: Vec<String>,
     pub components: Vec<String>,
-    /// With the kind that each patches, where that is said.
-    pub patches: Vec<(String, String)>,
+    pub patches: Vec<(String, Target)>,
+    /// Those that are written in it, by their pointer.
+    pub inline_patches: Vec<(String, Target)>,
     pub transformers: Vec<String>,
     pub configurations: Vec<String>,
     /// Keys that bring what can't be seen.
@@ -47,6 +48,13 @@ pub enum Kind {
     Transformers,
 }
 
+/// What a patch says that it patches, as expressions. What it does not say is empty.
+#[derive(Debug, Clone, Default)]
+pub struct Target {
+    pub kind: String,
+    pub name: String,
+}
+
 /// What renames images.
 #[derive(Debug, Clone)]
 pub struct Entry {
@@ -58,6 +66,8 @@ pub struct Entry {
     /// The pointers of its fields.
     pub name_pointer: String,
     pub image_pointer: String,
+    /// It does not find images of volumes, as a transformer without more fields does not.
+    pub containers_alone: bool,
 }
 
 /// The kustomization that a document is, if it is one, with the fields that count only for one.
@@ -91,6 +101,10 @@ pub(super) fn read<'t>(
         let items = document.at(root, &at(key)).and_then(|list| document.items(list)).into_iter().flatten();
         items.filter_map(|item| document.string(item)).map(str::to_owned).collect::<Vec<_>>()
     };
+    let is_present = |key: &str| document.get(root, key).is_some_and(|node| !document.is_null(node));
+    let present = |keys: &[&str]| -> Vec<String> {
+        keys.iter().filter(|key| is_present(key)).map(|key| (*key).to_owned()).collect()
+    };
     let namespace = string(if prefix.is_empty() { &["namespace"] } else { &["spec", "targetNamespace"] });
     let mut kustomization = Kustomization {
         namespace: (!namespace.is_empty()).then(|| namespace.to_owned()),
@@ -101,15 +115,16 @@ pub(super) fn read<'t>(
     };
     if kustomization.kind == Kind::Kustomization || kustomization.kind == Kind::Component {
         kustomization.resources = [strings("resources"), strings("bases")].concat();
-        let is_there = |key: &&str| document.get(root, key).is_some_and(|node| !document.is_null(node));
-        let unseen = ["generators", "helmCharts", "helmChartInflationGenerator"].into_iter().filter(is_there);
-        kustomization.unseen = unseen.map(str::to_owned).collect();
+        kustomization.unseen = present(&["generators", "helmCharts", "helmChartInflationGenerator"]);
         for transformer in strings("transformers") {
             match is_inline(&transformer) {
                 true => kustomization.unseen.push("transformers".to_owned()),
                 false => kustomization.transformers.push(transformer),
             }
         }
+    }
+    if kustomization.kind == Kind::Transformers {
+        kustomization.unseen = present(&["fieldSpecs"]);
     }
     entries(document, root, prefix, &object, found, &mut kustomization);
     patches(document, text, &at, &object, embedded, &mut kustomization);
@@ -139,7 +154,8 @@ fn entries(
         }
     };
     for (item, pointer) in items {
-        let Some((entry, image)) = kustomize::entry(document, item, pointer, object) else { continue };
+        let Some((mut entry, image)) = kustomize::entry(document, item, pointer, object) else { continue };
+        entry.containers_alone = kustomization.kind == Kind::Transformers && kustomization.unseen.is_empty();
         let Some(node) = document.get(item, "name") else { continue };
         found.push(image);
         found.push(Found {
@@ -166,7 +182,8 @@ fn patches<'t>(
     for key in ["patches", "patchesStrategicMerge", "patchesJson6902"] {
         for (item, pointer) in kustomize::listed(document, root, &[&at(key)]) {
             let string = |path: &[&str]| document.at(item, path).and_then(|node| document.string(node));
-            let kind = string(&["target", "kind"]).unwrap_or_default();
+            let of_target = |key| string(&["target", key]).unwrap_or_default().to_owned();
+            let target = Target { kind: of_target("kind"), name: of_target("name") };
             let (path, inline) = match document.string(item) {
                 Some(text) if is_inline(text) => (None, Some((item, pointer))),
                 Some(path) => (Some(path), None),
@@ -175,11 +192,11 @@ fn patches<'t>(
                     (string(&["path"]), inline.map(|node| (node, below(&pointer, &[Step::Key("patch")]))))
                 }
             };
-            kustomization.patches.extend(path.map(|path| (path.to_owned(), kind.to_owned())));
+            kustomization.patches.extend(path.map(|path| (path.to_owned(), target.clone())));
             let Some((node, pointer)) = inline else { continue };
             match inner(document, text, node) {
                 Some(inner) => embedded.extend(inner.into_iter().map(|inner| {
-                    let found = images(&inner, &pointer, kind, object);
+                    let found = images(&inner, &pointer, &target.kind, object);
                     (inner, found)
                 })),
                 None if document.string(node).is_some_and(|text| text.contains("image")) => {
@@ -187,6 +204,7 @@ fn patches<'t>(
                 }
                 None => {}
             }
+            kustomization.inline_patches.push((pointer, target));
         }
     }
 }
@@ -251,10 +269,13 @@ fn json_patch(document: &Document, root: Id, pointer: &str, object: &Arc<Object>
 
 fn patched(document: &Document, node: Id, path: String, pointer: String, object: &Arc<Object>, found: &mut Vec<Found>) {
     if let Some(image) = document.string(node) {
-        let mut steps = path.rsplit('/');
-        let (key, list) = (steps.next(), steps.nth(1));
-        let lists = ["containers", "initContainers", "ephemeralContainers"];
-        if key == Some("image") && list.is_some_and(|list| lists.contains(&list)) {
+        let steps: Vec<&str> = path.rsplit('/').collect();
+        let is_image = match steps[..] {
+            ["image", _, list, ..] => ["containers", "initContainers", "ephemeralContainers"].contains(&list),
+            ["reference", "image", _, list, ..] => list == "volumes",
+            _ => false,
+        };
+        if is_image {
             found.push(Found {
                 object: Arc::clone(object),
                 place: [JSON_PATCH, &path].concat(),
@@ -292,7 +313,12 @@ pub fn faults(text: &str) -> Vec<(usize, String)> {
     ];
     let mut faults = Vec::new();
     let mut reader = Reader::new(text);
-    while let Ok(Some(document)) = reader.next_document() {
+    loop {
+        let document = match reader.next_document() {
+            Ok(Some(document)) => document,
+            Err(_) if reader.skip_document() => continue,
+            Ok(None) | Err(_) => break,
+        };
         let Some(root) = document.root().filter(|&root| document.is_mapping(root)) else { continue };
         for Header { root, pointer, kind, .. } in objects::objects(&document, root) {
             let mut found = Vec::new();

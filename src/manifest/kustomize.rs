@@ -77,6 +77,7 @@ pub(super) fn entry(document: &Document, item: Id, pointer: String, object: &Arc
         digest: string("digest").unwrap_or_default().to_owned(),
         name_pointer: below(&pointer, &[Step::Key("name")]),
         image_pointer: slot.pointer.clone(),
+        containers_alone: false,
     };
     let found = Found {
         object: Arc::clone(object),

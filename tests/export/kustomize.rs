@@ -230,6 +230,19 @@ fn where_kustomize_fails_on_any_images_is_reported() {
     }
 }
 
+#[test]
+fn what_follows_an_unreadable_document_is_reported_too() {
+    let mapping = manifest("example.com/v1/Custom", "containers: [{name: a, image: {repository: nginx}}]");
+    let site = Site::new(RULES, &[("a.yaml".to_owned(), format!("a: [\n---\n{mapping}"))]);
+    assert_eq!(
+        site.left_out,
+        [
+            "a.yaml:1: unclosed bracket '['",
+            "a.yaml:6: kustomize fails at /spec/containers/0/image as soon as there are `images`, with or without this component",
+        ]
+    );
+}
+
 /// A kustomization's own `images` come after its components.
 #[test]
 fn entries_of_the_tree_count_before_the_component_above_them() {

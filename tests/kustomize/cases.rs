@@ -311,3 +311,58 @@ fn an_anchor_that_is_shared_stays_with_what_names_it() {
         &[],
     );
 }
+
+/// kustomize may read what is unreadable here.
+#[test]
+fn the_images_beside_an_unreadable_document_change_in_step() {
+    let overlay = "resources: [../base]\nimages: [{name: controller, newName: quay.io/acme/operator}]\n";
+    for unreadable in ["a: [\n", "image: {{ .Values.image }}\n", "{{ if }}\n"] {
+        let site = Site::new(RULES).with(&[
+            ("base/kustomization.yaml", BASE),
+            ("base/web.yaml", &[&deployment("controller:latest"), unreadable].join("---\n")),
+            ("overlay/kustomization.yaml", overlay),
+            (".git/HEAD", ""),
+        ]);
+        let run = site.rewrite_paths(&["-w"], &[""]);
+        let read = |name: &str| std::fs::read_to_string(site.path(name)).expect("a file");
+        assert_eq!(read("overlay/kustomization.yaml"), overlay.replace("quay.io", "cache.example.com/quay"));
+        assert!(read("base/web.yaml").contains("image: controller:latest\n"), "{}", run.stderr);
+        assert!(run.stderr.contains("note: base/kustomization.yaml: built by itself it gives controller:latest"));
+    }
+}
+
+#[test]
+fn patches_and_transformers_reach_what_they_reach_in_kustomize() {
+    let web = deployment("controller:latest");
+    let with_volume = web.clone() + "      volumes:\n      - {name: files, image: {reference: redis}}\n";
+    let transformer = "apiVersion: builtin\nkind: ImageTagTransformer\nmetadata: {name: t}\n\
+                       imageTag: {name: redis, newTag: v2}\n";
+    let plain = [("plain/kustomization.yaml", "namespace: plain\nresources: [web.yaml]\n"), ("plain/web.yaml", &web)];
+    let volume = [("base/kustomization.yaml", BASE), ("base/web.yaml", &with_volume)];
+    let patch = |operation: &str| {
+        format!(
+            "patches:\n- target: {{kind: Deployment, name: w.b}}\n  patch: |-\n    - {{op: replace, path: {operation}}}\n"
+        )
+    };
+    let image = patch("/spec/template/spec/containers/0/image, value: nginx");
+    let of_volume = "resources: [../base]\n".to_owned()
+        + &patch("/spec/template/spec/volumes/0/image/reference, value: nginx")
+        + "images: [{name: nginx, newTag: '1.29'}]\n";
+    let shared = "resources: [../base]\ntransformers: [../t.yaml]\n";
+    let job = "apiVersion: batch/v1\nkind: Job\nmetadata: {name: job}\nspec: {template: {spec: {containers: [{name: a, image: redis}]}}}\n";
+    let of_plain = format!("resources: [../plain]\n{image}");
+    let of_two = format!("resources: [../plain, job.yaml]\n{image}");
+    let with = |tree: &[(&'static str, &str); 2], more: &[(&'static str, &str)]| case(&[&tree[..], more].concat());
+    for case in [
+        // In the namespace of what it patches.
+        with(&plain, &[("top/kustomization.yaml", &of_plain)]),
+        with(&plain, &[("top/kustomization.yaml", &of_two), ("top/job.yaml", job)]),
+        with(&volume, &[("top/kustomization.yaml", &of_volume)]),
+        with(
+            &volume,
+            &[("top/kustomization.yaml", shared), ("other/kustomization.yaml", shared), ("t.yaml", transformer)],
+        ),
+    ] {
+        check(case, &[]);
+    }
+}

@@ -5,6 +5,7 @@ mod harness;
 
 mod cases;
 mod corpus;
+mod laws;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

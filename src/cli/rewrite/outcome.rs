@@ -203,8 +203,9 @@ impl Task {
         };
         match self.plan.verdict(name, field.object.document, &field.pointer) {
             Some(Verdict::Write { rule, result }) => Action::Write { rule: rule.clone(), result: result.clone() },
-            Some(Verdict::Keep) if counts_alone => decided().kept(),
-            Some(Verdict::Keep | Verdict::InStep) => Action::Skip,
+            Some(Verdict::Keep(Some(reason))) if counts_alone => Action::Keep(reason),
+            Some(Verdict::Keep(None)) if counts_alone => decided().kept(),
+            Some(Verdict::Keep(_) | Verdict::InStep) => Action::Skip,
             Some(Verdict::ShortName) => Action::Leave(SHORT_NAME),
             Some(Verdict::Named) if is_entry => Action::Skip,
             Some(Verdict::Named) => Action::Leave(NAMED),
