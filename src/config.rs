@@ -157,8 +157,8 @@ pub fn catalogue() -> Result<Catalogue, RulesError> {
 
 /// Reads a file of this project, as far as its schema can tell.
 pub(crate) fn read<T: DeserializeOwned>(name: &str, text: &str, kind: &str) -> Result<T, RulesError> {
-    // `yes` and `on` are strings in YAML 1.2.
-    let options = serde_saphyr::options! { strict_booleans: true };
+    // Comments that are emitted are limited to 32 in a row. `yes` and `on` are strings in YAML 1.2.
+    let options = serde_saphyr::options! { emit_comments: false, strict_booleans: true };
     serde_saphyr::from_str_with_options(text, options)
         .map_err(|error| RulesError::new(vec![structural(text, &error, kind)], name, text))
 }

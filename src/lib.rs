@@ -10,6 +10,7 @@
 //! | [`cluster`] | what talks to the Kubernetes API: certificates that look after themselves, the doctor, and the scan |
 //! | [`files`] | finding files with manifests, and reading them |
 //! | [`manifest`] | YAML and JSON text in, the same text out with nothing but images changed |
+//! | [`kustomize`] | what kustomize would build of the files of a run, so that rewriting changes names in step |
 //! | [`scan`] | what a cluster or a tree of manifests pulls, and from where |
 //! | [`golden`] | what rules should make of images, as a file of cases says it |
 //! | [`init`] | rules for a product that caches images, and the commands that create its caches |
@@ -18,7 +19,7 @@
 //! | [`export`] | the same rules for other parts of the platform |
 //! | [`cli`] | one file per command |
 //!
-//! Arrows point one way: `cli → server, scan, cluster, export, init, golden → lint, manifest, files → engine, config,
+//! Arrows point one way: `cli → server, scan, cluster, export, init, golden → kustomize → lint, manifest, files → engine, config,
 //! certificate, registries`.
 
 // `cli::output` prints: standard output is data. And serving never fails a Pod.
@@ -33,6 +34,7 @@ pub mod export;
 pub mod files;
 pub mod golden;
 pub mod init;
+pub mod kustomize;
 pub mod lint;
 pub mod manifest;
 pub mod registries;

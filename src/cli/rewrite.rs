@@ -2,7 +2,6 @@ mod diff;
 mod function;
 mod outcome;
 mod progress;
-mod selectors;
 mod summary;
 
 use std::fs;
@@ -30,7 +29,7 @@ Examples:
   $ pullthrough rewrite --diff --rules rules.yaml deploy/
   $ pullthrough rewrite -w --rules rules.yaml deploy/ app.yaml
   $ pullthrough rewrite --check --rules rules.yaml deploy/
-  $ helm template ./chart | pullthrough rewrite --rules rules.yaml
+  $ helm template ./chart | pullthrough rewrite --rewrite-short-names --rules rules.yaml
 
 Exit codes: 0 done; 1 with --check: an image is not what the rules want; 2 wrong usage, invalid
 rules, or something could not be read, parsed or written. Templates among files don't count, but
@@ -41,8 +40,9 @@ with fields that look like images. --allow-unknown lets the latter pass.";
 /// Rewrite the images in manifests, and not one other byte.
 ///
 /// Reads YAML and JSON: objects, Lists, several documents, the `images` of kustomizations, the kinds of the built-in catalogue,
-/// and what `manifests` in the rules file declares. Comments, quotes, line ends and all else stay as they are. A file that can't be read is named and left
-/// alone; so is a template, which must be rendered first.
+/// and what `manifests` in the rules file declares. Images and the kustomizations that name them change in step. Comments,
+/// quotes, line ends and all else stay as they are. A document that can't be read is unchanged and named with its line, and
+/// the others of its file are rewritten. Templates must be rendered first.
 #[derive(clap::Args)]
 #[command(after_long_help = HELP)]
 // A KRM function may have its rules elsewhere.
@@ -80,9 +80,13 @@ pub struct Args {
     #[command(flatten)]
     catalogue: CatalogueArgs,
 
-    /// Leave the `images` of kustomizations alone.
+    /// Don't edit kustomizations. What their `images` name is not rewritten either.
     #[arg(long)]
     no_kustomize: bool,
+
+    /// Also rewrite images without a host, such as `nginx`, where a kustomization that is not among the files may rename them.
+    #[arg(long)]
+    rewrite_short_names: bool,
 
     /// Be a KRM function: from a ResourceList on standard input to one on standard output. Its functionConfig may hold the
     /// rules.
@@ -91,10 +95,22 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let Args { paths, rules, write, diff, check, allow_unknown, namespace, catalogue, no_kustomize, function } = args;
+    let Args {
+        paths,
+        rules,
+        write,
+        diff,
+        check,
+        allow_unknown,
+        namespace,
+        catalogue,
+        no_kustomize,
+        rewrite_short_names,
+        function,
+    } = args;
     let config = rules.map(|rules| rules.load()).transpose()?;
     if function {
-        return function::run(config, namespace, catalogue, no_kustomize);
+        return function::run(config, namespace, catalogue, no_kustomize, rewrite_short_names);
     }
     let config = config.ok_or_else(|| anyhow!("name the rules with --rules FILE, or the cache with --cache PREFIX"))?;
     let is_stream = paths.is_empty() || paths.iter().any(|path| path.as_os_str() == "-");
@@ -116,11 +132,12 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         bail!("say what to do with files: --diff shows what changes, -w writes them, --check only asks");
     }
 
-    let mut task = Task::new(config, namespace, catalogue, no_kustomize)?;
+    let mut task = Task::new(config, namespace, catalogue, no_kustomize, rewrite_short_names)?;
     (task.writer, task.keep_texts) = (write.then(Writer::default), print || diff);
     let stdin = [PathBuf::from("-")];
     let paths = if paths.is_empty() { &stdin } else { paths.as_slice() };
     let Found { sources, mut problems, skipped, .. } = files::find(paths);
+    task.prepare(paths, &sources);
     let progress = Progress::new(sources.len());
     let step = |source: &Source| {
         let outcome = task.perform(source);
@@ -131,7 +148,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let threads = ThreadPoolBuilder::new().num_threads(if write { WRITING_THREADS } else { 0 }).build()?;
     let outcomes: Vec<Outcome> = threads.install(|| sources.par_iter().map(step).collect());
     progress.finish();
-    problems.extend(task.writer.and_then(|writer| writer.finish().err()));
+    problems.extend(task.writer.take().and_then(|writer| writer.finish().err()));
 
     let printed = outcomes.iter().flatten().try_for_each(|done| match () {
         () if print => output::data(done.text()),
@@ -145,6 +162,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         problems: &problems,
         skipped: &skipped,
         outcomes: &outcomes,
+        notes: task.notes(),
         is_print: print,
         is_done: write || print,
         gate: check.then_some(Gate { allow_unknown }),

@@ -1,5 +1,7 @@
 //! What a request may cost.
 
+use memchr::memmem;
+
 /// Bytes of an object that etcd takes at most (`--max-request-bytes`).
 pub const STORED_BYTES: usize = 1536 << 10;
 
@@ -31,18 +33,32 @@ pub(super) const MAX_TEXT_BYTES: usize = 6 * MAX_REFERENCE_BYTES;
 pub(super) const MAX_DEPTH: usize = 10_000;
 pub(super) const LARGE_BYTES: usize = 256 << 10;
 
-/// The most memory that [`answer`](super::answer()) holds at any time beside a body of so many bytes, its result included.
+/// The most memory that [`answer`](super::answer()) holds at any time beside this body, its result included.
 ///
 /// - What carries no image takes none, but for a byte for each level that is open.
 /// - The images and names of both objects, and the annotation with the originals, are decoded where they have escapes.
-/// - An image takes at least the 3 bytes of `{},` in the body.
-/// - An image that is rewritten takes at least the 14 of `{"image":"a"},`. The new image is as long as the old one and `to`,
-///   is in the patch once more, and the patch in JSON and in base64.
+/// - An image is in an object of its own.
+/// - An image that is rewritten has a key, `image`, of which a letter may be escaped. The new image is as long as the old
+///   one and `to`, is in the patch once more, and the patch in JSON and in base64.
 ///
 /// `tests/memory` measures it.
-pub const fn memory_bytes(body_bytes: usize) -> usize {
-    let images = least(body_bytes / 3, MAX_IMAGES);
-    let rewritten = least(body_bytes / 14, MAX_IMAGES);
+pub fn memory_bytes(body: &[u8]) -> usize {
+    // In a string, as in an annotation that has JSON, the quote of the first key would be escaped.
+    let objects =
+        body.iter().zip(&body[1.min(body.len())..]).filter(|&(&byte, &next)| byte == b'{' && next != b'\\').count();
+    let keys = memmem::find_iter(body, r#""image""#).count() + memmem::find_iter(body, r"\u006").count();
+    memory_bytes_of(body.len(), objects, keys)
+}
+
+/// The most that [`memory_bytes`] can be for a body of this size: an image takes at least the 3 bytes of `{},`, and one that
+/// is rewritten the 14 of `{"image":"a"},`.
+pub const fn most_memory_bytes(body_bytes: usize) -> usize {
+    memory_bytes_of(body_bytes, body_bytes / 3, body_bytes / 14)
+}
+
+const fn memory_bytes_of(body_bytes: usize, images: usize, rewritten: usize) -> usize {
+    let images = least(images, MAX_IMAGES);
+    let rewritten = least(rewritten, images);
     let patch_bytes = least(body_bytes + rewritten * REWRITTEN_BYTES, MAX_PATCH_BYTES);
     let depth_bytes = 3 * least(body_bytes, LARGE_BYTES);
     let text_bytes = least(body_bytes, 2 * MAX_IMAGES_BYTES) + 8 * least(body_bytes, ORIGINALS_BYTES);

@@ -19,7 +19,9 @@ mod review;
 mod rule;
 
 pub use answer::{Answer, ImageDecision, Options, Outcome, Summary, answer};
-pub use bounds::{MAX_IMAGES, MAX_PATCH_BYTES, MAX_REFERENCE_BYTES, MAX_UID_BYTES, STORED_BYTES, memory_bytes};
+pub use bounds::{
+    MAX_IMAGES, MAX_PATCH_BYTES, MAX_REFERENCE_BYTES, MAX_UID_BYTES, STORED_BYTES, memory_bytes, most_memory_bytes,
+};
 pub use decision::{Decision, Reason};
 pub use host::{ALIASES, DOCKER_HUB, aliases_of, fold_host};
 pub use image::{ImageRef, InvalidReference};

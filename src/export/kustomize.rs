@@ -6,7 +6,7 @@ mod kustomizations;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use regex::Regex;
 use serde::Serialize;
@@ -14,8 +14,8 @@ use serde::Serialize;
 use self::kustomizations::{Kustomizations, Setting};
 use super::Inexpressible;
 use crate::engine::{Decision, ImageRef, Mode, Policy};
-use crate::manifest::declared::{Declaration, Path, Subject, file_glob};
-use crate::manifest::{Field, Known, Manifest, Object, Unreadable};
+use crate::kustomize::everything;
+use crate::manifest::{Field, Known, Manifest, Object, Unreadable, kustomization};
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -61,23 +61,9 @@ struct Place {
     why_kept: &'static str,
 }
 
-/// Where kustomize looks, as JSON pointers. The first is below any key, of any kind but one.
-static REACHED: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    let containers = r"/(containers|initContainers)/\d+/image\z";
-    let volumes =
-        r"\A(/items/\d+)?/spec(/template/spec|/jobTemplate/spec/template/spec)?/volumes/\d+/image/reference\z";
-    Regex::new(&format!("{containers}|{volumes}")).ok()
-});
-const ANY_CONTAINERS: [&str; 2] = ["$..containers[*].image", "$..initContainers[*].image"];
-const NOT_A_KIND: &str = "CustomResourceDefinition";
 impl<'p> Tree<'p> {
     pub fn new(policy: &'p Policy, namespace: &'p str, known: Known) -> Self {
-        let of_any_kind = Declaration {
-            images: ANY_CONTAINERS.iter().filter_map(|path| Path::parse(path).ok()).collect(),
-            ..Declaration::new(Subject::Files(file_glob("*").into_iter().collect()))
-        };
-        let mut everything = known.clone();
-        everything.declared.push(of_any_kind);
+        let everything = everything(&known);
         Self {
             policy,
             namespace,
@@ -98,6 +84,9 @@ impl<'p> Tree<'p> {
     /// Where the text can't be read.
     pub fn add(&mut self, file: &str, text: &str) -> Result<(), Unreadable> {
         let manifest = Manifest::read(file, text, &self.known)?;
+        for unreadable in manifest.unreadable() {
+            self.leave_out(format!("{file}:{}", unreadable.line), unreadable.message.clone());
+        }
         if let Some(line) = manifest.template_line() {
             self.leave_out(format!("{file}:{line}"), "a template: what is rendered for `{{` is not known".to_owned());
         }
@@ -108,6 +97,11 @@ impl<'p> Tree<'p> {
         }
         if text.starts_with(MARKER) {
             return Ok(());
+        }
+        for (line, pointer) in kustomization::faults(text) {
+            let why =
+                format!("kustomize fails at {pointer} as soon as there are `images`, with or without this component");
+            self.leave_out(format!("{file}:{line}"), why);
         }
         let everything = Manifest::read(file, text, &self.everything)?;
         let known: BTreeSet<_> =
@@ -147,6 +141,9 @@ impl<'p> Tree<'p> {
             }
             _ if result != *image && !is_reached => {
                 (result, Some(format!("kustomize's `images` don't reach {}", field.place)))
+            }
+            _ if result != *image && has_other_digest(image) => {
+                (result, Some("kustomize before 5.8.2 finds images by no digest but sha256".to_owned()))
             }
             _ => (result, None),
         };
@@ -193,7 +190,7 @@ impl<'p> Tree<'p> {
         }
         let Self { reached, mut inexpressible, .. } = self;
         let mut entries = BTreeSet::new();
-        for (image, result) in reached.keys().filter(|(image, result)| image != result) {
+        for (image, result) in reached.keys().filter(|(image, result)| image != result && !has_other_digest(image)) {
             let suffix = ImageRef::parse(image).map_or("", |image| image.suffix());
             let without = |text: &str| text.strip_suffix(suffix).unwrap_or(text).to_owned();
             entries.insert((without(image), without(result)));
@@ -234,8 +231,12 @@ fn is_own_entry(field: &Field) -> bool {
 }
 
 fn is_reached(field: &Field) -> bool {
-    let is_place = REACHED.as_ref().is_some_and(|reached| reached.is_match(&field.pointer));
-    is_place && !field.object.kind.is_empty() && field.object.kind != NOT_A_KIND
+    crate::kustomize::is_reached(field) && !field.object.kind.is_empty()
+}
+
+/// Those of older versions of kustomize, which kubectl has, look for no other.
+fn has_other_digest(image: &str) -> bool {
+    ImageRef::parse(image).is_ok_and(|image| image.digest().is_some_and(|digest| !digest.starts_with("sha256:")))
 }
 
 impl Entry {

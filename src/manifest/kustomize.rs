@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Object;
 use super::found::{Found, Shape, Slot, suffix};
+use super::kustomization::Entry;
 use super::objects::Header;
 use super::pointer::{Step, below};
 use super::scalar;
@@ -30,36 +31,63 @@ pub(super) fn object(document: &Document, header: &Header, number: usize) -> Obj
     Object { namespace: namespace.filter(|name| !name.is_empty()).map(str::to_owned), ..object }
 }
 
+/// What kustomize reads of an entry, whatever lists it.
 pub(super) fn images(document: &Document, header: &Header, object: &Arc<Object>, found: &mut Vec<Found>) {
-    let Some(items) = document.get(header.root, "images").and_then(|items| document.items(items)) else { return };
-    for (index, item) in items.enumerate() {
-        let node = |key| document.get(item, key).filter(|&node| !document.is_null(node));
-        let string = |key| node(key).and_then(|node| document.string(node)).filter(|text| !text.is_empty());
-        let Some(name) = string("name") else { continue };
-        let tag = node("newTag").and_then(|node| document.scalar(node));
-        let suffix = suffix(tag, string("digest"));
-        let pointer = below(&header.pointer, &[Step::Key("images"), Step::Index(index)]);
-        let (shape, slot, written) = match (string("newName"), document.get(item, "newName")) {
-            (Some(new_name), Some(node)) => {
-                let slot = Slot { node, pointer: below(&pointer, &[Step::Key("newName")]) };
-                (Shape::Name { suffix: suffix.clone() }, slot, new_name)
-            }
-            _ => {
-                // Kustomize writes the tag of the image that it finds behind `newName`.
-                let own = ImageRef::parse(name).map_or("", |image| image.suffix());
-                let suffix = if suffix.is_empty() { own.to_owned() } else { suffix.clone() };
-                (Shape::NewName { suffix }, Slot { node: item, pointer }, name)
-            }
-        };
-        found.push(Found {
-            object: Arc::clone(object),
-            place: format!("images/{name}"),
-            image: [written, &suffix].concat(),
-            pull_never: false,
-            shape,
-            slots: vec![slot],
-        });
+    for (item, pointer) in listed(document, header.root, &[&["images"]]) {
+        let pointer = [header.pointer.as_str(), &pointer].concat();
+        found.extend(entry(document, item, pointer, object).into_iter().map(|(_, found)| found));
     }
+}
+
+/// The items of lists with their pointers.
+pub(super) fn listed(document: &Document, root: Id, paths: &[&[&str]]) -> Vec<(Id, String)> {
+    let items = |path: &&[&str]| {
+        let pointer = below("", &path.iter().map(|key| Step::Key(key)).collect::<Vec<_>>());
+        let list = document.at(root, path).and_then(|list| document.items(list));
+        let item = move |(index, item)| (item, below(&pointer, &[Step::Index(index)]));
+        list.into_iter().flatten().enumerate().map(item).collect::<Vec<_>>()
+    };
+    paths.iter().flat_map(items).collect()
+}
+
+/// An entry that renames images, and the image that it gives.
+pub(super) fn entry(document: &Document, item: Id, pointer: String, object: &Arc<Object>) -> Option<(Entry, Found)> {
+    let node = |key| document.get(item, key).filter(|&node| !document.is_null(node));
+    let string = |key| node(key).and_then(|node| document.string(node)).filter(|text| !text.is_empty());
+    let name = string("name")?;
+    let text = |key| node(key).and_then(|node| document.scalar(node)).filter(|text| !text.is_empty());
+    let suffix = suffix(text("newTag"), string("digest"));
+    let (shape, slot, written) = match (string("newName"), document.get(item, "newName")) {
+        (Some(new_name), Some(node)) => {
+            let slot = Slot { node, pointer: below(&pointer, &[Step::Key("newName")]) };
+            (Shape::Name { suffix: suffix.clone() }, slot, new_name)
+        }
+        _ => {
+            // Kustomize writes the tag of the image that it finds behind `newName`.
+            let own = ImageRef::parse(name).map_or("", |image| image.suffix());
+            let suffix = if suffix.is_empty() { own.to_owned() } else { suffix.clone() };
+            (Shape::NewName { suffix }, Slot { node: item, pointer: pointer.clone() }, name)
+        }
+    };
+    let entry = Entry {
+        document: object.document,
+        name: name.to_owned(),
+        new_name: string("newName").map(str::to_owned),
+        new_tag: text("newTag").unwrap_or_default().to_owned(),
+        digest: string("digest").unwrap_or_default().to_owned(),
+        name_pointer: below(&pointer, &[Step::Key("name")]),
+        image_pointer: slot.pointer.clone(),
+        containers_alone: false,
+    };
+    let found = Found {
+        object: Arc::clone(object),
+        place: format!("images/{name}"),
+        image: [written, &suffix].concat(),
+        pull_never: false,
+        shape,
+        slots: vec![slot],
+    };
+    Some((entry, found))
 }
 
 /// Where a `newName` goes into an entry, and what stands around it.

@@ -13,6 +13,7 @@ mod catalogue;
 pub mod declared;
 mod found;
 mod json;
+pub mod kustomization;
 mod kustomize;
 mod lines;
 mod objects;
@@ -24,6 +25,7 @@ mod scalar;
 mod tree;
 mod unknown;
 mod uses;
+mod value;
 mod writing;
 mod yaml;
 
@@ -33,12 +35,14 @@ use std::sync::Arc;
 pub use self::catalogue::Catalogue;
 use self::declared::Declaration;
 use self::found::Found;
+use self::kustomization::Kustomization;
 pub(crate) use self::kustomize::FILE_NAMES as KUSTOMIZATION_FILES;
 use self::lines::Lines;
 use self::objects::{Origin, Seen};
 use self::tree::Document;
 use self::unknown::Suspect;
 pub use self::unknown::{Declarable, Lookalike};
+pub use self::value::value;
 use self::writing::{Edits, Plan};
 use self::yaml::Fault;
 use crate::engine::{Decision, PodState, Policy, Question};
@@ -121,6 +125,10 @@ pub struct Manifest<'t> {
     /// A target for each field.
     plan: Plan<'t>,
     template: Option<usize>,
+    unreadable: Vec<Unreadable>,
+    /// Also what counts only together with other files.
+    in_tree: bool,
+    kustomizations: Vec<Kustomization>,
 }
 
 /// How much of a text was looked at.
@@ -148,69 +156,46 @@ const MAX_TEXT_BYTES: usize = u32::MAX as usize / 2;
 impl<'t> Manifest<'t> {
     /// Reads YAML or JSON, one document or several. `file` is what errors call it, and what declared globs match.
     ///
+    /// A document that can't be read is skipped, and [`Self::unreadable`] reports it.
+    ///
     /// # Errors
     ///
-    /// Where the text is neither.
+    /// The first of them, if no document can be read.
     pub fn read(file: &str, text: &'t str, known: &Known) -> Result<Self, Unreadable> {
-        let mut manifest = Self::new(text);
-        manifest.read_all(file, known).map_err(|Fault { offset, message }| unreadable(file, text, offset, message))?;
+        Self::read_as(file, text, known, false)
+    }
+
+    /// As [`Self::read`], with what counts only where a kustomization names the file or is in it: the kustomizations, the
+    /// `name` of each entry of `images`, those of Flux and of transformers, and the images of patches.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::read`].
+    pub fn read_in_tree(file: &str, text: &'t str, known: &Known) -> Result<Self, Unreadable> {
+        Self::read_as(file, text, known, true)
+    }
+
+    fn read_as(file: &str, text: &'t str, known: &Known, in_tree: bool) -> Result<Self, Unreadable> {
+        if text.len() > MAX_TEXT_BYTES {
+            let message = "it is over 2 GiB".to_owned();
+            return Err(Unreadable { file: file.to_owned(), line: 1, message, is_template: false });
+        }
+        let Reading { mut manifest, lines, read, faults, .. } = Reading::of(file, text, known, in_tree);
+        if faults.is_empty() {
+            return Ok(manifest);
+        }
+        let lines = lines.unwrap_or_else(|| Lines::new(text));
+        let mut unreadable = faults.into_iter().map(|fault| unreadable(file, &lines, fault));
+        match unreadable.next() {
+            Some(first) if read == 0 => return Err(first),
+            first => manifest.unreadable = first.into_iter().chain(unreadable).collect(),
+        }
         Ok(manifest)
     }
 
-    fn new(text: &'t str) -> Self {
-        let (fields, lookalikes) = (Vec::new(), Vec::new());
-        Self { text, fields, lookalikes, contents: Contents::default(), plan: Plan::default(), template: None }
-    }
-
-    fn read_all(&mut self, file: &str, known: &Known) -> Result<(), Fault> {
-        if self.text.len() > MAX_TEXT_BYTES {
-            return Err(Fault { offset: 0, message: "it is over 2 GiB".to_owned() });
-        }
-        let mut no_json = None;
-        if json::Reader::is_likely(self.text) {
-            let mut reader = json::Reader::new(self.text);
-            match self.add_documents(file, known, || reader.next_document()) {
-                Ok(()) => return Ok(()),
-                // It may be YAML in braces.
-                Err(fault) => no_json = Some(fault),
-            }
-            *self = Self::new(self.text);
-        }
-        let mut reader = yaml::Reader::new(self.text);
-        let added = self.add_documents(file, known, || reader.next_document());
-        self.template = reader.template;
-        added.map_err(|no_yaml| match no_json {
-            Some(no_json) if no_json.offset > no_yaml.offset => no_json,
-            _ => no_yaml,
-        })
-    }
-
-    fn add_documents(
-        &mut self,
-        file: &str,
-        known: &Known,
-        mut next: impl FnMut() -> Result<Option<Document<'t>>, Fault>,
-    ) -> Result<(), Fault> {
-        let mut lines = None;
-        let mut number = 0;
-        while let Some(document) = next()? {
-            let Seen { found, suspects, objects, is_other } =
-                objects::look(&document, Origin { file, document: number }, known);
-            self.contents.objects += objects;
-            self.contents.others += usize::from(is_other);
-            let found = in_order(&document, found);
-            self.plan.add(&document, self.text, &found);
-            for found in found {
-                let lines = lines.get_or_insert_with(|| Lines::new(self.text));
-                self.fields.extend(field(&document, found, lines));
-            }
-            for suspect in suspects {
-                let lines = lines.get_or_insert_with(|| Lines::new(self.text));
-                self.lookalikes.push(lookalike(&document, suspect, lines));
-            }
-            number += 1;
-        }
-        Ok(())
+    /// The documents that can't be read.
+    pub fn unreadable(&self) -> &[Unreadable] {
+        &self.unreadable
     }
 
     /// In the order of the text.
@@ -226,6 +211,11 @@ impl<'t> Manifest<'t> {
 
     pub fn contents(&self) -> Contents {
         self.contents
+    }
+
+    /// Those of [`Self::read_in_tree`].
+    pub fn kustomizations(&self) -> &[Kustomization] {
+        &self.kustomizations
     }
 
     /// The first line with a value that a template has to fill in, as in `image: {{ .Values.image }}`: what is rendered
@@ -252,6 +242,112 @@ impl<'t> Manifest<'t> {
         }
         text.push_str(&self.text[end..]);
         Written { text, changed, refused }
+    }
+}
+
+/// A text that is being read.
+struct Reading<'t> {
+    manifest: Manifest<'t>,
+    lines: Option<Lines<'t>>,
+    /// Documents so far, empty and unreadable ones included.
+    documents: usize,
+    /// Those of them that were read and are not empty.
+    read: usize,
+    faults: Vec<Fault>,
+}
+
+impl<'t> Reading<'t> {
+    fn of(file: &str, text: &'t str, known: &Known, in_tree: bool) -> Self {
+        let json = json::Reader::is_likely(text).then(|| Self::of_json(file, text, known, in_tree));
+        match json {
+            Some(json) if json.faults.is_empty() => json,
+            // It may be YAML in braces, unless JSON explains more of it.
+            Some(json) => {
+                let yaml = Self::of_yaml(file, text, known, in_tree);
+                let offset = |reading: &Self| reading.faults.first().map_or(text.len(), |fault| fault.offset);
+                if offset(&json) > offset(&yaml) && json.read >= yaml.read { json } else { yaml }
+            }
+            None => Self::of_yaml(file, text, known, in_tree),
+        }
+    }
+
+    fn of_json(file: &str, text: &'t str, known: &Known, in_tree: bool) -> Self {
+        let mut reading = Self::new(text, in_tree);
+        let mut reader = json::Reader::new(text);
+        loop {
+            match reader.next_document() {
+                Ok(Some(document)) => reading.add(document, file, known),
+                Ok(None) => break,
+                // Nothing tells where the next value would start.
+                Err(fault) => {
+                    reading.faults.push(fault);
+                    break;
+                }
+            }
+        }
+        reading
+    }
+
+    fn of_yaml(file: &str, text: &'t str, known: &Known, in_tree: bool) -> Self {
+        let mut reading = Self::new(text, in_tree);
+        let mut reader = yaml::Reader::new(text);
+        loop {
+            match reader.next_document() {
+                Ok(Some(document)) => reading.add(document, file, known),
+                Ok(None) => break,
+                Err(fault) => {
+                    reading.faults.push(fault);
+                    reading.documents += 1;
+                    if !reader.skip_document() {
+                        break;
+                    }
+                }
+            }
+        }
+        reading.manifest.template = reader.template;
+        reading
+    }
+
+    fn new(text: &'t str, in_tree: bool) -> Self {
+        let manifest = Manifest {
+            text,
+            fields: Vec::new(),
+            lookalikes: Vec::new(),
+            contents: Contents::default(),
+            plan: Plan::default(),
+            template: None,
+            unreadable: Vec::new(),
+            in_tree,
+            kustomizations: Vec::new(),
+        };
+        Self { manifest, lines: None, documents: 0, read: 0, faults: Vec::new() }
+    }
+
+    fn add(&mut self, document: Document<'t>, file: &str, known: &Known) {
+        let is_empty = document.root().is_none();
+        let Manifest { text, fields, lookalikes, contents, plan, in_tree, kustomizations, .. } = &mut self.manifest;
+        let origin = Origin { file, document: self.documents };
+        let Seen { mut found, suspects, objects, is_other } = objects::look(&document, origin, known);
+        contents.objects += objects;
+        contents.others += usize::from(is_other);
+        for suspect in suspects {
+            let lines = self.lines.get_or_insert_with(|| Lines::new(text));
+            lookalikes.push(lookalike(&document, suspect, lines));
+        }
+        let mut embedded = Vec::new();
+        if *in_tree {
+            kustomizations.extend(kustomization::read(&document, text, origin, &mut found, &mut embedded));
+        }
+        for (document, found) in std::iter::once((document, found)).chain(embedded) {
+            let found = in_order(&document, found);
+            plan.add(&document, text, &found);
+            for found in found {
+                let lines = self.lines.get_or_insert_with(|| Lines::new(text));
+                fields.extend(field(&document, found, lines));
+            }
+        }
+        self.documents += 1;
+        self.read += usize::from(!is_empty);
     }
 }
 
@@ -282,11 +378,22 @@ fn lookalike(document: &Document, suspect: Suspect, lines: &Lines) -> Lookalike 
     Lookalike { object, path, declaration, line: lines.line(start), column: lines.column(start), image }
 }
 
-fn unreadable(file: &str, text: &str, offset: usize, message: String) -> Unreadable {
-    let is_template = text.contains("{%") || text.split_once("{{").is_some_and(|(_, rest)| rest.contains("}}"));
+fn unreadable(file: &str, lines: &Lines, fault: Fault) -> Unreadable {
+    let Fault { offset, message } = fault;
+    let document = document_around(lines.text(), offset);
+    let is_template = document.contains("{%") || document.split_once("{{").is_some_and(|(_, rest)| rest.contains("}}"));
     let message = match is_template {
         true => format!("a template, which must be rendered first ({message})"),
         false => message,
     };
-    Unreadable { file: file.to_owned(), line: Lines::new(text).line(offset), message, is_template }
+    Unreadable { file: file.to_owned(), line: lines.line(offset), message, is_template }
+}
+
+/// A document as `kubectl` takes a text apart, before it reads any of it.
+fn document_around(text: &str, offset: usize) -> &str {
+    const SEPARATOR: &str = "\n---";
+    let (before, after) = text.split_at(text.floor_char_boundary(offset));
+    let start = before.rfind(SEPARATOR).unwrap_or_default();
+    let end = after.find(SEPARATOR).map_or(text.len(), |at| before.len() + at);
+    &text[start..end]
 }

@@ -142,7 +142,7 @@ fn is_schema(document: &Document, header: &Header) -> bool {
 }
 
 /// The object that a document is, or those that it lists.
-fn objects(document: &Document, root: Id) -> Vec<Header> {
+pub(super) fn objects(document: &Document, root: Id) -> Vec<Header> {
     let mut objects = Vec::new();
     let mut unread = vec![header(document, root, String::new(), "", "")];
     while let Some(list) = unread.pop() {

@@ -86,6 +86,14 @@ impl<'t> Document<'t> {
         }
     }
 
+    /// Of a text that begins so many bytes into another one.
+    pub fn shifted(mut self, bytes: usize) -> Self {
+        for Node { span, .. } in &mut self.nodes {
+            *span = span.start + bytes..span.end + bytes;
+        }
+        self
+    }
+
     pub fn node(&self, id: Id) -> &Node<'t> {
         &self.nodes[id.index()]
     }

@@ -25,6 +25,8 @@ pub(super) struct Reader<'t> {
     text: &'t str,
     /// Bytes before what the parser was given.
     base: usize,
+    /// Where the last document ended.
+    end: usize,
     /// Where the first value begins that a template has to fill in: to YAML it is a mapping with a mapping as its key.
     pub template: Option<usize>,
 }
@@ -56,23 +58,44 @@ impl<'t> Reader<'t> {
         let depth = MAX_DEPTH as usize;
         let options = options! {
             emit_anchor_events: false,
+            // As go-yaml does.
+            block_scalar_eof_without_line_feed: true,
             emit_comments: false,
             flow_nesting_limit: depth,
             block_nesting_limit: depth,
         };
         let parser = Parser::new_from_str_with_options(content, options);
-        Self { parser, text, base: text.len() - content.len(), template: None }
+        Self { parser, text, base: text.len() - content.len(), end: 0, template: None }
     }
 
     /// The next document, empty ones included; nothing at the end.
     pub fn next_document(&mut self) -> Result<Option<Document<'t>>, Fault> {
         loop {
             match self.event()? {
-                Some((Event::DocumentStart(..), _)) => return self.document().map(Some),
+                Some((Event::DocumentStart(..), _)) => {
+                    let document = self.document()?;
+                    self.check_end()?;
+                    return Ok(Some(document));
+                }
                 Some(_) => {}
                 None => return Ok(None),
             }
         }
+    }
+
+    /// To the parser a document can end before its text does: what follows without `---` is a part of it all the same.
+    fn check_end(&mut self) -> Result<(), Fault> {
+        let Some(Err(error)) = self.parser.peek() else { return Ok(()) };
+        let fault = self.fault(&error);
+        let between = self.text.get(self.end..fault.offset).unwrap_or_default();
+        let is_separator = |line: &str| line.starts_with("---") || line.starts_with("...");
+        if between.split(['\n', '\r']).any(is_separator) { Ok(()) } else { Err(fault) }
+    }
+
+    /// Passes over what is left of a document that can't be read: whether another one follows.
+    pub fn skip_document(&mut self) -> bool {
+        // A text is no source that could fail.
+        self.parser.proceed_next_document().unwrap_or(false)
     }
 
     fn event(&mut self) -> Result<Option<(Event<'t>, Range<usize>)>, Fault> {
@@ -137,7 +160,10 @@ impl<'t> Reader<'t> {
                     document.close(closed.id);
                     (closed.id, closed.weight, closed.anchor)
                 }
-                Event::DocumentEnd => return Ok(document),
+                Event::DocumentEnd => {
+                    self.end = span.start;
+                    return Ok(document);
+                }
                 _ => continue,
             };
             if anchor > 0 {
@@ -145,7 +171,8 @@ impl<'t> Reader<'t> {
             }
             let Some(parent) = open.last_mut() else {
                 if is_excessive(weight) {
-                    return Err(Fault { offset: 0, message: "the document has too many aliases".to_owned() });
+                    let offset = document.root().map_or(0, |root| document.node(root).span.start);
+                    return Err(Fault { offset, message: "the document has too many aliases".to_owned() });
                 }
                 continue;
             };

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 
 use super::body;
 use super::http::Refusal;
+use super::ledger::{Phase, Purpose};
 use super::limits::{LARGE_BODY_BYTES, Limits};
 use super::log;
 use super::metrics::{Metrics, RuleCounters, Shed};
@@ -140,18 +141,22 @@ impl Admission {
         if bytes.len() <= LARGE_BODY_BYTES {
             return Ok(visit.answer(self.answer_bytes(&bytes)?, charge)?);
         }
+        charge.set_phase(Phase::Whole);
         let turn = Arc::clone(&self.large.turns).take(Arc::clone(visit.account())).await;
-        charge.grow(engine::memory_bytes(bytes.len()))?;
+        charge.grow_in_turn(engine::memory_bytes(&bytes), Purpose::Work).await?;
+        charge.set_phase(Phase::AtWork);
         let (sender, receiver) = oneshot::channel();
-        let (admission, work) = (Arc::clone(self), visit.account().work());
+        let (admission, visit) = (Arc::clone(self), visit.clone());
         self.large.threads.spawn(move || {
             let answer = admission.answer_bytes(&bytes);
-            drop((bytes, turn, work));
-            // The client may be gone. Its charge goes with the answer.
-            let _ = sender.send(answer.map(|answer| (answer, charge)));
+            drop(bytes);
+            // What is not needed any more is given back before the next one has its turn.
+            let answer = answer.and_then(|answer| Ok(visit.answer(answer, charge)?));
+            drop(turn);
+            // The client may be gone.
+            let _ = sender.send(answer);
         });
-        let (answer, charge) = receiver.await.unwrap_or(Err(Refusal::Panicked))?;
-        Ok(visit.answer(answer, charge)?)
+        receiver.await.unwrap_or(Err(Refusal::Panicked))
     }
 
     /// Counts a refusal.

@@ -6,8 +6,8 @@ use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use super::http::Refusal;
-use super::ledger::Charge;
-use super::limits::{DISCARDED_BYTES, HEADER_BYTES, Limits};
+use super::ledger::{Charge, Phase, Purpose};
+use super::limits::{DISCARDED_BYTES, HEADER_BYTES, LARGE_BODY_BYTES, Limits};
 
 /// The memory of a growing body is taken in steps of this size.
 const STEP_BYTES: usize = 64 * 1024;
@@ -44,7 +44,7 @@ async fn collect(
         if needed > limit_bytes {
             return Err(Refusal::TooLarge { limit_bytes });
         }
-        reserve(&mut all, needed, length, charge)?;
+        reserve(&mut all, needed, length, charge).await?;
         all.extend_from_slice(&data);
         // A client that sends faster than this reads would keep others waiting.
         if all.len() / STEP_BYTES > (all.len() - data.len()) / STEP_BYTES {
@@ -54,15 +54,22 @@ async fn collect(
     Ok(all.into())
 }
 
-/// Makes room for `needed` bytes. A length that is only announced takes no memory; what is allocated is charged.
-fn reserve(all: &mut Vec<u8>, needed: usize, length: Option<usize>, charge: &mut Charge) -> Result<(), Refusal> {
+/// Makes room for `needed` bytes. A length that is only announced takes no memory, but a large body is charged with it.
+async fn reserve(all: &mut Vec<u8>, needed: usize, length: Option<usize>, charge: &mut Charge) -> Result<(), Refusal> {
     if needed <= all.capacity() {
         return Ok(());
     }
     // By half of what is there, for a copy to move each byte a few times at most.
     let step = (all.capacity() / 2).max(STEP_BYTES);
     let capacity = needed.max((all.capacity() + step).min(length.unwrap_or(usize::MAX)));
-    charge.resize(capacity.saturating_sub(HEADER_BYTES).max(charge.bytes()))?;
+    let is_large = capacity > LARGE_BODY_BYTES;
+    // With all that it needs, others can wait for it.
+    let charged = if is_large { length.unwrap_or(capacity) } else { capacity };
+    let more = charged.saturating_sub(HEADER_BYTES).saturating_sub(charge.bytes());
+    charge.grow_in_turn(more, if is_large { Purpose::Body } else { Purpose::Request }).await?;
+    if is_large && length.is_some() {
+        charge.set_phase(Phase::Whole);
+    }
     all.reserve_exact(capacity - all.len());
     Ok(())
 }

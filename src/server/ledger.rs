@@ -15,7 +15,8 @@ use std::task::Waker;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
-use self::state::{Clock, Entry, FOR_THE_SERVER, Held, MOMENT, Room, Signals, State, URGENT};
+use self::state::{Clock, Entry, FOR_THE_SERVER, Fit, Held, MOMENT, Room, Signals, State, URGENT};
+pub use self::state::{Phase, Purpose};
 use super::metrics::{Metrics, Shed};
 use super::turns::Standing;
 
@@ -50,7 +51,7 @@ pub struct Ledger {
     bounds: Bounds,
     began: Instant,
     state: Mutex<State>,
-    /// A connection that was told to close has done so.
+    /// A connection has closed, or a large body was answered.
     freed: Notify,
     metrics: Arc<Metrics>,
 }
@@ -118,6 +119,7 @@ impl Ledger {
             merit: Merit::Silent,
             active: now,
             holding_since: now,
+            is_multiplexed: false,
             at_work: 0,
             signals: Arc::clone(&signals),
         });
@@ -176,7 +178,7 @@ impl Account {
     ///
     /// Where it is full, and no other connection holds more of it.
     pub fn charge(self: &Arc<Account>, bytes: usize) -> Result<Charge, Full> {
-        let mut charge = Charge { account: Arc::clone(self), bytes: 0 };
+        let mut charge = Charge { account: Arc::clone(self), bytes: 0, phase: Phase::Partial };
         charge.grow(bytes)?;
         Ok(charge)
     }
@@ -188,12 +190,13 @@ impl Account {
         entry.merit = entry.merit.max(merit);
     }
 
-    /// Notes that the connection holds `more_bytes` for its protocol.
-    pub fn widen(&self, more_bytes: usize) {
+    /// Notes that the connection has many requests at a time, and holds `more_bytes` for that.
+    pub fn multiplex(&self, more_bytes: usize) {
         let mut state = self.ledger.state();
         let (bound, clock) = (self.ledger.bounds.connection_bytes, self.ledger.clock());
         let shed = state.make_room_for_connection(self.address, more_bytes, bound, clock, true);
         state.add(self.key, Held { connections: 0, connection_bytes: more_bytes, request_bytes: 0 });
+        state.entries[self.key].is_multiplexed = true;
         drop(state);
         self.ledger.close(shed, Shed::Connection);
     }
@@ -201,12 +204,6 @@ impl Account {
     /// Notes that a request has begun.
     pub fn active(&self) {
         self.ledger.state().entries[self.key].active = Instant::now();
-    }
-
-    /// Notes that a request is being answered on another thread, until what this returns is dropped.
-    pub fn work(self: &Arc<Account>) -> Work {
-        self.ledger.state().entries[self.key].at_work += 1;
-        Work(Arc::clone(self))
     }
 
     /// Notes that an answer has left.
@@ -268,21 +265,12 @@ impl Drop for Account {
     }
 }
 
-/// A request that is being answered on another thread.
-#[derive(Debug)]
-pub struct Work(Arc<Account>);
-
-impl Drop for Work {
-    fn drop(&mut self) {
-        self.0.ledger.state().entries[self.0.key].at_work -= 1;
-    }
-}
-
 /// Bytes of a request or of its answer, given back on drop.
 #[derive(Debug)]
 pub struct Charge {
     account: Arc<Account>,
     bytes: usize,
+    phase: Phase,
 }
 
 impl Charge {
@@ -297,17 +285,44 @@ impl Charge {
     ///
     /// As [`Account::charge`]; nothing more is taken then.
     pub fn grow(&mut self, bytes: usize) -> Result<(), Full> {
+        match self.try_grow(bytes, Purpose::Request) {
+            Fit::Now => Ok(()),
+            Fit::Later | Fit::Never => Err(Full),
+        }
+    }
+
+    /// Takes `bytes` more. Where there is room later it waits, as its [`Purpose`] says.
+    ///
+    /// # Errors
+    ///
+    /// As [`Charge::grow`].
+    pub async fn grow_in_turn(&mut self, bytes: usize, purpose: Purpose) -> Result<(), Full> {
+        let ledger = Arc::clone(&self.account.ledger);
+        loop {
+            let freed = ledger.freed.notified();
+            match self.try_grow(bytes, purpose) {
+                Fit::Now => return Ok(()),
+                Fit::Later => freed.await,
+                Fit::Never => return Err(Full),
+            }
+        }
+    }
+
+    fn try_grow(&mut self, bytes: usize, purpose: Purpose) -> Fit {
+        if bytes == 0 {
+            return Fit::Now;
+        }
         let Account { ledger, key, .. } = &*self.account;
         let mut state = ledger.state();
         let bound = ledger.bounds.request_bytes;
-        let Room { shed, fits } = state.make_room_for_request(*key, bytes, bound);
-        if fits {
+        let Room { shed, fit } = state.make_room_for_request(*key, bytes, bound, purpose);
+        if fit == Fit::Now {
             state.add(*key, Held { connections: 0, connection_bytes: 0, request_bytes: bytes });
             self.bytes += bytes;
         }
         drop(state);
         ledger.close(shed, Shed::Connection);
-        if fits { Ok(()) } else { Err(Full) }
+        fit
     }
 
     /// Makes it `bytes`.
@@ -321,6 +336,19 @@ impl Charge {
         }
         self.give_back(self.bytes - bytes);
         Ok(())
+    }
+
+    /// Notes how far it has come.
+    pub fn set_phase(&mut self, phase: Phase) {
+        let Account { ledger, key, .. } = &*self.account;
+        let before = std::mem::replace(&mut self.phase, phase);
+        if before == phase {
+            return;
+        }
+        ledger.state().change_phase(*key, before, phase);
+        if phase == Phase::Partial {
+            ledger.freed.notify_waiters();
+        }
     }
 
     /// Takes another charge of the same connection over.
@@ -339,7 +367,13 @@ impl Charge {
 impl Drop for Charge {
     fn drop(&mut self) {
         self.give_back(self.bytes);
+        self.set_phase(Phase::Partial);
     }
+}
+
+/// The least bound of the memory for requests with which one can hold so many bytes.
+pub fn bound_for(request_bytes: usize) -> usize {
+    request_bytes.div_ceil(SLACK - 1) * SLACK
 }
 
 fn with_slack(used: usize, more: usize, bound: usize) -> bool {

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::ledger::Bounds;
+use super::ledger::{self, Bounds};
 use crate::engine::{self, STORED_BYTES};
 
 /// One request's body.
@@ -139,9 +139,9 @@ pub fn limit_for(request_bytes: usize, resident_bytes: u64) -> u64 {
     (request_bytes as u64).div_ceil(3) * 8 + resident_bytes
 }
 
-/// What a body of `body_bytes` and its answer hold together at most.
+/// The least bound of requests with which one body of `body_bytes` can be answered.
 pub fn largest_request_bytes(body_bytes: usize) -> usize {
-    REQUEST_BYTES + body_bytes + engine::memory_bytes(body_bytes)
+    ledger::bound_for(REQUEST_BYTES + body_bytes + engine::most_memory_bytes(body_bytes))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use std::time::Duration;
 use axum::body::Bytes;
 use tokio::time::Instant;
 
-use super::ledger::{Account, Charge, Full, Merit};
+use super::ledger::{Account, Charge, Full, Merit, Phase};
 use super::limits::{HANDSHAKE_BYTES, HTTP2_CONNECTION_BYTES, Limits, REQUEST_BYTES, SEND_BUFFER_BYTES, STALLED_BYTES};
 
 /// Shared by a connection's socket, its service, its answers and its watchdog.
@@ -89,7 +89,7 @@ impl Progress {
 
     /// HTTP/2 is spoken from now on.
     pub fn http2(&self) {
-        self.account.widen(HTTP2_CONNECTION_BYTES);
+        self.account.multiplex(HTTP2_CONNECTION_BYTES);
         self.state().stage = Stage::Multiplexed;
     }
 
@@ -247,6 +247,7 @@ impl Visit {
     pub fn answer(&self, bytes: Vec<u8>, mut more: Charge) -> Result<Bytes, Full> {
         let stalled = if bytes.len() > SEND_BUFFER_BYTES { STALLED_BYTES } else { 0 };
         more.resize(bytes.capacity() + stalled)?;
+        more.set_phase(Phase::Partial);
         if let Some(charge) = self.charge.lock().unwrap_or_else(PoisonError::into_inner).take() {
             more.absorb(charge);
         }

@@ -31,16 +31,25 @@ impl Inventory {
     /// Waits until the cluster has again what it had then, and nothing else.
     #[track_caller]
     pub fn wait_until_again(&self, cluster: &Cluster) {
+        self.wait_until_also(cluster, &[]);
+    }
+
+    /// Waits until the cluster has what it had then, one object for each of `starts`, and nothing else.
+    #[track_caller]
+    pub fn wait_until_also(&self, cluster: &Cluster, starts: &[&str]) -> Self {
         let mut now = Self(BTreeSet::new());
-        let again = wait_for(DEADLINE, || {
+        let as_expected = wait_for(DEADLINE, || {
             now = Self::take(cluster);
-            (now == *self).then_some(())
+            let new: Vec<_> = now.0.difference(&self.0).collect();
+            let each_once = starts.iter().all(|start| new.iter().filter(|line| line.starts_with(start)).count() == 1);
+            (self.0.is_subset(&now.0) && new.len() == starts.len() && each_once).then_some(())
         });
-        if let Err(error) = again {
+        if let Err(error) = as_expected {
             let new: Vec<_> = now.0.difference(&self.0).collect();
             let gone: Vec<_> = self.0.difference(&now.0).collect();
-            panic!("left behind: {new:#?}\ngone: {gone:#?}\n{error:#}");
+            panic!("new: {new:#?}, of which {starts:?} are expected\ngone: {gone:#?}\n{error:#}");
         }
+        now
     }
 
     pub fn count(&self) -> usize {

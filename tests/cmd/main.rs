@@ -6,6 +6,7 @@ mod gate;
 mod page;
 mod rewrite;
 mod shells;
+mod yaml;
 
 use std::fmt::Write as _;
 use std::io::Write as _;

@@ -399,37 +399,13 @@ fn namespaces_decide_where_rules_do() {
         (&[], in_shop.clone(), true),
         (&["--namespace", "other"], in_shop, true),
     ] {
-        let output = pullthrough(&[&["rewrite", "--rules", &rules], arguments].concat(), text.as_bytes());
+        let output = pullthrough(
+            &[&["rewrite", "--rewrite-short-names", "--rules", &rules], arguments].concat(),
+            text.as_bytes(),
+        );
         let printed = String::from_utf8(output.stdout).expect("UTF-8");
         assert_eq!(printed.contains("image: c.io/library/nginx\n"), is_rewritten, "{arguments:?} {text}");
     }
-}
-
-#[test]
-fn a_kustomization_that_finds_no_more_is_warned_of() {
-    let kustomization =
-        "resources: [a.yaml]\nimages:\n- name: registry.k8s.io/pause\n  newTag: '3.11'\n- name: nginx\n  newTag: '1'\n";
-    let files = [("a.yaml", before()), ("b.yaml", before()), ("kustomization.yaml", kustomization.to_owned())];
-    let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
-    for arguments in [&["-w"][..], &["-w", "--no-kustomize"]] {
-        let tree = Tree::new(&files);
-        let run = tree.rewrite(arguments);
-        assert_eq!(run.code, Some(0));
-        let warnings: Vec<&str> = run.stderr.lines().filter(|line| line.starts_with("warning: ")).collect();
-        let [warning] = warnings[..] else { panic!("{run:?}") };
-        assert!(
-            warning.starts_with("warning: kustomization.yaml:3: ")
-                && warning.contains("`registry.k8s.io/pause`")
-                && warning.contains("a.yaml:7 and 1 more"),
-            "{warning}"
-        );
-        let is_kept = tree.read("kustomization.yaml") == kustomization;
-        assert_eq!(is_kept, arguments.contains(&"--no-kustomize"));
-    }
-    let tree = Tree::new(&files);
-    let run = rewrite(&["-w", &tree.path("kustomization.yaml").display().to_string()], b"");
-    assert!(!run.stderr.contains("warning"), "{run:?}");
-    assert!(tree.read("kustomization.yaml").contains("newName: cache.example.com/k8s/pause\n"));
 }
 
 #[test]
@@ -454,6 +430,29 @@ fn whoever_has_seen_enough_may_leave() {
         assert_eq!(run.stderr, "2000 files: 2000 images to be rewritten in 2000, 0 kept\n");
     }
 }
+
+/// In documents of the corpus beside others that can't be read, of which it has no list.
+const BESIDE_UNREADABLE: [(&str, usize); 7] = [
+    (
+        "kubernetes+kops/upup/models/cloudup/resources/addons/gcp-pd-csi-driver.addons.k8s.io/k8s-1.23.yaml.template",
+        517,
+    ),
+    (
+        "kubernetes+kops/upup/models/cloudup/resources/addons/gcp-pd-csi-driver.addons.k8s.io/k8s-1.23.yaml.template",
+        546,
+    ),
+    (
+        "kubernetes+kops/upup/models/cloudup/resources/addons/gcp-pd-csi-driver.addons.k8s.io/k8s-1.23.yaml.template",
+        575,
+    ),
+    (
+        "kubernetes+kops/upup/models/cloudup/resources/addons/gcp-pd-csi-driver.addons.k8s.io/k8s-1.23.yaml.template",
+        605,
+    ),
+    ("kubernetes+kops/upup/models/cloudup/resources/addons/kube-dns.addons.k8s.io/k8s-1.12.yaml.template", 130),
+    ("kubernetes+kops/upup/models/cloudup/resources/addons/kube-dns.addons.k8s.io/k8s-1.12.yaml.template", 182),
+    ("kubernetes+kops/upup/models/cloudup/resources/addons/kube-dns.addons.k8s.io/k8s-1.12.yaml.template", 224),
+];
 
 /// Rules of the corpus, and what it says that they change.
 #[test]
@@ -480,6 +479,10 @@ fn the_corpus_changes_as_expected_and_nothing_else() {
             let line = entry["line"].as_u64().and_then(|line| usize::try_from(line).ok()).expect("a line");
             wanted.entry(text("file").into()).or_default().push((line, text("before"), text("after")));
         }
+    }
+    for (file, line) in BESIDE_UNREADABLE {
+        let change = (line, "registry.k8s.io/".to_owned(), "c.io/k8s/".to_owned());
+        wanted.entry(file.into()).or_default().push(change);
     }
     let total: usize = wanted.values().map(Vec::len).sum();
     assert!(total > 200 && run.stderr.contains(&format!(": {total} images rewritten in ")), "{}", run.stderr);

@@ -2,6 +2,7 @@
 
 mod row;
 
+use std::collections::BTreeMap;
 use std::process::Command;
 
 use base64::Engine as _;
@@ -65,6 +66,9 @@ fn files_are_found_as_kubectl_does() {
     Row::with("no kind", kubeconfig(|config| drop(config.as_object_mut().expect("a map").remove("kind"))))
         .both(REACHED, "");
     Row::with("a byte order mark", [b"\xEF\xBB\xBF".as_slice(), plain().as_bytes()].concat()).both(REACHED, "");
+    let with_comments = |(key, value)| format!("{key}:\n{}  {value}\n", "# comment\n".repeat(40));
+    let config: BTreeMap<String, Value> = serde_json::from_str(&plain()).expect("JSON");
+    Row::with("comments", config.into_iter().map(with_comments).collect::<String>()).both(REACHED, "");
     Row::with("unknown fields", kubeconfig(|config| config["clusters"][0]["cluster"]["x"] = json!({"y": [1]})))
         .both(REACHED, "");
     Row::with("null lists", kubeconfig(|config| config["extensions"] = Value::Null)).both(REACHED, "");

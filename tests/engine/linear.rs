@@ -1,8 +1,6 @@
 //! Twice as much takes about twice as long: no list is walked once for each entry of another.
 
 use std::fmt::Write;
-use std::fs;
-use std::time::{Duration, Instant};
 
 use pullthrough::config::{self, Config};
 use pullthrough::engine::{Options, Outcome, Policy, answer};
@@ -10,37 +8,7 @@ use pullthrough::lint;
 use serde_json::{Value, json};
 
 use crate::file;
-
-/// What this thread computes for it, so that other tests on the machine make no difference. Elsewhere than on Linux, the time.
-///
-/// The kernel counts in steps of some milliseconds, so the work is done often enough.
-fn computed(work: impl Fn()) -> Duration {
-    const ENOUGH: Duration = Duration::from_millis(60);
-
-    let of_thread = || {
-        let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
-        Some(Duration::from_nanos(text.split(' ').next()?.parse().ok()?))
-    };
-    let (before, started) = (of_thread(), Instant::now());
-    let mut times = 0;
-    loop {
-        work();
-        times += 1;
-        let computed = match (before, of_thread()) {
-            (Some(before), Some(now)) => now - before,
-            _ => started.elapsed(),
-        };
-        if computed >= ENOUGH {
-            return computed / times;
-        }
-    }
-}
-
-/// Eight times as much may take up to twenty times as long; quadratic work takes 64 times as long.
-fn assert_linear(what: &str, work: impl Fn(usize), few: usize) {
-    let (short, long) = (computed(|| work(few)), computed(|| work(8 * few)));
-    assert!(long < short * 20, "{what}: {short:?} for {few}, {long:?} for {}", 8 * few);
-}
+use crate::linear_time::{assert_linear, computed};
 
 fn text(rules: usize, rule: impl Fn(usize) -> String) -> String {
     let mut text = "apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules:\n".to_owned();

@@ -5,6 +5,8 @@ mod decisions;
 mod evasion;
 mod laws;
 mod linear;
+#[path = "../harness/linear_time.rs"]
+mod linear_time;
 mod rules_file;
 mod understanding;
 

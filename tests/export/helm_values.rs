@@ -84,7 +84,10 @@ impl Site {
     fn differences(&self, chart: &str, namespace: &str, values: &[&str]) -> Vec<String> {
         let plain = self.render(chart, namespace, values);
         let rules = self.path("rules.yaml");
-        let rewritten = pullthrough_with(&["rewrite", "--rules", &rules, "--namespace", namespace], &plain);
+        let rewritten = pullthrough_with(
+            &["rewrite", "--rewrite-short-names", "--rules", &rules, "--namespace", namespace],
+            &plain,
+        );
         assert!(rewritten.status.success(), "{}", String::from_utf8_lossy(&rewritten.stderr));
         let rewritten = String::from_utf8(rewritten.stdout).expect("UTF-8");
         assert_ne!(plain, rewritten, "there is something to rewrite");
@@ -580,10 +583,10 @@ fn what_can_not_be_read_is_told() {
     );
     for (paths, message) in [
         (&["list.yaml"][..], "list.yaml has no values: they are a mapping"),
-        (&["broken.yaml"], "unclosed bracket '['\n --> HERE/broken.yaml:1:4\n"),
-        (&["two.yaml"], "a second YAML document starts here\n --> HERE/two.yaml:3:1\n"),
-        (&["null.yaml"], "the field has no value\n --> HERE/null.yaml:2:3\n"),
-        (&["template"], "expected a string\n --> HERE/template/Chart.yaml:2:7\n"),
+        (&["broken.yaml"], "HERE/broken.yaml:1: unclosed bracket '['\n"),
+        (&["two.yaml"], "HERE/two.yaml:3: a second document starts here: write one alone\n"),
+        (&["null.yaml"], "HERE/null.yaml:2: the key is null: write it in quotes\n"),
+        (&["template"], "can't read HERE/template/Chart.yaml: invalid type: map, expected a string\n"),
         (&["absent.yaml"], "can't read "),
         (&["packed.tgz"], "packed.tgz is packed: unpack it with `tar xzf`, and name the folder"),
         (&["no-chart"], "no-chart has no Chart.yaml: name the folder of a chart"),

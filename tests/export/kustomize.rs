@@ -76,7 +76,8 @@ impl Site {
     }
 
     fn rewritten(&self, manifest: &str) -> String {
-        let output = pullthrough_with(&["rewrite", "--rules", &self.text("rules.yaml")], manifest);
+        let output =
+            pullthrough_with(&["rewrite", "--rewrite-short-names", "--rules", &self.text("rules.yaml")], manifest);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).expect("UTF-8")
     }
@@ -112,7 +113,8 @@ fn manifests_of_other_projects_come_out_as_rewritten() {
     let mut built = 0;
     // Each third of those that change: kustomize takes its time.
     for (name, text) in files.iter().step_by(3) {
-        let rewritten = pullthrough_with(&["rewrite", "--rules", &site.text("rules.yaml")], text);
+        let rewritten =
+            pullthrough_with(&["rewrite", "--rewrite-short-names", "--rules", &site.text("rules.yaml")], text);
         if !rewritten.status.success() || rewritten.stdout == text.as_bytes() {
             continue;
         }
@@ -147,7 +149,12 @@ fn what_images_can_not_say_is_left_out() {
     let ephemeral = "ephemeralContainers: [{name: a, image: quay.io/a/b}]";
     let unreached =
         |place: &str, image: &str| vec![format!("a.yaml:4: `{image}` stays: kustomize's `images` don't reach {place}")];
+    let sha512 = format!("nginx@sha512:{}", "0".repeat(128));
     let cases: Vec<(Vec<String>, Vec<String>)> = vec![
+        (
+            vec![manifest("v1/Pod", &containers(&sha512))],
+            vec![format!("a.yaml:4: `{sha512}` stays: kustomize before 5.8.2 finds images by no digest but sha256")],
+        ),
         (vec![manifest("v1/Pod", &containers(&digest)), manifest("apps/v1/Deployment", &containers("docker.io/nginx"))], vec![]),
         (vec![manifest("batch/v1/CronJob", &containers("index.docker.io/a/b:1"))], vec![]),
         (vec![manifest("v1/PodTemplate", &containers("Registry-1.Docker.IO:443/nginx:1"))], vec![]),
@@ -194,6 +201,46 @@ fn what_images_can_not_say_is_left_out() {
             assert!(index > 0 || differences.is_empty() == left_out.is_empty(), "{text}\n{differences:?}");
         }
     }
+}
+
+/// What kustomize does not build with the component is what it does not build with any other.
+#[test]
+fn where_kustomize_fails_on_any_images_is_reported() {
+    let template = "apiVersion: example.com/v1\nkind: Custom\nmetadata: {name: a}\nspec: {template: text}\n".to_owned();
+    let scalar = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: text}\n".to_owned();
+    let mapping = manifest("example.com/v1/Custom", "containers: [{name: a, image: {repository: nginx}}]");
+    for (text, pointer) in [
+        (mapping, Some("/spec/containers/0/image")),
+        (template, Some("/spec/template")),
+        (scalar, Some("/spec/containers")),
+        (manifest("v1/Pod", "containers: [{name: a, image: }]"), None),
+        (manifest("v1/Pod", "containers: [{name: a}], volumes: [{name: a, emptyDir: {}}]"), None),
+    ] {
+        let pod = manifest("v1/Pod", "containers: [{name: a, image: nginx}]").replace("name: a", "name: b");
+        let site = Site::new(RULES, &[("a.yaml".to_owned(), text.clone()), ("b.yaml".to_owned(), pod)]);
+        let why = |pointer| {
+            format!(
+                "a.yaml:4: kustomize fails at {pointer} as soon as there are `images`, with or without this component"
+            )
+        };
+        assert_eq!(site.left_out, pointer.map(why).into_iter().collect::<Vec<_>>(), "{text}");
+        for components in ["../component", "../idle"] {
+            assert_eq!(site.build(&text, components).is_none(), pointer.is_some(), "{text}");
+        }
+    }
+}
+
+#[test]
+fn what_follows_an_unreadable_document_is_reported_too() {
+    let mapping = manifest("example.com/v1/Custom", "containers: [{name: a, image: {repository: nginx}}]");
+    let site = Site::new(RULES, &[("a.yaml".to_owned(), format!("a: [\n---\n{mapping}"))]);
+    assert_eq!(
+        site.left_out,
+        [
+            "a.yaml:1: unclosed bracket '['",
+            "a.yaml:6: kustomize fails at /spec/containers/0/image as soon as there are `images`, with or without this component",
+        ]
+    );
 }
 
 /// A kustomization's own `images` come after its components.

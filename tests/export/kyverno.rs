@@ -373,7 +373,7 @@ impl Workshop {
     /// What the engine makes of the Pods.
     fn rewritten(&self) -> BTreeMap<String, Value> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pullthrough"));
-        command.args(["rewrite", "--rules", &self.path("rules.yaml")]);
+        command.args(["rewrite", "--rewrite-short-names", "--rules", &self.path("rules.yaml")]);
         let output = command.stdin(fs::File::open(self.path("pods.yaml")).unwrap()).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         by_name(&String::from_utf8(output.stdout).unwrap())

@@ -99,6 +99,29 @@ async fn memory_is_bounded_by_its_limit() {
     assert!(resident_bytes < limit_bytes as f64, "{resident_bytes}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn large_reviews_at_once_wait_for_each_other() {
+    let server = Server::start(&["--memory-limit-bytes", "268435456", "--body-timeout-secs", "120"]).await;
+    let mut review: Value = serde_json::from_slice(&review()).unwrap();
+    let entries: Vec<_> =
+        (0..20_000).map(|index| json!({"name": format!("n{index}"), "value": "x".repeat(20)})).collect();
+    review["request"]["object"]["metadata"]["annotations"] = json!({"entries": json!(entries).to_string()});
+    let review = review.to_string().into_bytes();
+    assert!(review.len() > 1 << 20);
+    let clients = (0..70).map(|_| {
+        let (address, trust, review) = (server.address, server.trust.clone(), review.clone());
+        tokio::spawn(async move {
+            let mut client = Client::http1(address, &trust).await.unwrap();
+            client.admit(review).await.map(|answer| answer.status)
+        })
+    });
+    for client in clients.collect::<Vec<_>>() {
+        assert_eq!(client.await.unwrap().unwrap(), 200);
+    }
+    assert_eq!(server.metric("pullthrough_shed_total{kind=\"connection\"}").await, Some(0.0));
+    assert_eq!(server.metric("pullthrough_shed_total{kind=\"request\"}").await, Some(0.0));
+}
+
 #[test]
 fn a_limit_without_room_for_one_request_is_an_error_at_the_start() {
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_pullthrough"))

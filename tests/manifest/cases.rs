@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use pullthrough::engine::Policy;
-use pullthrough::manifest::{Known, Manifest};
+use pullthrough::manifest::{self, Known, Manifest};
 
 use super::{read, result, rules};
 
@@ -541,7 +541,7 @@ fn what_can_not_be_read_is_named() {
     for (text, line, message, is_template) in [
         ("a: b: c\n", 1, "mapping values", false),
         ("a: 1\nb: [\n", 2, "", false),
-        ("a: 'x\n", 2, "quoted scalar", false),
+        ("a: 'x\n", 1, "unclosed quote", false),
         ("a: *b\n", 1, "anchor", false),
         ("a: &b [*b]\n", 1, "inside of what it stands for", false),
         ("a:\n\t- b\n", 2, "tab", false),
@@ -556,6 +556,85 @@ fn what_can_not_be_read_is_named() {
         assert_eq!((error.line, error.is_template), (line, is_template), "{text:?}: {error}");
         assert!(error.to_string().starts_with(&format!("dir/file.yaml:{line}: ")), "{error}");
         assert!(error.message.contains(message), "{text:?}: {error}");
+    }
+}
+
+/// A document that can't be read, with the line of the error in it.
+const BROKEN: [(&str, usize); 8] = [
+    ("a: b: c\n", 1),
+    ("a:\n- [1, 2\n", 2),
+    ("a: 'x\n", 1),
+    ("a: \"x\n\n", 1),
+    ("a: 1\nb: *c\n", 2),
+    ("a: &x 1\nb: {<<: *x}\n", 2),
+    ("a:\n\t- b\n", 2),
+    ("a: |\n  x\n y: z\n", 3),
+];
+
+#[test]
+fn what_can_not_be_read_does_not_take_its_neighbours_with_it() {
+    let pod = |image: &str| format!("apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - image: k8s.gcr.io/{image}\n");
+    let [first, last] = [pod("first"), pod("last")];
+    for (broken, line) in BROKEN {
+        let template = "{{ if .a }}\nb: c\n{{ end }}\n";
+        for line_end in ["\n", "\r\n"] {
+            let text = format!("---\n{first}---\n{broken}---\n{template}---\n{last}---\n{broken}");
+            let text = text.replace('\n', line_end);
+            let manifest = read("a.yaml", &text, &Known::default());
+            let fields: Vec<_> = manifest.fields().iter().map(|field| (field.object.document, &*field.image)).collect();
+            assert_eq!(fields, [(0, "k8s.gcr.io/first"), (3, "k8s.gcr.io/last")], "{broken}");
+            // Line, and whether it is a template.
+            let lines = |text: &str| text.lines().count() + 1;
+            let [second, third] = [1 + lines(&first), 1 + lines(&first) + lines(broken)];
+            let fifth = third + lines(template) + lines(&last);
+            let unreadable: Vec<_> = manifest.unreadable().iter().map(|it| (it.line, it.is_template)).collect();
+            assert_eq!(unreadable, [(second + line, false), (third + 2, true), (fifth + line, false)], "{broken}");
+            let written = manifest.write(|field| Some(field.image.replace("k8s.gcr.io", "c.io")));
+            assert_eq!(written.text, text.replace("k8s.gcr.io", "c.io"), "{broken}");
+        }
+    }
+}
+
+#[test]
+fn values_of_json_before_an_error_are_read() {
+    let pod = r#"{"apiVersion": "v1", "kind": "Pod", "spec": {"containers": [{"image": "a"}]}}"#;
+    let text = [pod, pod, &pod[..40]].join("\n");
+    let manifest = read("a.json", &text, &Known::default());
+    assert_eq!(manifest.fields().len(), 2);
+    let unreadable: Vec<String> = manifest.unreadable().iter().map(ToString::to_string).collect();
+    assert_eq!(unreadable, ["a.json:3: unclosed string"]);
+}
+
+/// As sigs.k8s.io/yaml 1.6.0 reads each.
+#[test]
+fn what_go_reads_is_read_alike() {
+    let comments = "  # c\n".repeat(2_000);
+    for (text, value) in [
+        ("a: \"x\ny\"\n", r#"{"a": "x y"}"#),
+        ("a:\n  b: 'x\n  y\n\n  z'\n", r#"{"a": {"b": "x y\nz"}}"#),
+        ("a:\n  - b: \"x\n y\"\n", r#"{"a": [{"b": "x y"}]}"#),
+        ("a:\n  b: \"x\n\ty\"\n", r#"{"a": {"b": "x y"}}"#),
+        ("a:\n  \"b\": \"x\\\ny\"\nc: 1\n", r#"{"a": {"b": "xy"}, "c": 1}"#),
+        (&format!("a:\n{comments}  b: 1\n"), r#"{"a": {"b": 1}}"#),
+        (&format!("a:\n{comments}- b\n"), r#"{"a": ["b"]}"#),
+        (&format!("a:\n{comments}b: 1\n"), r#"{"a": null, "b": 1}"#),
+        ("a: {b: 1, c: 2}\na: {b: 3}\n", r#"{"a": {"b": 3}}"#),
+        ("a: |\n  x", r#"{"a": "x"}"#),
+        ("x: &x {a: 1, b: 2}\nz:\n  <<: *x\n  b: 3\n", r#"{"x": {"a": 1, "b": 2}, "z": {"a": 1, "b": 3}}"#),
+        (
+            "a: yes\nb: off\nc: 0755\nd: 0x1F\ne: 1_000\nf: .5\ng: -0o17\n1: ~\n",
+            r#"{"a": true, "b": false, "c": 493, "d": 31, "e": 1000, "f": 0.5, "g": -15, "1": null}"#,
+        ),
+        (
+            "a: 18446744073709551615\nb: 08\nc: 1e3\nd: 1.10\ne: '1'\nf: !!str 1\n",
+            r#"{"a": 18446744073709551615, "b": 8, "c": 1000.0, "d": 1.1, "e": "1", "f": "1"}"#,
+        ),
+        ("# nothing\n", "null"),
+        ("---\n---\na: 1\n---\n", r#"{"a": 1}"#),
+        (r#"{"a": 1, "a": "\u00e9"}"#, r#"{"a": "é"}"#),
+    ] {
+        let value: serde_json::Value = serde_json::from_str(value).expect("JSON");
+        assert_eq!(manifest::value("a.yaml", text).expect(text), value, "{text}");
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use pullthrough::engine::Policy;
-use pullthrough::manifest::{Known, Manifest, Unreadable};
+use pullthrough::manifest::{Known, Manifest};
 use serde_json::Value;
 
 use super::{read, result, rules};
@@ -43,15 +43,24 @@ fn plain() -> Known {
     Known { without_kustomize: true, ..Known::default() }
 }
 
+/// Nothing where a part can't be read.
+fn whole<'t>(name: &str, text: &'t str) -> Option<Manifest<'t>> {
+    Manifest::read(name, text, &plain()).ok().filter(|manifest| manifest.unreadable().is_empty())
+}
+
 #[test]
 fn what_can_be_read_is_what_kubectl_can_read() {
     let mut differences = Vec::new();
     for (name, text, parse) in files() {
         let read = Manifest::read(&name, &text, &plain());
-        let agrees = match (&read, parse.split(':').next()) {
-            (Ok(_), Some("yaml")) => true,
-            (Err(Unreadable { is_template, .. }), Some("template")) => *is_template,
-            (Err(Unreadable { is_template, .. }), Some("unparsable")) => !is_template,
+        let unreadable = match &read {
+            Ok(manifest) => manifest.unreadable(),
+            Err(unreadable) => std::slice::from_ref(unreadable),
+        };
+        let agrees = match (unreadable, parse.split(':').next()) {
+            ([], Some("yaml")) => true,
+            ([first, ..], Some("template")) => first.is_template,
+            ([first, ..], Some("unparsable")) => !first.is_template,
             _ => false,
         };
         if !agrees {
@@ -61,12 +70,54 @@ fn what_can_be_read_is_what_kubectl_can_read() {
     assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
 
+/// As `kubectl` takes a text apart, before it reads any of it.
+fn separated(text: &str) -> Vec<&str> {
+    let mut documents = Vec::new();
+    let mut rest = text;
+    while let Some((document, after)) = rest.split_once("\n---") {
+        documents.push(document);
+        rest = after.split_once('\n').map_or("", |(_, rest)| rest);
+    }
+    documents.push(rest);
+    documents
+}
+
+/// Of a file as a whole, and of its documents each for itself: images, and how many documents can't be read.
+#[test]
+fn documents_that_can_not_be_read_leave_their_neighbours_as_they_are() {
+    let images = |name: &str, text: &str| match Manifest::read(name, text, &plain()) {
+        Ok(manifest) => {
+            let fields = manifest.fields().iter().map(|field| (field.pointer.clone(), field.image.clone()));
+            (fields.collect::<Vec<_>>(), manifest.unreadable().len())
+        }
+        Err(_) => (Vec::new(), 1),
+    };
+    let mut counts = (0, 0);
+    let broken = ["a: b: c\n", "a: [\n", "a: 'x\n", "{{ if }}\na: b\n", "a: |\n  b\n c\n"];
+    for ((name, text, parse), broken) in files().into_iter().zip(broken.iter().cycle()) {
+        let documents = separated(&text);
+        let alone: Vec<_> = documents.iter().map(|document| images(&name, document)).collect();
+        let found: Vec<_> = alone.iter().flat_map(|(images, _)| images.clone()).collect();
+        let unreadable: usize = alone.iter().map(|(_, unreadable)| unreadable).sum();
+        if parse != "yaml" {
+            let (images, whole) = images(&name, &text);
+            counts = (counts.0 + images.len(), counts.1 + unreadable);
+            // Where no document can be read, the first is named.
+            assert!(images == found && (whole == unreadable || whole == 1 && images.is_empty()), "{name}: {images:?}");
+        }
+        let separator = format!("\n---\n{broken}\n---\n");
+        let mixed = format!("{broken}---\n{}{separator}", documents.join(&separator));
+        assert_eq!(images(&name, &mixed), (found, unreadable + 2 + documents.len() - 1), "{name}\n{mixed}");
+    }
+    assert_eq!(counts, (8, 53), "images beside documents that can't be read, and those");
+}
+
 #[test]
 fn every_image_is_found_and_nothing_else() {
     let mut expected = lines("manifests-images.jsonl");
     let (mut count, mut of_any_kind) = (0, 0);
     for (name, text, _) in files() {
-        let Ok(manifest) = Manifest::read(&name, &text, &plain()) else { continue };
+        let Some(manifest) = whole(&name, &text) else { continue };
         let (built_in, others): (Vec<_>, Vec<_>) =
             manifest.fields().iter().partition(|field| is_built_in(&field.object.api_version, &field.object.kind));
         let found: BTreeSet<(usize, String)> =
@@ -164,7 +215,7 @@ fn exactly_the_expected_bytes_change() {
     let mut expected = lines("manifests-expected.jsonl");
     let mut count = 0;
     for (name, text, _) in files() {
-        let Ok(manifest) = Manifest::read(&name, &text, &plain()) else { continue };
+        let Some(manifest) = whole(&name, &text) else { continue };
         let written = manifest.write(|field| result(&policy, field));
         assert_eq!(written.refused, [], "{name}");
         let changes = expected.remove(&name).unwrap_or_default();

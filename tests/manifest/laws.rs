@@ -151,6 +151,27 @@ impl Text {
     }
 }
 
+/// Lines that mean nothing to images, before a line that starts an item or a field at the top.
+fn padding() -> impl Strategy<Value = String> {
+    let comments =
+        (0..150_usize, "( |\t)?# ?['\"{&*: a-zé]{0,9}").prop_map(|(count, line)| format!("{line}\n").repeat(count));
+    let quoted = (prop::sample::select(vec!['\'', '"']), "[a-z]{1,5}(\n{1,3}[ \t]{0,6}[a-z:#é{]{1,5}){0,3} ?")
+        .prop_map(|(quote, text)| format!("x-note: {quote}{text}{quote}\n"));
+    prop_oneof![comments, quoted]
+}
+
+/// Quoted scalars before fields at the top alone.
+fn pad(text: &str, padding: &[String]) -> String {
+    let mut padding = padding.iter().cycle();
+    let pad = |line: &str| {
+        let is_top = ["apiVersion:", "kind:", "spec:"].iter().any(|key| line.starts_with(key));
+        let is_item = line.trim_start().starts_with("- ");
+        let lines = padding.next().filter(|lines| is_top || is_item && !lines.starts_with('x'));
+        [lines.map_or("", String::as_str), line].concat()
+    };
+    text.split_inclusive('\n').map(pad).collect()
+}
+
 fn read(text: &str) -> Manifest<'_> {
     Manifest::read("", text, &Known::default()).unwrap_or_else(|error| panic!("{error}\n{text}"))
 }
@@ -203,6 +224,23 @@ proptest! {
             prop_assert!(old == new || images_of_old.contains(&(number + 1)), "line {}: {old:?} {new:?}", number + 1);
         }
         prop_assert_eq!(text.ends_with('\n'), written.text.ends_with('\n'));
+    }
+
+    /// However much stands between the images, what is made of them is the same.
+    #[test]
+    fn comments_and_quoted_lines_change_nothing(text in text(), padding in vec(padding(), 1..4)) {
+        let (text, expected) = text.write();
+        let padded = pad(&text, &padding);
+        let (plain, manifest) = (read(&text), read(&padded));
+        prop_assert_eq!((images(&manifest), manifest.unreadable().len()), (expected, 0));
+        prop_assert_eq!(manifest.fields().len(), plain.fields().len());
+        for (before, after) in plain.fields().iter().zip(manifest.fields()) {
+            prop_assert_eq!((&before.pointer, &before.object, before.column), (&after.pointer, &after.object, after.column));
+        }
+        let [plain, written] = [plain, manifest].map(|manifest| manifest.write(|field| rewritten(&field.image)));
+        prop_assert_eq!(&written.text, &pad(&plain.text, &padding));
+        let again = read(&written.text);
+        prop_assert_eq!(again.write(|field| rewritten(&field.image)).text, written.text.clone());
     }
 
     /// Where the text says an image as it would be written anew, there and back is where it was.

@@ -5,6 +5,9 @@ mod catalogue;
 mod corpus;
 mod declarations;
 mod laws;
+mod linear;
+#[path = "../harness/linear_time.rs"]
+mod linear_time;
 mod unknown;
 
 use pullthrough::config::{self, Config};

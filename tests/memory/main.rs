@@ -2,7 +2,7 @@
 
 use peak_alloc::PeakAlloc;
 use pullthrough::config;
-use pullthrough::engine::{MAX_IMAGES, Options, Policy, answer, memory_bytes};
+use pullthrough::engine::{MAX_IMAGES, Options, Policy, answer, memory_bytes, most_memory_bytes};
 
 #[global_allocator]
 static ALLOCATED: PeakAlloc = PeakAlloc;
@@ -93,9 +93,10 @@ fn an_answer_holds_no_more_than_the_engine_says() {
                 review("UPDATE", "{}", &object),
                 object.clone(),
             ] {
-                let (held, bound) = (held(&policy, &body), memory_bytes(body.len()));
+                let (held, bound) = (held(&policy, &body), memory_bytes(body.as_bytes()));
                 let start: String = body.chars().take(400).collect();
                 assert!(held <= bound, "{held} of {bound} for {} bytes: {start}", body.len());
+                assert!(bound <= most_memory_bytes(body.len()), "{bound} for {} bytes: {start}", body.len());
                 if held > most.0 {
                     most = (held, bound, start);
                 }

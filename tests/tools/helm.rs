@@ -57,7 +57,7 @@ fn helm_template_pipes() {
     let workshop = Workshop::new("Helm 4").with("helm", &helm);
     workshop.ok("helm create web");
     let rendered = workshop.ok("helm template web ./web");
-    let piped = workshop.ok("helm template web ./web | pullthrough rewrite --rules rules.yaml");
+    let piped = workshop.ok("helm template web ./web | pullthrough rewrite --rewrite-short-names --rules rules.yaml");
     let expected = rendered
         .replace("\"nginx:", &format!("\"{NGINX}:"))
         .replace("image: busybox", "image: cache.example.com/hub/library/busybox");

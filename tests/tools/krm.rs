@@ -26,7 +26,7 @@ fn kustomize_transforms() {
 fn kustomize_takes_a_config_map_and_shows_what_is_wrong() {
     let workshop = Workshop::new(HEADING).with("kustomize", &tool("kustomize"));
     let config_map = |data: &str| {
-        let function = "{config.kubernetes.io/function: 'exec: {path: pullthrough, args: [rewrite, --fn]}'}";
+        let function = "{config.kubernetes.io/function: 'exec: {path: pullthrough, args: [rewrite, --fn, --rewrite-short-names]}'}";
         format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: p, annotations: {function}}}\ndata: {data}\n")
     };
     workshop.write("pullthrough.yaml", &config_map("{cache: cache.example.com/k8s}"));
@@ -73,7 +73,7 @@ functionConfig:
       - {name: all, from: [docker.io, registry.k8s.io], to: cache.example.com/all, namespaces: {include: [shop]}}
 ";
     workshop.write("list.yaml", list);
-    let printed = workshop.ok("pullthrough rewrite --fn <list.yaml");
+    let printed = workshop.ok("pullthrough rewrite --fn --rewrite-short-names <list.yaml");
     let head = list.replace("\"nginx\"", "\"cache.example.com/all/library/nginx\"") + "results:\n- ";
     let result = printed.strip_prefix(&head).unwrap_or_else(|| panic!("{printed}"));
     let result: Value = serde_json::from_str(result).expect("one result");

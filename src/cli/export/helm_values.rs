@@ -11,11 +11,10 @@ use super::StrictArgs;
 use crate::cli::catalogue::CatalogueArgs;
 use crate::cli::rules::RulesArgs;
 use crate::cli::{output, parse_namespace};
-use crate::config;
 use crate::engine::Policy;
 use crate::export::Inexpressible;
 use crate::export::helm_values::{self, Chart, Rendered, Sight};
-use crate::manifest::Known;
+use crate::manifest::{self, Known};
 
 /// Print the values with which a chart renders the images that the rules want
 ///
@@ -30,7 +29,8 @@ use crate::manifest::Known;
 #[command(after_long_help = "Examples:
   $ pullthrough export helm-values --rules rules.yaml charts/web prod.yaml > cached.yaml
   $ pullthrough export helm-values --rules rules.yaml charts/web > cached.yaml \\
-      && helm template charts/web -f cached.yaml | pullthrough rewrite --check --rules rules.yaml")]
+      && helm template charts/web -f cached.yaml \\
+      | pullthrough rewrite --check --rewrite-short-names --rules rules.yaml")]
 pub struct Args {
     /// The folder of a chart, and files with values, of which a later one counts more, as with `helm --values`.
     #[arg(required = true, value_name = "PATH")]
@@ -168,16 +168,15 @@ struct Reader<'p> {
 struct Declared {
     #[serde(default)]
     name: String,
-    #[serde(default)]
-    dependencies: Vec<Dependency>,
+    dependencies: Option<Vec<Dependency>>,
 }
 
 #[derive(Deserialize)]
 struct Dependency {
     name: String,
     alias: Option<String>,
-    #[serde(rename = "import-values", default)]
-    import_values: Vec<Value>,
+    #[serde(rename = "import-values")]
+    import_values: Option<Vec<Value>>,
 }
 
 impl Reader<'_> {
@@ -185,10 +184,11 @@ impl Reader<'_> {
     fn chart(&mut self, folder: &Path) -> anyhow::Result<(String, Chart)> {
         let file = folder.join("Chart.yaml");
         ensure!(file.is_file(), "{} has no Chart.yaml: name the folder of a chart", folder.display());
-        let Declared { name, mut dependencies } = parse(&file)?;
+        let Declared { name, dependencies } = declared(&file)?;
+        let mut dependencies = dependencies.unwrap_or_default();
         let requirements = folder.join("requirements.yaml");
         if requirements.is_file() {
-            dependencies.extend(parse::<Declared>(&requirements)?.dependencies);
+            dependencies.extend(declared(&requirements)?.dependencies.unwrap_or_default());
         }
         let mut chart = Chart::default();
         let own = folder.join("values.yaml");
@@ -210,7 +210,7 @@ impl Reader<'_> {
         }
         for Dependency { name, alias, import_values } in dependencies {
             let key = alias.unwrap_or(name);
-            if !import_values.is_empty() {
+            if import_values.is_some_and(|values| !values.is_empty()) {
                 let why = "what `import-values` copies from it is looked at where it comes from alone";
                 self.leave_out(&file, &key, why);
             }
@@ -264,8 +264,15 @@ fn read(file: &Path) -> anyhow::Result<String> {
     fs::read_to_string(file).with_context(|| format!("can't read {}", file.display()))
 }
 
-fn parse<T: serde::de::DeserializeOwned>(file: &Path) -> anyhow::Result<T> {
-    Ok(config::read(&file.display().to_string(), &read(file)?, "content")?)
+fn parse(file: &Path) -> anyhow::Result<Value> {
+    Ok(manifest::value(&file.display().to_string(), &read(file)?)?)
+}
+
+fn declared(file: &Path) -> anyhow::Result<Declared> {
+    match parse(file)? {
+        Value::Null => Ok(Declared::default()),
+        value => serde_json::from_value(value).with_context(|| format!("can't read {}", file.display())),
+    }
 }
 
 /// An empty file has none.

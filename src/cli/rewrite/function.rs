@@ -13,6 +13,7 @@ use super::super::{output, unknown};
 use super::outcome::{Refused, Task};
 use crate::config::{self, Config};
 use crate::files::Source;
+use crate::manifest;
 use crate::scan::Unknowns;
 
 const GROUP: &str = "config.kubernetes.io/";
@@ -44,10 +45,11 @@ pub fn run(
     namespace: String,
     catalogue: CatalogueArgs,
     no_kustomize: bool,
+    rewrite_short_names: bool,
 ) -> anyhow::Result<ExitCode> {
     let text = Source::standard_input().read()?;
-    let list: ResourceList =
-        serde_saphyr::from_str(&text).map_err(|error| anyhow!("standard input is no ResourceList: {error}"))?;
+    let list: ResourceList = serde_json::from_value(manifest::value("-", &text)?)
+        .map_err(|error| anyhow!("standard input is no ResourceList: {error}"))?;
     ensure!(
         list.kind == "ResourceList" && list.api_version.starts_with(GROUP),
         "standard input is no ResourceList, but {} of {}; leave out --fn for anything else",
@@ -59,8 +61,12 @@ pub fn run(
         "functionConfig has no rules: give a ConfigMap with `cache` or `rules.yaml` in its data, or a `kind: Rules`, or call \
          with --rules or --cache",
     )?;
-    let task = Task::new(config, wanted.namespace.unwrap_or(namespace), catalogue, no_kustomize)?;
-    let (done, new) = task.rewrite("-", &text)?;
+    let namespace = wanted.namespace.unwrap_or(namespace);
+    let task = Task::new(config, namespace, catalogue, no_kustomize, rewrite_short_names)?;
+    let (done, new) = task.rewrite("-", &text, true)?;
+    if let Some(unreadable) = done.unreadable.into_iter().next() {
+        return Err(unreadable.into());
+    }
     let mut unknowns = Unknowns::default();
     unknowns.add("-", &done.lookalikes);
     unknown::tell(&unknowns);
@@ -151,7 +157,7 @@ fn with_results(mut text: String, known: &Value, results: &[Value]) -> anyhow::R
     }
     let is_flow = text.trim_start().starts_with('{');
     if is_flow || !known.is_null() || text.trim_end().ends_with("\n...") {
-        let mut list: Value = serde_saphyr::from_str(&text)?;
+        let mut list: Value = manifest::value("-", &text)?;
         let mut entries = known.as_array().cloned().unwrap_or_default();
         entries.extend_from_slice(results);
         list["results"] = entries.into();

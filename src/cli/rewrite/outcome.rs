@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::path::PathBuf;
 
 use crate::cli::catalogue::CatalogueArgs;
 use crate::config::Config;
-use crate::engine::{Decision, ImageRef, List, Policy};
+use crate::engine::{Decision, ImageRef, Policy};
 use crate::files::{Problem, Source, Writer};
+use crate::kustomize::{Options, Outside, Plan, Verdict};
+use crate::manifest::kustomization::{JSON_PATCH, SELECTOR};
 use crate::manifest::{Contents, Field, Known, Lookalike, Manifest, Unreadable};
 
 /// What is done with every text.
@@ -16,6 +19,9 @@ pub struct Task {
     /// Of objects that name none.
     namespace: String,
     no_kustomize: bool,
+    rewrite_short_names: bool,
+    outside: Outside,
+    plan: Plan,
     /// Writes it in place, where that is wanted.
     pub writer: Option<Writer>,
     pub keep_texts: bool,
@@ -34,13 +40,15 @@ pub struct Done {
     pub name: String,
     pub changes: Vec<Change>,
     pub refused: Vec<Refused>,
+    /// Documents that are unchanged.
+    pub unreadable: Vec<Unreadable>,
     /// The first line that a template has to fill in.
     pub template_line: Option<usize>,
     pub contents: Contents,
     pub lookalikes: Vec<Lookalike>,
     pub kept: BTreeMap<&'static str, usize>,
-    /// What kustomizations select images by.
-    pub selectors: Vec<Selector>,
+    /// Images that a kustomization elsewhere may name, or does.
+    pub left: Vec<LeftImage>,
     /// Where they are kept: before, and after if that differs.
     pub texts: Option<(String, Option<String>)>,
 }
@@ -50,8 +58,28 @@ pub struct Change {
     pub before: String,
     pub after: String,
     pub rule: String,
-    /// Kustomize's `images` look for it.
-    pub is_selectable: bool,
+}
+
+pub struct LeftImage {
+    pub line: usize,
+    pub image: String,
+    pub reason: &'static str,
+}
+
+/// What is done with a field.
+enum Action {
+    Write {
+        rule: String,
+        result: String,
+    },
+    Keep(&'static str),
+    Leave(&'static str),
+    Refuse {
+        after: String,
+        why: String,
+    },
+    /// It is not looked at, or changes with another one.
+    Skip,
 }
 
 pub struct Refused {
@@ -62,10 +90,10 @@ pub struct Refused {
     pub pointer: String,
 }
 
-pub struct Selector {
-    pub line: usize,
-    pub image_name: String,
-}
+/// Of images without a host that a kustomization elsewhere may name.
+pub const SHORT_NAME: &str = "short_name";
+/// Of what `--no-kustomize` leaves.
+pub const NAMED: &str = "named_by_kustomization";
 
 impl Task {
     pub fn new(
@@ -73,15 +101,44 @@ impl Task {
         namespace: String,
         catalogue: CatalogueArgs,
         no_kustomize: bool,
+        rewrite_short_names: bool,
     ) -> anyhow::Result<Self> {
-        // Kustomizations are read in any case: they may select what is rewritten.
+        // Kustomizations are read in any case: they may name what is rewritten.
         let known = catalogue.for_writing(config.manifests.clone())?;
-        Ok(Self { policy: Policy::from(config), known, namespace, no_kustomize, writer: None, keep_texts: false })
+        Ok(Self {
+            policy: Policy::from(config),
+            known,
+            namespace,
+            no_kustomize,
+            rewrite_short_names,
+            outside: Outside::default(),
+            plan: Plan::default(),
+            writer: None,
+            keep_texts: false,
+        })
+    }
+
+    /// Looks at how the files hang together, and what may include them.
+    pub fn prepare(&mut self, paths: &[PathBuf], sources: &[Source]) {
+        self.outside = Outside::of(paths);
+        let options = Options {
+            policy: &self.policy,
+            known: &self.known,
+            namespace: &self.namespace,
+            no_kustomize: self.no_kustomize,
+            rewrite_short_names: self.rewrite_short_names,
+        };
+        self.plan = Plan::new(sources, &self.outside, options);
+    }
+
+    pub fn notes(&self) -> &[String] {
+        &self.plan.notes
     }
 
     pub fn perform(&self, source: &Source) -> Outcome {
         let text = source.read().map_err(Left::Problem)?;
-        let (mut done, new) = self.rewrite(&source.name, &text).map_err(Left::Unreadable)?;
+        let may_be_included = source.path.as_ref().is_none_or(|path| self.outside.may_include(path));
+        let (mut done, new) = self.rewrite(&source.name, &text, may_be_included).map_err(Left::Unreadable)?;
         if let (Some(writer), Some(path), Some(new)) = (&self.writer, &source.path, &new) {
             let named = |problem| Left::Problem(Problem { name: source.name.clone(), ..problem });
             writer.replace(path, new).map_err(named)?;
@@ -90,71 +147,105 @@ impl Task {
         Ok(done)
     }
 
-    /// What becomes of a text, and the new one where it changes.
-    pub fn rewrite(&self, name: &str, text: &str) -> Result<(Done, Option<String>), Unreadable> {
-        let manifest = Manifest::read(name, text, &self.known)?;
+    /// What becomes of a text, which a kustomization that is not seen may include, and the new one where it changes.
+    pub fn rewrite(&self, name: &str, text: &str, may_be_included: bool) -> Result<(Done, Option<String>), Unreadable> {
+        let manifest = Manifest::read_in_tree(name, text, &self.known)?;
         let fields = manifest.fields();
         let mut done = Done {
             name: name.to_owned(),
             changes: Vec::new(),
             refused: Vec::new(),
+            unreadable: manifest.unreadable().to_vec(),
             contents: manifest.contents(),
             lookalikes: manifest.lookalikes().to_vec(),
             kept: BTreeMap::new(),
-            selectors: Vec::new(),
+            left: Vec::new(),
             template_line: manifest.template_line(),
             texts: None,
         };
-        let decisions: Vec<Option<Decision>> = fields.iter().map(|field| self.decide(field)).collect();
-        for (field, decision) in fields.iter().zip(&decisions) {
-            if let Some(reason) = decision.as_ref().and_then(Decision::reason) {
-                *done.kept.entry(reason.as_str()).or_default() += 1;
-            }
-            if let Some(image_name) = selector(field) {
-                done.selectors.push(Selector { line: field.line, image_name: image_name.to_owned() });
+        let actions: Vec<Action> = fields.iter().map(|field| self.action(name, field, may_be_included)).collect();
+        for (field, action) in fields.iter().zip(&actions) {
+            match action {
+                Action::Keep(reason) => *done.kept.entry(reason).or_default() += 1,
+                Action::Leave(reason) => {
+                    *done.kept.entry(reason).or_default() += 1;
+                    done.left.push(LeftImage { line: field.line, image: field.image.clone(), reason });
+                }
+                Action::Refuse { after, why } => done.refused.push(Refused::of(field, after, why.clone())),
+                Action::Write { .. } | Action::Skip => {}
             }
         }
-        if !decisions.iter().flatten().any(|decision| matches!(decision, Decision::Rewrite { .. })) {
+        let results: Vec<Option<&str>> = actions
+            .iter()
+            .map(|action| if let Action::Write { result, .. } = action { Some(result.as_str()) } else { None })
+            .collect();
+        if results.iter().all(Option::is_none) {
             return Ok((done, None));
         }
-        let written = manifest.write(|field| match self.decide(field)? {
-            Decision::Rewrite { result, .. } => Some(result),
-            Decision::Restore { .. } | Decision::Keep { .. } => None,
-        });
-        let result = |index: usize| match &decisions[index] {
-            Some(Decision::Rewrite { rule, result }) => (rule.name.clone(), result.clone()),
-            _ => Default::default(),
-        };
+        let mut next = results.iter();
+        let written = manifest.write(|_| next.next().copied().flatten().map(str::to_owned));
         for index in written.changed {
-            let (field, (rule, after)) = (&fields[index], result(index));
-            let is_selectable = is_selectable(field);
-            done.changes.push(Change { line: field.line, before: field.image.clone(), after, rule, is_selectable });
+            if let Action::Write { rule, result } = &actions[index] {
+                let Field { line, image, .. } = &fields[index];
+                let (before, after, rule) = (image.clone(), result.clone(), rule.clone());
+                done.changes.push(Change { line: *line, before, after, rule });
+            }
         }
         for (index, why) in written.refused {
-            let (field, (_, after)) = (&fields[index], result(index));
-            let (image, pointer) = (field.image.clone(), field.pointer.clone());
-            done.refused.push(Refused { line: field.line, image, after, why, pointer });
+            if let Action::Write { result, .. } = &actions[index] {
+                done.refused.push(Refused::of(&fields[index], result, why));
+            }
         }
+        done.refused.sort_by_key(|refused| refused.line);
         let new = (written.text != text).then_some(written.text);
         Ok((done, new))
     }
 
-    /// Nothing for what is not looked at.
-    fn decide(&self, field: &Field) -> Option<Decision<'_>> {
-        let is_left_out = self.no_kustomize && selector(field).is_some();
-        (!is_left_out).then(|| field.decide(&self.policy, &self.namespace))
+    fn action(&self, name: &str, field: &Field, may_be_included: bool) -> Action {
+        let is_entry = field.place.starts_with("images/");
+        let counts_alone = !field.place.starts_with(SELECTOR) && !field.place.starts_with(JSON_PATCH);
+        let decided = || match field.decide(&self.policy, &self.namespace) {
+            Decision::Rewrite { rule, result } => Action::Write { rule: rule.name.clone(), result },
+            decision => decision.reason().map_or(Action::Skip, |reason| Action::Keep(reason.as_str())),
+        };
+        match self.plan.verdict(name, field.object.document, &field.pointer) {
+            Some(Verdict::Write { rule, result }) => Action::Write { rule: rule.clone(), result: result.clone() },
+            Some(Verdict::Keep(Some(reason))) if counts_alone => Action::Keep(reason),
+            Some(Verdict::Keep(None)) if counts_alone => decided().kept(),
+            Some(Verdict::Keep(_) | Verdict::InStep) => Action::Skip,
+            Some(Verdict::ShortName) => Action::Leave(SHORT_NAME),
+            Some(Verdict::Named) if is_entry => Action::Skip,
+            Some(Verdict::Named) => Action::Leave(NAMED),
+            Some(Verdict::Refused { after, why }) => Action::Refuse { after: after.clone(), why: why.clone() },
+            None if !counts_alone || is_entry && self.no_kustomize => Action::Skip,
+            None => match decided() {
+                Action::Write { .. } if may_be_included && !self.rewrite_short_names && is_short(field) => {
+                    Action::Leave(SHORT_NAME)
+                }
+                action => action,
+            },
+        }
     }
 }
 
-/// What an entry of a kustomization's `images` selects by.
-fn selector(field: &Field) -> Option<&str> {
-    field.place.strip_prefix("images/")
+impl Action {
+    /// Without a change.
+    fn kept(self) -> Self {
+        if let Self::Write { .. } = self { Self::Skip } else { self }
+    }
 }
 
-/// Kustomize looks at containers alone, and there at nothing but their images.
-fn is_selectable(field: &Field) -> bool {
-    let lists = [List::Containers, List::InitContainers, List::EphemeralContainers];
-    field.pointer.ends_with("/image") && lists.iter().any(|list| field.place.starts_with(list.as_str()))
+impl Refused {
+    fn of(field: &Field, after: &str, why: String) -> Self {
+        let Field { line, image, pointer, .. } = field;
+        Self { line: *line, image: image.clone(), after: after.to_owned(), why, pointer: pointer.clone() }
+    }
+}
+
+/// Whether a kustomization elsewhere may rename it. What one renames here has its name.
+fn is_short(field: &Field) -> bool {
+    let has_host = ImageRef::parse(&field.image).is_ok_and(|image| image.host_is_written());
+    !has_host && !field.pointer.ends_with("/newName")
 }
 
 impl Done {
@@ -169,17 +260,9 @@ impl Done {
     /// One line for each image that is not what the rules want.
     pub fn list(&self) -> String {
         let mut text = String::new();
-        for Change { line, before, after, rule, is_selectable: _ } in &self.changes {
+        for Change { line, before, after, rule } in &self.changes {
             let _ = writeln!(text, "{}:{line}: {before} → {after} ({rule})", self.name);
         }
         text
-    }
-}
-
-impl Change {
-    /// The image without tag and digest, as kustomize compares it.
-    pub fn image_name(&self) -> &str {
-        let suffix = ImageRef::parse(&self.before).map_or("", |image| image.suffix());
-        self.before.strip_suffix(suffix).unwrap_or(&self.before)
     }
 }

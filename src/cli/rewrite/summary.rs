@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::super::{output, unknown};
-use super::outcome::{Done, Left, Outcome, Refused};
-use super::selectors;
+use super::outcome::{Done, Left, NAMED, Outcome, Refused, SHORT_NAME};
 use crate::cluster::words::{count, few};
 use crate::files::{self, Problem, Skipped, Source};
+use crate::manifest::Unreadable;
 use crate::scan::Unknowns;
 
 /// Of `--check`.
@@ -24,6 +24,8 @@ pub struct Summary<'o> {
     /// Not of the folders that were named.
     pub skipped: &'o [Skipped],
     pub outcomes: &'o [Outcome],
+    /// Of what kustomizations build.
+    pub notes: &'o [String],
     /// One text was to be printed, and not files written.
     pub is_print: bool,
     /// Images are rewritten, and not only asked for.
@@ -34,16 +36,22 @@ pub struct Summary<'o> {
 impl<'o> Summary<'o> {
     /// Whether something could not be read, parsed or written.
     pub fn has_failed(&self) -> bool {
-        !self.problems.is_empty() || self.outcomes.iter().any(|outcome| self.is_failure(outcome))
+        let is_failure = |outcome: &Outcome| match outcome {
+            Ok(done) => done.unreadable.iter().any(|unreadable| self.is_failure(unreadable)),
+            Err(Left::Problem(_)) => true,
+            Err(Left::Unreadable(unreadable)) => self.is_failure(unreadable),
+        };
+        !self.problems.is_empty() || self.outcomes.iter().any(is_failure)
     }
 
     /// A template among files is none.
-    fn is_failure(&self, outcome: &Outcome) -> bool {
-        match outcome {
-            Ok(_) => false,
-            Err(Left::Problem(_)) => true,
-            Err(Left::Unreadable(unreadable)) => self.is_print || !unreadable.is_template,
-        }
+    fn is_failure(&self, unreadable: &Unreadable) -> bool {
+        self.is_print || !unreadable.is_template
+    }
+
+    fn tell_unreadable(&self, unreadable: &Unreadable) {
+        let prefix = if self.is_failure(unreadable) { "error" } else { "left alone" };
+        output::talk(format_args!("{prefix}: {unreadable}"));
     }
 
     /// Whether an image is not what the rules want.
@@ -64,21 +72,25 @@ impl<'o> Summary<'o> {
             output::talk(format_args!("skipped: {skipped}"));
         }
         for outcome in self.outcomes {
-            let prefix = if self.is_failure(outcome) { "error" } else { "left alone" };
             match outcome {
                 Ok(done) => {
+                    done.unreadable.iter().for_each(|unreadable| self.tell_unreadable(unreadable));
                     tell_refused(done);
                     tell_template(done);
                 }
-                Err(Left::Problem(problem)) => output::talk(format_args!("{prefix}: {problem}")),
-                Err(Left::Unreadable(unreadable)) => output::talk(format_args!("{prefix}: {unreadable}")),
+                Err(Left::Problem(problem)) => output::talk(format_args!("error: {problem}")),
+                Err(Left::Unreadable(unreadable)) => self.tell_unreadable(unreadable),
             }
         }
-        for warning in selectors::warnings(self.done()) {
-            output::talk(warning);
+        for note in self.notes {
+            output::talk(format_args!("note: {note}"));
         }
+        let why = "without a host, since a kustomization that is not read may rename them: name the whole tree, or use \
+                   --rewrite-short-names";
+        self.tell_left(SHORT_NAME, why);
+        self.tell_left(NAMED, "that kustomizations name or hold, since --no-kustomize leaves those unchanged");
         let is_template = |outcome: &Outcome| match outcome {
-            Ok(done) => done.template_line.is_some(),
+            Ok(done) => done.template_line.is_some() || done.unreadable.iter().any(|text| text.is_template),
             Err(Left::Unreadable(text)) => text.is_template,
             Err(Left::Problem(_)) => false,
         };
@@ -94,7 +106,7 @@ impl<'o> Summary<'o> {
         let mut unknowns = Unknowns::default();
         self.done().for_each(|done| unknowns.add(&done.name, &done.lookalikes));
         unknown::tell(&unknowns);
-        if !(self.is_print && self.has_failed()) {
+        if !self.is_print || self.done().next().is_some() {
             output::talk(self.totals());
         }
         let Some(Gate { allow_unknown }) = self.gate else { return false };
@@ -120,7 +132,12 @@ impl<'o> Summary<'o> {
     /// Paths that nothing was seen in, and nothing is said of.
     fn silent(&self) -> Vec<&PathBuf> {
         let is_said = |outcome: &Outcome| match outcome {
-            Ok(done) => done.contents.objects > 0 || !done.lookalikes.is_empty() || done.template_line.is_some(),
+            Ok(done) => {
+                done.contents.objects > 0
+                    || !done.lookalikes.is_empty()
+                    || !done.unreadable.is_empty()
+                    || done.template_line.is_some()
+            }
             Err(_) => true,
         };
         let said = self.sources.iter().zip(self.outcomes).filter(|(_, outcome)| is_said(outcome));
@@ -129,17 +146,33 @@ impl<'o> Summary<'o> {
         files::silent(self.paths, said.chain(problems)).collect()
     }
 
+    fn tell_left(&self, reason: &str, why: &str) {
+        const SHOWN: usize = 5;
+        let left = self.done().flat_map(|done| {
+            let of_reason = done.left.iter().filter(|left| left.reason == reason);
+            of_reason.map(|left| format!("{} ({}:{})", left.image, done.name, left.line))
+        });
+        let left: Vec<String> = left.collect();
+        if left.is_empty() {
+            return;
+        }
+        let more = if left.len() > SHOWN { format!(", and {} more", left.len() - SHOWN) } else { String::new() };
+        let shown = left[..left.len().min(SHOWN)].join(", ");
+        output::talk(format_args!("not rewritten: {} {why}: {shown}{more}", count(left.len(), "image")));
+    }
+
     fn totals(&self) -> String {
         let changed = self.done().filter(|done| !done.changes.is_empty()).count();
         let rewritten: usize = self.done().map(|done| done.changes.len()).sum();
         let refused: usize = self.done().map(|done| done.refused.len()).sum();
+        let unreadable: usize = self.done().map(|done| done.unreadable.len()).sum();
         let left_alone = self.problems.len() + self.outcomes.iter().filter(|outcome| outcome.is_err()).count();
         let mut kept: BTreeMap<&str, usize> = BTreeMap::new();
         for (reason, count) in self.done().flat_map(|done| &done.kept) {
             *kept.entry(reason).or_default() += count;
         }
         let read = count(self.done().count(), "file");
-        if rewritten + refused + kept.len() == 0 && left_alone == 0 {
+        if rewritten + refused + kept.len() + unreadable + left_alone == 0 {
             return format!("{read}: no image found");
         }
         let verb = if self.is_done { "rewritten" } else { "to be rewritten" };
@@ -152,6 +185,9 @@ impl<'o> Summary<'o> {
         }
         if left_alone > 0 {
             text += &format!("; {} left alone", count(left_alone, "file"));
+        }
+        if unreadable > 0 {
+            text += &format!("; {} unreadable", count(unreadable, "document"));
         }
         text
     }

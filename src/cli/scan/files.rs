@@ -9,7 +9,7 @@ use super::output::{Output, Weight};
 use crate::cli::unknown;
 use crate::engine::Policy;
 use crate::files::{self, Found, Problem, Skipped, Source};
-use crate::manifest::{Contents, Field, Known, Lookalike, Manifest};
+use crate::manifest::{Contents, Field, Known, Lookalike, Manifest, Unreadable};
 use crate::scan::{Finding, Place, Unseen, Use, Verdict};
 
 const DEFAULT_NAMESPACE: &str = "default";
@@ -60,14 +60,12 @@ pub fn scan(
         let read: Vec<_> = chunk.par_iter().map(|source| read(source, namespace, policy, known)).collect();
         for (source, read) in chunk.iter().zip(read) {
             let is_silent = match read {
-                Ok(Read { found, contents, lookalikes, template }) => {
+                Ok(Read { found, contents, lookalikes, left }) => {
                     output.add(1, found)?;
                     output.contents(contents);
                     output.lookalikes(&source.name, &lookalikes)?;
-                    let is_silent = contents.objects == 0 && lookalikes.is_empty() && template.is_none();
-                    if let Some((unseen, weight)) = template {
-                        output.unseen(unseen, weight);
-                    }
+                    let is_silent = contents.objects == 0 && lookalikes.is_empty() && left.is_empty();
+                    left.into_iter().for_each(|(unseen, weight)| output.unseen(unseen, weight));
                     is_silent
                 }
                 Err((unseen, weight)) => {
@@ -95,7 +93,8 @@ struct Read {
     found: Vec<Finding>,
     contents: Contents,
     lookalikes: Vec<Lookalike>,
-    template: Option<Left>,
+    /// What of it could not be looked at.
+    left: Vec<Left>,
 }
 
 fn read(source: &Source, namespace: &str, policy: Option<&Policy>, known: &Known) -> Result<Read, Left> {
@@ -104,21 +103,23 @@ fn read(source: &Source, namespace: &str, policy: Option<&Policy>, known: &Known
     let text = source.read().map_err(|Problem { name, why }| {
         (Unseen { what: name, why, cure: "see whether it is text that may be read".to_owned() }, weight)
     })?;
-    let manifest = Manifest::read(&source.name, &text, known).map_err(|unreadable| {
+    let left = |unreadable: &Unreadable| {
         let what = format!("{}:{}", unreadable.file, unreadable.line);
         let (cure, weight) = match unreadable.is_template {
             true => (RENDER, template_weight),
             false => ("mend the file there", weight),
         };
-        (Unseen { what, why: unreadable.message, cure: cure.to_owned() }, weight)
-    })?;
+        (Unseen { what, why: unreadable.message.clone(), cure: cure.to_owned() }, weight)
+    };
+    let manifest = Manifest::read(&source.name, &text, known).map_err(|unreadable| left(&unreadable))?;
     let template = manifest.template_line().map(|line| {
         let why = "a template: what is rendered for `{{` is not known".to_owned();
         let unseen = Unseen { what: format!("{}:{line}", source.name), why, cure: RENDER.to_owned() };
         (unseen, template_weight)
     });
+    let left = manifest.unreadable().iter().map(left).chain(template).collect();
     let found = manifest.fields().iter().map(|field| finding(source, field, namespace, policy)).collect();
-    Ok(Read { found, contents: manifest.contents(), lookalikes: manifest.lookalikes().to_vec(), template })
+    Ok(Read { found, contents: manifest.contents(), lookalikes: manifest.lookalikes().to_vec(), left })
 }
 
 fn finding(source: &Source, field: &Field, namespace: &str, policy: Option<&Policy>) -> Finding {

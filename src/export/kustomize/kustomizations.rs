@@ -188,7 +188,9 @@ fn cure(folder: &Path) -> String {
 }
 
 fn entries(file: &str, text: &str) -> Result<Entries, Inexpressible> {
-    let entries = serde_saphyr::from_str::<Option<Entries>>(text).map_err(|error| {
+    // Comments that are emitted are limited to 32 in a row.
+    let options = serde_saphyr::options! { emit_comments: false };
+    let entries = serde_saphyr::from_str_with_options::<Option<Entries>>(text, options).map_err(|error| {
         let line = error.location().map_or(1, |location| location.line());
         let why = "no kustomization: kustomize reads one mapping, with each key once".to_owned();
         Inexpressible { what: format!("{file}:{line}"), why }

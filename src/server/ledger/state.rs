@@ -19,6 +19,33 @@ pub(super) struct State {
     pub(super) total: Held,
     /// What of `total` belongs to connections that were told to close.
     pub(super) leaving: Held,
+    /// How many charges have all that their bodies need.
+    pub(super) whole: usize,
+    /// How many charges are those of bodies that are being answered.
+    pub(super) at_work: usize,
+}
+
+/// What memory for requests is claimed for. It says how much of it must stay free, and for what the claim can wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// What comes in small parts: headers, small bodies, answers. It does not wait.
+    Request,
+    /// A large body. It waits for those that need no more, except in HTTP/2, and leaves room for their answers.
+    Body,
+    /// To answer a large body. It waits for those that are being answered.
+    Work,
+}
+
+impl Purpose {
+    /// What must stay free of `bound`, where the claimant would hold so many bytes.
+    fn left_free(self, bound: usize, bytes: usize) -> usize {
+        match self {
+            // Others may hold theirs for some time after they were told to close.
+            Purpose::Request if bytes <= LITTLE_BYTES => 0,
+            Purpose::Request | Purpose::Work => bound / SLACK,
+            Purpose::Body => 3 * (bound / SLACK),
+        }
+    }
 }
 
 /// Amounts by their kind.
@@ -38,6 +65,8 @@ pub(super) struct Entry {
     pub(super) active: Instant,
     /// Since when it has held bytes of requests without one of its answers leaving.
     pub(super) holding_since: Instant,
+    /// Its requests share a window, so one whose body is not read on would stop the others.
+    pub(super) is_multiplexed: bool,
     /// How many of its requests are being answered on other threads. To close it would free nothing yet.
     pub(super) at_work: usize,
     pub(super) signals: Arc<Signals>,
@@ -130,6 +159,25 @@ impl Clock {
 }
 
 impl State {
+    pub(super) fn change_phase(&mut self, key: usize, from: Phase, to: Phase) {
+        match from {
+            Phase::Partial => {}
+            Phase::Whole => self.whole -= 1,
+            Phase::AtWork => {
+                self.at_work -= 1;
+                self.entries[key].at_work -= 1;
+            }
+        }
+        match to {
+            Phase::Partial => {}
+            Phase::Whole => self.whole += 1,
+            Phase::AtWork => {
+                self.at_work += 1;
+                self.entries[key].at_work += 1;
+            }
+        }
+    }
+
     pub(super) fn add(&mut self, key: usize, held: Held) {
         let entry = &mut self.entries[key];
         if entry.held.request_bytes == 0 && held.request_bytes > 0 {
@@ -202,24 +250,25 @@ impl State {
     }
 
     /// Room for a request: closes connections of the address that holds the most, first the one that has held the most
-    /// for the longest time. There is none where that is the claimant.
-    pub(super) fn make_room_for_request(&mut self, key: usize, bytes: usize, bound: usize) -> Room {
+    /// for the longest time. There is none where that is the claimant. A claim that can wait closes none of its own address.
+    pub(super) fn make_room_for_request(&mut self, key: usize, bytes: usize, bound: usize, purpose: Purpose) -> Room {
         let mut shed = Vec::new();
         let claimant = &self.entries[key];
         if claimant.signals.told.load(Ordering::Relaxed) {
-            return Room { shed, fits: false };
+            return Room { shed, fit: Fit::Never };
         }
-        // A part is left to those that hold little: others may hold theirs for some time after they were told to close.
-        let bound = if claimant.held.request_bytes + bytes > LITTLE_BYTES { bound - bound / SLACK } else { bound };
-        let fits_now = |state: &State| {
-            state.request_bytes_that_stay() + bytes <= bound && with_slack(state.total.request_bytes, bytes, bound)
+        let bound = bound - purpose.left_free(bound, claimant.held.request_bytes + bytes);
+        let can_wait = match purpose {
+            Purpose::Request => false,
+            Purpose::Body => self.whole + self.at_work > 0 && !claimant.is_multiplexed,
+            Purpose::Work => self.at_work > 0,
         };
-        if self.request_bytes_that_stay() + bytes <= bound {
-            return Room { shed, fits: fits_now(self) };
-        }
         let address = claimant.address;
         let now = Instant::now();
-        while self.request_bytes_that_stay() + bytes > bound - bound / BATCH {
+        // Where there is none, for some more than is asked.
+        let mut wanted = bound;
+        while self.request_bytes_that_stay() + bytes > wanted {
+            wanted = bound - bound / BATCH;
             let weight = |other: usize, entry: &Entry| {
                 let bytes = entry.held.request_bytes + if other == key { bytes } else { 0 };
                 // At first, one that was useful before may be waiting for the server.
@@ -235,13 +284,22 @@ impl State {
                     |other, entry| other == key || (entry.held.request_bytes > 0 && entry.at_work == 0),
                 )
                 .max_by_key(|(other, entry)| weight(*other, entry))
+                .filter(|(worst, entry)| *worst != key && !(can_wait && entry.address == address))
                 .map(|(worst, _)| worst);
             match worst {
-                Some(worst) if worst != key => shed.extend(self.tell_to_close(worst)),
-                _ => break,
+                Some(worst) => shed.extend(self.tell_to_close(worst)),
+                None => break,
             }
         }
-        Room { shed, fits: fits_now(self) }
+        let has_room = self.request_bytes_that_stay() + bytes <= bound;
+        let fit = if has_room && with_slack(self.total.request_bytes, bytes, bound) {
+            Fit::Now
+        } else if can_wait || has_room && purpose != Purpose::Request {
+            Fit::Later
+        } else {
+            Fit::Never
+        };
+        Room { shed, fit }
     }
 
     /// The connections that can be closed, of the address that has the most if the claimant's has `more`; of two with as
@@ -276,7 +334,27 @@ impl State {
 /// What was done to make room, and whether there is.
 pub(super) struct Room {
     pub(super) shed: Vec<Arc<Signals>>,
-    pub(super) fits: bool,
+    pub(super) fit: Fit,
+}
+
+/// How far a charge is from being given back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// More may be needed, or a client must read something first.
+    Partial,
+    /// No more is needed for the body.
+    Whole,
+    /// The body is being answered, on another thread.
+    AtWork,
+}
+
+/// Whether there is room for a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fit {
+    Now,
+    /// When what is under way has ended.
+    Later,
+    Never,
 }
 
 impl Held {

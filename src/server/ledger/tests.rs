@@ -177,16 +177,52 @@ async fn only_what_would_free_something_gives_way_to_a_request() {
         open(&ledger, 2, Merit::Unproven).await,
         open(&ledger, 3, Merit::Unproven).await,
     );
-    let _held = (at_work.charge(600), other.charge(350));
-    let work = at_work.work();
+    let _other_charge = other.charge(350);
+    let mut work = at_work.charge(600).unwrap();
+    work.set_phase(Phase::AtWork);
     let _charge = claimant.charge(100).unwrap();
     // Of the heaviest address nothing can be freed, so it is the next.
     assert!(other.is_closing() && !idle.is_closing() && !at_work.is_closing());
     assert_eq!(at_work.charge(301).map(|_| ()), Err(Full));
     assert!(!claimant.is_closing() && !idle.is_closing());
-    drop(work);
+    work.set_phase(Phase::Partial);
     let _charge = claimant.charge(350);
     assert!(at_work.is_closing() && !idle.is_closing());
+}
+
+#[tokio::test(start_paused = true)]
+async fn large_bodies_wait_for_those_of_their_address_that_need_no_more() {
+    let ledger = ledger(1000, 8 << 20);
+    let mib = 1 << 20;
+    let (first, second, other) = (
+        open(&ledger, 1, Merit::Proven).await,
+        open(&ledger, 1, Merit::Proven).await,
+        open(&ledger, 2, Merit::Proven).await,
+    );
+    let mut context = Context::from_waker(Waker::noop());
+    let mut body = first.charge(5 * mib).unwrap();
+    let mut next = second.charge(0).unwrap();
+    body.set_phase(Phase::Whole);
+    let mut waits = Box::pin(next.grow_in_turn(2 * mib, Purpose::Body));
+    assert!(waits.as_mut().poll(&mut context).is_pending());
+    // A part is left for answers.
+    body.grow_in_turn(2 * mib, Purpose::Work).await.unwrap();
+    // Who needs no more does not wait, whatever others hold.
+    body.grow_in_turn(0, Purpose::Body).await.unwrap();
+    body.set_phase(Phase::AtWork);
+    assert!(waits.as_mut().poll(&mut context).is_pending());
+    body.resize(mib).unwrap();
+    body.set_phase(Phase::Partial);
+    assert!(waits.as_mut().poll(&mut context).is_ready());
+    drop(waits);
+    // Another address does not wait for the one that holds the most, unless nothing of it can be freed.
+    next.set_phase(Phase::Whole);
+    body.grow(2 * mib).unwrap();
+    let mut others = other.charge(0).unwrap();
+    others.grow_in_turn(600 << 10, Purpose::Body).await.unwrap();
+    assert!(first.is_closing() && !second.is_closing() && !other.is_closing());
+    drop((body, next, others));
+    assert_eq!(ledger.usage().request_bytes, 0);
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -78,6 +78,11 @@ pub async fn first_byte(ground: Arc<Ground>) {
     start(ground, 1000, http1::review_header(7_000_000) + "{").await;
 }
 
+/// As before, but a large body is charged with what its length promises.
+pub async fn first_part(ground: Arc<Ground>) {
+    start(ground, 200, http1::review_header(7_000_000) + &" ".repeat(100_000)).await;
+}
+
 pub async fn expect(ground: Arc<Ground>) {
     start(ground, 2000, http1::header("/mutate", "Expect: 100-continue\r\nContent-Length: 7000000\r\n")).await;
 }

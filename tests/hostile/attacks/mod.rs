@@ -63,6 +63,7 @@ pub const ATTACKS: &[Attack] = attacks![
     "HTTP/1.1 bodies never completed", ONE, 3, bodies::unfinished_http1;
     "HTTP/2 bodies never completed", ONE, 3, bodies::unfinished_http2;
     "1,000 lengths of 7 MB, 1 byte each", ONE, 3, bodies::first_byte;
+    "200 lengths of 7 MB, 100 KB each", ONE, 3, bodies::first_part;
     "Chunks of 1 byte, with extensions", ONE, 3, bodies::chunks;
     "1,000 trailers of 14 KB, unfinished", ONE, 3, bodies::trailers;
     "2,000 × Expect: 100-continue, no body", ONE, 3, bodies::expect;

@@ -1,0 +1,79 @@
+//! What kustomize would build of the files of a run, so that building first and rewriting then gives the same images as
+//! rewriting first and building then.
+//!
+//! Where kustomizations rename an image, the image and the entries that name it are changed in step. Where that would not give
+//! what the rules want of something that is built, both stay, and that is reported.
+
+mod build;
+
+mod entry;
+mod outside;
+mod tree;
+
+use std::collections::HashMap;
+
+use self::build::Build;
+pub use self::outside::Outside;
+use self::tree::Tree;
+pub use self::tree::{everything, is_reached};
+use crate::engine::Policy;
+use crate::files::Source;
+use crate::manifest::Known;
+
+/// What is done with images and entries that kustomizations have to do with.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// By the name of the source, then by document and pointer.
+    verdicts: HashMap<String, HashMap<(usize, String), Verdict>>,
+    /// What is not what the rules want where it is built alone, but is where it is used.
+    pub notes: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    Write {
+        rule: String,
+        result: String,
+    },
+    /// Nothing has to change, for the reason that the rules give in the namespace of what is built.
+    Keep(Option<&'static str>),
+    /// It has no host, and a kustomization that is not among the files may rename it.
+    ShortName,
+    /// A kustomization renames it that is not to be edited.
+    Named,
+    /// It would have to change, and can't.
+    Refused {
+        after: String,
+        why: String,
+    },
+    /// It does not change, which is right where it is used.
+    InStep,
+}
+
+/// How kustomizations are to be treated.
+#[derive(Debug, Clone, Copy)]
+pub struct Options<'o> {
+    pub policy: &'o Policy,
+    pub known: &'o Known,
+    /// Of objects that name none.
+    pub namespace: &'o str,
+    /// Don't edit kustomizations.
+    pub no_kustomize: bool,
+    /// Also rewrite images without a host that a kustomization elsewhere may rename.
+    pub rewrite_short_names: bool,
+}
+
+impl Plan {
+    /// Reads the kustomizations among the sources, and what they include.
+    pub fn new(sources: &[Source], outside: &Outside, options: Options) -> Self {
+        let tree = Tree::read(sources, outside, options);
+        if tree.nodes.is_empty() {
+            return Self::default();
+        }
+        Build::new(&tree, options).plan(sources)
+    }
+
+    pub fn verdict(&self, source: &str, document: usize, pointer: &str) -> Option<&Verdict> {
+        self.verdicts.get(source)?.get(&(document, pointer.to_owned()))
+    }
+}

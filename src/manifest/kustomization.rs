@@ -1,0 +1,377 @@
+//! What a kustomization includes, in which order, and where it renames images.
+//!
+//! Facts about kustomize are of 5.8: `api/types/kustomization.go`. Flux's kind is `kustomize.toolkit.fluxcd.io`, v1.
+
+use std::sync::Arc;
+
+use super::Object;
+use super::found::{Found, Shape, Slot};
+use super::kustomize;
+use super::lines::Lines;
+use super::objects::{self, Header, Origin};
+use super::pointer::{Step, below};
+use super::tree::{Content, Document, Id, Style};
+use super::yaml::Reader;
+use super::{Known, pods};
+
+/// How the place of the `name` of an entry of `images` begins.
+pub const SELECTOR: &str = "images-name/";
+/// How the place of an image in a JSON patch begins. What it patches follows as a pointer.
+pub const JSON_PATCH: &str = "patch/";
+
+#[derive(Debug, Clone, Default)]
+pub struct Kustomization {
+    pub kind: Kind,
+    pub namespace: Option<String>,
+    /// Files, folders and URLs as they are written; so are the others.
+    pub resources: Vec<String>,
+    pub components: Vec<String>,
+    pub patches: Vec<(String, Target)>,
+    /// Those that are written in it, by their pointer.
+    pub inline_patches: Vec<(String, Target)>,
+    pub transformers: Vec<String>,
+    pub configurations: Vec<String>,
+    /// Keys that bring what can't be seen.
+    pub unseen: Vec<String>,
+    /// In their order.
+    pub entries: Vec<Entry>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Kind {
+    #[default]
+    Kustomization,
+    Component,
+    /// Of Flux, with its path from the root of the repository.
+    Flux(String),
+    /// Transformers, which a kustomization lists under `transformers`.
+    Transformers,
+}
+
+/// What a patch says that it patches, as expressions. What it does not say is empty.
+#[derive(Debug, Clone, Default)]
+pub struct Target {
+    pub kind: String,
+    pub name: String,
+}
+
+/// What renames images.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    pub document: usize,
+    pub name: String,
+    pub new_name: Option<String>,
+    pub new_tag: String,
+    pub digest: String,
+    /// The pointers of its fields.
+    pub name_pointer: String,
+    pub image_pointer: String,
+    /// It does not find images of volumes, as a transformer without more fields does not.
+    pub containers_alone: bool,
+}
+
+/// The kustomization that a document is, if it is one, with the fields that count only for one.
+pub(super) fn read<'t>(
+    document: &Document<'t>,
+    text: &'t str,
+    origin: Origin,
+    found: &mut Vec<Found>,
+    embedded: &mut Vec<(Document<'t>, Vec<Found>)>,
+) -> Option<Kustomization> {
+    let root = document.root()?;
+    if !document.is_mapping(root) {
+        let object = Arc::new(Object { document: origin.document, ..Object::default() });
+        json_patch(document, root, "", &object, found);
+        return None;
+    }
+    let header = objects::objects(document, root).pop().filter(|header| header.root == root)?;
+    let string = |path: &[&str]| document.at(root, path).and_then(|node| document.string(node)).unwrap_or_default();
+    let (kind, prefix): (Kind, &[&str]) = match (header.group(), header.kind.as_str()) {
+        ("kustomize.toolkit.fluxcd.io", "Kustomization") => {
+            (Kind::Flux(string(&["spec", "path"]).to_owned()), &["spec"])
+        }
+        _ if header.api_version == "builtin" && header.kind == "ImageTagTransformer" => (Kind::Transformers, &[]),
+        _ if !kustomize::is_kustomization(&header, origin.file) => return None,
+        (_, "Component") => (Kind::Component, &[]),
+        _ => (Kind::Kustomization, &[]),
+    };
+    let object = Arc::new(kustomize::object(document, &header, origin.document));
+    let at = |key: &'static str| -> Vec<&str> { prefix.iter().copied().chain([key]).collect() };
+    let strings = |key: &'static str| {
+        let items = document.at(root, &at(key)).and_then(|list| document.items(list)).into_iter().flatten();
+        items.filter_map(|item| document.string(item)).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let is_present = |key: &str| document.get(root, key).is_some_and(|node| !document.is_null(node));
+    let present = |keys: &[&str]| -> Vec<String> {
+        keys.iter().filter(|key| is_present(key)).map(|key| (*key).to_owned()).collect()
+    };
+    let namespace = string(if prefix.is_empty() { &["namespace"] } else { &["spec", "targetNamespace"] });
+    let mut kustomization = Kustomization {
+        namespace: (!namespace.is_empty()).then(|| namespace.to_owned()),
+        components: strings("components"),
+        configurations: strings("configurations"),
+        kind,
+        ..Kustomization::default()
+    };
+    if kustomization.kind == Kind::Kustomization || kustomization.kind == Kind::Component {
+        kustomization.resources = [strings("resources"), strings("bases")].concat();
+        kustomization.unseen = present(&["generators", "helmCharts", "helmChartInflationGenerator"]);
+        for transformer in strings("transformers") {
+            match is_inline(&transformer) {
+                true => kustomization.unseen.push("transformers".to_owned()),
+                false => kustomization.transformers.push(transformer),
+            }
+        }
+    }
+    if kustomization.kind == Kind::Transformers {
+        kustomization.unseen = present(&["fieldSpecs"]);
+    }
+    entries(document, root, prefix, &object, found, &mut kustomization);
+    patches(document, text, &at, &object, embedded, &mut kustomization);
+    Some(kustomization)
+}
+
+fn is_inline(text: &str) -> bool {
+    text.contains(['\n', '{']) || text.contains(": ")
+}
+
+fn entries(
+    document: &Document,
+    root: Id,
+    prefix: &[&str],
+    object: &Arc<Object>,
+    found: &mut Vec<Found>,
+    kustomization: &mut Kustomization,
+) {
+    let items = match kustomization.kind {
+        Kind::Transformers => {
+            document.get(root, "imageTag").map(|item| (item, "/imageTag".to_owned())).into_iter().collect()
+        }
+        // kustomize reads `imageTags` as `images`.
+        _ => {
+            let [images, image_tags] = ["images", "imageTags"].map(|key| [prefix, &[key]].concat());
+            kustomize::listed(document, root, &[&images, &image_tags])
+        }
+    };
+    for (item, pointer) in items {
+        let Some((mut entry, image)) = kustomize::entry(document, item, pointer, object) else { continue };
+        entry.containers_alone = kustomization.kind == Kind::Transformers && kustomization.unseen.is_empty();
+        let Some(node) = document.get(item, "name") else { continue };
+        found.push(image);
+        found.push(Found {
+            object: Arc::clone(object),
+            place: format!("{SELECTOR}{}", entry.name),
+            image: entry.name.clone(),
+            pull_never: false,
+            shape: Shape::Whole,
+            slots: vec![Slot { node, pointer: entry.name_pointer.clone() }],
+        });
+        kustomization.entries.push(entry);
+    }
+}
+
+fn patches<'t>(
+    document: &Document<'t>,
+    text: &'t str,
+    at: &dyn Fn(&'static str) -> Vec<&'static str>,
+    object: &Arc<Object>,
+    embedded: &mut Vec<(Document<'t>, Vec<Found>)>,
+    kustomization: &mut Kustomization,
+) {
+    let Some(root) = document.root() else { return };
+    for key in ["patches", "patchesStrategicMerge", "patchesJson6902"] {
+        for (item, pointer) in kustomize::listed(document, root, &[&at(key)]) {
+            let string = |path: &[&str]| document.at(item, path).and_then(|node| document.string(node));
+            let of_target = |key| string(&["target", key]).unwrap_or_default().to_owned();
+            let target = Target { kind: of_target("kind"), name: of_target("name") };
+            let (path, inline) = match document.string(item) {
+                Some(text) if is_inline(text) => (None, Some((item, pointer))),
+                Some(path) => (Some(path), None),
+                None => {
+                    let inline = document.get(item, "patch").filter(|&node| document.string(node).is_some());
+                    (string(&["path"]), inline.map(|node| (node, below(&pointer, &[Step::Key("patch")]))))
+                }
+            };
+            kustomization.patches.extend(path.map(|path| (path.to_owned(), target.clone())));
+            let Some((node, pointer)) = inline else { continue };
+            match inner(document, text, node) {
+                Some(inner) => embedded.extend(inner.into_iter().map(|inner| {
+                    let found = images(&inner, &pointer, &target.kind, object);
+                    (inner, found)
+                })),
+                None if document.string(node).is_some_and(|text| text.contains("image")) => {
+                    kustomization.unseen.push(key.to_owned());
+                }
+                None => {}
+            }
+            kustomization.inline_patches.push((pointer, target));
+        }
+    }
+}
+
+/// The documents of a literal block, at their place in the whole text.
+fn inner<'t>(document: &Document<'t>, text: &'t str, node: Id) -> Option<Vec<Document<'t>>> {
+    let node = document.node(node);
+    let Content::Scalar { value, style: Style::Block, .. } = &node.content else { return None };
+    let start = text[..node.span.start].rfind('\n').map_or(0, |at| at + 1);
+    let start = if text[start..node.span.start].trim().is_empty() { start } else { node.span.start };
+    let raw = text.get(start..node.span.end)?;
+    // A folded block reads as other lines than it has.
+    let same = |(raw, value): (&str, &str)| raw.trim_start() == value.trim_start();
+    if raw.trim_end().lines().count() != value.trim_end().lines().count() || !raw.lines().zip(value.lines()).all(same) {
+        return None;
+    }
+    let mut reader = Reader::new(raw);
+    let mut documents = Vec::new();
+    while let Some(document) = reader.next_document().ok()? {
+        documents.push(document.shifted(start));
+    }
+    documents.iter().all(|document| !document.has_aliases).then_some(documents)
+}
+
+/// The images of a patch, which is a part of an object, or a JSON patch.
+fn images(document: &Document, pointer: &str, kind: &str, object: &Arc<Object>) -> Vec<Found> {
+    let Some(root) = document.root() else { return Vec::new() };
+    let mut found = Vec::new();
+    if document.is_mapping(root) {
+        let known = Known::default();
+        let origin = Origin { file: "", document: object.document };
+        found = objects::look(document, origin, &known).found;
+    } else if is_known_kind(kind) {
+        json_patch(document, root, "", object, &mut found);
+    }
+    for slot in found.iter_mut().flat_map(|found| &mut found.slots) {
+        slot.pointer.insert_str(0, pointer);
+    }
+    found
+}
+
+/// Whether what a patch names as its target's kind may have containers. Where it names none, it may.
+pub fn is_known_kind(kind: &str) -> bool {
+    let groups = ["", "apps", "batch"];
+    let is_expression = kind.contains(|character: char| !character.is_ascii_alphanumeric());
+    kind.is_empty() || is_expression || groups.iter().any(|group| pods::path(group, kind).is_some())
+}
+
+/// The images that operations add or replace.
+fn json_patch(document: &Document, root: Id, pointer: &str, object: &Arc<Object>, found: &mut Vec<Found>) {
+    for (index, operation) in document.items(root).into_iter().flatten().enumerate() {
+        let string = |key| document.get(operation, key).and_then(|node| document.string(node));
+        let (Some("add" | "replace"), Some(path), Some(value)) =
+            (string("op"), string("path"), document.get(operation, "value"))
+        else {
+            continue;
+        };
+        let pointer = below(pointer, &[Step::Index(index), Step::Key("value")]);
+        patched(document, value, path.trim_start_matches('/').to_owned(), pointer, object, found);
+    }
+}
+
+fn patched(document: &Document, node: Id, path: String, pointer: String, object: &Arc<Object>, found: &mut Vec<Found>) {
+    if let Some(image) = document.string(node) {
+        let steps: Vec<&str> = path.rsplit('/').collect();
+        let is_image = match steps[..] {
+            ["image", _, list, ..] => ["containers", "initContainers", "ephemeralContainers"].contains(&list),
+            ["reference", "image", _, list, ..] => list == "volumes",
+            _ => false,
+        };
+        if is_image {
+            found.push(Found {
+                object: Arc::clone(object),
+                place: [JSON_PATCH, &path].concat(),
+                image: image.to_owned(),
+                pull_never: false,
+                shape: Shape::Whole,
+                slots: vec![Slot { node, pointer }],
+            });
+        }
+        return;
+    }
+    if document.is_mapping(node) {
+        for entry in document.entries(node) {
+            let pointer = below(&pointer, &[Step::Key(entry.name)]);
+            patched(document, entry.value, format!("{path}/{}", entry.name), pointer, object, found);
+        }
+    }
+    for (index, item) in document.items(node).into_iter().flatten().enumerate() {
+        patched(document, item, format!("{path}/{index}"), below(&pointer, &[Step::Index(index)]), object, found);
+    }
+}
+
+/// Where kustomize ends with an error as soon as there is an entry of `images`, whatever it names: lines and pointers.
+///
+/// `api/filters/imagetag` and `api/filters/fsslice` expect collections on the way to an image, and a scalar there.
+pub fn faults(text: &str) -> Vec<(usize, String)> {
+    const PATHS: [&str; 7] = [
+        "spec/containers/image",
+        "spec/initContainers/image",
+        "spec/volumes/image/reference",
+        "spec/template/spec/containers/image",
+        "spec/template/spec/initContainers/image",
+        "spec/template/spec/volumes/image/reference",
+        "spec/jobTemplate/spec/template/spec/volumes/image/reference",
+    ];
+    let mut faults = Vec::new();
+    let mut reader = Reader::new(text);
+    loop {
+        let document = match reader.next_document() {
+            Ok(Some(document)) => document,
+            Err(_) if reader.skip_document() => continue,
+            Ok(None) | Err(_) => break,
+        };
+        let Some(root) = document.root().filter(|&root| document.is_mapping(root)) else { continue };
+        for Header { root, pointer, kind, .. } in objects::objects(&document, root) {
+            let mut found = Vec::new();
+            for path in PATHS {
+                let steps: Vec<&str> = path.split('/').collect();
+                fault_on(&document, root, &steps, &pointer, &mut found);
+            }
+            if kind != "CustomResourceDefinition" && !kind.is_empty() {
+                faults_below(&document, root, &pointer, &mut found);
+            }
+            faults.extend(found);
+        }
+    }
+    let lines = Lines::new(text);
+    let mut faults: Vec<_> = faults.into_iter().map(|(offset, pointer)| (lines.line(offset), pointer)).collect();
+    faults.sort();
+    faults.dedup();
+    faults
+}
+
+fn fault_on(document: &Document, node: Id, steps: &[&str], pointer: &str, found: &mut Vec<(usize, String)>) {
+    if document.is_null(node) {
+        return;
+    }
+    if let Some(items) = document.items(node).filter(|_| !steps.is_empty()) {
+        for (index, item) in items.enumerate() {
+            fault_on(document, item, steps, &below(pointer, &[Step::Index(index)]), found);
+        }
+        return;
+    }
+    match (steps, document.scalar(node)) {
+        ([], Some(_)) => {}
+        ([step, rest @ ..], None) => {
+            if let Some(node) = document.get(node, step) {
+                fault_on(document, node, rest, &below(pointer, &[Step::Key(step)]), found);
+            }
+        }
+        _ => found.push((document.node(node).span.start, pointer.to_owned())),
+    }
+}
+
+fn faults_below(document: &Document, node: Id, pointer: &str, found: &mut Vec<(usize, String)>) {
+    for (index, item) in document.items(node).into_iter().flatten().enumerate() {
+        faults_below(document, item, &below(pointer, &[Step::Index(index)]), found);
+    }
+    if !document.is_mapping(node) {
+        return;
+    }
+    for entry in document.entries(node) {
+        let pointer = below(pointer, &[Step::Key(entry.name)]);
+        faults_below(document, entry.value, &pointer, found);
+        if matches!(entry.name, "containers" | "initContainers") && document.items(entry.value).is_some() {
+            fault_on(document, entry.value, &["image"], &pointer, found);
+        }
+    }
+}
