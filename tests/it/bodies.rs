@@ -101,14 +101,13 @@ async fn memory_is_bounded_by_its_limit() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn large_reviews_at_once_wait_for_each_other() {
-    let server = Server::start(&["--memory-limit-bytes", "268435456", "--body-timeout-secs", "120"]).await;
+    // Room for some 25 of them.
+    let limits = ["--memory-limit-bytes", "167772160", "--max-body-bytes", "1200000", "--body-timeout-secs", "120"];
+    let server = Server::start(&limits).await;
     let mut review: Value = serde_json::from_slice(&review()).unwrap();
-    let entries: Vec<_> =
-        (0..20_000).map(|index| json!({"name": format!("n{index}"), "value": "x".repeat(20)})).collect();
-    review["request"]["object"]["metadata"]["annotations"] = json!({"entries": json!(entries).to_string()});
+    review["request"]["object"]["metadata"]["annotations"] = json!({"note": "x".repeat(1 << 20)});
     let review = review.to_string().into_bytes();
-    assert!(review.len() > 1 << 20);
-    let clients = (0..70).map(|_| {
+    let clients = (0..60).map(|_| {
         let (address, trust, review) = (server.address, server.trust.clone(), review.clone());
         tokio::spawn(async move {
             let mut client = Client::http1(address, &trust).await.unwrap();
