@@ -320,13 +320,15 @@ fn what_values_do_not_tell_is_left_out() {
         (
             "imageRepository: docker.io/a/b",
             "{{ .Values.imageRepository }}:1",
-            "`imageRepository`: docker.io/a/b stays: its key does not tell that it is an image",
+            "`imageRepository`: docker.io/a/b stays: its key does not tell that it is an image, and \
+             chart/templates/pods.yaml:7 has it as one",
             "docker.io/a/b:1",
         ),
         (
             "images: {worker: 'docker.io/a/b:1'}",
             "{{ .Values.images.worker }}",
-            "`images.worker`: docker.io/a/b:1 stays: its key does not tell that it is an image",
+            "`images.worker`: docker.io/a/b:1 stays: its key does not tell that it is an image, and \
+             chart/templates/pods.yaml:7 has it as one",
             "docker.io/a/b:1",
         ),
         (
@@ -424,6 +426,34 @@ fn an_image_that_gets_its_registry_elsewhere_is_never_written_as_another() {
             "`image.repository`: a/b stays: templates may put shop.example.com in front of it",
             "",
             &[],
+        ),
+        (
+            "image: {registry: docker.io, org: a, repository: b, tag: 1}",
+            "{{ .Values.image.registry }}/{{ .Values.image.org }}/{{ .Values.image.repository }}",
+            "`image.repository`: docker.io/b stays: no template is seen to put `registry` and this together, and nothing else",
+            "Pod p0, containers/a: docker.io/a/b:1 stays: ",
+            &["docker.io/a/b:1"],
+        ),
+        (
+            "image: {registry: docker.io, repository: a/b, tag: 1}\nother: {registry: docker.io, repository: a/b}",
+            "{{ .Values.image.repository }}{{ if false }}{{ .Values.other.registry }}/{{ .Values.other.repository }}{{ end }}",
+            "`image.repository`: docker.io/a/b stays: no template is seen to put `registry` and this together, and nothing else",
+            "Pod p0, containers/a: a/b:1 stays: no value is known to change it",
+            &["a/b:1"],
+        ),
+        (
+            "org: a\nimage: {repository: b, tag: 1}",
+            "{{ .Values.org }}/{{ .Values.image.repository }}",
+            "`image.repository`: b stays: something stands in front of it in chart/templates/pods.yaml:7",
+            "Pod p0, containers/a: a/b:1 stays: ",
+            &["a/b:1"],
+        ),
+        (
+            "testImage: a/b\nimage: {tag: 1}",
+            "{{ .Values.testImage }}",
+            "`testImage`: a/b stays: its key does not tell that it is an image, and chart/templates/pods.yaml:7 has it as one",
+            "Pod p0, containers/a: a/b:1 stays: ",
+            &["a/b:1"],
         ),
         (
             "image: {repository: nginx, tag: 1}\nother: {image: 'redis:7'}",

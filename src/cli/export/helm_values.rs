@@ -13,7 +13,7 @@ use crate::cli::rules::RulesArgs;
 use crate::cli::{output, parse_namespace};
 use crate::engine::Policy;
 use crate::export::Inexpressible;
-use crate::export::helm_values::{self, Chart, Rendered, Sight};
+use crate::export::helm_values::{self, Chart, Rendered, Sight, Templates, Whose};
 use crate::manifest::{self, Known};
 
 /// Print the values with which a chart renders the images that the rules want
@@ -68,12 +68,12 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let known = catalogue.for_writing(config.manifests.clone())?;
     let policy = Policy::from(config);
     let mut reader =
-        Reader { policy: &policy, namespace: &namespace, left_out: Vec::new(), registry_in_template: None };
+        Reader { policy: &policy, namespace: &namespace, left_out: Vec::new(), templates: Templates::default() };
     let mut chart = Chart::default();
     for (index, path) in paths.iter().enumerate() {
         match path.is_dir() {
             true if index > 0 => bail!("{}: name the chart first, and one alone", path.display()),
-            true => chart = reader.chart(path)?.1,
+            true => chart = reader.chart(path, Whose::Chart)?.1,
             false => chart.add_values(values(path)?),
         }
     }
@@ -86,7 +86,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let sight = match &plain {
         Some(plain) => Sight::Rendered(plain),
-        None => Sight::Templates(reader.registry_in_template.as_deref()),
+        None => Sight::Templates(&reader.templates),
     };
     let found = helm_values::overrides(&policy, &namespace, &chart, sight);
     let found_image = found.found_image;
@@ -160,7 +160,7 @@ struct Reader<'p> {
     policy: &'p Policy,
     namespace: &'p str,
     left_out: Vec<Inexpressible>,
-    registry_in_template: Option<String>,
+    templates: Templates,
 }
 
 /// Chart.yaml, and requirements.yaml of charts for Helm 2, as far as they matter here.
@@ -181,7 +181,7 @@ struct Dependency {
 
 impl Reader<'_> {
     /// A chart, and its name.
-    fn chart(&mut self, folder: &Path) -> anyhow::Result<(String, Chart)> {
+    fn chart(&mut self, folder: &Path, whose: Whose) -> anyhow::Result<(String, Chart)> {
         let file = folder.join("Chart.yaml");
         ensure!(file.is_file(), "{} has no Chart.yaml: name the folder of a chart", folder.display());
         let Declared { name, dependencies } = declared(&file)?;
@@ -195,9 +195,9 @@ impl Reader<'_> {
         if own.is_file() {
             chart.add_values(values(&own)?);
         }
-        self.templates(&folder.join("templates"))?;
+        self.templates(&folder.join("templates"), whose)?;
         for path in self.unpacked(&folder.join("charts"))? {
-            let (name, subchart) = self.chart(&path)?;
+            let (name, subchart) = self.chart(&path, Whose::Subchart)?;
             let aliases = dependencies.iter().filter(|dependency| dependency.name == name);
             let mut keys: Vec<String> =
                 aliases.map(|dependency| dependency.alias.as_ref().unwrap_or(&name).clone()).collect();
@@ -242,15 +242,13 @@ impl Reader<'_> {
         Ok(folders)
     }
 
-    fn templates(&mut self, folder: &Path) -> anyhow::Result<()> {
+    fn templates(&mut self, folder: &Path, whose: Whose) -> anyhow::Result<()> {
         for entry in WalkDir::new(folder).sort_by_file_name().into_iter().filter_map(Result::ok) {
             let is_template =
                 |extension: &std::ffi::OsStr| extension == "yaml" || extension == "yml" || extension == "tpl";
             if entry.file_type().is_file() && entry.path().extension().is_some_and(is_template) {
                 let (name, text) = (entry.path().display().to_string(), read(entry.path())?);
-                if self.registry_in_template.is_none() {
-                    self.registry_in_template = helm_values::registry_in_template(&text).map(str::to_owned);
-                }
+                self.templates.add(whose, &name, &text);
                 self.left_out.extend(helm_values::of_template(self.policy, self.namespace, &name, &text));
             }
         }

@@ -6,8 +6,9 @@ use rayon::prelude::*;
 use serde_json::Value;
 
 use super::rendered::{Place, Rendered, is_of, name_of};
-use super::{Inexpressible, Override, Overrides, Stays, values};
+use super::{Override, Overrides, Stays, values};
 use crate::engine::Policy;
+use crate::export::Inexpressible;
 
 /// What an override does to what is rendered.
 enum Effect {

@@ -7,8 +7,143 @@ use regex::Regex;
 use crate::engine::{Decision, Policy, Question};
 use crate::export::Inexpressible;
 
+/// What a chart's templates tell of its values.
+#[derive(Debug, Default)]
+pub struct Templates {
+    /// Whether there are any.
+    is_seen: bool,
+    registry: Option<String>,
+    /// Whether some put a registry and a repository together, with nothing between.
+    join: bool,
+    fields: Vec<Field>,
+}
+
+/// Whose templates they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    Chart,
+    Subchart,
+}
+
+/// A value in a field `image`.
+#[derive(Debug)]
+struct Field {
+    whose: Whose,
+    /// In a subchart without the names of subcharts.
+    path: String,
+    is_first: bool,
+    /// The rest of a name stands behind it.
+    is_folder: bool,
+    place: String,
+}
+
+impl Templates {
+    /// Takes a file of them in.
+    pub fn add(&mut self, whose: Whose, file: &str, text: &str) {
+        static JOIN: LazyLock<Option<Regex>> = LazyLock::new(|| {
+            let repository = r"(?:repo\w*|image\w*|\w*name)";
+            let actions =
+                format!(r"registry[^}}]*\}}\}}/(?:\{{\{{-?\s*end\s*-?\}}\}})?\{{\{{[^}}]*[.$]{repository}\s*[-|}}]");
+            let printf = format!(r#"printf\s+["`]%s/%s[^"`]*["`]\s+\S*registry\S*\s+\S*{repository}[\s)}}]"#);
+            Regex::new(&format!(r"(?i){actions}|{printf}|common\.images\.image")).ok()
+        });
+        self.is_seen = true;
+        if self.registry.is_none() {
+            self.registry = registry_in_template(text).map(str::to_owned);
+        }
+        self.join |= JOIN.as_ref().is_some_and(|join| join.is_match(text));
+        for (index, value) in images_of(text) {
+            let mut is_first = true;
+            for action in actions(value) {
+                is_first &= action.before.is_empty();
+                if action.is_control() {
+                    continue;
+                }
+                for path in action.content.split(VALUES).skip(1).map(path_at) {
+                    self.fields.push(Field {
+                        whose,
+                        path: path.to_owned(),
+                        is_first,
+                        is_folder: action.after.starts_with('/'),
+                        place: format!("{file}:{}", index + 1),
+                    });
+                    is_first = false;
+                }
+            }
+        }
+    }
+
+    pub fn registry(&self) -> Option<&str> {
+        self.registry.as_deref()
+    }
+
+    /// Whether a value and the registry beside it may become something else than both together.
+    pub(super) fn may_not_join(&self, path: &[&str]) -> bool {
+        self.is_seen && (!self.join || self.fields_of(path).any(|field| field.is_first))
+    }
+
+    /// Where something stands before a value.
+    pub(super) fn with_something_before(&self, path: &[&str]) -> Option<&str> {
+        self.fields_of(path).find(|field| !field.is_first).map(|field| field.place.as_str())
+    }
+
+    /// Where an image begins with a value.
+    pub(super) fn with_image(&self, path: &[&str]) -> Option<&str> {
+        self.fields_of(path).find(|field| field.is_first && !field.is_folder).map(|field| field.place.as_str())
+    }
+
+    fn fields_of(&self, path: &[&str]) -> impl Iterator<Item = &Field> {
+        let path = path.join(".");
+        self.fields.iter().filter(move |field| {
+            path.strip_suffix(&field.path).is_some_and(|before| match field.whose {
+                Whose::Chart => before.is_empty(),
+                Whose::Subchart => before.ends_with('.'),
+            })
+        })
+    }
+}
+
+const VALUES: &str = ".Values.";
+
+/// What is between two braces, and the text up to the next ones.
+struct Action<'t> {
+    before: &'t str,
+    content: &'t str,
+    after: &'t str,
+}
+
+impl Action<'_> {
+    /// Whether it only decides what is printed.
+    fn is_control(&self) -> bool {
+        let word = self.content.trim_start_matches('-').split_whitespace().next();
+        word.is_some_and(|word| ["if", "else", "end", "with", "range"].contains(&word))
+    }
+}
+
+fn actions(text: &str) -> impl Iterator<Item = Action<'_>> {
+    let (first, rest) = text.split_once("{{").unwrap_or((text, ""));
+    rest.split("{{").scan(first, |before, part| {
+        let (content, after) = part.split_once("}}").unwrap_or((part, ""));
+        Some(Action { before: std::mem::replace(before, after), content, after })
+    })
+}
+
+fn path_at(text: &str) -> &str {
+    let end = text.find(|c: char| !c.is_ascii_alphanumeric() && !"._-".contains(c)).unwrap_or(text.len());
+    text[..end].trim_end_matches('.')
+}
+
+/// The fields with images: the number of the line, from 0, and what stands there.
+fn images_of(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text.lines().enumerate().filter_map(|(index, line)| {
+        let line = line.trim_start().trim_start_matches("- ").trim_start();
+        let value = line.strip_prefix("image:").or_else(|| line.strip_prefix("reference:"))?;
+        Some((index, value.trim_start().trim_start_matches(['"', '\''])))
+    })
+}
+
 /// A registry that a template has: in front of a value, or alone in quotes as a default, which names of other templates are not.
-pub fn registry_in_template(text: &str) -> Option<&str> {
+fn registry_in_template(text: &str) -> Option<&str> {
     static REGISTRY: LazyLock<Option<Regex>> = LazyLock::new(|| {
         let host = r"((?:[a-z0-9-]+\.)+[a-z][a-z0-9-]*(?::[0-9]+)?|localhost(?::[0-9]+)?)";
         let quoted = format!(r#"(include|template|define|block)?[ (]*["`]{host}/?["`]"#);
@@ -24,10 +159,7 @@ pub fn registry_in_template(text: &str) -> Option<&str> {
 /// An image that a template has, whatever the values.
 pub fn of_template(policy: &Policy, namespace: &str, file: &str, text: &str) -> Vec<Inexpressible> {
     let mut inexpressible = Vec::new();
-    for (index, line) in text.lines().enumerate() {
-        let line = line.trim_start().trim_start_matches("- ").trim_start();
-        let Some(value) = line.strip_prefix("image:").or_else(|| line.strip_prefix("reference:")) else { continue };
-        let value = value.trim_start().trim_start_matches(['"', '\'']);
+    for (index, value) in images_of(text) {
         let literal = value.split(['"', '\'', ' ', '#']).next().unwrap_or_default();
         let question = Question { image: &known(literal), namespace, pull_never: false, previous: None };
         if let Decision::Rewrite { rule, .. } = policy.decide(question) {
