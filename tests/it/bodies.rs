@@ -80,7 +80,7 @@ async fn whatever_the_object_it_is_allowed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn memory_is_bounded_by_its_limit() {
-    let limit_bytes: usize = 200 << 20;
+    let limit_bytes: usize = 240 << 20;
     let server = Server::start(&["--memory-limit-bytes", &limit_bytes.to_string(), "--body-timeout-secs", "120"]).await;
     let body = vec![b' '; 12 * 1024 * 1024];
     let clients = (0..40).map(|_| {
