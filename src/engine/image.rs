@@ -141,6 +141,11 @@ impl<'a> ImageRef<'a> {
     }
 }
 
+/// Whether a text is a reference that names its host.
+pub fn has_host(image: &str) -> bool {
+    ImageRef::parse(image).is_ok_and(|image| image.host_is_written())
+}
+
 /// `remote-name` of the grammar: components of lower-case letters and digits with single separators.
 pub(super) fn is_path(path: &str) -> bool {
     path.split('/').all(|component| {

@@ -24,7 +24,7 @@ pub use bounds::{
 };
 pub use decision::{Decision, Reason};
 pub use host::{ALIASES, DOCKER_HUB, aliases_of, fold_host};
-pub use image::{ImageRef, InvalidReference};
+pub use image::{ImageRef, InvalidReference, has_host};
 pub use pod::{List, MIRROR_ANNOTATION, ORIGINALS_ANNOTATION, Place, Pod, REWRITE_DISABLED, REWRITE_LABEL, Site};
 pub use policy::{PodState, Policy, Previous, Question, Settings, Tried, WhenNotUnderstood, boundaries};
 pub use prefix::{InvalidPrefix, Prefix};

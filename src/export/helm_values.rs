@@ -22,7 +22,6 @@ pub use self::prove::{believe, prove};
 pub use self::rendered::Rendered;
 pub use self::search::overrides;
 pub use self::template::{Templates, Whose, of_template};
-use crate::engine::ImageRef;
 
 /// What is known of a chart beside its values.
 #[derive(Debug, Clone, Copy)]
@@ -35,8 +34,4 @@ pub enum Sight<'r> {
 
 fn text<'v>(map: &'v Map<String, Value>, key: &str) -> Option<&'v str> {
     map.get(key)?.as_str()
-}
-
-fn has_host(image: &str) -> bool {
-    ImageRef::parse(image).is_ok_and(|image| image.host_is_written())
 }

@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use self::build::Build;
 pub use self::outside::Outside;
 use self::tree::Tree;
-pub use self::tree::{everything, is_reached};
+pub use self::tree::{everything, is_reached, plain};
 use crate::engine::Policy;
 use crate::files::Source;
 use crate::manifest::Known;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::cli::catalogue::CatalogueArgs;
 use crate::config::Config;
-use crate::engine::{Decision, ImageRef, Policy};
+use crate::engine::{Decision, Policy, has_host};
 use crate::files::{Problem, Source, Writer};
 use crate::kustomize::{Options, Outside, Plan, Verdict};
 use crate::manifest::kustomization::{JSON_PATCH, SELECTOR};
@@ -244,8 +244,7 @@ impl Refused {
 
 /// Whether a kustomization elsewhere may rename it. What one renames here has its name.
 fn is_short(field: &Field) -> bool {
-    let has_host = ImageRef::parse(&field.image).is_ok_and(|image| image.host_is_written());
-    !has_host && !field.pointer.ends_with("/newName")
+    !has_host(&field.image) && !field.pointer.ends_with("/newName")
 }
 
 impl Done {

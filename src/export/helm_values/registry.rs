@@ -3,7 +3,8 @@
 use serde_json::{Map, Value};
 
 use super::split::Split;
-use super::{has_host, text};
+use super::text;
+use crate::engine::has_host;
 
 /// Keys under which charts have what their templates put in front of a repository.
 pub(super) const REGISTRIES: [&str; 5] = ["imageRegistry", "registry", "hub", "containerRegistry", "dockerRegistry"];

@@ -10,8 +10,8 @@ use super::registry::{LOGIN, REGISTRIES, a_registry, is_bare_host, registry_of};
 use super::rendered;
 use super::split::Split;
 use super::template::{Templates, known};
-use super::{Sight, has_host, text};
-use crate::engine::{Decision, ImageRef, Matcher, Mode, Policy, Question, Reason, Rule};
+use super::{Sight, text};
+use crate::engine::{Decision, ImageRef, Matcher, Mode, Policy, Question, Reason, Rule, has_host};
 use crate::export::Inexpressible;
 
 const PULL_POLICIES: [&str; 2] = ["pullPolicy", "imagePullPolicy"];

@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::{has_host, text};
+use super::text;
+use crate::engine::has_host;
 
 /// What tells that a mapping with `repository` is an image.
 const BESIDE_REPOSITORY: [&str; 8] =

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -13,6 +13,7 @@ use serde_saphyr::Spanned;
 
 use super::Inexpressible;
 use crate::engine::REWRITE_LABEL;
+use crate::kustomize::plain;
 use crate::manifest::KUSTOMIZATION_FILES;
 
 /// How the kustomizations of a tree hang together. Paths have no `.`, and `..` at their start only.
@@ -168,18 +169,6 @@ fn closure<'a, I: Iterator<Item = &'a PathBuf>>(
         }
     }
     seen
-}
-
-fn plain(path: &Path) -> PathBuf {
-    let mut plain = PathBuf::new();
-    for component in path.components() {
-        match component {
-            Component::CurDir => {}
-            Component::ParentDir if plain.file_name().is_some() => drop(plain.pop()),
-            component => plain.push(component),
-        }
-    }
-    plain
 }
 
 fn cure(folder: &Path) -> String {

@@ -1,0 +1,286 @@
+//! The images of what is declared.
+
+use std::sync::Arc;
+
+use super::{Declaration, Path, Subject};
+use crate::engine::has_host;
+use crate::manifest::found::{Found, Shape, Slot, suffix};
+use crate::manifest::objects::{Header, Origin, Seen};
+use crate::manifest::path::Hit;
+use crate::manifest::pointer::{Step, below};
+use crate::manifest::tree::{Document, Id};
+use crate::manifest::unknown::{Suspect, is_image, is_name};
+use crate::manifest::{Known, Object, pods};
+
+/// Whether the rules file says where a file has images.
+pub(in crate::manifest) fn is_file(known: &Known, file: &str) -> bool {
+    known.declared.iter().any(|declaration| declaration.is_of_file(file))
+}
+
+/// Whether the rules file alone says where an object has images.
+pub(in crate::manifest) fn is_of_rules_file(known: &Known, header: &Header) -> bool {
+    known.declared.iter().any(|declaration| declaration.is_of(header)) && known.catalogue.of(header).next().is_none()
+}
+
+/// What counts for an object: of the rules file, or else of the catalogue.
+fn of_header<'k>(known: &'k Known, header: &Header) -> Vec<&'k Declaration> {
+    let mut declarations: Vec<&Declaration> =
+        known.declared.iter().filter(|declaration| declaration.is_of(header)).collect();
+    if declarations.is_empty() {
+        declarations.extend(known.catalogue.of(header));
+    }
+    declarations
+}
+
+/// The declared images of an object. Returns the objects that it has in itself.
+pub(in crate::manifest) fn of_kind(
+    document: &Document,
+    header: &Header,
+    number: usize,
+    known: &Known,
+    seen: &mut Seen,
+) -> Vec<Hit> {
+    if header.api_version.is_empty() {
+        return Vec::new();
+    }
+    let declarations = of_header(known, header);
+    let extra = Extra::of(known, header);
+    for declaration in &declarations {
+        images(document, header, number, declaration, &extra, seen);
+    }
+    declarations
+        .iter()
+        .flat_map(|declaration| &declaration.objects)
+        .flat_map(|path| query(document, header, path))
+        .collect()
+}
+
+/// The declared images of a document that is declared as a whole. Returns whether it is understood.
+pub(in crate::manifest) fn of_document(
+    document: &Document,
+    root: Id,
+    origin: Origin,
+    known: &Known,
+    seen: &mut Seen,
+) -> bool {
+    let first = seen.found.len();
+    let is_of_it = |declaration: &&Declaration| declaration.is_of_document(document, root, origin.file);
+    let mut declarations: Vec<&Declaration> = known.declared.iter().filter(is_of_it).collect();
+    let is_declared = !declarations.is_empty();
+    declarations.extend(known.catalogue.others().iter().filter(is_of_it));
+    let extra = Extra(declarations.clone());
+    for declaration in declarations {
+        let text = |key| document.get(root, key).and_then(|node| document.string(node)).unwrap_or_default().to_owned();
+        let header = Header { root, pointer: String::new(), api_version: text("apiVersion"), kind: text("kind") };
+        images(document, &header, origin.document, declaration, &extra, seen);
+    }
+    is_declared || seen.found.len() > first
+}
+
+/// What a path leads to. Of an object neither `status` nor `metadata` is wanted: the one is the cluster's, the other text.
+fn query(document: &Document, header: &Header, path: &Path) -> Vec<Hit> {
+    let mut hits = path.query(document, header.root, &header.pointer);
+    let is_object = !header.kind.is_empty();
+    let is_off = |pointer: &str| {
+        let below = pointer.strip_prefix(header.pointer.as_str()).unwrap_or(pointer);
+        ["/status", "/metadata"].iter().any(|start| below == *start || below.starts_with(&format!("{start}/")))
+    };
+    hits.retain(|hit| !(is_object && is_off(&hit.pointer)));
+    hits
+}
+
+fn images(
+    document: &Document,
+    header: &Header,
+    number: usize,
+    declaration: &Declaration,
+    extra: &Extra,
+    seen: &mut Seen,
+) {
+    let query = |path: &Path| query(document, header, path);
+    let object = Arc::new(header.object(document, number));
+    for path in &declaration.pod_specs {
+        for Hit { node, parent, pointer, .. } in query(path) {
+            let state = parent.filter(|_| path.parent().is_some()).map(|pod| pods::state(document, pod));
+            let object = Arc::new(Object { state: state.unwrap_or_default(), ..Object::clone(&object) });
+            pods::of_spec(document, node, &pointer, &object, extra, &mut seen.found);
+        }
+    }
+    for hit in declaration.split_images.iter().flat_map(query) {
+        seen.found.extend(split_image(document, hit, &object));
+    }
+    for hit in declaration.images.iter().flat_map(query) {
+        let Some(found) = whole_image(document, hit, &object) else { continue };
+        for parameter in &declaration.parameters {
+            let Some(name) = parameter.name_in(&found.image) else { continue };
+            let is_named = |hit: &Hit| {
+                let of_value = hit.parent.and_then(|parent| document.get(parent, "name"));
+                of_value.and_then(|node| document.string(node)) == Some(name)
+            };
+            let values = parameter.values.iter().flat_map(query).filter(is_named);
+            let values = values.filter_map(|hit| whole_image(document, hit, &object));
+            seen.found.extend(values.filter(|value| is_image(&value.image)));
+        }
+        seen.found.push(found);
+    }
+    for hit in declaration.qualified_images.iter().flat_map(query) {
+        match whole_image(document, hit, &object) {
+            Some(found) if names_registry(&found.image) => seen.found.push(found),
+            Some(found) if is_image(&found.image) => seen.suspects.extend(Suspect::of(found)),
+            _ => {}
+        }
+    }
+    for hit in declaration.helm_values.iter().flat_map(query) {
+        helm_values(document, hit, &object, &mut seen.found);
+    }
+}
+
+fn whole_image(document: &Document, hit: Hit, object: &Arc<Object>) -> Option<Found> {
+    let Hit { node, parent, pointer, path } = hit;
+    Some(Found {
+        object: Arc::clone(object),
+        place: path,
+        image: document.string(node)?.to_owned(),
+        pull_never: parent.is_some_and(|parent| is_never_pulled(document, parent)),
+        shape: Shape::Whole,
+        slots: vec![Slot { node, pointer }],
+    })
+}
+
+/// Whether an image says where it is from, so that nothing can be put in front of it.
+fn names_registry(image: &str) -> bool {
+    is_image(image) && has_host(image)
+}
+
+/// The images of a chart's values that name their registry: what the chart makes of others is not known.
+fn helm_values(document: &Document, hit: Hit, object: &Arc<Object>, found: &mut Vec<Found>) {
+    let mut unread = vec![(hit, false)];
+    while let Some((hit, is_named)) = unread.pop() {
+        let string = |key| document.get(hit.node, key).and_then(|node| document.string(node));
+        let has = |key| document.get(hit.node, key).is_some();
+        let is_split = string("repository").is_some();
+        // Charts that have the name in parts join them as they like.
+        let is_whole_name = is_split && !has("name") && !has("image");
+        if is_whole_name && (is_named || has("tag") || has("digest")) {
+            let image = split_image(document, hit.clone(), object);
+            found.extend(image.filter(|image| names_registry(&image.image)));
+        }
+        let is_part = is_split || has("registry");
+        for (child, key) in hit.entries(document) {
+            let is_named = key.is_some_and(is_name);
+            if is_named && !is_part && document.string(child.node).is_some_and(names_registry) {
+                found.extend(whole_image(document, child, object));
+            } else {
+                unread.push((child, is_named));
+            }
+        }
+    }
+}
+
+fn is_never_pulled(document: &Document, parent: Id) -> bool {
+    ["imagePullPolicy", "pullPolicy"]
+        .iter()
+        .any(|key| document.get(parent, key).and_then(|node| document.string(node)) == Some("Never"))
+}
+
+/// `registry`, `repository`, `tag` and `digest`, as charts have them; or `repository`, `image` and `version`, as the GPU
+/// operator does.
+pub(in crate::manifest) fn split_image(document: &Document, hit: Hit, object: &Arc<Object>) -> Option<Found> {
+    let node = |key| document.get(hit.node, key).filter(|&node| !document.is_null(node));
+    let string = |key| node(key).and_then(|node| document.string(node));
+    let repository = string("repository").filter(|text| !text.is_empty() && !text.contains(['{', '$']))?;
+    // A tag that looks like a number is still one.
+    let scalar = |key| node(key).and_then(|node| document.scalar(node)).filter(|text| !text.is_empty());
+    let (tag, digest) = (scalar("tag"), string("digest"));
+    let suffix = match string("image").filter(|name| !name.is_empty()) {
+        None => suffix(tag, digest),
+        Some(last) => {
+            let version = tag.or_else(|| scalar("version"));
+            let (version, of_version) = match version.filter(|version| version.contains(':')) {
+                Some(digest) => (None, Some(digest)),
+                None => (version, None),
+            };
+            ["/", last, &suffix(version, digest.or(of_version))].concat()
+        }
+    };
+    let slot = |key| Some(Slot { node: node(key)?, pointer: below(&hit.pointer, &[Step::Key(key)]) });
+    let (name, shape, slots) = match string("registry") {
+        Some(registry) => {
+            let name = if registry.is_empty() { repository.to_owned() } else { [registry, "/", repository].concat() };
+            (name, Shape::Split { suffix: suffix.clone() }, vec![slot("registry")?, slot("repository")?])
+        }
+        None => (repository.to_owned(), Shape::Name { suffix: suffix.clone() }, vec![slot("repository")?]),
+    };
+    Some(Found {
+        object: Arc::clone(object),
+        place: hit.path,
+        image: name + &suffix,
+        pull_never: is_never_pulled(document, hit.node),
+        shape,
+        slots,
+    })
+}
+
+/// What containers have beside their image.
+#[derive(Debug)]
+pub(in crate::manifest) struct Extra<'k>(Vec<&'k Declaration>);
+
+impl<'k> Extra<'k> {
+    pub fn of(known: &'k Known, header: &Header) -> Self {
+        let of_any = known.declared.iter().chain(known.catalogue.others());
+        let of_any = of_any.filter(|declaration| matches!(declaration.subject, Subject::AnyKind));
+        Self(of_header(known, header).into_iter().chain(of_any).collect())
+    }
+
+    /// The images in the arguments and variables of a container.
+    pub fn images(
+        &self,
+        document: &Document,
+        container: Id,
+        place: &str,
+        pointer: &str,
+        object: &Arc<Object>,
+        found: &mut Vec<Found>,
+    ) {
+        let mut add = |key: &str, name: &str, node: Id, steps: &[Step], shape: Shape| {
+            let prefix = if let Shape::Flag { prefix } = &shape { prefix.as_str() } else { "" };
+            let Some(image) = document.string(node).and_then(|text| text.strip_prefix(prefix)) else { return };
+            found.push(Found {
+                object: Arc::clone(object),
+                place: format!("{place}/{key}/{name}"),
+                image: image.to_owned(),
+                pull_never: false,
+                shape,
+                slots: vec![Slot { node, pointer: below(pointer, steps) }],
+            });
+        };
+        let list = |key| document.get(container, key).and_then(|list| document.items(list)).into_iter().flatten();
+        let is_flag = |text: &&str| text.starts_with('-');
+        let flags = || self.0.iter().flat_map(|declaration| &declaration.args);
+        for key in ["command", "args"].into_iter().filter(|_| flags().next().is_some()) {
+            let mut before = None;
+            for (index, node) in list(key).enumerate() {
+                let steps = [Step::Key(key), Step::Index(index)];
+                let text = document.string(node);
+                let flag = before.filter(is_flag).and_then(|before| flags().find(|flag| *flag == before));
+                if let Some(flag) = flag {
+                    add(key, flag, node, &steps, Shape::Whole);
+                } else if let Some((name, _)) = text.filter(is_flag).and_then(|text| text.split_once('='))
+                    && flags().any(|flag| flag == name)
+                {
+                    add(key, name, node, &steps, Shape::Flag { prefix: format!("{name}=") });
+                }
+                before = text;
+            }
+        }
+        let globs = || self.0.iter().flat_map(|declaration| &declaration.env);
+        for (index, variable) in list("env").enumerate().filter(|_| globs().next().is_some()) {
+            let Some(name) = document.get(variable, "name").and_then(|node| document.string(node)) else { continue };
+            let Some(value) = document.get(variable, "value") else { continue };
+            if globs().any(|glob| glob.is_match(name)) {
+                let steps = [Step::Key("env"), Step::Index(index), Step::Key("value")];
+                add("env", name, value, &steps, Shape::Whole);
+            }
+        }
+    }
+}
