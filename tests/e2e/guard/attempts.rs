@@ -45,10 +45,16 @@ impl Attempt {
         match &self.request {
             Request::Create(object) => client.post(&path, object),
             Request::Update(patch) => {
-                let mut object = client.get(self.path)?;
                 let patch: json_patch::Patch = serde_json::from_value(patch.clone()).expect("a patch");
-                json_patch::patch(&mut object, &patch).unwrap_or_else(|error| panic!("{}: {error}", self.what));
-                client.request(Method::PUT, &path, object.to_string().into_bytes())
+                loop {
+                    let mut object = client.get(self.path)?;
+                    json_patch::patch(&mut object, &patch).unwrap_or_else(|error| panic!("{}: {error}", self.what));
+                    match client.request(Method::PUT, &path, object.to_string().into_bytes()) {
+                        // A replica that serves may have changed it after it was read.
+                        Err(kube::Error::Api(status)) if status.is_conflict() => {}
+                        answer => return answer,
+                    }
+                }
             }
             Request::Delete => client.request(Method::DELETE, &path, vec![]),
         }
