@@ -1,12 +1,15 @@
 //! The only file that prints: data to standard output, talk to standard error.
 
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
 /// Data, as it is.
 pub fn data(text: impl Display) -> anyhow::Result<()> {
-    Ok(write!(io::stdout().lock(), "{text}")?)
+    // What is written in small pieces would be passed on line by line.
+    let mut out = BufWriter::new(io::stdout().lock());
+    write!(out, "{text}")?;
+    Ok(out.flush()?)
 }
 
 /// Whether people see what is printed as data, and want colours.

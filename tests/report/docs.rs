@@ -12,7 +12,7 @@ const PAGE: &str = include_str!("../../docs/scan.md");
 #[test]
 fn examples_are_what_is_printed() {
     let report = sample::documented();
-    let sarif: Value = serde_json::from_str(&sarif::sarif(&report)).expect("JSON");
+    let sarif: Value = serde_json::from_str(&sarif::sarif(&report).to_string()).expect("JSON");
     let result = format!("{:#}", sarif["runs"][0]["results"][0]);
     let line = json::line(&report.entries[0].finding);
     let markdown = markdown::markdown(&report);
@@ -31,7 +31,7 @@ fn examples_are_what_is_printed() {
 fn everything_is_named() {
     let report = sample::cluster();
     let line: Value = serde_json::from_str(&json::line(&report.entries[0].finding)).expect("JSON");
-    let sarif: Value = serde_json::from_str(&sarif::sarif(&report)).expect("JSON");
+    let sarif: Value = serde_json::from_str(&sarif::sarif(&report).to_string()).expect("JSON");
     let rules = sarif["runs"][0]["tool"]["driver"]["rules"].as_array().expect("rules");
     let rules = rules.iter().map(|rule| rule["id"].as_str().expect("an id").to_owned());
     let reaches = OutOfReach::ALL.map(|why| why.as_str().to_owned());

@@ -18,7 +18,7 @@ static SCHEMA: LazyLock<Validator> = LazyLock::new(|| {
 });
 
 fn log(report: &Report) -> Value {
-    let text = sarif::sarif(report);
+    let text = sarif::sarif(report).to_string();
     assert!(!text.contains('\u{1b}'));
     let log = serde_json::from_str(&text).expect("JSON");
     let errors: Vec<String> =

@@ -1,7 +1,9 @@
 //! SARIF 2.1.0, for code scanning.
 
-use std::fmt::Write;
+use std::fmt::{self, Display, Write};
+use std::io;
 
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -108,15 +110,63 @@ impl Rule {
 }
 
 /// One log with one run. The report should keep all places.
-pub fn sarif(report: &Report) -> String {
-    let forbidden = report.forbidden();
-    let mut results = Vec::new();
-    for entry in &report.entries {
-        let registry = entry.finding.forbidden_by(&forbidden).map(|prefix| prefix.canonical());
-        if let Some(rule) = Rule::of(entry, registry.is_some()) {
-            results.extend(entry.places.iter().map(|place| result(rule, registry, entry, place)));
-        }
+pub fn sarif(report: &Report) -> impl Display {
+    fmt::from_fn(|f| {
+        let log = Log { schema: SCHEMA, version: "2.1.0", runs: [run(report)] };
+        serde_json::to_writer_pretty(Text(f), &log).map_err(|_| fmt::Error)?;
+        f.write_char('\n')
+    })
+}
+
+#[derive(Serialize)]
+struct Log<'r> {
+    #[serde(rename = "$schema")]
+    schema: &'static str,
+    runs: [Run<'r>; 1],
+    version: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Run<'r> {
+    column_kind: &'static str,
+    invocations: Value,
+    results: Results<'r>,
+    tool: Value,
+}
+
+/// They are made while they are written: there can be hundreds of thousands.
+struct Results<'r>(&'r Report);
+
+impl Serialize for Results<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let forbidden = self.0.forbidden();
+        let results = self.0.entries.iter().flat_map(|entry| {
+            let registry = entry.finding.forbidden_by(&forbidden).map(|prefix| prefix.canonical());
+            let rule = Rule::of(entry, registry.is_some());
+            rule.into_iter()
+                .flat_map(move |rule| entry.places.iter().map(move |place| result(rule, registry, entry, place)))
+        });
+        serializer.collect_seq(results)
     }
+}
+
+/// Writes what is UTF-8.
+struct Text<'f, 't>(&'f mut fmt::Formatter<'t>);
+
+impl io::Write for Text<'_, '_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = str::from_utf8(bytes).map_err(io::Error::other)?;
+        self.0.write_str(text).map_err(io::Error::other)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn run(report: &Report) -> Run<'_> {
     let notifications: Vec<Value> = report
         .unseen
         .iter()
@@ -130,34 +180,29 @@ pub fn sarif(report: &Report) -> String {
             json!({"level": "warning", "message": {"text": plain(&text)}, "descriptor": {"id": UNKNOWN, "index": 1}})
         }))
         .collect();
-    let log = json!({
-        "$schema": SCHEMA,
-        "version": "2.1.0",
-        "runs": [{
-            "tool": {"driver": {
-                "name": env!("CARGO_PKG_NAME"),
-                "version": env!("CARGO_PKG_VERSION"),
-                "semanticVersion": env!("CARGO_PKG_VERSION"),
-                "rules": Rule::ALL.map(Rule::descriptor),
-                "notifications": [{
-                    "id": UNSEEN,
-                    "shortDescription": {"text": "Something could not be looked at"},
-                    "defaultConfiguration": {"level": "error"},
-                }, {
-                    "id": UNKNOWN,
-                    "shortDescription": {"text": "Fields of a kind that is not known look like images"},
-                    "defaultConfiguration": {"level": "warning"},
-                }],
-            }},
-            "columnKind": "unicodeCodePoints",
-            "invocations": [{
-                "executionSuccessful": report.unseen.is_empty(),
-                "toolExecutionNotifications": notifications,
+    Run {
+        column_kind: "unicodeCodePoints",
+        invocations: json!([{
+            "executionSuccessful": report.unseen.is_empty(),
+            "toolExecutionNotifications": notifications,
+        }]),
+        results: Results(report),
+        tool: json!({"driver": {
+            "name": env!("CARGO_PKG_NAME"),
+            "version": env!("CARGO_PKG_VERSION"),
+            "semanticVersion": env!("CARGO_PKG_VERSION"),
+            "rules": Rule::ALL.map(Rule::descriptor),
+            "notifications": [{
+                "id": UNSEEN,
+                "shortDescription": {"text": "Something could not be looked at"},
+                "defaultConfiguration": {"level": "error"},
+            }, {
+                "id": UNKNOWN,
+                "shortDescription": {"text": "Fields of a kind that is not known look like images"},
+                "defaultConfiguration": {"level": "warning"},
             }],
-            "results": results,
-        }],
-    });
-    format!("{log:#}\n")
+        }}),
+    }
 }
 
 fn result(rule: Rule, forbidden: Option<&str>, entry: &Entry, place: &Place) -> Value {
