@@ -13,7 +13,7 @@ use anyhow::{anyhow, bail};
 use rayon::ThreadPoolBuilder;
 use rayon::prelude::*;
 
-use self::outcome::{Outcome, Task};
+use self::outcome::{Kept, Outcome, Task};
 use self::progress::Progress;
 use self::summary::{Gate, Summary};
 use super::catalogue::CatalogueArgs;
@@ -133,7 +133,12 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
 
     let mut task = Task::new(config, namespace, catalogue, no_kustomize, rewrite_short_names)?;
-    (task.writer, task.keep_texts) = (write.then(Writer::default), print || diff);
+    task.writer = write.then(Writer::default);
+    task.kept = match () {
+        () if print || diff => Kept::Texts,
+        () if check => Kept::Lists,
+        () => Kept::Nothing,
+    };
     let stdin = [PathBuf::from("-")];
     let paths = if paths.is_empty() { &stdin } else { paths.as_slice() };
     let Found { sources, mut problems, skipped, .. } = files::find(paths);
@@ -153,7 +158,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let printed = outcomes.iter().flatten().try_for_each(|done| match () {
         () if print => output::data(done.text()),
         () if diff => output::data(diff::unified(done, output::is_coloured())),
-        () if check => output::data(done.list()),
+        () if check => output::data(&done.list),
         () => Ok(()),
     });
     let summary = Summary {

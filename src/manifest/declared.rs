@@ -5,7 +5,7 @@ mod images;
 use globset::{GlobBuilder, GlobMatcher};
 use thiserror::Error;
 
-pub(super) use self::images::{Extra, is_file, is_of_rules_file, of_document, of_kind, split_image};
+pub(super) use self::images::{Extra, is_document, is_file, is_of_rules_file, of_document, of_kind, split_image};
 use super::objects::Header;
 pub use super::path::{InvalidPath, Path};
 use super::pods;

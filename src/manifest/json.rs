@@ -34,7 +34,7 @@ impl<'t> Reader<'t> {
         if self.peek().is_none() {
             return Ok(None);
         }
-        let mut document = Document::default();
+        let mut document = Document::new(self.text);
         let mut open: Vec<Open> = Vec::new();
         loop {
             self.value(&mut document, &mut open)?;
@@ -107,7 +107,7 @@ impl<'t> Reader<'t> {
             return Err(self.fault("expected a JSON value"));
         }
         let tag = if literal == "null" { Tag::Absent } else { Tag::NoString };
-        let content = Content::Scalar { value: Cow::Borrowed(literal), style: Style::Plain, tag };
+        let content = Content::Scalar { value: literal, style: Style::Plain, tag };
         document.push(content, self.at..self.at + len, true);
         self.at += len;
         Ok(())
@@ -134,7 +134,7 @@ impl<'t> Reader<'t> {
             true => Cow::Owned(self.unescape(&span)?),
         };
         self.at = span.end;
-        document.push(Content::Scalar { value, style: Style::DoubleQuoted, tag: Tag::Absent }, span, true);
+        document.push(Content::Scalar { value: &value, style: Style::DoubleQuoted, tag: Tag::Absent }, span, true);
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use super::objects::{self, Header, Origin};
 use super::pointer::{Step, below};
 use super::tree::{Content, Document, Id, Style};
 use super::yaml::Reader;
-use super::{Known, pods};
+use super::{Known, pods, yaml};
 
 /// How the place of the `name` of an entry of `images` begins.
 pub const SELECTOR: &str = "images-name/";
@@ -84,7 +84,7 @@ pub(super) fn read<'t>(
         json_patch(document, root, "", &object, found);
         return None;
     }
-    let header = objects::objects(document, root).pop().filter(|header| header.root == root)?;
+    let header = objects::objects(document, root).next().filter(|header| header.root == root)?;
     let string = |path: &[&str]| document.at(root, path).and_then(|node| document.string(node)).unwrap_or_default();
     let (kind, prefix): (Kind, &[&str]) = match (header.group(), header.kind.as_str()) {
         ("kustomize.toolkit.fluxcd.io", "Kustomization") => {
@@ -212,7 +212,7 @@ fn patches<'t>(
 /// The documents of a literal block, at their place in the whole text.
 fn inner<'t>(document: &Document<'t>, text: &'t str, node: Id) -> Option<Vec<Document<'t>>> {
     let node = document.node(node);
-    let Content::Scalar { value, style: Style::Block, .. } = &node.content else { return None };
+    let Content::Scalar { value, style: Style::Block, .. } = node.content else { return None };
     let start = text[..node.span.start].rfind('\n').map_or(0, |at| at + 1);
     let start = if text[start..node.span.start].trim().is_empty() { start } else { node.span.start };
     let raw = text.get(start..node.span.end)?;
@@ -226,7 +226,7 @@ fn inner<'t>(document: &Document<'t>, text: &'t str, node: Id) -> Option<Vec<Doc
     while let Some(document) = reader.next_document().ok()? {
         documents.push(document.shifted(start));
     }
-    documents.iter().all(|document| !document.has_aliases).then_some(documents)
+    documents.iter().all(|document| !document.has_aliases()).then_some(documents)
 }
 
 /// The images of a patch, which is a part of an object, or a JSON patch.
@@ -236,7 +236,8 @@ fn images(document: &Document, pointer: &str, kind: &str, object: &Arc<Object>) 
     if document.is_mapping(root) {
         let known = Known::default();
         let origin = Origin { file: "", document: object.document };
-        found = objects::look(document, origin, &known).found;
+        let rest = objects::look(document, origin, &known, &mut |item| found.extend(item.found)).found;
+        found.extend(rest);
     } else if is_known_kind(kind) {
         json_patch(document, root, "", object, &mut found);
     }
@@ -312,14 +313,9 @@ pub fn faults(text: &str) -> Vec<(usize, String)> {
         "spec/jobTemplate/spec/template/spec/volumes/image/reference",
     ];
     let mut faults = Vec::new();
-    let mut reader = Reader::new(text);
-    loop {
-        let document = match reader.next_document() {
-            Ok(Some(document)) => document,
-            Err(_) if reader.skip_document() => continue,
-            Ok(None) | Err(_) => break,
-        };
-        let Some(root) = document.root().filter(|&root| document.is_mapping(root)) else { continue };
+    yaml::each(text, |document| {
+        let Ok(document) = document else { return };
+        let Some(root) = document.root().filter(|&root| document.is_mapping(root)) else { return };
         for Header { root, pointer, kind, .. } in objects::objects(&document, root) {
             let mut found = Vec::new();
             for path in PATHS {
@@ -331,7 +327,7 @@ pub fn faults(text: &str) -> Vec<(usize, String)> {
             }
             faults.extend(found);
         }
-    }
+    });
     let lines = Lines::new(text);
     let mut faults: Vec<_> = faults.into_iter().map(|(offset, pointer)| (lines.line(offset), pointer)).collect();
     faults.sort();

@@ -107,12 +107,13 @@ impl Insertion {
         }
         let is_name = |key: Id| !document.is_merge_key(key) && document.scalar(key) == Some("name");
         let (key, value) = document.pairs(entry).filter(|&(key, _)| is_name(key)).last()?;
+        document.scalar(value)?;
         let style_of = |id: Id| match document.node(id).content {
             Content::Scalar { style, .. } => Some(style),
             _ => None,
         };
         let style = style_of(value).unwrap_or(Style::Plain);
-        let (key_style, key, end) = (style_of(key)?, &document.node(key).span, document.node(value).span.end);
+        let (key_style, key, end) = (style_of(key)?, document.node(key).span, document.node(value).span.end);
         let quote = if key_style == Style::DoubleQuoted { "\"" } else { "" };
         if document.node(entry).in_flow {
             return Some(Self { at: end, before: format!(", {quote}newName{quote}: "), style });

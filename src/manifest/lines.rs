@@ -1,40 +1,49 @@
 //! Lines and columns of a text.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
+use std::iter;
+
+use super::tree::position;
 
 /// Where the lines of a text start.
 #[derive(Debug)]
 pub(super) struct Lines<'t> {
     text: &'t str,
-    starts: Vec<usize>,
+    /// Found when the first is asked for: most texts have no image.
+    starts: OnceCell<Vec<u32>>,
     /// An offset and its column, where the next one is counted from: a line can be the whole text.
     counted: Cell<(usize, usize)>,
 }
 
 impl<'t> Lines<'t> {
     pub fn new(text: &'t str) -> Self {
-        let bytes = text.as_bytes();
-        let ends = bytes.iter().enumerate().filter(|&(at, byte)| match byte {
-            b'\n' => true,
-            b'\r' => bytes.get(at + 1) != Some(&b'\n'),
-            _ => false,
-        });
-        let starts = std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect();
-        Self { text, starts, counted: Cell::new((0, 1)) }
+        Self { text, starts: OnceCell::new(), counted: Cell::new((0, 1)) }
     }
 
     pub fn text(&self) -> &'t str {
         self.text
     }
 
+    fn starts(&self) -> &[u32] {
+        self.starts.get_or_init(|| {
+            let bytes = self.text.as_bytes();
+            let ends = bytes.iter().enumerate().filter(|&(at, byte)| match byte {
+                b'\n' => true,
+                b'\r' => bytes.get(at + 1) != Some(&b'\n'),
+                _ => false,
+            });
+            iter::once(0).chain(ends.map(|(at, _)| position(at + 1))).collect()
+        })
+    }
+
     /// Counted from 1.
     pub fn line(&self, offset: usize) -> usize {
-        self.starts.partition_point(|&start| start <= offset)
+        self.starts().partition_point(|&start| start as usize <= offset)
     }
 
     /// In characters, counted from 1. Offsets in the order of the text take linear time together.
     pub fn column(&self, offset: usize) -> usize {
-        let start = self.starts[self.line(offset) - 1];
+        let start = self.starts()[self.line(offset) - 1] as usize;
         let (from, column) = match self.counted.get() {
             counted @ (from, _) if (start..=offset).contains(&from) => counted,
             _ => (start, 1),

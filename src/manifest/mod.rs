@@ -43,7 +43,8 @@ use self::tree::Document;
 use self::unknown::Suspect;
 pub use self::unknown::{Declarable, Lookalike};
 pub use self::value::value;
-use self::writing::{Edits, Plan};
+use self::writing::Plan;
+pub use self::writing::{Edited, Edits};
 use self::yaml::Fault;
 use crate::engine::{Decision, PodState, Policy, Question};
 
@@ -115,20 +116,54 @@ pub struct Unreadable {
     pub is_template: bool,
 }
 
+/// A part of a text: a document, or an object of a List.
+#[derive(Debug)]
+pub struct Part<'p, 't> {
+    /// In the order of the text.
+    pub fields: Vec<Field>,
+    /// Fields that look like images, of objects whose kind is neither known nor declared, and of documents that are no
+    /// Kubernetes objects.
+    pub lookalikes: Vec<Lookalike>,
+    /// Of [`parts_in_tree`].
+    pub kustomization: Option<Kustomization>,
+    plan: Plan<'t>,
+    lines: &'p Lines<'t>,
+}
+
+impl<'t> Part<'_, 't> {
+    fn add(&mut self, document: &Document<'t>, text: &'t str, found: Vec<Found>) {
+        let found = in_order(document, found);
+        self.plan.add(document, text, &found);
+        self.fields.extend(found.into_iter().filter_map(|found| field(document, found, self.lines)));
+    }
+
+    /// Adds the edits that give fields other images. Those of the parts before must be there already.
+    pub fn edit(&self, edits: &mut Edits, image: impl FnMut(&Field) -> Option<String>) -> Edited {
+        self.plan.edit(&self.fields, self.lines, edits, image)
+    }
+}
+
+/// What is known of a text beside its parts.
+#[derive(Debug, Clone, Default)]
+pub struct Outline {
+    pub contents: Contents,
+    /// The first line with a value that a template has to fill in, as in `image: {{ .Values.image }}`: what is rendered
+    /// there is not among the fields.
+    pub template_line: Option<usize>,
+    /// The documents that can't be read.
+    pub unreadable: Vec<Unreadable>,
+}
+
 /// A text and the images in it.
 #[derive(Debug)]
 pub struct Manifest<'t> {
     text: &'t str,
     fields: Vec<Field>,
     lookalikes: Vec<Lookalike>,
-    contents: Contents,
-    /// A target for each field.
-    plan: Plan<'t>,
-    template: Option<usize>,
-    unreadable: Vec<Unreadable>,
-    /// Also what counts only together with other files.
-    in_tree: bool,
     kustomizations: Vec<Kustomization>,
+    /// Each with how many of the fields it is for.
+    plans: Vec<(usize, Plan<'t>)>,
+    outline: Outline,
 }
 
 /// How much of a text was looked at.
@@ -153,49 +188,76 @@ pub struct Written {
 /// Nodes are counted in 32 bits.
 const MAX_TEXT_BYTES: usize = u32::MAX as usize / 2;
 
+/// Reads YAML or JSON, one document or several, and gives its parts one by one, so that memory does not depend on how many
+/// images there are. `file` is what errors call it, and what declared globs match.
+///
+/// A document that can't be read is skipped, and [`Outline::unreadable`] reports it.
+///
+/// # Errors
+///
+/// The first of them, if no document can be read. Then there was no part.
+pub fn parts<'t>(
+    file: &str,
+    text: &'t str,
+    known: &Known,
+    mut part: impl FnMut(Part<'_, 't>),
+) -> Result<Outline, Unreadable> {
+    Reading::new(file, text, known, false, &mut part).run()
+}
+
+/// As [`parts`], with what counts only where a kustomization names the file or is in it: the kustomizations, the `name` of
+/// each entry of `images`, those of Flux and of transformers, and the images of patches.
+///
+/// # Errors
+///
+/// As [`parts`].
+pub fn parts_in_tree<'t>(
+    file: &str,
+    text: &'t str,
+    known: &Known,
+    mut part: impl FnMut(Part<'_, 't>),
+) -> Result<Outline, Unreadable> {
+    Reading::new(file, text, known, true, &mut part).run()
+}
+
 impl<'t> Manifest<'t> {
-    /// Reads YAML or JSON, one document or several. `file` is what errors call it, and what declared globs match.
-    ///
-    /// A document that can't be read is skipped, and [`Self::unreadable`] reports it.
+    /// Reads all [`parts`] of a text.
     ///
     /// # Errors
     ///
-    /// The first of them, if no document can be read.
+    /// As [`parts`].
     pub fn read(file: &str, text: &'t str, known: &Known) -> Result<Self, Unreadable> {
-        Self::read_as(file, text, known, false)
-    }
-
-    /// As [`Self::read`], with what counts only where a kustomization names the file or is in it: the kustomizations, the
-    /// `name` of each entry of `images`, those of Flux and of transformers, and the images of patches.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::read`].
-    pub fn read_in_tree(file: &str, text: &'t str, known: &Known) -> Result<Self, Unreadable> {
-        Self::read_as(file, text, known, true)
-    }
-
-    fn read_as(file: &str, text: &'t str, known: &Known, in_tree: bool) -> Result<Self, Unreadable> {
-        if text.len() > MAX_TEXT_BYTES {
-            let message = "it is over 2 GiB".to_owned();
-            return Err(Unreadable { file: file.to_owned(), line: 1, message, is_template: false });
-        }
-        let Reading { mut manifest, lines, read, faults, .. } = Reading::of(file, text, known, in_tree);
-        if faults.is_empty() {
-            return Ok(manifest);
-        }
-        let lines = lines.unwrap_or_else(|| Lines::new(text));
-        let mut unreadable = faults.into_iter().map(|fault| unreadable(file, &lines, fault));
-        match unreadable.next() {
-            Some(first) if read == 0 => return Err(first),
-            first => manifest.unreadable = first.into_iter().chain(unreadable).collect(),
-        }
+        let mut manifest = Self::new(text);
+        manifest.outline = parts(file, text, known, |part| manifest.add(part))?;
         Ok(manifest)
     }
 
-    /// The documents that can't be read.
+    /// Reads all [`parts_in_tree`] of a text.
+    ///
+    /// # Errors
+    ///
+    /// As [`parts`].
+    pub fn read_in_tree(file: &str, text: &'t str, known: &Known) -> Result<Self, Unreadable> {
+        let mut manifest = Self::new(text);
+        manifest.outline = parts_in_tree(file, text, known, |part| manifest.add(part))?;
+        Ok(manifest)
+    }
+
+    fn new(text: &'t str) -> Self {
+        let (fields, lookalikes, kustomizations, plans) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { text, fields, lookalikes, kustomizations, plans, outline: Outline::default() }
+    }
+
+    fn add(&mut self, part: Part<'_, 't>) {
+        let Part { fields, lookalikes, kustomization, plan, lines: _ } = part;
+        self.plans.push((fields.len(), plan));
+        self.fields.extend(fields);
+        self.lookalikes.extend(lookalikes);
+        self.kustomizations.extend(kustomization);
+    }
+
     pub fn unreadable(&self) -> &[Unreadable] {
-        &self.unreadable
+        &self.outline.unreadable
     }
 
     /// In the order of the text.
@@ -203,14 +265,12 @@ impl<'t> Manifest<'t> {
         &self.fields
     }
 
-    /// Fields that look like images, of objects whose kind is neither known nor declared, and of documents that are no
-    /// Kubernetes objects.
     pub fn lookalikes(&self) -> &[Lookalike] {
         &self.lookalikes
     }
 
     pub fn contents(&self) -> Contents {
-        self.contents
+        self.outline.contents
     }
 
     /// Those of [`Self::read_in_tree`].
@@ -218,37 +278,34 @@ impl<'t> Manifest<'t> {
         &self.kustomizations
     }
 
-    /// The first line with a value that a template has to fill in, as in `image: {{ .Values.image }}`: what is rendered
-    /// there is not among the fields.
     pub fn template_line(&self) -> Option<usize> {
-        self.template.map(|offset| Lines::new(self.text).line(offset))
+        self.outline.template_line
     }
 
     /// The text with other images at some of its fields.
     pub fn write(&self, mut image: impl FnMut(&Field) -> Option<String>) -> Written {
-        let wanted = self.fields.iter().enumerate().filter_map(|(index, field)| Some((index, image(field)?)));
-        let wanted: Vec<(usize, String)> =
-            wanted.filter(|(index, image)| self.fields[*index].image != *image).collect();
-        if wanted.is_empty() {
-            return Written { text: self.text.to_owned(), changed: Vec::new(), refused: Vec::new() };
+        let (mut changed, mut refused) = (Vec::new(), Vec::new());
+        let (mut edits, lines) = (Edits::default(), Lines::new(self.text));
+        let mut start = 0;
+        for (count, plan) in &self.plans {
+            let edited = plan.edit(&self.fields[start..start + count], &lines, &mut edits, &mut image);
+            changed.extend(edited.changed.into_iter().map(|field| start + field));
+            refused.extend(edited.refused.into_iter().map(|(field, why)| (start + field, why)));
+            start += count;
         }
-        let Edits { bytes, changed, refused } = self.plan.edits(&wanted, &Lines::new(self.text));
-        let mut text = String::with_capacity(self.text.len() + self.text.len() / 8);
-        let mut end = 0;
-        for ((start, stop), bytes) in bytes {
-            text.push_str(&self.text[end..start]);
-            text.push_str(&bytes);
-            end = stop;
-        }
-        text.push_str(&self.text[end..]);
-        Written { text, changed, refused }
+        Written { text: edits.apply(self.text), changed, refused }
     }
 }
 
 /// A text that is being read.
-struct Reading<'t> {
-    manifest: Manifest<'t>,
-    lines: Option<Lines<'t>>,
+struct Reading<'r, 't> {
+    file: &'r str,
+    known: &'r Known,
+    in_tree: bool,
+    part: &'r mut dyn FnMut(Part<'_, 't>),
+    text: &'t str,
+    lines: Lines<'t>,
+    contents: Contents,
     /// Documents so far, empty and unreadable ones included.
     documents: usize,
     /// Those of them that were read and are not empty.
@@ -256,99 +313,111 @@ struct Reading<'t> {
     faults: Vec<Fault>,
 }
 
-impl<'t> Reading<'t> {
-    fn of(file: &str, text: &'t str, known: &Known, in_tree: bool) -> Self {
-        let json = json::Reader::is_likely(text).then(|| Self::of_json(file, text, known, in_tree));
-        match json {
-            Some(json) if json.faults.is_empty() => json,
-            // It may be YAML in braces, unless JSON explains more of it.
-            Some(json) => {
-                let yaml = Self::of_yaml(file, text, known, in_tree);
-                let offset = |reading: &Self| reading.faults.first().map_or(text.len(), |fault| fault.offset);
-                if offset(&json) > offset(&yaml) && json.read >= yaml.read { json } else { yaml }
-            }
-            None => Self::of_yaml(file, text, known, in_tree),
-        }
+impl<'r, 't> Reading<'r, 't> {
+    fn new(
+        file: &'r str,
+        text: &'t str,
+        known: &'r Known,
+        in_tree: bool,
+        part: &'r mut dyn FnMut(Part<'_, 't>),
+    ) -> Self {
+        let (lines, contents) = (Lines::new(text), Contents::default());
+        Self { file, known, in_tree, part, text, lines, contents, documents: 0, read: 0, faults: Vec::new() }
     }
 
-    fn of_json(file: &str, text: &'t str, known: &Known, in_tree: bool) -> Self {
-        let mut reading = Self::new(text, in_tree);
-        let mut reader = json::Reader::new(text);
-        loop {
-            match reader.next_document() {
-                Ok(Some(document)) => reading.add(document, file, known),
-                Ok(None) => break,
-                // Nothing tells where the next value would start.
+    fn run(mut self) -> Result<Outline, Unreadable> {
+        if self.text.len() > MAX_TEXT_BYTES {
+            let message = "it is over 2 GiB".to_owned();
+            return Err(Unreadable { file: self.file.to_owned(), line: 1, message, is_template: false });
+        }
+        let template = match json(self.text) {
+            Some((documents, fault)) => {
+                documents.into_iter().for_each(|document| self.add(document));
+                self.faults.extend(fault);
+                None
+            }
+            None => yaml::each(self.text, |document| match document {
+                Ok(document) => self.add(document),
                 Err(fault) => {
-                    reading.faults.push(fault);
-                    break;
+                    self.documents += 1;
+                    self.faults.push(fault);
                 }
-            }
-        }
-        reading
-    }
-
-    fn of_yaml(file: &str, text: &'t str, known: &Known, in_tree: bool) -> Self {
-        let mut reading = Self::new(text, in_tree);
-        let mut reader = yaml::Reader::new(text);
-        loop {
-            match reader.next_document() {
-                Ok(Some(document)) => reading.add(document, file, known),
-                Ok(None) => break,
-                Err(fault) => {
-                    reading.faults.push(fault);
-                    reading.documents += 1;
-                    if !reader.skip_document() {
-                        break;
-                    }
-                }
-            }
-        }
-        reading.manifest.template = reader.template;
-        reading
-    }
-
-    fn new(text: &'t str, in_tree: bool) -> Self {
-        let manifest = Manifest {
-            text,
-            fields: Vec::new(),
-            lookalikes: Vec::new(),
-            contents: Contents::default(),
-            plan: Plan::default(),
-            template: None,
-            unreadable: Vec::new(),
-            in_tree,
-            kustomizations: Vec::new(),
+            }),
         };
-        Self { manifest, lines: None, documents: 0, read: 0, faults: Vec::new() }
+        let Self { file, lines, contents, read, faults, .. } = self;
+        let template_line = template.map(|offset| lines.line(offset));
+        let mut unreadable = faults.into_iter().map(|fault| unreadable(file, &lines, fault));
+        match unreadable.next() {
+            Some(first) if read == 0 => Err(first),
+            first => Ok(Outline { contents, template_line, unreadable: first.into_iter().chain(unreadable).collect() }),
+        }
     }
 
-    fn add(&mut self, document: Document<'t>, file: &str, known: &Known) {
-        let is_empty = document.root().is_none();
-        let Manifest { text, fields, lookalikes, contents, plan, in_tree, kustomizations, .. } = &mut self.manifest;
-        let origin = Origin { file, document: self.documents };
-        let Seen { mut found, suspects, objects, is_other } = objects::look(&document, origin, known);
-        contents.objects += objects;
-        contents.others += usize::from(is_other);
-        for suspect in suspects {
-            let lines = self.lines.get_or_insert_with(|| Lines::new(text));
-            lookalikes.push(lookalike(&document, suspect, lines));
-        }
+    fn add(&mut self, document: Document<'t>) {
+        let origin = Origin { file: self.file, document: self.documents };
+        let mut is_other = false;
+        let mut rest = objects::look(&document, origin, self.known, &mut |item| {
+            is_other |= item.is_other;
+            self.give(&document, item, None, Vec::new());
+        });
         let mut embedded = Vec::new();
-        if *in_tree {
-            kustomizations.extend(kustomization::read(&document, text, origin, &mut found, &mut embedded));
-        }
-        for (document, found) in std::iter::once((document, found)).chain(embedded) {
-            let found = in_order(&document, found);
-            plan.add(&document, text, &found);
-            for found in found {
-                let lines = self.lines.get_or_insert_with(|| Lines::new(text));
-                fields.extend(field(&document, found, lines));
-            }
-        }
+        let kustomization = match self.in_tree {
+            true => kustomization::read(&document, self.text, origin, &mut rest.found, &mut embedded),
+            false => None,
+        };
+        self.contents.others += usize::from(is_other || rest.is_other);
+        self.give(&document, rest, kustomization, embedded);
         self.documents += 1;
-        self.read += usize::from(!is_empty);
+        self.read += usize::from(document.root().is_some());
     }
+
+    fn give(
+        &mut self,
+        document: &Document<'t>,
+        seen: Seen,
+        kustomization: Option<Kustomization>,
+        embedded: Vec<(Document<'t>, Vec<Found>)>,
+    ) {
+        let Seen { found, suspects, objects, is_other: _ } = seen;
+        let lines = &self.lines;
+        self.contents.objects += objects;
+        let lookalikes = suspects.into_iter().map(|suspect| lookalike(document, suspect, lines)).collect();
+        let mut part = Part { fields: Vec::new(), lookalikes, kustomization, plan: Plan::default(), lines };
+        part.add(document, self.text, found);
+        for (document, found) in embedded {
+            part.add(&document, self.text, found);
+        }
+        if !part.fields.is_empty() || !part.lookalikes.is_empty() || part.kustomization.is_some() {
+            (self.part)(part);
+        }
+    }
+}
+
+/// The JSON documents of a text, up to where it can't be read; nothing for YAML.
+fn json(text: &str) -> Option<(Vec<Document<'_>>, Option<Fault>)> {
+    if !json::Reader::is_likely(text) {
+        return None;
+    }
+    let mut reader = json::Reader::new(text);
+    let mut documents = Vec::new();
+    let fault = loop {
+        match reader.next_document() {
+            Ok(Some(document)) => documents.push(document),
+            Ok(None) => break None,
+            // Nothing tells where the next value would start.
+            Err(fault) => break Some(fault),
+        }
+    };
+    // It may be YAML in braces, unless JSON explains more of it.
+    let is_json = fault.as_ref().is_none_or(|fault| {
+        let (mut read, mut offset) = (0, text.len());
+        yaml::each(text, |document| match document {
+            Ok(document) => read += usize::from(document.root().is_some()),
+            Err(fault) => offset = offset.min(fault.offset),
+        });
+        fault.offset > offset && documents.len() >= read
+    });
+    is_json.then_some((documents, fault))
 }
 
 /// By their place in the text, and each place once: what is declared may be known.

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::{iter, mem};
 
 use super::found::Found;
 use super::path::Hit;
@@ -61,13 +62,19 @@ pub(super) struct Seen {
     pub is_other: bool,
 }
 
-/// Every image of a document, and what looks like one.
-pub(super) fn look(document: &Document, origin: Origin, known: &Known) -> Seen {
+/// Every image of a document, and what looks like one. What an object of a List has goes to `item`, and the rest is returned:
+/// what is found in the objects of a long one takes several times the memory of their text.
+pub(super) fn look(document: &Document, origin: Origin, known: &Known, item: &mut dyn FnMut(Seen)) -> Seen {
     let mut seen = Seen::default();
     let Some(root) = document.root().filter(|&root| !document.is_null(root)) else { return seen };
     let is_declared = declared::is_file(known, origin.file);
+    // Aliases lead from one object to another, and what is declared of a document may be in any.
+    let is_whole = document.has_aliases() || declared::is_document(document, root, origin, known);
     for header in objects(document, root) {
         object(document, &header, origin, known, is_declared, 0, &mut seen);
+        if header.root != root && !is_whole {
+            item(mem::take(&mut seen));
+        }
     }
     let mut whole = Seen::default();
     if document.is_mapping(root) && declared::of_document(document, root, origin, known, &mut whole) {
@@ -141,35 +148,70 @@ fn is_schema(document: &Document, header: &Header) -> bool {
         || text("$schema").is_some_and(|name| name.contains("json-schema.org"))
 }
 
-/// The object that a document is, or those that it lists.
-pub(super) fn objects(document: &Document, root: Id) -> Vec<Header> {
-    let mut objects = Vec::new();
-    let mut unread = vec![header(document, root, String::new(), "", "")];
-    while let Some(list) = unread.pop() {
-        let item_kind = match list.kind.strip_suffix("List") {
-            // A List of anything, and what KRM functions take.
-            Some("") if list.api_version == "v1" => Some(""),
-            Some("Resource") if list.group() == "config.kubernetes.io" => Some(""),
-            Some("") | None => None,
-            kind => kind,
-        };
-        let items = item_kind.and_then(|_| document.items(document.get(list.root, "items")?));
-        let (item_kind, items) = match (item_kind, items) {
-            (Some(item_kind), Some(items)) => (item_kind, items),
-            // Nothing is in it.
-            (Some(""), None) => continue,
-            _ => {
-                objects.push(list);
-                continue;
+/// The object that a document is, or those that it lists, in their order.
+pub(super) fn objects<'d>(document: &'d Document, root: Id) -> impl Iterator<Item = Header> + 'd {
+    let mut first = Some(header(document, root, String::new(), "", ""));
+    let mut open: Vec<List> = Vec::new();
+    iter::from_fn(move || {
+        loop {
+            let object = match first.take() {
+                Some(first) => first,
+                None => match open.last_mut()?.next(document) {
+                    Some(item) => item,
+                    None => {
+                        open.pop();
+                        continue;
+                    }
+                },
+            };
+            match item_kind(&object) {
+                Some(kind) => match document.get(object.root, "items").and_then(|items| document.items(items)) {
+                    Some(items) => open.push(List::new(&object, kind, items)),
+                    // Nothing is in it.
+                    None if kind.is_empty() => {}
+                    None => return Some(object),
+                },
+                None => return Some(object),
             }
-        };
-        let api_version = if item_kind.is_empty() { "" } else { list.api_version.as_str() };
-        for (index, item) in items.enumerate() {
-            let pointer = below(&list.pointer, &[Step::Key("items"), Step::Index(index)]);
-            unread.push(header(document, item, pointer, api_version, item_kind));
+        }
+    })
+}
+
+/// The kind of the objects that an object lists, empty where they say it themselves; nothing where it is no list.
+fn item_kind(list: &Header) -> Option<&str> {
+    match list.kind.strip_suffix("List") {
+        // A List of anything, and what KRM functions take.
+        Some("") if list.api_version == "v1" => Some(""),
+        Some("Resource") if list.group() == "config.kubernetes.io" => Some(""),
+        Some("") | None => None,
+        kind => kind,
+    }
+}
+
+/// A list that is not at its end.
+struct List<'d> {
+    pointer: String,
+    api_version: String,
+    kind: String,
+    items: Box<dyn Iterator<Item = (usize, Id)> + 'd>,
+}
+
+impl<'d> List<'d> {
+    fn new(list: &Header, kind: &str, items: impl Iterator<Item = Id> + 'd) -> Self {
+        let api_version = if kind.is_empty() { "" } else { list.api_version.as_str() };
+        Self {
+            pointer: below(&list.pointer, &[Step::Key("items")]),
+            api_version: api_version.to_owned(),
+            kind: kind.to_owned(),
+            items: Box::new(items.enumerate()),
         }
     }
-    objects
+
+    fn next(&mut self, document: &Document) -> Option<Header> {
+        let (index, item) = self.items.next()?;
+        let pointer = below(&self.pointer, &[Step::Index(index)]);
+        Some(header(document, item, pointer, &self.api_version, &self.kind))
+    }
 }
 
 /// Items of the API server's own lists don't say what they are.

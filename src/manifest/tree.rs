@@ -1,6 +1,5 @@
 //! A document as nodes with their place in the text, read as the API server reads it.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -11,26 +10,51 @@ use super::resolve::{self, Resolved};
 pub(super) struct Id(u32);
 
 /// One document. Its nodes stand in the order of the text, children behind their parent.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Document<'t> {
-    nodes: Vec<Node<'t>>,
-    pub has_aliases: bool,
+    text: &'t str,
+    /// Bytes before `text`, where that is a part of a whole.
+    base: usize,
+    nodes: Vec<Packed>,
+    /// The values of scalars that read as something else than what is written. In order, like the targets of aliases.
+    values: Vec<(Id, Box<str>)>,
+    aliases: Vec<(Id, Id)>,
+}
+
+/// A node as it is stored. A document has about one for each 7 bytes.
+#[derive(Debug, Clone, Copy)]
+struct Packed {
+    start: u32,
+    /// Where a scalar or an alias ends in the text; of a collection the position behind the last of its children.
+    end: u32,
+    kind: Kind,
+    in_flow: bool,
+}
+
+const _: () = assert!(size_of::<Packed>() == 12);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// With whether its value is in [`Document::values`].
+    Scalar(Style, Tag, bool),
+    Sequence,
+    Mapping,
+    Alias,
 }
 
 #[derive(Debug)]
-pub(super) struct Node<'t> {
-    pub content: Content<'t>,
-    /// Bytes of the text: a scalar with its quotes, of a block scalar the lines alone, of an alias its token.
+pub(super) struct Node<'d> {
+    pub content: Content<'d>,
+    /// Bytes of the text: a scalar with its quotes, of a block scalar the lines alone, of an alias its token, of a collection
+    /// where it starts.
     pub span: Range<usize>,
     /// Inside of `[…]` or `{…}`, or one of these itself.
     pub in_flow: bool,
-    /// The position behind the last of its children.
-    end: u32,
 }
 
 #[derive(Debug)]
-pub(super) enum Content<'t> {
-    Scalar { value: Cow<'t, str>, style: Style, tag: Tag },
+pub(super) enum Content<'d> {
+    Scalar { value: &'d str, style: Style, tag: Tag },
     Sequence,
     Mapping,
     Alias(Id),
@@ -65,16 +89,40 @@ pub(super) struct Entry<'d> {
 }
 
 impl<'t> Document<'t> {
+    /// An empty document of a text.
+    pub fn new(text: &'t str) -> Self {
+        Self { text, base: 0, nodes: Vec::new(), values: Vec::new(), aliases: Vec::new() }
+    }
+
     /// Nothing where the document is empty.
     pub fn root(&self) -> Option<Id> {
         (!self.nodes.is_empty()).then_some(Id(0))
     }
 
+    pub fn has_aliases(&self) -> bool {
+        !self.aliases.is_empty()
+    }
+
     /// Adds a node behind all others; a collection must be closed.
-    pub fn push(&mut self, content: Content<'t>, span: Range<usize>, in_flow: bool) -> Id {
+    pub fn push(&mut self, content: Content, span: Range<usize>, in_flow: bool) -> Id {
         let id = Id(position(self.nodes.len()));
-        self.has_aliases |= matches!(content, Content::Alias(_));
-        self.nodes.push(Node { content, span, in_flow, end: id.0 + 1 });
+        let (start, end) = (position(span.start), position(span.end));
+        let (kind, end) = match content {
+            Content::Scalar { value, style, tag } => {
+                let is_other = self.text.get(inner(&span, style)) != Some(value);
+                if is_other {
+                    self.values.push((id, value.into()));
+                }
+                (Kind::Scalar(style, tag, is_other), end)
+            }
+            Content::Sequence => (Kind::Sequence, id.0 + 1),
+            Content::Mapping => (Kind::Mapping, id.0 + 1),
+            Content::Alias(target) => {
+                self.aliases.push((id, target));
+                (Kind::Alias, end)
+            }
+        };
+        self.nodes.push(Packed { start, end, kind, in_flow });
         id
     }
 
@@ -87,32 +135,50 @@ impl<'t> Document<'t> {
     }
 
     /// Of a text that begins so many bytes into another one.
-    pub fn shifted(mut self, bytes: usize) -> Self {
-        for Node { span, .. } in &mut self.nodes {
-            *span = span.start + bytes..span.end + bytes;
-        }
-        self
+    pub fn shifted(self, bytes: usize) -> Self {
+        Self { base: self.base + bytes, ..self }
     }
 
-    pub fn node(&self, id: Id) -> &Node<'t> {
-        &self.nodes[id.index()]
+    pub fn node(&self, id: Id) -> Node<'_> {
+        let Packed { start, end, kind, in_flow } = self.nodes[id.index()];
+        let (start, end) = (start as usize, end as usize);
+        let (content, end) = match kind {
+            Kind::Scalar(style, tag, is_other) => {
+                let value = match is_other {
+                    true => found(&self.values, id).map_or("", |value| value),
+                    false => self.text.get(inner(&(start..end), style)).unwrap_or_default(),
+                };
+                (Content::Scalar { value, style, tag }, end)
+            }
+            Kind::Sequence => (Content::Sequence, start),
+            Kind::Mapping => (Content::Mapping, start),
+            Kind::Alias => (Content::Alias(self.target(id)), end),
+        };
+        Node { content, span: self.base + start..self.base + end, in_flow }
+    }
+
+    fn kind(&self, id: Id) -> Kind {
+        self.nodes[id.index()].kind
     }
 
     /// The node itself, or what an alias stands for.
     pub fn target(&self, id: Id) -> Id {
-        match self.node(id).content {
-            Content::Alias(target) => target,
+        match self.kind(id) {
+            Kind::Alias => found(&self.aliases, id).copied().unwrap_or(id),
             _ => id,
         }
     }
 
     /// The items of a sequence, or keys and values of a mapping in turn.
     pub fn children(&self, id: Id) -> impl Iterator<Item = Id> {
-        let end = self.node(id).end;
-        let mut next = id.0 + 1;
+        let after = |id: Id| match self.kind(id) {
+            Kind::Sequence | Kind::Mapping => self.nodes[id.index()].end,
+            Kind::Scalar(..) | Kind::Alias => id.0 + 1,
+        };
+        let (mut next, end) = (id.0 + 1, after(id));
         std::iter::from_fn(move || {
             let child = Id(next);
-            (next < end).then(|| next = self.node(child).end)?;
+            (next < end).then(|| next = after(child))?;
             Some(child)
         })
     }
@@ -125,16 +191,16 @@ impl<'t> Document<'t> {
 
     pub fn items(&self, id: Id) -> Option<impl Iterator<Item = Id>> {
         let id = self.target(id);
-        matches!(self.node(id).content, Content::Sequence).then(|| self.children(id))
+        (self.kind(id) == Kind::Sequence).then(|| self.children(id))
     }
 
     pub fn is_mapping(&self, id: Id) -> bool {
-        matches!(self.node(self.target(id)).content, Content::Mapping)
+        self.kind(self.target(id)) == Kind::Mapping
     }
 
     /// The text of a scalar, whatever its type.
     pub fn scalar(&self, id: Id) -> Option<&str> {
-        match &self.node(self.target(id)).content {
+        match self.node(self.target(id)).content {
             Content::Scalar { value, .. } => Some(value),
             _ => None,
         }
@@ -142,32 +208,29 @@ impl<'t> Document<'t> {
 
     /// The text of a scalar that is a string.
     pub fn string(&self, id: Id) -> Option<&str> {
-        match &self.node(self.target(id)).content {
+        match self.node(self.target(id)).content {
             Content::Scalar { value, style, tag } => {
-                (resolve::resolve(value, *style, *tag) == Resolved::String).then_some(value)
+                (resolve::resolve(value, style, tag) == Resolved::String).then_some(value)
             }
             _ => None,
         }
     }
 
     pub fn is_null(&self, id: Id) -> bool {
-        match &self.node(self.target(id)).content {
-            Content::Scalar { value, style, tag } => resolve::resolve(value, *style, *tag) == Resolved::Null,
+        match self.node(self.target(id)).content {
+            Content::Scalar { value, style, tag } => resolve::resolve(value, style, tag) == Resolved::Null,
             _ => false,
         }
     }
 
     pub fn is_merge_key(&self, key: Id) -> bool {
-        matches!(
-            &self.node(key).content,
-            Content::Scalar { value, style: Style::Plain, tag: Tag::Absent } if value == "<<"
-        )
+        matches!(self.kind(key), Kind::Scalar(Style::Plain, Tag::Absent, _)) && self.scalar(key) == Some("<<")
     }
 
     /// The value of a key. The last counts, and what is merged counts where it stands (go-yaml v2, `decoder.mapping`).
     pub fn get(&self, mapping: Id, key: &str) -> Option<Id> {
         let mapping = self.target(mapping);
-        if !matches!(self.node(mapping).content, Content::Mapping) {
+        if self.kind(mapping) != Kind::Mapping {
             return None;
         }
         self.pairs(mapping).fold(None, |found, (name, value)| match self.is_merge_key(name) {
@@ -183,7 +246,7 @@ impl<'t> Document<'t> {
 
     /// The mappings that a merge key's value names, the first of which wins.
     fn merged(&self, value: Id) -> impl Iterator<Item = Id> {
-        let list = matches!(self.node(value).content, Content::Sequence).then(|| self.children(value));
+        let list = (self.kind(value) == Kind::Sequence).then(|| self.children(value));
         let single = list.is_none().then_some(value);
         single.into_iter().chain(list.into_iter().flatten())
     }
@@ -245,7 +308,21 @@ impl Id {
     }
 }
 
-/// The reader refuses texts of 4 GiB and more.
-fn position(index: usize) -> u32 {
+/// Where the value of a scalar is written, if it is written as it reads.
+fn inner(span: &Range<usize>, style: Style) -> Range<usize> {
+    match style {
+        Style::Plain | Style::Block => span.clone(),
+        Style::SingleQuoted | Style::DoubleQuoted => span.start + 1..span.end.saturating_sub(1),
+    }
+}
+
+/// What a sorted table has for a node.
+fn found<T>(table: &[(Id, T)], id: Id) -> Option<&T> {
+    let position = table.binary_search_by_key(&id, |&(id, _)| id).ok()?;
+    Some(&table[position].1)
+}
+
+/// Of a byte or a node in 32 bits, since the reader refuses longer texts.
+pub(super) fn position(index: usize) -> u32 {
     u32::try_from(index).unwrap_or(u32::MAX)
 }

@@ -46,7 +46,7 @@ fn only<'t>(mut next: impl FnMut() -> Result<Option<Document<'t>>, Fault>) -> Re
 
 fn of(document: &Document, id: Id) -> Result<Value, Fault> {
     let id = document.target(id);
-    match &document.node(id).content {
+    match document.node(id).content {
         Content::Mapping => {
             if let Some((key, _)) = document.pairs(id).find(|&(key, _)| document.is_null(key)) {
                 let offset = document.node(key).span.start;
@@ -57,7 +57,7 @@ fn of(document: &Document, id: Id) -> Result<Value, Fault> {
             Ok(Value::Object(entries.collect::<Result<Map<_, _>, _>>()?))
         }
         Content::Sequence => document.children(id).map(|item| of(document, item)).collect(),
-        Content::Scalar { value, style, tag } => Ok(scalar(value, *style, *tag)),
+        Content::Scalar { value, style, tag } => Ok(scalar(value, style, tag)),
         // An alias never stands for another one.
         Content::Alias(_) => Ok(Value::Null),
     }

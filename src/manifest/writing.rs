@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
+use super::Field;
 use super::found::{Found, Shape};
 use super::kustomize::Insertion;
 use super::lines::Lines;
 use super::scalar;
-use super::tree::{Content, Document, Id};
+use super::tree::{Content, Document, Id, position};
 use super::uses::{self, Use};
 
 /// Where something can be changed.
@@ -46,7 +47,7 @@ struct Place {
     alias: Option<usize>,
 }
 
-/// The sites and targets of a text, added document by document.
+/// The sites and targets of a part of a text.
 #[derive(Debug, Default)]
 pub(super) struct Plan<'t> {
     sites: Vec<Site<'t>>,
@@ -77,7 +78,7 @@ impl<'t> Plan<'t> {
             let slots = slots.collect();
             self.targets.push(Target { shape: found.shape.clone(), slots });
         }
-        if document.has_aliases && !found.is_empty() {
+        if document.has_aliases() && !found.is_empty() {
             for (id, used) in uses::of(document, &|id| positions.contains_key(&id)) {
                 if let Some(site) = positions.get(&id).and_then(|&position| self.sites.get_mut(position)) {
                     site.uses.push(used);
@@ -86,21 +87,30 @@ impl<'t> Plan<'t> {
         }
     }
 
-    /// The edits that give each field of `wanted` its image, which of them are done, and why others are not.
-    pub fn edits(&self, wanted: &[(usize, String)], lines: &Lines) -> Edits {
-        let mut edits = Edits::default();
+    /// Adds the edits that give fields, which have a target each, the images that are wanted.
+    pub fn edit(
+        &self,
+        fields: &[Field],
+        lines: &Lines,
+        edits: &mut Edits,
+        mut image: impl FnMut(&Field) -> Option<String>,
+    ) -> Edited {
+        let mut edited = Edited::default();
         let mut open: Vec<(usize, Vec<String>)> = Vec::new();
-        for (field, image) in wanted {
-            match self.targets[*field].shape.texts(image) {
-                Some(texts) => open.push((*field, texts)),
-                None => edits.refused.push((*field, "its tag or digest stands elsewhere, and would change".to_owned())),
+        for (index, (field, target)) in fields.iter().zip(&self.targets).enumerate() {
+            let Some(image) = image(field).filter(|image| field.image != *image) else { continue };
+            match target.shape.texts(&image) {
+                Some(texts) => open.push((index, texts)),
+                None => edited.refused.push((index, "its tag or digest stands elsewhere, and would change".to_owned())),
             }
         }
+        // By their place in the text.
+        let mut bytes: BTreeMap<(usize, usize), String> = BTreeMap::new();
         // What is refused can take the ground from what shares a part with it.
         loop {
             let before = open.len();
             let mut asked = Asked::of(self, &open);
-            edits.bytes.clear();
+            bytes.clear();
             let mut done = Vec::new();
             for (field, texts) in &open {
                 let target = &self.targets[*field];
@@ -108,14 +118,14 @@ impl<'t> Plan<'t> {
                     .slots
                     .iter()
                     .zip(texts)
-                    .map(|(place, text)| self.edit(place, text, &mut asked, lines))
+                    .map(|(place, text)| self.site_edit(place, text, &mut asked, lines))
                     .collect();
                 match parts {
                     Ok(parts) => {
-                        edits.bytes.extend(parts.into_iter().map(|(span, text)| ((span.start, span.end), text)));
+                        bytes.extend(parts.into_iter().map(|(span, text)| ((span.start, span.end), text)));
                         done.push((*field, texts.clone()));
                     }
-                    Err(reason) => edits.refused.push((*field, reason)),
+                    Err(reason) => edited.refused.push((*field, reason)),
                 }
             }
             open = done;
@@ -123,12 +133,13 @@ impl<'t> Plan<'t> {
                 break;
             }
         }
-        edits.changed = open.into_iter().map(|(field, _)| field).collect();
-        edits.refused.sort();
-        edits
+        bytes.iter().for_each(|((start, end), text)| edits.push(*start..*end, text));
+        edited.changed = open.into_iter().map(|(field, _)| field).collect();
+        edited.refused.sort();
+        edited
     }
 
-    fn edit<'a>(
+    fn site_edit<'a>(
         &'a self,
         place: &'a Place,
         text: &'a str,
@@ -164,7 +175,8 @@ impl<'a> Asked<'a> {
         let mut asked = Self::default();
         for (field, texts) in open {
             for (place, text) in plan.targets[*field].slots.iter().zip(texts) {
-                for site in [Some(place.definition), place.alias].into_iter().flatten() {
+                let sites = [Some(place.definition), place.alias].into_iter().flatten();
+                for site in sites.filter(|&site| !plan.sites[site].uses.is_empty()) {
                     asked.texts.insert((site, place.pointer.as_str()), text.as_str());
                 }
             }
@@ -174,6 +186,9 @@ impl<'a> Asked<'a> {
 
     /// A use of a site for which this text is not asked.
     fn other_use(&mut self, plan: &'a Plan, site: usize, text: &'a str) -> Option<&'a Use> {
+        if plan.sites[site].uses.is_empty() {
+            return None;
+        }
         let texts = &self.texts;
         *self.other_uses.entry((site, text)).or_insert_with(|| {
             plan.sites[site].uses.iter().find(|used| texts.get(&(site, used.pointer.as_str())) != Some(&text))
@@ -200,12 +215,47 @@ fn describe(own: Option<&Use>, other: &Use, lines: &Lines) -> String {
     }
 }
 
-#[derive(Debug, Default)]
-pub(super) struct Edits {
-    /// By their place in the text.
-    pub bytes: BTreeMap<(usize, usize), String>,
+/// What came of editing a part of a text.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Edited {
+    /// Positions among the fields.
     pub changed: Vec<usize>,
+    /// What could not be changed without changing something else too, and why.
     pub refused: Vec<(usize, String)>,
+}
+
+/// Spans of a text and what stands there instead, in the order of the text.
+#[derive(Debug, Clone, Default)]
+pub struct Edits {
+    /// The start and the end in the text, and the bytes of `new` that stand there.
+    spans: Vec<(u32, u32, u32)>,
+    new: String,
+}
+
+impl Edits {
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    fn push(&mut self, span: Range<usize>, text: &str) {
+        self.new.push_str(text);
+        self.spans.push((position(span.start), position(span.end), position(text.len())));
+    }
+
+    /// The text with its edits.
+    pub fn apply(&self, text: &str) -> String {
+        let removed: usize = self.spans.iter().map(|&(start, end, _)| (end - start) as usize).sum();
+        let mut edited = String::with_capacity(text.len() + self.new.len() - removed);
+        let (mut at, mut new) = (0, self.new.as_str());
+        for &(start, end, bytes) in &self.spans {
+            edited.push_str(&text[at..start as usize]);
+            let (next, rest) = new.split_at(bytes as usize);
+            edited.push_str(next);
+            (at, new) = (end as usize, rest);
+        }
+        edited.push_str(&text[at..]);
+        edited
+    }
 }
 
 impl Edit<'_> {
@@ -224,10 +274,10 @@ impl Edit<'_> {
 
 fn scalar_edit<'t>(document: &Document<'t>, text: &'t str, id: Id) -> Edit<'t> {
     let node = document.node(id);
-    match &node.content {
+    match node.content {
         Content::Scalar { value, style, .. } => {
             let raw = &text[node.span.clone()];
-            let written = scalar::Written { raw, value: value.clone().into_owned(), style: *style };
+            let written = scalar::Written { raw, value: value.to_owned(), style };
             Edit::Scalar { at: node.span.start, written }
         }
         _ => Edit::No("it is no scalar"),

@@ -1,6 +1,5 @@
 //! YAML into documents.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -28,7 +27,25 @@ pub(super) struct Reader<'t> {
     /// Where the last document ended.
     end: usize,
     /// Where the first value begins that a template has to fill in: to YAML it is a mapping with a mapping as its key.
-    pub template: Option<usize>,
+    template: Option<usize>,
+}
+
+/// Gives each document of a text, empty ones included, or why it can't be read. Returns [`Reader::template`].
+pub(super) fn each<'t>(text: &'t str, mut each: impl FnMut(Result<Document<'t>, Fault>)) -> Option<usize> {
+    let mut reader = Reader::new(text);
+    loop {
+        match reader.next_document() {
+            Ok(Some(document)) => each(Ok(document)),
+            Ok(None) => break,
+            Err(fault) => {
+                each(Err(fault));
+                if !reader.skip_document() {
+                    break;
+                }
+            }
+        }
+    }
+    reader.template
 }
 
 /// A collection that is not closed yet.
@@ -93,7 +110,7 @@ impl<'t> Reader<'t> {
     }
 
     /// Passes over what is left of a document that can't be read: whether another one follows.
-    pub fn skip_document(&mut self) -> bool {
+    fn skip_document(&mut self) -> bool {
         // A text is no source that could fail.
         self.parser.proceed_next_document().unwrap_or(false)
     }
@@ -118,7 +135,7 @@ impl<'t> Reader<'t> {
     }
 
     fn document(&mut self) -> Result<Document<'t>, Fault> {
-        let mut document = Document::default();
+        let mut document = Document::new(self.text);
         let mut open: Vec<Open> = Vec::new();
         // Without a weight while the node is not complete.
         let mut anchors: HashMap<usize, (Id, Option<Weight>)> = HashMap::new();
@@ -128,7 +145,7 @@ impl<'t> Reader<'t> {
             let (id, weight, anchor) = match event {
                 Event::Scalar(value, style, anchor, tag) => {
                     let tag = tag.as_ref().map_or(Tag::Absent, |tag| self::tag(tag));
-                    let content = scalar(value, style, tag, &span);
+                    let content = scalar(&value, style, tag, &span);
                     (document.push(content, span.clone(), in_flow), Weight { nodes: 1, ..Weight::default() }, anchor)
                 }
                 Event::Alias(anchor) => {
@@ -216,7 +233,7 @@ fn is_excessive(weight: Weight) -> bool {
     weight.copies > 100 && weight.nodes > 1_000 && copies / nodes > allowed
 }
 
-fn scalar<'t>(value: Cow<'t, str>, style: ScalarStyle, tag: Tag, span: &Range<usize>) -> Content<'t> {
+fn scalar<'v>(value: &'v str, style: ScalarStyle, tag: Tag, span: &Range<usize>) -> Content<'v> {
     let style = match style {
         ScalarStyle::Plain => Style::Plain,
         ScalarStyle::SingleQuoted => Style::SingleQuoted,
@@ -224,7 +241,7 @@ fn scalar<'t>(value: Cow<'t, str>, style: ScalarStyle, tag: Tag, span: &Range<us
         ScalarStyle::Literal | ScalarStyle::Folded => Style::Block,
     };
     // The parser calls what is absent `~`.
-    let value = if style == Style::Plain && span.is_empty() { Cow::Borrowed("") } else { value };
+    let value = if style == Style::Plain && span.is_empty() { "" } else { value };
     Content::Scalar { value, style, tag }
 }
 

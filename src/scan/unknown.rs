@@ -63,6 +63,22 @@ impl Unknowns {
         }
     }
 
+    /// Adds those of files that follow.
+    pub fn extend(&mut self, others: &Self) {
+        for (subject, other) in &others.0 {
+            let Unknown { objects, fields, places, declarable, file } = other;
+            let unknown = self.0.entry(subject.clone()).or_default();
+            unknown.objects += objects;
+            unknown.fields += fields;
+            let room = FEW_PLACES.saturating_sub(unknown.places.len());
+            unknown.places.extend(places.iter().take(room).cloned());
+            unknown.declarable.extend(declarable.iter().cloned());
+            if unknown.file.is_empty() {
+                unknown.file.clone_from(file);
+            }
+        }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

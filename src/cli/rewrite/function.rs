@@ -14,7 +14,6 @@ use super::outcome::{Refused, Task};
 use crate::config::{self, Config};
 use crate::files::Source;
 use crate::manifest;
-use crate::scan::Unknowns;
 
 const GROUP: &str = "config.kubernetes.io/";
 /// What errors in rules call them.
@@ -67,9 +66,7 @@ pub fn run(
     if let Some(unreadable) = done.unreadable.into_iter().next() {
         return Err(unreadable.into());
     }
-    let mut unknowns = Unknowns::default();
-    unknowns.add("-", &done.lookalikes);
-    unknown::tell(&unknowns);
+    unknown::tell(&done.unknowns);
     let results: Vec<Value> = done.refused.iter().map(|refused| result(refused, &list.items)).collect();
     output::data(with_results(new.unwrap_or(text), &list.results, &results)?)?;
     Ok(ExitCode::SUCCESS)

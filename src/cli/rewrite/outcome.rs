@@ -10,7 +10,8 @@ use crate::engine::{Decision, Policy, has_host};
 use crate::files::{Problem, Source, Writer};
 use crate::kustomize::{Options, Outside, Plan, Verdict};
 use crate::manifest::kustomization::{JSON_PATCH, SELECTOR};
-use crate::manifest::{Contents, Field, Known, Lookalike, Manifest, Unreadable};
+use crate::manifest::{self, Contents, Edits, Field, Known, Outline, Part, Unreadable};
+use crate::scan::Unknowns;
 
 /// What is done with every text.
 pub struct Task {
@@ -24,7 +25,16 @@ pub struct Task {
     plan: Plan,
     /// Writes it in place, where that is wanted.
     pub writer: Option<Writer>,
-    pub keep_texts: bool,
+    /// What else is kept until all is done.
+    pub kept: Kept,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Kept {
+    #[default]
+    Nothing,
+    Texts,
+    Lists,
 }
 
 pub type Outcome = Result<Done, Left>;
@@ -36,28 +46,25 @@ pub enum Left {
     Unreadable(Unreadable),
 }
 
+#[derive(Default)]
 pub struct Done {
     pub name: String,
-    pub changes: Vec<Change>,
+    /// Images that are rewritten.
+    pub changed: usize,
+    /// One line for each image that is not what the rules want, where lists are kept.
+    pub list: String,
     pub refused: Vec<Refused>,
     /// Documents that are unchanged.
     pub unreadable: Vec<Unreadable>,
     /// The first line that a template has to fill in.
     pub template_line: Option<usize>,
     pub contents: Contents,
-    pub lookalikes: Vec<Lookalike>,
+    pub unknowns: Unknowns,
     pub kept: BTreeMap<&'static str, usize>,
-    /// Images that a kustomization elsewhere may name, or does.
+    /// Images that a kustomization elsewhere may name, or does: the first of each reason, as many as are shown.
     pub left: Vec<LeftImage>,
     /// Where they are kept: before, and after if that differs.
     pub texts: Option<(String, Option<String>)>,
-}
-
-pub struct Change {
-    pub line: usize,
-    pub before: String,
-    pub after: String,
-    pub rule: String,
 }
 
 pub struct LeftImage {
@@ -94,6 +101,8 @@ pub struct Refused {
 pub const SHORT_NAME: &str = "short_name";
 /// Of what `--no-kustomize` leaves.
 pub const NAMED: &str = "named_by_kustomization";
+/// How many of them are named.
+pub const LEFT_SHOWN: usize = 5;
 
 impl Task {
     pub fn new(
@@ -114,7 +123,7 @@ impl Task {
             outside: Outside::default(),
             plan: Plan::default(),
             writer: None,
-            keep_texts: false,
+            kept: Kept::default(),
         })
     }
 
@@ -143,62 +152,59 @@ impl Task {
             let named = |problem| Left::Problem(Problem { name: source.name.clone(), ..problem });
             writer.replace(path, new).map_err(named)?;
         }
-        done.texts = self.keep_texts.then_some((text, new));
+        done.texts = (self.kept == Kept::Texts).then_some((text, new));
         Ok(done)
     }
 
     /// What becomes of a text, which a kustomization that is not seen may include, and the new one where it changes.
     pub fn rewrite(&self, name: &str, text: &str, may_be_included: bool) -> Result<(Done, Option<String>), Unreadable> {
-        let manifest = Manifest::read_in_tree(name, text, &self.known)?;
-        let fields = manifest.fields();
-        let mut done = Done {
-            name: name.to_owned(),
-            changes: Vec::new(),
-            refused: Vec::new(),
-            unreadable: manifest.unreadable().to_vec(),
-            contents: manifest.contents(),
-            lookalikes: manifest.lookalikes().to_vec(),
-            kept: BTreeMap::new(),
-            left: Vec::new(),
-            template_line: manifest.template_line(),
-            texts: None,
-        };
-        let actions: Vec<Action> = fields.iter().map(|field| self.action(name, field, may_be_included)).collect();
+        let mut done = Done { name: name.to_owned(), ..Done::default() };
+        let mut edits = Edits::default();
+        let outline = manifest::parts_in_tree(name, text, &self.known, |part| {
+            done.unknowns.add(name, &part.lookalikes);
+            self.rewrite_part(&part, may_be_included, &mut edits, &mut done);
+        })?;
+        let Outline { contents, template_line, unreadable } = outline;
+        (done.contents, done.template_line, done.unreadable) = (contents, template_line, unreadable);
+        done.refused.sort_by_key(|refused| refused.line);
+        let new = (!edits.is_empty()).then(|| edits.apply(text)).filter(|new| new != text);
+        Ok((done, new))
+    }
+
+    fn rewrite_part(&self, part: &Part, may_be_included: bool, edits: &mut Edits, done: &mut Done) {
+        let fields = &part.fields;
+        let actions: Vec<Action> = fields.iter().map(|field| self.action(&done.name, field, may_be_included)).collect();
         for (field, action) in fields.iter().zip(&actions) {
             match action {
                 Action::Keep(reason) => *done.kept.entry(reason).or_default() += 1,
                 Action::Leave(reason) => {
-                    *done.kept.entry(reason).or_default() += 1;
-                    done.left.push(LeftImage { line: field.line, image: field.image.clone(), reason });
+                    let count = done.kept.entry(reason).or_default();
+                    *count += 1;
+                    if *count <= LEFT_SHOWN {
+                        done.left.push(LeftImage { line: field.line, image: field.image.clone(), reason });
+                    }
                 }
                 Action::Refuse { after, why } => done.refused.push(Refused::of(field, after, why.clone())),
                 Action::Write { .. } | Action::Skip => {}
             }
         }
-        let results: Vec<Option<&str>> = actions
-            .iter()
-            .map(|action| if let Action::Write { result, .. } = action { Some(result.as_str()) } else { None })
-            .collect();
-        if results.iter().all(Option::is_none) {
-            return Ok((done, None));
-        }
-        let mut next = results.iter();
-        let written = manifest.write(|_| next.next().copied().flatten().map(str::to_owned));
-        for index in written.changed {
+        let mut next = actions.iter();
+        let edited = part.edit(edits, |_| match next.next() {
+            Some(Action::Write { result, .. }) => Some(result.clone()),
+            _ => None,
+        });
+        done.changed += edited.changed.len();
+        for index in edited.changed.into_iter().filter(|_| self.kept == Kept::Lists) {
             if let Action::Write { rule, result } = &actions[index] {
                 let Field { line, image, .. } = &fields[index];
-                let (before, after, rule) = (image.clone(), result.clone(), rule.clone());
-                done.changes.push(Change { line: *line, before, after, rule });
+                let _ = writeln!(done.list, "{}:{line}: {image} → {result} ({rule})", done.name);
             }
         }
-        for (index, why) in written.refused {
+        for (index, why) in edited.refused {
             if let Action::Write { result, .. } = &actions[index] {
                 done.refused.push(Refused::of(&fields[index], result, why));
             }
         }
-        done.refused.sort_by_key(|refused| refused.line);
-        let new = (written.text != text).then_some(written.text);
-        Ok((done, new))
     }
 
     fn action(&self, name: &str, field: &Field, may_be_included: bool) -> Action {
@@ -254,14 +260,5 @@ impl Done {
             Some((old, None)) => old,
             None => "",
         }
-    }
-
-    /// One line for each image that is not what the rules want.
-    pub fn list(&self) -> String {
-        let mut text = String::new();
-        for Change { line, before, after, rule } in &self.changes {
-            let _ = writeln!(text, "{}:{line}: {before} → {after} ({rule})", self.name);
-        }
-        text
     }
 }

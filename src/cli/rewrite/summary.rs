@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::super::{output, unknown};
-use super::outcome::{Done, Left, NAMED, Outcome, Refused, SHORT_NAME};
+use super::outcome::{Done, LEFT_SHOWN, Left, NAMED, Outcome, Refused, SHORT_NAME};
 use crate::cluster::words::{count, few};
 use crate::files::{self, Problem, Skipped, Source};
 use crate::manifest::Unreadable;
@@ -56,7 +56,7 @@ impl<'o> Summary<'o> {
 
     /// Whether an image is not what the rules want.
     pub fn would_change(&self) -> bool {
-        self.done().any(|done| !done.changes.is_empty() || !done.refused.is_empty())
+        self.done().any(|done| done.changed > 0 || !done.refused.is_empty())
     }
 
     fn done(&self) -> impl Iterator<Item = &'o Done> + Clone + use<'o> {
@@ -104,7 +104,7 @@ impl<'o> Summary<'o> {
             output::talk(format_args!("not inspected: {path}: {}; {}", unknown::NOTHING, unknown::NOTHING_CURE));
         }
         let mut unknowns = Unknowns::default();
-        self.done().for_each(|done| unknowns.add(&done.name, &done.lookalikes));
+        self.done().for_each(|done| unknowns.extend(&done.unknowns));
         unknown::tell(&unknowns);
         if !self.is_print || self.done().next().is_some() {
             output::talk(self.totals());
@@ -134,7 +134,7 @@ impl<'o> Summary<'o> {
         let is_said = |outcome: &Outcome| match outcome {
             Ok(done) => {
                 done.contents.objects > 0
-                    || !done.lookalikes.is_empty()
+                    || !done.unknowns.is_empty()
                     || !done.unreadable.is_empty()
                     || done.template_line.is_some()
             }
@@ -147,23 +147,24 @@ impl<'o> Summary<'o> {
     }
 
     fn tell_left(&self, reason: &str, why: &str) {
-        const SHOWN: usize = 5;
+        let count_of = |done: &Done| done.kept.get(reason).copied().unwrap_or_default();
+        let total: usize = self.done().map(count_of).sum();
+        if total == 0 {
+            return;
+        }
         let left = self.done().flat_map(|done| {
             let of_reason = done.left.iter().filter(|left| left.reason == reason);
             of_reason.map(|left| format!("{} ({}:{})", left.image, done.name, left.line))
         });
-        let left: Vec<String> = left.collect();
-        if left.is_empty() {
-            return;
-        }
-        let more = if left.len() > SHOWN { format!(", and {} more", left.len() - SHOWN) } else { String::new() };
-        let shown = left[..left.len().min(SHOWN)].join(", ");
-        output::talk(format_args!("not rewritten: {} {why}: {shown}{more}", count(left.len(), "image")));
+        let shown: Vec<String> = left.take(LEFT_SHOWN).collect();
+        let more = if total > shown.len() { format!(", and {} more", total - shown.len()) } else { String::new() };
+        let shown = shown.join(", ");
+        output::talk(format_args!("not rewritten: {} {why}: {shown}{more}", count(total, "image")));
     }
 
     fn totals(&self) -> String {
-        let changed = self.done().filter(|done| !done.changes.is_empty()).count();
-        let rewritten: usize = self.done().map(|done| done.changes.len()).sum();
+        let changed = self.done().filter(|done| done.changed > 0).count();
+        let rewritten: usize = self.done().map(|done| done.changed).sum();
         let refused: usize = self.done().map(|done| done.refused.len()).sum();
         let unreadable: usize = self.done().map(|done| done.unreadable.len()).sum();
         let left_alone = self.problems.len() + self.outcomes.iter().filter(|outcome| outcome.is_err()).count();

@@ -42,7 +42,8 @@ pub fn scan(
                     output.inspected(inspected);
                     let done = list.count(&what, objects);
                     output.progress(&what, done, remaining);
-                    output.add(objects, found)?;
+                    output.looked_at(objects);
+                    output.add(found)?;
                 }
                 Event::Unseen(unseen) => output.unseen(unseen, Weight::Part),
                 Event::Remark(remark) => output.talk(&format!("note: {remark}")),

@@ -76,9 +76,13 @@ impl Output {
         self.report.generated = Some(now);
     }
 
-    /// Objects or files that were looked at, and what is in them.
-    pub fn add(&mut self, looked_at: usize, found: Vec<Finding>) -> anyhow::Result<()> {
-        self.report.looked_at += looked_at;
+    /// Objects or files that were looked at.
+    pub fn looked_at(&mut self, count: usize) {
+        self.report.looked_at += count;
+    }
+
+    /// What is in them.
+    pub fn add(&mut self, found: Vec<Finding>) -> anyhow::Result<()> {
         self.found += found.len();
         self.failing += found.iter().filter(|finding| self.fail_on.forbids(finding)).count();
         if self.format == Format::Json {

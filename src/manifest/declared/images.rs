@@ -64,17 +64,29 @@ pub(in crate::manifest) fn of_document(
     seen: &mut Seen,
 ) -> bool {
     let first = seen.found.len();
-    let is_of_it = |declaration: &&Declaration| declaration.is_of_document(document, root, origin.file);
-    let mut declarations: Vec<&Declaration> = known.declared.iter().filter(is_of_it).collect();
-    let is_declared = !declarations.is_empty();
-    declarations.extend(known.catalogue.others().iter().filter(is_of_it));
+    let declarations: Vec<&Declaration> = of_whole(document, root, origin, known).collect();
     let extra = Extra(declarations.clone());
     for declaration in declarations {
         let text = |key| document.get(root, key).and_then(|node| document.string(node)).unwrap_or_default().to_owned();
         let header = Header { root, pointer: String::new(), api_version: text("apiVersion"), kind: text("kind") };
         images(document, &header, origin.document, declaration, &extra, seen);
     }
-    is_declared || seen.found.len() > first
+    is_file(known, origin.file) || seen.found.len() > first
+}
+
+/// Whether a document is declared as a whole.
+pub(in crate::manifest) fn is_document(document: &Document, root: Id, origin: Origin, known: &Known) -> bool {
+    of_whole(document, root, origin, known).next().is_some()
+}
+
+fn of_whole<'k>(
+    document: &Document,
+    root: Id,
+    origin: Origin,
+    known: &'k Known,
+) -> impl Iterator<Item = &'k Declaration> {
+    let declarations = known.declared.iter().chain(known.catalogue.others());
+    declarations.filter(move |declaration| declaration.is_of_document(document, root, origin.file))
 }
 
 /// What a path leads to. Of an object neither `status` nor `metadata` is wanted: the one is the cluster's, the other text.
