@@ -236,6 +236,20 @@ fn what_is_shared_changes_where_nothing_else_does() {
 }
 
 #[test]
+fn objects_of_a_list_share_what_aliases_name() {
+    let text = |image: &str, policy: &str| {
+        let pod =
+            |container: &str| format!("- {{apiVersion: v1, kind: Pod, spec: {{containers: [{{{container}}}]}}}}\n");
+        let (first, second) = (pod(&format!("image: &i {image}")), pod(&format!("image: *i{policy}")));
+        format!("apiVersion: v1\nkind: List\nitems:\n{first}{second}")
+    };
+    assert_eq!(rewrite("a.yaml", &text("k8s.gcr.io/a", "")), (text("c.io/k8s/a", ""), Vec::new()));
+    let kept = text("k8s.gcr.io/a", ", imagePullPolicy: Never");
+    let why = "4: `*i` in line 5 shares it, where it must stay as it is: write it out there, or here";
+    assert_eq!(rewrite("a.yaml", &kept), (kept, vec![why.to_owned()]));
+}
+
+#[test]
 fn definitions_for_their_own_sake_change() {
     let rows = [
         ("x-image: &i k8s.gcr.io/a", "image: *i", "x-image: &i c.io/k8s/a"),

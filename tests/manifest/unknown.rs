@@ -157,6 +157,7 @@ fn what_a_text_has_is_counted() {
         ("apiVersion: v1\nkind: List\nitems: []\n", (0, 0)),
         ("apiVersion: v1\nkind: List\n", (0, 0)),
         ("apiVersion: v1\nkind: PodList\nitems: [{}, {}]\n", (2, 0)),
+        ("apiVersion: v1\nkind: List\nitems: [{}, {apiVersion: v1, kind: Pod}, {}]\n", (1, 1)),
         ("apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules: []\n", (0, 0)),
         ("{\"apiVersion\": \"v1\", \"kind\": \"Pod\"}\n{}\n", (1, 1)),
     ] {
@@ -168,6 +169,16 @@ fn what_a_text_has_is_counted() {
         ..Known::default()
     };
     assert_eq!(read("values.yaml", "b: 1\n", &declared).contents(), Contents { objects: 1, others: 0 });
+}
+
+#[test]
+fn fields_of_a_list_come_in_the_order_of_the_text() {
+    let item =
+        |name: &str| format!("- {{apiVersion: example.com/v1, kind: Unknown, spec: {{image: example.com/{name}}}}}\n");
+    let text = format!("apiVersion: v1\nkind: List\nitems:\n{}{}{}", item("b"), item("a"), item("c"));
+    let manifest = read("a.yaml", &text, &Known::default());
+    let lines: Vec<usize> = manifest.lookalikes().iter().map(|lookalike| lookalike.line).collect();
+    assert_eq!(lines, [4, 5, 6]);
 }
 
 fn declared(declarations: &[String]) -> Known {
