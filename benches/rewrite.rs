@@ -1,10 +1,18 @@
-//! `pullthrough rewrite -w` beside `sed -i`, on 10,000 files: `cargo bench --bench rewrite`.
+//! `pullthrough rewrite` and `scan` on much text, beside `sed -i`: `cargo bench --bench rewrite`.
 //!
-//! The files are those of tests/data/manifests over and over. In each round both get
-//! a new copy of the same tree, and take turns in who begins. `sed` replaces the registry wherever `image:` stands before it,
-//! and so also in places that are no image and in files that are no YAML: it is the least that anything could do which
-//! reads and writes these files. It writes all of them anew; `rewrite` writes those that change.
+//! Two texts are changed by both: 10,000 files, those of tests/data/manifests over and over, and a List of 26 MB on one line.
+//! In each round both get a new copy, and take turns in who begins. `sed` replaces the registry wherever `image:` stands
+//! before it, and so also in places that are no image and in files that are no YAML: it is the least that anything could do
+//! which reads and writes these files. It writes all of them anew; `rewrite` writes those that change.
+//!
+//! Then memory and time of two texts with 400,000 images each: a List on one line, and documents of YAML. Each command runs on
+//! the whole text and on a quarter of it. More memory than [`MOST_MIB`], or time that grows much faster than the text, is an
+//! error.
 
+#[path = "../tests/harness/measure.rs"]
+mod measure;
+
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -12,13 +20,27 @@ use std::{env, fs};
 
 use anyhow::{Context, Result, ensure};
 
+use self::measure::{Cost, measure};
+
 const FILES: usize = 10_000;
 const FILES_PER_FOLDER: usize = 100;
 const ROUNDS: usize = 5;
+/// With two images each.
+const PODS: usize = 200_000;
+/// Of the line that `sed` gets too.
+const PODS_OF_LINE: usize = 122_000;
+const MOST_MIB: f64 = 200.0;
+/// Four times as much text may take up to so many times as long.
+const MOST_GROWTH: f64 = 8.0;
 const MANIFESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/manifests");
-const SED: &str = r#"s#(image: *["']?)(registry\.k8s\.io|k8s\.gcr\.io)/#\1cache.example.com/k8s/#"#;
+const PULLTHROUGH: &str = env!("CARGO_BIN_EXE_pullthrough");
+const SED: &str = r#"s#(image"?: *["']?)(registry\.k8s\.io|k8s\.gcr\.io)/#\1cache.example.com/k8s/#g"#;
 const RULES: &str = "apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules:\n\
     - {name: kubernetes, from: [registry.k8s.io, k8s.gcr.io], to: cache.example.com/k8s}\n";
+
+/// A text with so many Pods, and the name of its file.
+type Text = (&'static str, &'static str, fn(usize) -> String);
+const TEXTS: [Text; 2] = [("a List on one line", "list.json", list), ("YAML documents", "documents.yaml", documents)];
 
 fn main() -> Result<()> {
     // `cargo test` builds benchmarks too, and runs them without this.
@@ -26,21 +48,55 @@ fn main() -> Result<()> {
         return Ok(());
     }
     let folder = tempfile::tempdir().context("make a folder")?;
-    let rules = folder.path().join("rules.yaml");
+    let folder = folder.path();
+    let rules = folder.join("rules.yaml");
     fs::write(&rules, RULES)?;
-    let original = folder.path().join("original");
-    let bytes = generate(&original)?;
-    println!("{FILES} files, {:.1} MB", bytes as f64 / 1e6);
 
+    let files = folder.join("files");
+    let bytes = write_files(&files)?;
+    compare(&format!("{FILES} files"), bytes, folder, &rules, &files)?;
+
+    let line = folder.join("line");
+    fs::create_dir(&line)?;
+    let text = list(PODS_OF_LINE);
+    fs::write(line.join("list.json"), &text)?;
+    compare("one line", text.len(), folder, &rules, &line)?;
+
+    println!("{:<44} {:>6} {:>8} {:>8} {:>10}", "", "MB", "s", "growth", "peak MiB");
+    let rewrite: &[&str] = &["rewrite", "-w"];
+    for (what, name, text) in TEXTS {
+        for arguments in [rewrite, &["rewrite"], &["scan"], &["scan", "-o", "json"]] {
+            let file = folder.join(name);
+            let once = |text: &str| -> Result<Cost> {
+                fs::write(&file, text)?;
+                let mut command = Command::new(PULLTHROUGH);
+                command.args(arguments).arg("--rules").arg(&rules).arg(&file);
+                measure(&mut command, &folder.join("out"))
+            };
+            let run = |text: &str| anyhow::Ok(once(text)?.better(once(text)?));
+            let quarter = run(&text(PODS / 4))?;
+            let text = text(PODS);
+            let Cost { secs, memory_mib } = run(&text)?;
+            let (label, growth) = (format!("{}: {what}", arguments.join(" ")), secs / quarter.secs);
+            println!("{label:<44} {:>6.1} {secs:>8.2} {growth:>8.1} {memory_mib:>10.0}", text.len() as f64 / 1e6);
+            ensure!(memory_mib < MOST_MIB, "{label}: {memory_mib:.0} MiB; the most is {MOST_MIB}");
+            ensure!(growth < MOST_GROWTH, "{label}: four times as much takes {growth:.1} times as long");
+        }
+    }
+    Ok(())
+}
+
+/// Prints how long `rewrite` and `sed` take for a folder.
+fn compare(what: &str, bytes: usize, folder: &Path, rules: &Path, original: &Path) -> Result<()> {
     let mut times: [Vec<Duration>; 2] = Default::default();
     for round in 0..ROUNDS {
         for turn in 0..2 {
             let which = (round + turn) % 2;
-            let copy = folder.path().join("copy");
-            run(Command::new("cp").arg("-r").arg(&original).arg(&copy))?;
+            let copy = folder.join("copy");
+            run(Command::new("cp").arg("-r").arg(original).arg(&copy))?;
             let start = Instant::now();
             match which {
-                0 => rewrite(&rules, &copy)?,
+                0 => rewrite(rules, &copy)?,
                 _ => sed(&copy)?,
             }
             times[which].push(start.elapsed());
@@ -51,14 +107,15 @@ fn main() -> Result<()> {
         times.sort_unstable();
         times[times.len() / 2].as_secs_f64()
     });
-    println!("pullthrough rewrite -w  {ours:.2} s");
-    println!("sed -i                  {theirs:.2} s");
-    println!("ratio                   {:.2}", ours / theirs);
+    println!("{what}, {:.1} MB", bytes as f64 / 1e6);
+    println!("  pullthrough rewrite -w  {ours:.2} s");
+    println!("  sed -i                  {theirs:.2} s");
+    println!("  ratio                   {:.2}\n", ours / theirs);
     Ok(())
 }
 
 /// Returns how many bytes there are.
-fn generate(original: &Path) -> Result<usize> {
+fn write_files(original: &Path) -> Result<usize> {
     let mut texts: Vec<String> = walkdir::WalkDir::new(MANIFESTS)
         .sort_by_file_name()
         .into_iter()
@@ -78,8 +135,40 @@ fn generate(original: &Path) -> Result<usize> {
     Ok(bytes)
 }
 
+/// A List on one line, as `kubectl get --raw` prints it.
+fn list(pods: usize) -> String {
+    let mut text = String::from(r#"{"apiVersion":"v1","kind":"List","items":["#);
+    for pod in 0..pods {
+        let [app, sidecar] = images(pod);
+        let separator = if pod > 0 { "," } else { "" };
+        let _ = write!(
+            text,
+            r#"{separator}{{"apiVersion":"v1","kind":"Pod","metadata":{{"name":"p{pod}","namespace":"shop"}},"spec":{{"containers":[{{"name":"app","image":"{app}"}},{{"name":"proxy","image":"{sidecar}"}}]}}}}"#
+        );
+    }
+    text + "]}\n"
+}
+
+fn documents(pods: usize) -> String {
+    let mut text = String::new();
+    for pod in 0..pods {
+        let [app, sidecar] = images(pod);
+        let _ = write!(
+            text,
+            "---\napiVersion: v1\nkind: Pod\nmetadata:\n  name: p{pod}\n  namespace: shop\nspec:\n  containers:\n  - name: app\n    \
+             image: {app}\n  - name: proxy\n    image: {sidecar}\n"
+        );
+    }
+    text
+}
+
+/// Thousands of Pods have the same.
+fn images(pod: usize) -> [String; 2] {
+    [format!("registry.k8s.io/app-{}:v1.{}", pod % 1_000, pod % 20), format!("k8s.gcr.io/proxy-{}:v2", pod % 100)]
+}
+
 fn rewrite(rules: &Path, copy: &Path) -> Result<()> {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_pullthrough"));
+    let mut command = Command::new(PULLTHROUGH);
     command.args(["rewrite", "-w", "--rules"]).arg(rules).arg(copy).stderr(Stdio::null());
     // Some files of the corpus can't be parsed.
     let status = command.status().context("run pullthrough")?;
@@ -88,8 +177,7 @@ fn rewrite(rules: &Path, copy: &Path) -> Result<()> {
 }
 
 fn sed(copy: &Path) -> Result<()> {
-    let script =
-        format!("find \"$0\" -type f -name '*.yaml' -print0 | xargs -0 sed -i -E '{}'", SED.replace('\'', r"'\''"));
+    let script = format!("find \"$0\" -type f -print0 | xargs -0 sed -i -E '{}'", SED.replace('\'', r"'\''"));
     run(Command::new("sh").arg("-c").arg(script).arg(copy))
 }
 

@@ -4,6 +4,7 @@
 
 #[path = "../harness/mod.rs"]
 mod harness;
+#[path = "../harness/measure.rs"]
 mod measure;
 mod pods;
 
