@@ -2,7 +2,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::anyhow;
+use anyhow::{anyhow, bail};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 
@@ -16,7 +16,7 @@ use crate::lint::{self, Finding, Lint};
 /// Two kinds of thing are shown, each with its line and what to write instead: errors, with which no other command would take
 /// the file, and findings, which are valid but hardly meant. A finding that is meant is allowed by its name.
 ///
-/// Exit codes: 0 nothing was found; 1 findings; 2 errors, or the file can't be read.
+/// Exit codes: 0 nothing was found; 1 findings; 2 errors, a file without rules, or the file can't be read.
 #[derive(clap::Args)]
 #[command(after_long_help = after_help())]
 pub struct Args {
@@ -71,6 +71,9 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             return Err(anyhow!(error));
         }
     };
+    if config.rules.is_empty() {
+        bail!("{name}: nothing was checked: `rules` is empty, so that no image is rewritten; add a rule");
+    }
     let (allowed, found): (Vec<_>, Vec<_>) =
         lint::findings(&config).into_iter().partition(|finding| allow.contains(&finding.lint));
     let printed = found.iter().try_for_each(|finding| match output {

@@ -13,7 +13,7 @@ use anyhow::{anyhow, bail};
 use rayon::ThreadPoolBuilder;
 use rayon::prelude::*;
 
-use self::outcome::{Kept, Outcome, Task};
+use self::outcome::{Kept, Options, Outcome, Task};
 use self::progress::Progress;
 use self::summary::{Gate, Summary};
 use super::catalogue::CatalogueArgs;
@@ -80,6 +80,11 @@ pub struct Args {
     #[command(flatten)]
     catalogue: CatalogueArgs,
 
+    /// Also rewrite images in texts, such as data of ConfigMaps, annotations and scripts, where they are YAML or JSON. What is
+    /// quoted, folded or in base64 is reported, and not rewritten.
+    #[arg(long)]
+    deep: bool,
+
     /// Don't edit kustomizations. What their `images` name is not rewritten either.
     #[arg(long)]
     no_kustomize: bool,
@@ -104,13 +109,15 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         allow_unknown,
         namespace,
         catalogue,
+        deep,
         no_kustomize,
         rewrite_short_names,
         function,
     } = args;
+    let options = Options { namespace, catalogue, deep, no_kustomize, rewrite_short_names };
     let config = rules.map(|rules| rules.load()).transpose()?;
     if function {
-        return function::run(config, namespace, catalogue, no_kustomize, rewrite_short_names);
+        return function::run(config, options);
     }
     let config = config.ok_or_else(|| anyhow!("name the rules with --rules FILE, or the cache with --cache PREFIX"))?;
     let is_stream = paths.is_empty() || paths.iter().any(|path| path.as_os_str() == "-");
@@ -132,7 +139,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         bail!("say what to do with files: --diff shows what changes, -w writes them, --check only asks");
     }
 
-    let mut task = Task::new(config, namespace, catalogue, no_kustomize, rewrite_short_names)?;
+    let mut task = Task::new(config, options)?;
     task.writer = write.then(Writer::default);
     task.kept = match () {
         () if print || diff => Kept::Texts,

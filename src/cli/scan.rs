@@ -64,6 +64,11 @@ pub struct Args {
     #[command(flatten)]
     catalogue: CatalogueArgs,
 
+    /// With PATH: also read texts in fields, such as data of ConfigMaps and Secrets, annotations and scripts, where they are
+    /// YAML or JSON. Without, fields in them that look like images are reported as not understood.
+    #[arg(long, requires = "paths")]
+    deep: bool,
+
     #[command(flatten)]
     kubeconfig: KubeconfigArgs,
 
@@ -93,6 +98,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         fail_on,
         allow_unknown,
         catalogue,
+        deep,
         kubeconfig,
         configuration,
         timeout,
@@ -118,7 +124,10 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             let options = crate::cluster::scan::Options { namespaces, configuration, policy, known };
             cluster::scan(kubeconfig, Duration::from_secs(timeout), options, &mut output)?;
         }
-        false => files::scan(&paths, &namespaces, policy.as_ref(), &catalogue.for_reading(declared)?, &mut output)?,
+        false => {
+            let known = Known { deep, ..catalogue.for_reading(declared)? };
+            files::scan(&paths, &namespaces, policy.as_ref(), &known, &mut output)?;
+        }
     }
     output.end()
 }

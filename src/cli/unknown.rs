@@ -1,7 +1,7 @@
 //! What commands say of fields that look like images in kinds that are not known, and of nothing to inspect.
 
 use super::output;
-use crate::scan::{Unknowns, report};
+use crate::scan::{Subject, Unknowns, report};
 
 /// Kinds that are listed.
 const FEW: usize = 10;
@@ -14,13 +14,13 @@ pub fn tell(unknowns: &Unknowns) {
     for (subject, unknown) in shown.iter().take(FEW) {
         let line = format!("  {subject}: {}: {}", unknown.size(subject), unknown.whereabouts());
         output::talk(report::visible(&line));
-        output::talk(report::visible(&format!("    {}", report::declaration(subject, unknown))));
+        output::talk(report::visible(&format!("    {}", report::cure(subject, unknown).1)));
     }
     match shown.len().saturating_sub(FEW) + more {
         0 => {}
         more => output::talk(format_args!("  and {more} more; `pullthrough scan` lists them")),
     }
-    if !unknowns.is_empty() {
+    if shown.iter().any(|(subject, _)| !matches!(subject, Subject::Texts(_))) {
         output::talk("hint: copy the entries that are right into `manifests` of the rules file");
     }
 }
@@ -28,8 +28,8 @@ pub fn tell(unknowns: &Unknowns) {
 /// Why a gate that met such fields fails.
 pub fn error(what: &str) -> String {
     format!(
-        "kinds that are not known may have images {what}; declare them under `manifests` in the rules file, or pass \
-         --allow-unknown"
+        "what is not understood may have images {what}; declare kinds under `manifests` in the rules file, read texts with \
+         --deep, or pass --allow-unknown"
     )
 }
 

@@ -52,6 +52,8 @@ pub struct Tree<'p> {
     inexpressible: BTreeSet<Inexpressible>,
     /// The first place with an own entry of `images`.
     own_entry: Option<String>,
+    /// Kubernetes objects that were read.
+    objects: usize,
 }
 
 #[derive(Debug)]
@@ -74,6 +76,7 @@ impl<'p> Tree<'p> {
             reached: BTreeMap::new(),
             inexpressible: of_rules(policy),
             own_entry: None,
+            objects: 0,
         }
     }
 
@@ -84,6 +87,7 @@ impl<'p> Tree<'p> {
     /// Where the text can't be read.
     pub fn add(&mut self, file: &str, text: &str) -> Result<(), Unreadable> {
         let manifest = Manifest::read(file, text, &self.known)?;
+        self.objects += manifest.contents().objects;
         for unreadable in manifest.unreadable() {
             self.leave_out(format!("{file}:{}", unreadable.line), unreadable.message.clone());
         }
@@ -125,6 +129,11 @@ impl<'p> Tree<'p> {
 
     pub fn is_empty(&self) -> bool {
         self.files.iter().all(|(_, fields)| fields.is_empty())
+    }
+
+    /// Whether there was a Kubernetes object at all.
+    pub fn has_objects(&self) -> bool {
+        self.objects > 0
     }
 
     fn add_field(&mut self, name: String, field: &Field, is_known: bool, namespaces: &[Option<&Setting>]) {

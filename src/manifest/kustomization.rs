@@ -10,9 +10,8 @@ use super::kustomize;
 use super::lines::Lines;
 use super::objects::{self, Header, Origin};
 use super::pointer::{Step, below};
-use super::tree::{Content, Document, Id, Style};
-use super::yaml::Reader;
-use super::{Known, pods, yaml};
+use super::tree::{Document, Id};
+use super::{Known, pods, texts, yaml};
 
 /// How the place of the `name` of an entry of `images` begins.
 pub const SELECTOR: &str = "images-name/";
@@ -211,22 +210,9 @@ fn patches<'t>(
 
 /// The documents of a literal block, at their place in the whole text.
 fn inner<'t>(document: &Document<'t>, text: &'t str, node: Id) -> Option<Vec<Document<'t>>> {
-    let node = document.node(node);
-    let Content::Scalar { value, style: Style::Block, .. } = node.content else { return None };
-    let start = text[..node.span.start].rfind('\n').map_or(0, |at| at + 1);
-    let start = if text[start..node.span.start].trim().is_empty() { start } else { node.span.start };
-    let raw = text.get(start..node.span.end)?;
-    // A folded block reads as other lines than it has.
-    let same = |(raw, value): (&str, &str)| raw.trim_start() == value.trim_start();
-    if raw.trim_end().lines().count() != value.trim_end().lines().count() || !raw.lines().zip(value.lines()).all(same) {
-        return None;
-    }
-    let mut reader = Reader::new(raw);
-    let mut documents = Vec::new();
-    while let Some(document) = reader.next_document().ok()? {
-        documents.push(document.shifted(start));
-    }
-    documents.iter().all(|document| !document.has_aliases()).then_some(documents)
+    let (start, raw) = texts::block(document, text, node)?;
+    let documents = texts::documents(raw, 0..raw.len())?;
+    Some(documents.into_iter().map(|document| document.shifted(start)).collect())
 }
 
 /// The images of a patch, which is a part of an object, or a JSON patch.

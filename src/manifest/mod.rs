@@ -20,8 +20,10 @@ mod objects;
 mod path;
 mod pods;
 mod pointer;
+mod reading;
 mod resolve;
 mod scalar;
+mod texts;
 mod tree;
 mod unknown;
 mod uses;
@@ -29,23 +31,19 @@ mod value;
 mod writing;
 mod yaml;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 pub use self::catalogue::Catalogue;
 use self::declared::Declaration;
-use self::found::Found;
 use self::kustomization::Kustomization;
 pub(crate) use self::kustomize::FILE_NAMES as KUSTOMIZATION_FILES;
 use self::lines::Lines;
-use self::objects::{Origin, Seen};
-use self::tree::Document;
-use self::unknown::Suspect;
-pub use self::unknown::{Declarable, Lookalike};
+use self::reading::Reading;
+pub use self::texts::Holder;
+pub use self::unknown::{Declarable, InText, Lookalike};
 pub use self::value::value;
 use self::writing::Plan;
 pub use self::writing::{Edited, Edits};
-use self::yaml::Fault;
 use crate::engine::{Decision, PodState, Policy, Question};
 
 /// Where images are: what Kubernetes and kustomize define, and what a rules file and the catalogue declare.
@@ -57,6 +55,8 @@ pub struct Known {
     pub catalogue: Catalogue,
     /// Leave the `images:` of kustomizations alone.
     pub without_kustomize: bool,
+    /// Read texts in a document as documents of their own, where they are some.
+    pub deep: bool,
 }
 
 /// The object that an image stands in.
@@ -89,6 +89,8 @@ pub struct Field {
     pub image: String,
     /// `imagePullPolicy: Never`.
     pub pull_never: bool,
+    /// It stands in a text of the document, such as the data of a ConfigMap, and not in the document itself.
+    pub is_in_text: bool,
 }
 
 impl Field {
@@ -130,13 +132,7 @@ pub struct Part<'p, 't> {
     lines: &'p Lines<'t>,
 }
 
-impl<'t> Part<'_, 't> {
-    fn add(&mut self, document: &Document<'t>, text: &'t str, found: Vec<Found>) {
-        let found = in_order(document, found);
-        self.plan.add(document, text, &found);
-        self.fields.extend(found.into_iter().filter_map(|found| field(document, found, self.lines)));
-    }
-
+impl Part<'_, '_> {
     /// Adds the edits that give fields other images. Those of the parts before must be there already.
     pub fn edit(&self, edits: &mut Edits, image: impl FnMut(&Field) -> Option<String>) -> Edited {
         self.plan.edit(&self.fields, self.lines, edits, image)
@@ -184,9 +180,6 @@ pub struct Written {
     /// What could not be changed without changing something else too, and why.
     pub refused: Vec<(usize, String)>,
 }
-
-/// Nodes are counted in 32 bits.
-const MAX_TEXT_BYTES: usize = u32::MAX as usize / 2;
 
 /// Reads YAML or JSON, one document or several, and gives its parts one by one, so that memory does not depend on how many
 /// images there are. `file` is what errors call it, and what declared globs match.
@@ -295,174 +288,4 @@ impl<'t> Manifest<'t> {
         }
         Written { text: edits.apply(self.text), changed, refused }
     }
-}
-
-/// A text that is being read.
-struct Reading<'r, 't> {
-    file: &'r str,
-    known: &'r Known,
-    in_tree: bool,
-    part: &'r mut dyn FnMut(Part<'_, 't>),
-    text: &'t str,
-    lines: Lines<'t>,
-    contents: Contents,
-    /// Documents so far, empty and unreadable ones included.
-    documents: usize,
-    /// Those of them that were read and are not empty.
-    read: usize,
-    faults: Vec<Fault>,
-}
-
-impl<'r, 't> Reading<'r, 't> {
-    fn new(
-        file: &'r str,
-        text: &'t str,
-        known: &'r Known,
-        in_tree: bool,
-        part: &'r mut dyn FnMut(Part<'_, 't>),
-    ) -> Self {
-        let (lines, contents) = (Lines::new(text), Contents::default());
-        Self { file, known, in_tree, part, text, lines, contents, documents: 0, read: 0, faults: Vec::new() }
-    }
-
-    fn run(mut self) -> Result<Outline, Unreadable> {
-        if self.text.len() > MAX_TEXT_BYTES {
-            let message = "it is over 2 GiB".to_owned();
-            return Err(Unreadable { file: self.file.to_owned(), line: 1, message, is_template: false });
-        }
-        let template = match json(self.text) {
-            Some((documents, fault)) => {
-                documents.into_iter().for_each(|document| self.add(document));
-                self.faults.extend(fault);
-                None
-            }
-            None => yaml::each(self.text, |document| match document {
-                Ok(document) => self.add(document),
-                Err(fault) => {
-                    self.documents += 1;
-                    self.faults.push(fault);
-                }
-            }),
-        };
-        let Self { file, lines, contents, read, faults, .. } = self;
-        let template_line = template.map(|offset| lines.line(offset));
-        let mut unreadable = faults.into_iter().map(|fault| unreadable(file, &lines, fault));
-        match unreadable.next() {
-            Some(first) if read == 0 => Err(first),
-            first => Ok(Outline { contents, template_line, unreadable: first.into_iter().chain(unreadable).collect() }),
-        }
-    }
-
-    fn add(&mut self, document: Document<'t>) {
-        let origin = Origin { file: self.file, document: self.documents };
-        let mut is_other = false;
-        let mut rest = objects::look(&document, origin, self.known, &mut |item| {
-            is_other |= item.is_other;
-            self.give(&document, item, None, Vec::new());
-        });
-        let mut embedded = Vec::new();
-        let kustomization = match self.in_tree {
-            true => kustomization::read(&document, self.text, origin, &mut rest.found, &mut embedded),
-            false => None,
-        };
-        self.contents.others += usize::from(is_other || rest.is_other);
-        self.give(&document, rest, kustomization, embedded);
-        self.documents += 1;
-        self.read += usize::from(document.root().is_some());
-    }
-
-    fn give(
-        &mut self,
-        document: &Document<'t>,
-        seen: Seen,
-        kustomization: Option<Kustomization>,
-        embedded: Vec<(Document<'t>, Vec<Found>)>,
-    ) {
-        let Seen { found, suspects, objects, is_other: _ } = seen;
-        let lines = &self.lines;
-        self.contents.objects += objects;
-        let lookalikes = suspects.into_iter().map(|suspect| lookalike(document, suspect, lines)).collect();
-        let mut part = Part { fields: Vec::new(), lookalikes, kustomization, plan: Plan::default(), lines };
-        part.add(document, self.text, found);
-        for (document, found) in embedded {
-            part.add(&document, self.text, found);
-        }
-        if !part.fields.is_empty() || !part.lookalikes.is_empty() || part.kustomization.is_some() {
-            (self.part)(part);
-        }
-    }
-}
-
-/// The JSON documents of a text, up to where it can't be read; nothing for YAML.
-fn json(text: &str) -> Option<(Vec<Document<'_>>, Option<Fault>)> {
-    if !json::Reader::is_likely(text) {
-        return None;
-    }
-    let mut reader = json::Reader::new(text);
-    let mut documents = Vec::new();
-    let fault = loop {
-        match reader.next_document() {
-            Ok(Some(document)) => documents.push(document),
-            Ok(None) => break None,
-            // Nothing tells where the next value would start.
-            Err(fault) => break Some(fault),
-        }
-    };
-    // It may be YAML in braces, unless JSON explains more of it.
-    let is_json = fault.as_ref().is_none_or(|fault| {
-        let (mut read, mut offset) = (0, text.len());
-        yaml::each(text, |document| match document {
-            Ok(document) => read += usize::from(document.root().is_some()),
-            Err(fault) => offset = offset.min(fault.offset),
-        });
-        fault.offset > offset && documents.len() >= read
-    });
-    is_json.then_some((documents, fault))
-}
-
-/// By their place in the text, and each place once: what is declared may be known.
-fn in_order(document: &Document, mut found: Vec<Found>) -> Vec<Found> {
-    let mut seen = HashSet::new();
-    found.retain(|found| {
-        let is_new = found.slots.iter().all(|slot| !seen.contains(&slot.pointer));
-        seen.extend(found.slots.iter().filter(|_| is_new).map(|slot| slot.pointer.clone()));
-        is_new
-    });
-    let start = |found: &Found| found.slots.first().map_or(0, |slot| document.node(slot.node).span.start);
-    found.sort_by(|a, b| start(a).cmp(&start(b)).then_with(|| a.slots[0].pointer.cmp(&b.slots[0].pointer)));
-    found
-}
-
-fn field(document: &Document, found: Found, lines: &Lines) -> Option<Field> {
-    let Found { object, place, image, pull_never, shape: _, slots } = found;
-    let slot = slots.into_iter().next()?;
-    let start = document.node(slot.node).span.start;
-    let (line, column) = (lines.line(start), lines.column(start));
-    Some(Field { object, place, pointer: slot.pointer, line, column, image, pull_never })
-}
-
-fn lookalike(document: &Document, suspect: Suspect, lines: &Lines) -> Lookalike {
-    let Suspect { object, node, pointer: _, path, declaration, image } = suspect;
-    let start = document.node(node).span.start;
-    Lookalike { object, path, declaration, line: lines.line(start), column: lines.column(start), image }
-}
-
-fn unreadable(file: &str, lines: &Lines, fault: Fault) -> Unreadable {
-    let Fault { offset, message } = fault;
-    let document = document_around(lines.text(), offset);
-    let is_template = document.contains("{%") || document.split_once("{{").is_some_and(|(_, rest)| rest.contains("}}"));
-    let message = match is_template {
-        true => format!("a template, which must be rendered first ({message})"),
-        false => message,
-    };
-    Unreadable { file: file.to_owned(), line: lines.line(offset), message, is_template }
-}
-
-/// A document as `kubectl` takes a text apart, before it reads any of it.
-fn document_around(text: &str, offset: usize) -> &str {
-    const SEPARATOR: &str = "\n---";
-    let (before, after) = text.split_at(text.floor_char_boundary(offset));
-    let start = before.rfind(SEPARATOR).unwrap_or_default();
-    let end = after.find(SEPARATOR).map_or(text.len(), |at| before.len() + at);
-    &text[start..end]
 }

@@ -7,6 +7,7 @@ use std::{iter, mem};
 use super::found::Found;
 use super::path::Hit;
 use super::pointer::{Step, below};
+use super::texts::{self, Text};
 use super::tree::{Document, Id};
 use super::unknown::{self, Class, Suspect, Walk};
 use super::{Known, Object, declared, kustomize, pods};
@@ -60,6 +61,18 @@ pub(super) struct Seen {
     pub objects: usize,
     /// Whether it is none of these, and not empty.
     pub is_other: bool,
+    pub texts: Vec<Text>,
+}
+
+impl Seen {
+    pub fn append(&mut self, other: Self) {
+        let Self { found, suspects, objects, is_other, texts } = other;
+        self.found.extend(found);
+        self.suspects.extend(suspects);
+        self.objects += objects;
+        self.is_other |= is_other;
+        self.texts.extend(texts);
+    }
 }
 
 /// Every image of a document, and what looks like one. What an object of a List has goes to `item`, and the rest is returned:
@@ -72,6 +85,7 @@ pub(super) fn look(document: &Document, origin: Origin, known: &Known, item: &mu
     let is_whole = document.has_aliases() || declared::is_document(document, root, origin, known);
     for header in objects(document, root) {
         object(document, &header, origin, known, is_declared, 0, &mut seen);
+        seen.texts.extend(texts::of(document, &header, origin.document));
         if header.root != root && !is_whole {
             item(mem::take(&mut seen));
         }
@@ -82,8 +96,9 @@ pub(super) fn look(document: &Document, origin: Origin, known: &Known, item: &mu
         seen.is_other = false;
     }
     unknown::remove_found(&mut seen.suspects, &whole.found);
-    seen.found.append(&mut whole.found);
-    seen.suspects.append(&mut whole.suspects);
+    seen.append(Seen { objects: 0, is_other: false, ..whole });
+    let found: HashSet<&str> = seen.found.iter().flat_map(|found| &found.slots).map(|slot| &*slot.pointer).collect();
+    seen.texts.retain(|text| !found.contains(&*text.pointer));
     seen
 }
 
@@ -142,7 +157,7 @@ fn object(
 }
 
 /// JSON Schema and OpenAPI.
-fn is_schema(document: &Document, header: &Header) -> bool {
+pub(super) fn is_schema(document: &Document, header: &Header) -> bool {
     let text = |key| document.get(header.root, key).and_then(|node| document.scalar(node));
     text("openapi").or(text("swagger")).is_some()
         || text("$schema").is_some_and(|name| name.contains("json-schema.org"))

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
+use super::pointer::Step;
 use super::resolve::{self, Resolved};
 
 /// A node by its position in [`Document::nodes`].
@@ -171,16 +172,47 @@ impl<'t> Document<'t> {
 
     /// The items of a sequence, or keys and values of a mapping in turn.
     pub fn children(&self, id: Id) -> impl Iterator<Item = Id> {
-        let after = |id: Id| match self.kind(id) {
-            Kind::Sequence | Kind::Mapping => self.nodes[id.index()].end,
-            Kind::Scalar(..) | Kind::Alias => id.0 + 1,
-        };
-        let (mut next, end) = (id.0 + 1, after(id));
+        let (mut next, end) = (id.0 + 1, self.after(id));
         std::iter::from_fn(move || {
             let child = Id(next);
-            (next < end).then(|| next = after(child))?;
+            (next < end).then(|| next = self.after(child))?;
             Some(child)
         })
+    }
+
+    /// A node and all that is written below it, in the order of the text.
+    pub fn descendants(&self, id: Id) -> impl Iterator<Item = Id> + use<'_, 't> {
+        (id.0..self.after(id)).map(Id)
+    }
+
+    /// The steps from a node to a value below it; nothing where it is a key, or is merged into a mapping.
+    pub fn steps(&self, from: Id, to: Id) -> Option<Vec<Step<'_>>> {
+        let (mut steps, mut at) = (Vec::new(), from);
+        while at != to {
+            let holds = |child: &Id| to.0 < self.after(*child);
+            let (step, child) = match self.kind(at) {
+                Kind::Sequence => {
+                    let (index, child) = self.children(at).enumerate().find(|(_, child)| holds(child))?;
+                    (Step::Index(index), child)
+                }
+                _ => {
+                    let (key, value) = self.pairs(at).find(|(_, value)| holds(value))?;
+                    let name = self.scalar(key).filter(|_| value <= to && !self.is_merge_key(key))?;
+                    (Step::Key(name), value)
+                }
+            };
+            steps.push(step);
+            at = child;
+        }
+        Some(steps)
+    }
+
+    /// The position behind a node and all that is below it.
+    fn after(&self, id: Id) -> u32 {
+        match self.kind(id) {
+            Kind::Sequence | Kind::Mapping => self.nodes[id.index()].end,
+            Kind::Scalar(..) | Kind::Alias => id.0 + 1,
+        }
     }
 
     /// Keys and values as they are written, merges among them.

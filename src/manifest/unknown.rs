@@ -8,6 +8,7 @@ use super::found::Found;
 use super::objects::Header;
 use super::path::Hit;
 use super::pointer::{Step, below};
+use super::texts::Holder;
 use super::tree::{Content, Document, Entry, Id};
 use super::{Object, pods};
 use crate::engine::{ImageRef, List};
@@ -24,6 +25,16 @@ pub struct Lookalike {
     pub line: usize,
     pub column: usize,
     pub image: String,
+    /// Where it is in a text, of which it is not known whether it is a manifest.
+    pub in_text: Option<InText>,
+}
+
+/// A text with fields that look like images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct InText {
+    pub holder: Holder,
+    /// It was read as documents of its own, as far as it consists of some.
+    pub is_read: bool,
 }
 
 /// How a rules file declares a lookalike under `manifests`.
@@ -270,7 +281,7 @@ pub(super) fn is_image(text: &str) -> bool {
     ImageRef::parse(text).is_ok() && !is_file()
 }
 
-fn path(steps: &[Step]) -> String {
+pub(super) fn path(steps: &[Step]) -> String {
     steps.iter().fold("$".to_owned(), |mut path, step| {
         step.add_to_path(&mut path);
         path

@@ -3,10 +3,11 @@
 use serde_json::{Map, Number, Value};
 
 use super::lines::Lines;
+use super::reading::unreadable;
 use super::resolve::{self, Resolved};
 use super::tree::{Content, Document, Id, Style, Tag};
 use super::yaml::Fault;
-use super::{Unreadable, json, unreadable, yaml};
+use super::{Unreadable, json, yaml};
 
 /// Reads a text of one document. The last of duplicate keys counts, and an empty document is null. `file` is what errors call
 /// it.

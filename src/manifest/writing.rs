@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
 use super::Field;
-use super::found::{Found, Shape};
+use super::found::{Found, Shape, Slot};
 use super::kustomize::Insertion;
 use super::lines::Lines;
 use super::scalar;
@@ -84,6 +84,17 @@ impl<'t> Plan<'t> {
                     site.uses.push(used);
                 }
             }
+        }
+    }
+
+    /// Adds a target for each that can't be changed, and why.
+    pub fn add_unwritable(&mut self, found: &[Found], why: &'static str) {
+        for found in found {
+            let site = self.sites.len();
+            self.sites.push(Site { edit: Edit::No(why), uses: Vec::new() });
+            let place = |slot: &Slot| Place { pointer: slot.pointer.clone(), definition: site, alias: None };
+            let slots = found.slots.iter().map(place).collect();
+            self.targets.push(Target { shape: found.shape.clone(), slots });
         }
     }
 

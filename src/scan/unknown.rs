@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::cluster::words::count;
 use crate::config::{is_group, is_kind};
-use crate::manifest::{Declarable, Lookalike};
+use crate::manifest::{Declarable, Holder, InText, Lookalike};
 
 /// Places that are kept of each kind.
 const FEW_PLACES: usize = 3;
@@ -28,6 +28,8 @@ pub enum Subject {
     },
     /// Documents that are no Kubernetes objects, by the name of their file.
     File(String),
+    /// Texts in documents, which may be manifests of their own.
+    Texts(InText),
 }
 
 /// The fields of one kind.
@@ -83,23 +85,23 @@ impl Unknowns {
         self.0.is_empty()
     }
 
-    /// Every kind, and the first files that have no Kubernetes objects; with how many more files there are.
+    /// Every kind and text, and the first files that have no Kubernetes objects; with how many more files there are.
     pub fn shown(&self) -> (Vec<(&Subject, &Unknown)>, usize) {
         let (kinds, mut files): (Vec<_>, Vec<_>) =
-            self.0.iter().partition(|(subject, _)| matches!(subject, Subject::Kind { .. }));
+            self.0.iter().partition(|(subject, _)| !matches!(subject, Subject::File(_)));
         let more = files.len().saturating_sub(FEW_FILES);
         files.truncate(FEW_FILES);
         (kinds.into_iter().chain(files).collect(), more)
     }
 
-    /// `2 objects of 1 kind that is not known have fields that look like images`, and the same of documents.
+    /// `2 objects of 1 kind that is not known have fields that look like images`, and the same of documents and of texts.
     pub fn totals(&self) -> Vec<String> {
-        let sum = |is_kind: bool| {
-            let of_it = self.0.iter().filter(move |(subject, _)| matches!(subject, Subject::Kind { .. }) == is_kind);
+        let sum = |is_wanted: fn(&Subject) -> bool| {
+            let of_it = self.0.iter().filter(|(subject, _)| is_wanted(subject));
             of_it.fold((0, 0), |(subjects, objects), (_, unknown)| (subjects + 1, objects + unknown.objects))
         };
         let mut totals = Vec::new();
-        let (kinds, objects) = sum(true);
+        let (kinds, objects) = sum(|subject| matches!(subject, Subject::Kind { .. }));
         if kinds > 0 {
             let (objects, have) = match objects {
                 1 => ("1 object".to_owned(), "has"),
@@ -111,13 +113,18 @@ impl Unknowns {
             };
             totals.push(format!("{objects} of {kinds} {have} fields that look like images"));
         }
-        match sum(false) {
+        match sum(|subject| matches!(subject, Subject::File(_))) {
             (0, _) => {}
             (_, 1) => {
                 totals.push("1 document that is not a Kubernetes object has fields that look like images".to_owned())
             }
             (_, many) => totals
                 .push(format!("{many} documents that are not Kubernetes objects have fields that look like images")),
+        }
+        match sum(|subject| matches!(subject, Subject::Texts(_))) {
+            (0, _) => {}
+            (_, 1) => totals.push("1 text within a document has fields that look like images".to_owned()),
+            (_, many) => totals.push(format!("{many} texts within documents have fields that look like images")),
         }
         totals
     }
@@ -127,6 +134,7 @@ impl Subject {
     fn of(file: &str, lookalike: &Lookalike) -> Self {
         let (api_version, kind) = (&lookalike.object.api_version, &lookalike.object.kind);
         match (api_version.as_str(), kind.as_str()) {
+            _ if let Some(in_text) = lookalike.in_text => Self::Texts(in_text),
             ("", _) | (_, "") => Self::File(name(file).to_owned()),
             (api_version, kind) => {
                 let group = api_version.split_once('/').map_or("", |(group, _)| group);
@@ -144,6 +152,13 @@ impl std::fmt::Display for Subject {
             Self::Kind { group, kind } => write!(f, "{kind} of {group}"),
             Self::File(name) if name == "-" => f.write_str("standard input, not a Kubernetes object"),
             Self::File(name) => write!(f, "{name}, not a Kubernetes object"),
+            Self::Texts(in_text) => f.write_str(match in_text.holder {
+                Holder::ConfigMap => "data of ConfigMaps",
+                Holder::Secret => "data of Secrets",
+                Holder::Annotation => "annotations",
+                Holder::Field => "texts in other fields of objects",
+                Holder::Document => "texts in documents that are not Kubernetes objects",
+            }),
         }
     }
 }
@@ -151,7 +166,11 @@ impl std::fmt::Display for Subject {
 impl Unknown {
     /// `3 fields of 2 objects look like images`.
     pub fn size(&self, subject: &Subject) -> String {
-        let what = if matches!(subject, Subject::Kind { .. }) { "object" } else { "document" };
+        let what = match subject {
+            Subject::Kind { .. } => "object",
+            Subject::File(_) => "document",
+            Subject::Texts(_) => "text",
+        };
         let objects = count(self.objects, what);
         match self.fields {
             1 => format!("1 field of {objects} looks like an image"),

@@ -1,7 +1,7 @@
 //! `cargo test --test catalogue -- FOLDER`: `scan` without rules beside `grep`, over repositories that FOLDER has in folders of
 //! their own. Prints, for each, how many lines `grep` finds, and what `scan` makes of them; fails where one is silent that
 //! nothing explains. With `--places` it lists what the catalogue found by kind and path, to be read by people; with
-//! `--no-catalogue` it counts what is found without it.
+//! `--no-catalogue` it counts what is found without it, with `--deep` what is found in texts too.
 //!
 //! `grep` finds a line if its key is `image`, `…Image`, `…_image` or `…-image`, or `repository` with `tag` near it, and its value
 //! can be an image. So it also finds texts that are none.
@@ -43,7 +43,7 @@ struct Counts {
     reported: usize,
     /// In files that are named as not read: templates, broken YAML.
     not_read: usize,
-    /// In a text within a manifest.
+    /// In `metadata` or `status`, or in a text that describes.
     text: usize,
     /// In schemas, policies and documentation of fields.
     no_images: usize,
@@ -111,7 +111,7 @@ type Places = BTreeMap<(String, String), (usize, String)>;
 fn count(root: &Path, grep: &Grep, silent: &mut Vec<String>, places: &mut Places) -> Result<Counts> {
     let output = Command::new(env!("CARGO_BIN_EXE_pullthrough"))
         .args(["scan", "-o", "json"])
-        .args(env::args().filter(|argument| argument == "--no-catalogue"))
+        .args(env::args().filter(|argument| ["--no-catalogue", "--deep"].contains(&argument.as_str())))
         .arg(root)
         .env_remove("PULLTHROUGH_RULES")
         .env_remove("PULLTHROUGH_CACHE")

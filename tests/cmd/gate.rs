@@ -14,12 +14,14 @@ const VALUES: &str = "image: {repository: nginx, tag: v1}\n";
 const RULES: &str =
     "apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules: [{name: a, from: [docker.io], to: c.io}]\n";
 const DECLARED: &str = "manifests: [{group: example.com, kind: Widget, images: [$.spec.image]}]\n";
+/// A manifest in another one.
+const TEXT: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  pod.yaml: |\n    apiVersion: v1\n    kind: Pod\n    metadata: {name: a}\n    spec: {containers: [{name: a, image: quay.io/a/b}]}\n";
 const TEMPLATE: &str = "{{ if .Values.a }}\nkind: Pod\n{{ end }}\n";
 const HALF: &str = "apiVersion: v1\nkind: Pod\nspec: {containers: [{name: a, image: {{ .Values.image }}}]}\n";
 
 /// What is said where a gate fails.
 const NOTHING: &str = "error: nothing was inspected: no Kubernetes object in ";
-const UNKNOWN: &str = "error: kinds that are not known may have images ";
+const UNKNOWN: &str = "error: what is not understood may have images ";
 
 /// What is looked at.
 enum Input<'t> {
@@ -111,6 +113,8 @@ fn a_gate_that_did_not_understand_something_fails_unless_it_may() {
         (Folder(&[("a.yaml", POD), ("values.yaml", VALUES)]), UNKNOWN),
         (Folder(&[("a.yaml", POD), ("b.yaml", TEMPLATE)]), "error: "),
         (Folder(&[("a.yaml", POD), ("b.yaml", HALF)]), "error: "),
+        (File(TEXT), UNKNOWN),
+        (Folder(&[("a.yaml", POD), ("b.yaml", TEXT)]), UNKNOWN),
     ] {
         for (code, told, arguments) in run(&input, RULES, &[]) {
             assert!(code == Some(2) && told.contains(said), "{arguments:?}: {told}");
@@ -119,6 +123,49 @@ fn a_gate_that_did_not_understand_something_fails_unless_it_may() {
             assert_eq!(code, Some(0), "{arguments:?}: {told}");
             assert!(!told.contains("error: "), "{arguments:?}: {told}");
         }
+    }
+}
+
+/// What `--deep` reads is understood, and what it can't read is not.
+#[test]
+fn a_gate_understands_texts_where_they_are_read() {
+    let rules = RULES.replace("docker.io", "quay.io");
+    let half = TEXT.replace("data:\n", "data:\n  b: |\n    {{ .x }}\n    image: quay.io/a/b\n");
+    for (text, rules, expected) in [(TEXT, RULES, [0, 0]), (TEXT, &rules, [0, 1]), (&half, RULES, [2, 2])] {
+        let codes: Vec<_> = run(&File(text), rules, &["--deep"]).into_iter().map(|(code, ..)| code).collect();
+        assert_eq!(codes, expected.map(Some), "{text}");
+    }
+}
+
+/// Exports that may leave nothing out, and `check`, are gates too.
+#[test]
+fn exports_and_checks_of_nothing_fail() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (rules, empty, values, pod) = (path("rules"), path("empty"), path("values.yaml"), path("pod.yaml"));
+    let no_rules = path("no-rules");
+    fs::create_dir(&empty).expect("a folder");
+    for (file, text) in [
+        (&rules, RULES),
+        (&values, "replicas: 1\n"),
+        (&pod, POD),
+        (&no_rules, "apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules: []\n"),
+    ] {
+        fs::write(file, text).expect("a file");
+    }
+    for (arguments, code, said) in [
+        (&["export", "kustomize", "--strict", "--rules", &rules, &empty][..], 2, NOTHING),
+        (&["export", "kustomize", "--strict", "--rules", &rules, &values], 2, NOTHING),
+        (&["export", "kustomize", "--strict", "--rules", &rules, &pod], 0, ""),
+        (&["export", "kustomize", "--rules", &rules, &empty], 0, "no image found"),
+        (&["export", "helm-values", "--strict", "--rules", &rules, &values], 2, "error: nothing was inspected: "),
+        (&["export", "helm-values", "--rules", &rules, &values], 0, "no image found"),
+        (&["check", "--rules", &no_rules], 2, "nothing was checked: `rules` is empty"),
+        (&["check", "--rules", &rules], 0, "no problem found"),
+    ] {
+        let output = pullthrough(arguments, b"");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(code) && told.contains(said), "{arguments:?}: {told}");
     }
 }
 

@@ -16,7 +16,7 @@ fn data(name: &str) -> PathBuf {
 }
 
 /// Names and texts, and what go-yaml says of each.
-fn files() -> Vec<(String, String, String)> {
+pub fn files() -> Vec<(String, String, String)> {
     let index = std::fs::read_to_string(data("manifests/INDEX.tsv")).expect("the index");
     let rows = index.lines().skip(1).map(|line| line.split('\t').collect::<Vec<_>>());
     rows.map(|row| {
@@ -35,7 +35,7 @@ fn lines(name: &str) -> BTreeMap<String, Vec<Value>> {
     by_file
 }
 
-fn policy() -> Policy {
+pub fn policy() -> Policy {
     rules(&format!("rules: [{{name: kubernetes, from: [k8s.gcr.io, registry.k8s.io], to: {CACHE}/k8s}}]")).into()
 }
 

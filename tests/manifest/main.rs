@@ -8,6 +8,7 @@ mod laws;
 mod linear;
 #[path = "../harness/linear_time.rs"]
 mod linear_time;
+mod texts;
 mod unknown;
 
 use pullthrough::config::{self, Config};

@@ -24,7 +24,7 @@ use crate::manifest::{self, Known};
 /// is left out as soon as a value or a template has a registry that may be put in front of it.
 ///
 /// Exit codes: 0 done; 1 with --strict: something was left out; 2 wrong usage, invalid rules, or a chart or values that can't
-/// be read.
+/// be read. With --strict, 2 also if no image was found.
 #[derive(clap::Args)]
 #[command(after_long_help = "Examples:
   $ pullthrough export helm-values --rules rules.yaml charts/web prod.yaml > cached.yaml
@@ -105,6 +105,9 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     if !found_image && left_out.is_empty() {
         let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+        if strict.strict {
+            bail!("nothing was inspected: no image found in the values of {}; check the path", names.join(", "));
+        }
         output::talk(format_args!("note: no image found in the values of {}: nothing is overridden", names.join(", ")));
     }
     let values = helm_values::values(&images);

@@ -6,7 +6,7 @@ use anyhow::bail;
 use super::StrictArgs;
 use crate::cli::catalogue::CatalogueArgs;
 use crate::cli::rules::RulesArgs;
-use crate::cli::{output, parse_namespace};
+use crate::cli::{output, parse_namespace, unknown};
 use crate::engine::Policy;
 use crate::export::kustomize::{MARKER, Tree};
 use crate::files::{self, Found, Skipped};
@@ -18,7 +18,7 @@ use crate::files::{self, Found, Skipped};
 /// not look at. For an image that comes into the tree later, print it again.
 ///
 /// Exit codes: 0 done; 1 with --strict: something was left out; 2 wrong usage, invalid rules, or a file that was named and
-/// can't be read.
+/// can't be read. With --strict, 2 also if no path has a Kubernetes object.
 #[derive(clap::Args)]
 #[command(after_long_help = "Examples:
   $ pullthrough export kustomize --rules rules.yaml deploy/ > kustomization.yaml
@@ -69,8 +69,11 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             Err(problem) => tree.leave_out(problem.name, problem.why),
         }
     }
+    let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+    if strict.strict && !tree.has_objects() {
+        bail!(unknown::nothing(&paths.join(", ")));
+    }
     if tree.is_empty() {
-        let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
         output::talk(format_args!("note: no image found in {}", paths.join(", ")));
     }
     if let Some(place) = tree.must_be_above() {

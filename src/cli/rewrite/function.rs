@@ -8,9 +8,8 @@ use anyhow::{Context, anyhow, bail, ensure};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::super::catalogue::CatalogueArgs;
 use super::super::{output, unknown};
-use super::outcome::{Refused, Task};
+use super::outcome::{Options, Refused, Task};
 use crate::config::{self, Config};
 use crate::files::Source;
 use crate::manifest;
@@ -39,13 +38,7 @@ struct Wanted {
     namespace: Option<String>,
 }
 
-pub fn run(
-    config: Option<Config>,
-    namespace: String,
-    catalogue: CatalogueArgs,
-    no_kustomize: bool,
-    rewrite_short_names: bool,
-) -> anyhow::Result<ExitCode> {
+pub fn run(config: Option<Config>, options: Options) -> anyhow::Result<ExitCode> {
     let text = Source::standard_input().read()?;
     let list: ResourceList = serde_json::from_value(manifest::value("-", &text)?)
         .map_err(|error| anyhow!("standard input is no ResourceList: {error}"))?;
@@ -60,8 +53,8 @@ pub fn run(
         "functionConfig has no rules: give a ConfigMap with `cache` or `rules.yaml` in its data, or a `kind: Rules`, or call \
          with --rules or --cache",
     )?;
-    let namespace = wanted.namespace.unwrap_or(namespace);
-    let task = Task::new(config, namespace, catalogue, no_kustomize, rewrite_short_names)?;
+    let namespace = wanted.namespace.unwrap_or(options.namespace);
+    let task = Task::new(config, Options { namespace, ..options })?;
     let (done, new) = task.rewrite("-", &text, true)?;
     if let Some(unreadable) = done.unreadable.into_iter().next() {
         return Err(unreadable.into());

@@ -8,16 +8,25 @@ use crate::cli::catalogue::CatalogueArgs;
 use crate::config::Config;
 use crate::engine::{Decision, Policy, has_host};
 use crate::files::{Problem, Source, Writer};
-use crate::kustomize::{Options, Outside, Plan, Verdict};
+use crate::kustomize::{self, Outside, Plan, Verdict};
 use crate::manifest::kustomization::{JSON_PATCH, SELECTOR};
 use crate::manifest::{self, Contents, Edits, Field, Known, Outline, Part, Unreadable};
 use crate::scan::Unknowns;
+
+/// What is asked for.
+pub struct Options {
+    /// Of objects that name none.
+    pub namespace: String,
+    pub catalogue: CatalogueArgs,
+    pub deep: bool,
+    pub no_kustomize: bool,
+    pub rewrite_short_names: bool,
+}
 
 /// What is done with every text.
 pub struct Task {
     policy: Policy,
     known: Known,
-    /// Of objects that name none.
     namespace: String,
     no_kustomize: bool,
     rewrite_short_names: bool,
@@ -105,15 +114,10 @@ pub const NAMED: &str = "named_by_kustomization";
 pub const LEFT_SHOWN: usize = 5;
 
 impl Task {
-    pub fn new(
-        config: Config,
-        namespace: String,
-        catalogue: CatalogueArgs,
-        no_kustomize: bool,
-        rewrite_short_names: bool,
-    ) -> anyhow::Result<Self> {
+    pub fn new(config: Config, options: Options) -> anyhow::Result<Self> {
+        let Options { namespace, catalogue, deep, no_kustomize, rewrite_short_names } = options;
         // Kustomizations are read in any case: they may name what is rewritten.
-        let known = catalogue.for_writing(config.manifests.clone())?;
+        let known = Known { deep, ..catalogue.for_writing(config.manifests.clone())? };
         Ok(Self {
             policy: Policy::from(config),
             known,
@@ -130,7 +134,7 @@ impl Task {
     /// Looks at how the files hang together, and what may include them.
     pub fn prepare(&mut self, paths: &[PathBuf], sources: &[Source]) {
         self.outside = Outside::of(paths);
-        let options = Options {
+        let options = kustomize::Options {
             policy: &self.policy,
             known: &self.known,
             namespace: &self.namespace,
@@ -250,7 +254,7 @@ impl Refused {
 
 /// Whether a kustomization elsewhere may rename it. What one renames here has its name.
 fn is_short(field: &Field) -> bool {
-    !has_host(&field.image) && !field.pointer.ends_with("/newName")
+    !field.is_in_text && !has_host(&field.image) && !field.pointer.ends_with("/newName")
 }
 
 impl Done {

@@ -204,7 +204,7 @@ fn nothing(what: &str, subject: &str) -> String {
 }
 
 fn finding(file: &str, lookalike: &Lookalike) -> Finding {
-    let Lookalike { object, path, declaration: _, line, column, image } = lookalike;
+    let Lookalike { object, path, declaration: _, line, column, image, in_text: _ } = lookalike;
     let place = Place::File {
         file: file.to_owned(),
         line: *line,

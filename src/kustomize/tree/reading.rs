@@ -89,7 +89,9 @@ impl Reading<'_> {
         };
         let key = |field: &Field| (field.object.document, field.pointer.clone());
         let known: BTreeSet<_> = manifest.fields().iter().map(key).collect();
-        let fields = everything.fields().iter().map(|field| (field.clone(), known.contains(&key(field))));
+        // kustomize renames nothing in texts.
+        let fields = everything.fields().iter().filter(|field| !field.is_in_text);
+        let fields = fields.map(|field| (field.clone(), known.contains(&key(field))));
         Content {
             kustomizations: manifest.kustomizations().to_vec(),
             fields: fields.collect(),

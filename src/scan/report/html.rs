@@ -318,14 +318,14 @@ fn unknown(report: &Report) -> Markup {
             section aria-labelledby="unknown" {
                 h2 #unknown { "Not understood" }
                 table role="table" {
-                    (headings(&["what", "fields", "where", "entry of manifests in the rules file"]))
+                    (headings(&["what", "fields", "where", "entry of manifests in the rules file, or what to do"]))
                     tbody role="rowgroup" {
                         @for (subject, unknown) in &shown {
                             tr role="row" {
                                 th role="rowheader" scope="row" { code { (visible(&subject.to_string())) } }
                                 td role="cell" { (unknown.size(subject)) }
                                 td role="cell" { (visible(&unknown.whereabouts())) }
-                                td role="cell" { code { (visible(&words::declaration(subject, unknown))) } }
+                                td role="cell" { code { (visible(&words::cure(subject, unknown).1)) } }
                             }
                         }
                     }

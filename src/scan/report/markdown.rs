@@ -115,13 +115,13 @@ fn unknown(text: &mut String, report: &Report) -> fmt::Result {
     let totals = report.unknowns.totals().join("; ");
     writeln!(
         text,
-        "\n### Not understood\n\n{totals}.\n\n| What | Fields | Where | Entry of `manifests` |\n| --- | --- | --- | --- |"
+        "\n### Not understood\n\n{totals}.\n\n| What | Fields | Where | Entry of `manifests`, or what to do |\n| --- | --- | --- | --- |"
     )?;
     let (shown, more) = report.unknowns.shown();
     shown.into_iter().try_for_each(|(subject, unknown)| {
-        let [subject_text, place, declaration] =
-            [subject.to_string(), unknown.whereabouts(), words::declaration(subject, unknown)].map(|cell| code(&cell));
-        writeln!(text, "| {subject_text} | {} | {place} | {declaration} |", unknown.size(subject))
+        let [subject_text, place, cure] =
+            [subject.to_string(), unknown.whereabouts(), words::cure(subject, unknown).1].map(|cell| code(&cell));
+        writeln!(text, "| {subject_text} | {} | {place} | {cure} |", unknown.size(subject))
     })?;
     words::more(more).iter().try_for_each(|line| writeln!(text, "\n{line}"))
 }

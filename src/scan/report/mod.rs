@@ -19,4 +19,4 @@ pub mod table;
 mod words;
 mod wrap;
 
-pub(crate) use words::{contents, declaration, visible};
+pub(crate) use words::{contents, cure, visible};

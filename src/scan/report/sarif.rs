@@ -176,7 +176,7 @@ fn run(report: &Report) -> Run<'_> {
         })
         .chain(report.unknowns.shown().0.into_iter().map(|(subject, unknown)| {
             let (size, places) = (unknown.size(subject), unknown.whereabouts());
-            let text = format!("{subject}: {size}: {places}; {}", words::declaration(subject, unknown));
+            let text = format!("{subject}: {size}: {places}; {}", words::cure(subject, unknown).1);
             json!({"level": "warning", "message": {"text": plain(&text)}, "descriptor": {"id": UNKNOWN, "index": 1}})
         }))
         .collect();

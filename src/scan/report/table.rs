@@ -137,7 +137,8 @@ fn unknown(text: &mut String, report: &Report, width: Option<usize>) -> fmt::Res
     for (subject, unknown) in shown {
         paragraph(text, " ", &format!("{subject}: {}", unknown.size(subject)), width)?;
         paragraph(text, "   where   ", &unknown.whereabouts(), width)?;
-        paragraph(text, "   declare ", &words::declaration(subject, unknown), width)?;
+        let (label, cure) = words::cure(subject, unknown);
+        paragraph(text, &format!("   {label:7} "), &cure, width)?;
     }
     words::more(more).iter().try_for_each(|line| paragraph(text, " ", line, width))
 }

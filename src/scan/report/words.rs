@@ -8,6 +8,8 @@ use crate::manifest::Contents;
 use crate::scan::{Group, Outcome, Place, Report, Row, Subject, Sums, Unknown, Unseen, Use, Verdict};
 
 const NO_DECLARATION: &str = "no declaration can say it: the image is split over other fields";
+const UNREAD: &str = "read them with --deep";
+const NOT_SURE: &str = "check them: nothing says whether they are images";
 /// Names that are given of many.
 const FEW: usize = 3;
 
@@ -162,11 +164,13 @@ pub fn more(files: usize) -> Option<String> {
         .then(|| format!("and {} without Kubernetes objects; -o json lists every field", count(files, "more file")))
 }
 
-/// The entry of `manifests` that makes a kind known.
-pub fn declaration(subject: &Subject, unknown: &Unknown) -> String {
-    match unknown.declaration(subject) {
-        Some(declaration) => format!("- {declaration}"),
-        None => NO_DECLARATION.to_owned(),
+/// What to do about fields that look like images, and what to call that: the entry of `manifests` that makes a kind known, or
+/// how texts are read.
+pub fn cure(subject: &Subject, unknown: &Unknown) -> (&'static str, String) {
+    match (subject, unknown.declaration(subject)) {
+        (Subject::Texts(in_text), _) => ("cure", if in_text.is_read { NOT_SURE } else { UNREAD }.to_owned()),
+        (_, Some(declaration)) => ("declare", format!("- {declaration}")),
+        (_, None) => ("cure", NO_DECLARATION.to_owned()),
     }
 }
 

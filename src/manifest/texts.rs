@@ -1,0 +1,318 @@
+//! Texts in a document that may be manifests of their own: data of ConfigMaps and Secrets, annotations, values of charts, scripts.
+
+use std::mem;
+use std::ops::Range;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+
+use super::Object;
+use super::objects::{Header, is_schema};
+use super::pointer::{Step, below};
+use super::reading::json_documents;
+use super::resolve::{self, Resolved};
+use super::tree::{Content, Document, Id, Style};
+use super::unknown::{self, Class, is_image, is_name};
+use super::yaml;
+
+/// Where a text stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Holder {
+    ConfigMap,
+    Secret,
+    Annotation,
+    /// Another field of an object.
+    Field,
+    /// A document that is no Kubernetes object, such as a file of a CI system.
+    Document,
+}
+
+/// A text in which something may look like an image.
+#[derive(Debug)]
+pub(super) struct Text {
+    pub holder: Holder,
+    pub object: Arc<Object>,
+    pub node: Id,
+    pub pointer: String,
+    pub path: String,
+    pub form: Form,
+}
+
+#[derive(Debug)]
+pub(super) enum Form {
+    /// Lines, or JSON.
+    Plain,
+    /// In base64, and what it says.
+    Encoded(String),
+    /// The whole of it looks like an image, and its key says so.
+    Image,
+}
+
+/// Keys below which texts describe what others have.
+const DESCRIPTIONS: [Step; 2] = [Step::Key("openAPIV3Schema"), Step::Key("managedFields")];
+
+/// The texts of an object, or of a document that is none.
+pub(super) fn of(document: &Document, header: &Header, number: usize) -> Vec<Text> {
+    let is_object = !header.api_version.is_empty() && !header.kind.is_empty();
+    let data = match header.kind.as_str() {
+        "ConfigMap" if is_object && header.group().is_empty() => Some(Holder::ConfigMap),
+        "Secret" if is_object && header.group().is_empty() => Some(Holder::Secret),
+        _ => None,
+    };
+    match Class::of(header) {
+        Class::Own => return Vec::new(),
+        Class::NoImages if data.is_none() => return Vec::new(),
+        _ if is_schema(document, header) => return Vec::new(),
+        Class::NoImages | Class::Workload | Class::Unknown => {}
+    }
+    let mut texts = Vec::new();
+    let mut before = "";
+    for node in document.descendants(header.root) {
+        let Content::Scalar { value, style, tag } = document.node(node).content else { continue };
+        // Which is its key, if it has one.
+        let key = mem::replace(&mut before, value);
+        let is_plain = may_have_images(value) && is_long(value, style);
+        let may_be_image = || is_name(key) && resolve::resolve(value, style, tag) == Resolved::String;
+        if !(is_plain || data == Some(Holder::Secret) || may_be_image()) {
+            continue;
+        }
+        let Some(steps) = document.steps(header.root, node) else { continue };
+        let holder = match (steps.as_slice(), data) {
+            ([Step::Key("metadata"), Step::Key("annotations"), Step::Key(_)], _) if is_object => Holder::Annotation,
+            ([Step::Key("status" | "metadata"), ..], _) if is_object => continue,
+            ([Step::Key("data" | "stringData"), Step::Key(_)], Some(data)) => data,
+            (steps, _) if steps.iter().any(|step| DESCRIPTIONS.contains(step)) => continue,
+            _ if is_object => Holder::Field,
+            _ => Holder::Document,
+        };
+        let form = match (holder, steps.as_slice()) {
+            (Holder::Secret, [Step::Key("data"), _]) => match decoded(value) {
+                Some(text) => Form::Encoded(text),
+                None => continue,
+            },
+            _ if is_plain => Form::Plain,
+            (Holder::ConfigMap | Holder::Secret | Holder::Annotation, [.., Step::Key(key)])
+                if is_name(key) && is_image(value) =>
+            {
+                Form::Image
+            }
+            _ => continue,
+        };
+        texts.push(Text {
+            holder,
+            object: Arc::new(header.object(document, number)),
+            node,
+            pointer: below(&header.pointer, &steps),
+            path: unknown::path(&steps),
+            form,
+        });
+    }
+    texts
+}
+
+fn decoded(value: &str) -> Option<String> {
+    let text = String::from_utf8(BASE64_STANDARD.decode(value).ok()?).ok()?;
+    (may_have_images(&text) && is_long(&text, Style::Plain)).then_some(text)
+}
+
+fn may_have_images(text: &str) -> bool {
+    ["image", "Image", "IMAGE", "repository"].iter().any(|part| text.contains(part))
+}
+
+/// More than a word or a sentence.
+fn is_long(text: &str, style: Style) -> bool {
+    style == Style::Block || text.contains('\n') || text.trim_start().starts_with(['{', '['])
+}
+
+/// A literal block as it is written, with its place in the whole text. A folded block reads as other lines than it has.
+pub(super) fn block<'t>(document: &Document, text: &'t str, node: Id) -> Option<(usize, &'t str)> {
+    let node = document.node(document.target(node));
+    let Content::Scalar { value, style: Style::Block, .. } = node.content else { return None };
+    let start = text[..node.span.start].rfind('\n').map_or(0, |at| at + 1);
+    let start = if text[start..node.span.start].trim().is_empty() { start } else { node.span.start };
+    let raw = text.get(start..node.span.end)?;
+    let same = |(raw, value): (&str, &str)| raw.trim_start() == value.trim_start();
+    let is_literal =
+        raw.trim_end().lines().count() == value.trim_end().lines().count() && raw.lines().zip(value.lines()).all(same);
+    is_literal.then_some((start, raw))
+}
+
+/// What can be read of a text.
+#[derive(Debug, Default)]
+pub(super) struct Inner<'t> {
+    /// At their places in the text.
+    pub documents: Vec<Document<'t>>,
+    /// What looks like an image elsewhere in it, with its place in the text.
+    pub lookalikes: Vec<(usize, String)>,
+}
+
+impl<'t> Inner<'t> {
+    /// Without reading any of it.
+    pub fn unread(text: &str) -> Self {
+        Self { documents: Vec::new(), lookalikes: lookalikes(text) }
+    }
+
+    /// The documents that a text consists of, or those of its here-documents where it is a script.
+    pub fn read(text: &'t str) -> Self {
+        let mut inner = Self::default();
+        if let Some(documents) = documents(text, 0..text.len()) {
+            inner.documents = documents;
+            return inner;
+        }
+        let mut bodies = Vec::new();
+        for body in here_documents(text) {
+            if let Some(documents) = documents(text, body.clone()) {
+                inner.documents.extend(documents);
+                bodies.push(body);
+            }
+        }
+        let is_read = |offset: usize| bodies.iter().any(|body| body.contains(&offset));
+        inner.lookalikes = lookalikes(text);
+        inner.lookalikes.retain(|&(offset, _)| !is_read(offset));
+        inner
+    }
+}
+
+/// The documents of a part of a text that is nothing else.
+pub(super) fn documents<'t>(text: &'t str, part: Range<usize>) -> Option<Vec<Document<'t>>> {
+    let mut documents: Vec<Document> = Vec::new();
+    for part in separated(text, part) {
+        let (start, part) = (part.start, &text[part]);
+        let mut add = |document: Document<'t>| documents.push(document.shifted(start));
+        match json_documents(part) {
+            Some((_, Some(_))) => return None,
+            Some((documents, None)) => documents.into_iter().for_each(add),
+            None => {
+                let mut is_whole = true;
+                let template = yaml::each(part, |document| match document {
+                    Ok(document) => add(document),
+                    Err(_) => is_whole = false,
+                });
+                if template.is_some() || !is_whole {
+                    return None;
+                }
+            }
+        }
+    }
+    let is_collection = |document: &Document, root: Id| document.is_mapping(root) || document.items(root).is_some();
+    documents.retain(|document| document.root().is_some_and(|root| !document.is_null(root)));
+    let are_manifests = documents
+        .iter()
+        .all(|document| document.root().is_some_and(|root| is_collection(document, root)) && !document.has_aliases());
+    (are_manifests && !documents.is_empty()).then_some(documents)
+}
+
+/// The parts between lines that begin with `---`, where all of them may be indented alike.
+fn separated(text: &str, part: Range<usize>) -> Vec<Range<usize>> {
+    let (mut parts, mut start, mut at) = (Vec::new(), part.start, part.start);
+    for line in text[part.clone()].split_inclusive('\n') {
+        let content = line.trim_start();
+        if content.strip_prefix("---").is_some_and(|rest| rest.trim().is_empty() || rest.starts_with([' ', '#'])) {
+            parts.push(start..at);
+            start = at + (line.len() - content.len()) + "---".len();
+        }
+        at += line.len();
+    }
+    parts.push(start..part.end);
+    parts
+}
+
+/// The bodies of here-documents in a script of a shell.
+fn here_documents(text: &str) -> Vec<Range<usize>> {
+    let mut bodies = Vec::new();
+    let (mut open, mut at): (Option<(usize, &str)>, usize) = (None, 0);
+    for line in text.split_inclusive('\n') {
+        match open {
+            Some((start, end)) if line.trim() == end => {
+                bodies.push(start..at);
+                open = None;
+            }
+            Some(_) => {}
+            None => open = here_document(line).map(|end| (at + line.len(), end)),
+        }
+        at += line.len();
+    }
+    bodies
+}
+
+/// What ends the here-document that a line starts.
+fn here_document(line: &str) -> Option<&str> {
+    let (_, rest) = line.split_once("<<")?;
+    let rest = rest.strip_prefix('-').unwrap_or(rest).trim_start().trim_start_matches(['\'', '"', '\\']);
+    let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
+    (end > 0).then(|| &rest[..end])
+}
+
+/// A field as it may be written in lines or in JSON.
+struct Written<'t> {
+    key: &'t str,
+    value: &'t str,
+    /// Where the value is in the text.
+    offset: usize,
+    /// It is no number, boolean or null.
+    is_string: bool,
+}
+
+/// Fields between which `repository` and `tag` are of one image.
+const NEAR: usize = 3;
+
+/// Fields that look like images, with their place in the text.
+fn lookalikes(text: &str) -> Vec<(usize, String)> {
+    let fields: Vec<Written> = written(text).collect();
+    let is_split = |at: usize| {
+        let mut near = fields[at.saturating_sub(NEAR)..(at + NEAR + 1).min(fields.len())].iter();
+        near.any(|field| matches!(field.key, "tag" | "digest"))
+    };
+    let fields = fields.iter().enumerate().filter(|&(at, Written { key, value, is_string, .. })| {
+        *is_string && is_image(value) && (is_name(key) || (*key == "repository" && is_split(at)))
+    });
+    fields.map(|(_, field)| (field.offset, field.value.to_owned())).collect()
+}
+
+fn written(text: &str) -> impl Iterator<Item = Written<'_>> {
+    const ENDS: [char; 6] = ['\n', '{', '}', '[', ']', ','];
+    const QUOTES: [char; 3] = ['"', '\'', '\\'];
+    let mut start = 0;
+    text.split_inclusive(ENDS).filter_map(move |part| {
+        let (colon, end) = (part.find(':'), start + part.len());
+        let offset = start + colon.unwrap_or_default() + 1;
+        start = end;
+        let (key, after) = part.split_at(colon?);
+        let after = &after[1..];
+        let value = after.split(" #").next().unwrap_or_default().trim_end_matches(ENDS).trim();
+        let bare = value.trim_matches(QUOTES);
+        Some(Written {
+            key: key.trim_matches([' ', '\t', '-']).trim_matches(QUOTES),
+            value: bare,
+            offset: offset + after.len() - after.trim_start().trim_start_matches(QUOTES).len(),
+            is_string: bare.len() < value.len() || resolve::plain(bare) == Resolved::String,
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_of_lines_and_of_json_are_found() {
+        let text = "a: b\n  - image: \"nginx:1\" # why\nimage: {{ .x }}\nimage: 12\n{\"image\":\"quay.io/a/b\",\"tag\":\"1\"}\n\
+                    {\\\"image\\\":\\\"busybox\\\"}\nrepository: ghcr.io/a/b\nx: 1\ntag: 2\nimages: c\n";
+        let found: Vec<_> = lookalikes(text)
+            .into_iter()
+            .map(|(offset, image)| (image.clone(), text[offset..offset + image.len()] == image))
+            .collect();
+        let images: Vec<&str> = found.iter().map(|(image, _)| image.as_str()).collect();
+        assert_eq!(images, ["nginx:1", "quay.io/a/b", "busybox", "ghcr.io/a/b"]);
+        assert!(found.iter().all(|(_, is_there)| *is_there));
+    }
+
+    #[test]
+    fn here_documents_are_found() {
+        let text =
+            "set -e\ncat <<'EOF' >a\nkind: A\nEOF\nkubectl apply -f - <<-END\n  kind: B\n  END\necho $((1<<2))\n";
+        let bodies: Vec<&str> = here_documents(text).into_iter().map(|body| &text[body]).collect();
+        assert_eq!(bodies, ["kind: A\n", "  kind: B\n"]);
+    }
+}
