@@ -10,7 +10,7 @@ mod entry;
 mod outside;
 mod tree;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use self::build::Build;
 pub use self::outside::Outside;
@@ -25,6 +25,8 @@ use crate::manifest::Known;
 pub struct Plan {
     /// By the name of the source, then by document and pointer.
     verdicts: HashMap<String, HashMap<(usize, String), Verdict>>,
+    /// The names of sources that kustomizations put into ConfigMaps and Secrets as they are, and include nowhere.
+    data: HashSet<String>,
     /// What is not what the rules want where it is built alone, but is where it is used.
     pub notes: Vec<String>,
 }
@@ -48,6 +50,8 @@ pub enum Verdict {
     },
     /// It does not change, which is right where it is used.
     InStep,
+    /// It is in a file that a kustomization puts into a ConfigMap or Secret as a text.
+    Data,
 }
 
 /// How kustomizations are to be treated.
@@ -70,10 +74,14 @@ impl Plan {
         if tree.nodes.is_empty() {
             return Self::default();
         }
-        Build::new(&tree, options).plan(sources)
+        let data = tree.data.iter().map(|&source| sources[source].name.clone()).collect();
+        Self { data, ..Build::new(&tree, options).plan(sources) }
     }
 
     pub fn verdict(&self, source: &str, document: usize, pointer: &str) -> Option<&Verdict> {
+        if self.data.contains(source) {
+            return Some(&Verdict::Data);
+        }
         self.verdicts.get(source)?.get(&(document, pointer.to_owned()))
     }
 }

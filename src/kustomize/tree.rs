@@ -3,13 +3,14 @@
 mod reading;
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 use std::sync::LazyLock;
 
 use regex::Regex;
 
 use crate::manifest::declared::{Declaration, Path as FieldPath, Subject, file_glob};
-use crate::manifest::kustomization::{Entry, JSON_PATCH, Kind, Kustomization, Target};
+use crate::manifest::kustomization::{Entry, JSON_PATCH, Kind, Kustomization, Reach, Target};
 use crate::manifest::{Field, Known, Object};
 
 const FLUX: &str = "kustomize.toolkit.fluxcd.io";
@@ -19,6 +20,8 @@ pub struct Tree {
     pub nodes: Vec<Node>,
     pub images: Vec<Image>,
     pub entries: Vec<Listed>,
+    /// Positions of sources that are texts in ConfigMaps and Secrets, and nothing else.
+    pub data: BTreeSet<usize>,
 }
 
 /// A kustomization with what it includes.
@@ -33,8 +36,12 @@ pub struct Node {
     pub patches: Vec<Patch>,
     /// Positions of entries, in their order.
     pub entries: Vec<usize>,
+    /// Where its configurations let entries find images, and those of what includes it.
+    pub reaches: Vec<Reach>,
     /// It brings images that are not seen.
     pub is_blind: bool,
+    /// What it does to images that is not followed.
+    pub unfollowed: Option<String>,
     /// A kustomization that is not seen may include it.
     pub may_be_base: bool,
 }
@@ -85,7 +92,7 @@ pub struct Image {
     pub field: Field,
     /// Without this the rules don't look at it.
     pub is_known: bool,
-    /// Whether kustomize looks there for what `images` name.
+    /// Whether kustomize looks there for what `images` name, without a configuration.
     pub is_reached: bool,
     /// It is that of a volume, which transformers don't reach by themselves.
     pub is_volume: bool,
@@ -118,7 +125,7 @@ pub fn is_reached(field: &Field) -> bool {
 }
 
 /// Where it stands in the object, also if it is a patch's.
-fn pointer(field: &Field) -> Cow<'_, str> {
+pub(super) fn pointer(field: &Field) -> Cow<'_, str> {
     match field.place.strip_prefix(JSON_PATCH) {
         Some(path) => format!("/{path}").into(),
         None => field.pointer.as_str().into(),

@@ -4,13 +4,14 @@
 
 use std::sync::Arc;
 
-use super::Object;
 use super::found::{Found, Shape, Slot};
 use super::kustomize;
 use super::lines::Lines;
-use super::objects::{self, Header, Origin};
+use super::objects::{self, Header, Origin, Seen};
 use super::pointer::{Step, below};
 use super::tree::{Document, Id};
+use super::unknown::Suspect;
+use super::{Field, Object};
 use super::{Known, pods, texts, yaml};
 
 /// How the place of the `name` of an entry of `images` begins.
@@ -30,8 +31,12 @@ pub struct Kustomization {
     pub inline_patches: Vec<(String, Target)>,
     pub transformers: Vec<String>,
     pub configurations: Vec<String>,
+    /// Whose text generators put into ConfigMaps and Secrets.
+    pub data: Vec<String>,
     /// Keys that bring what can't be seen.
     pub unseen: Vec<String>,
+    /// The key, `vars` or `replacements`, that copies images to elsewhere.
+    pub copies_images: Option<&'static str>,
     /// In their order.
     pub entries: Vec<Entry>,
 }
@@ -69,13 +74,22 @@ pub struct Entry {
     pub containers_alone: bool,
 }
 
+/// A document in a text of another one.
+#[derive(Debug)]
+pub(super) struct Embedded<'t> {
+    pub document: Document<'t>,
+    pub found: Vec<Found>,
+    pub suspects: Vec<Suspect>,
+}
+
 /// The kustomization that a document is, if it is one, with the fields that count only for one.
 pub(super) fn read<'t>(
     document: &Document<'t>,
     text: &'t str,
     origin: Origin,
+    known: &Known,
     found: &mut Vec<Found>,
-    embedded: &mut Vec<(Document<'t>, Vec<Found>)>,
+    embedded: &mut Vec<Embedded<'t>>,
 ) -> Option<Kustomization> {
     let root = document.root()?;
     if !document.is_mapping(root) {
@@ -114,6 +128,12 @@ pub(super) fn read<'t>(
     };
     if kustomization.kind == Kind::Kustomization || kustomization.kind == Kind::Component {
         kustomization.resources = [strings("resources"), strings("bases")].concat();
+        for (generator, _) in kustomize::listed(document, root, &[&["configMapGenerator"], &["secretGenerator"]]) {
+            let files = document.get(generator, "files").and_then(|list| document.items(list)).into_iter().flatten();
+            // `KEY=FILE`, or the file alone.
+            let file = |entry: &str| entry.split_once('=').map_or(entry, |(_, file)| file).to_owned();
+            kustomization.data.extend(files.filter_map(|entry| document.string(entry)).map(file));
+        }
         kustomization.unseen = present(&["generators", "helmCharts", "helmChartInflationGenerator"]);
         for transformer in strings("transformers") {
             match is_inline(&transformer) {
@@ -122,12 +142,68 @@ pub(super) fn read<'t>(
             }
         }
     }
+    kustomization.copies_images = copies_images(document, root);
     if kustomization.kind == Kind::Transformers {
         kustomization.unseen = present(&["fieldSpecs"]);
     }
     entries(document, root, prefix, &object, found, &mut kustomization);
-    patches(document, text, &at, &object, embedded, &mut kustomization);
+    patches(document, text, &at, &object, known, embedded, &mut kustomization);
     Some(kustomization)
+}
+
+/// What `vars` and `replacements` take the text from. Without a path, `vars` take the name.
+fn copies_images(document: &Document, root: Id) -> Option<&'static str> {
+    let is_image = |item: Id, path: &[&str]| {
+        let path = document.at(item, path).and_then(|node| document.string(node));
+        path.is_some_and(|path| path.ends_with("image") || path.ends_with("image.reference"))
+    };
+    let copies = |key: &str, path: &[&str]| {
+        kustomize::listed(document, root, &[&[key]]).into_iter().any(|(item, _)| is_image(item, path))
+    };
+    let vars = copies("vars", &["fieldref", "fieldpath"]).then_some("vars");
+    vars.or_else(|| copies("replacements", &["source", "fieldPath"]).then_some("replacements"))
+}
+
+/// A field that a configuration lets `images` reach.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reach {
+    /// Empty for any, as the kind.
+    group: String,
+    kind: String,
+    /// The keys on the way, without positions.
+    path: Vec<String>,
+}
+
+impl Reach {
+    /// Those of a configuration, `None` where it can't be read.
+    pub fn of(text: &str) -> Option<Vec<Self>> {
+        let mut reaches = Vec::new();
+        let mut is_read = true;
+        yaml::each(text, |document| {
+            let Ok(document) = document else {
+                is_read = false;
+                return;
+            };
+            let Some(root) = document.root() else { return };
+            for (item, _) in kustomize::listed(&document, root, &[&["images"]]) {
+                let string = |key| document.get(item, key).and_then(|node| document.string(node)).unwrap_or_default();
+                let path = string("path").split('/').map(|key| key.trim_end_matches("[]").to_owned()).collect();
+                reaches.push(Self { group: string("group").to_owned(), kind: string("kind").to_owned(), path });
+            }
+        });
+        is_read.then_some(reaches)
+    }
+
+    /// Whether it is that field, by its pointer in the object.
+    pub fn is_of(&self, field: &Field, pointer: &str) -> bool {
+        let Object { api_version, kind, .. } = &*field.object;
+        let group = api_version.split_once('/').map_or("", |(group, _)| group);
+        let is_position = |key: &&str| *key == "-" || key.bytes().all(|byte| byte.is_ascii_digit());
+        let keys = pointer.split('/').skip(1).filter(|key| !is_position(key));
+        (self.kind.is_empty() || self.kind == *kind)
+            && (self.group.is_empty() || self.group == group)
+            && keys.eq(self.path.iter().map(String::as_str))
+    }
 }
 
 fn is_inline(text: &str) -> bool {
@@ -174,7 +250,8 @@ fn patches<'t>(
     text: &'t str,
     at: &dyn Fn(&'static str) -> Vec<&'static str>,
     object: &Arc<Object>,
-    embedded: &mut Vec<(Document<'t>, Vec<Found>)>,
+    known: &Known,
+    embedded: &mut Vec<Embedded<'t>>,
     kustomization: &mut Kustomization,
 ) {
     let Some(root) = document.root() else { return };
@@ -194,9 +271,9 @@ fn patches<'t>(
             kustomization.patches.extend(path.map(|path| (path.to_owned(), target.clone())));
             let Some((node, pointer)) = inline else { continue };
             match inner(document, text, node) {
-                Some(inner) => embedded.extend(inner.into_iter().map(|inner| {
-                    let found = images(&inner, &pointer, &target.kind, object);
-                    (inner, found)
+                Some(inner) => embedded.extend(inner.into_iter().map(|document| {
+                    let (found, suspects) = images(&document, &pointer, &target.kind, object, known);
+                    Embedded { document, found, suspects }
                 })),
                 None if document.string(node).is_some_and(|text| text.contains("image")) => {
                     kustomization.unseen.push(key.to_owned());
@@ -216,21 +293,28 @@ fn inner<'t>(document: &Document<'t>, text: &'t str, node: Id) -> Option<Vec<Doc
 }
 
 /// The images of a patch, which is a part of an object, or a JSON patch.
-fn images(document: &Document, pointer: &str, kind: &str, object: &Arc<Object>) -> Vec<Found> {
-    let Some(root) = document.root() else { return Vec::new() };
-    let mut found = Vec::new();
+fn images(
+    document: &Document,
+    pointer: &str,
+    kind: &str,
+    object: &Arc<Object>,
+    known: &Known,
+) -> (Vec<Found>, Vec<Suspect>) {
+    let Some(root) = document.root() else { return (Vec::new(), Vec::new()) };
+    let (mut found, mut suspects) = (Vec::new(), Vec::new());
     if document.is_mapping(root) {
-        let known = Known::default();
         let origin = Origin { file: "", document: object.document };
-        let rest = objects::look(document, origin, &known, &mut |item| found.extend(item.found)).found;
-        found.extend(rest);
+        let mut seen = Seen::default();
+        let rest = objects::look(document, origin, known, &mut |item| seen.append(item));
+        seen.append(rest);
+        (found, suspects) = (seen.found, seen.suspects);
     } else if is_known_kind(kind) {
         json_patch(document, root, "", object, &mut found);
     }
     for slot in found.iter_mut().flat_map(|found| &mut found.slots) {
         slot.pointer.insert_str(0, pointer);
     }
-    found
+    (found, suspects)
 }
 
 /// Whether what a patch names as its target's kind may have containers. Where it names none, it may.

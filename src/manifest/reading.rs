@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::found::Found;
-use super::kustomization::{self, Kustomization};
+use super::kustomization::{self, Embedded, Kustomization};
 use super::lines::Lines;
 use super::objects::{self, Origin, Seen};
 use super::texts::{self, Form, Inner, Text};
@@ -91,7 +91,7 @@ impl<'r, 't> Reading<'r, 't> {
         });
         let mut embedded = Vec::new();
         let kustomization = match self.in_tree {
-            true => kustomization::read(&document, self.text, origin, &mut rest.found, &mut embedded),
+            true => kustomization::read(&document, self.text, origin, self.known, &mut rest.found, &mut embedded),
             false => None,
         };
         self.contents.others += usize::from(is_other || rest.is_other);
@@ -105,7 +105,7 @@ impl<'r, 't> Reading<'r, 't> {
         document: &Document<'t>,
         seen: Seen,
         kustomization: Option<Kustomization>,
-        embedded: Vec<(Document<'t>, Vec<Found>)>,
+        embedded: Vec<Embedded<'t>>,
     ) {
         let Seen { found, suspects, objects, is_other: _, mut texts } = seen;
         let lines = &self.lines;
@@ -113,8 +113,9 @@ impl<'r, 't> Reading<'r, 't> {
         let lookalikes = suspects.into_iter().map(|suspect| lookalike(document, suspect, lines)).collect();
         let mut part = Part { fields: Vec::new(), lookalikes, kustomization, plan: Plan::default(), lines };
         part.add(document, self.text, found);
-        for (document, found) in embedded {
+        for Embedded { document, found, suspects } in embedded {
             part.add(&document, self.text, found);
+            part.lookalikes.extend(suspects.into_iter().map(|suspect| lookalike(&document, suspect, lines)));
         }
         if let Some(kustomization) = &part.kustomization {
             // Which are read above.

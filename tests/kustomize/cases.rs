@@ -366,3 +366,78 @@ fn patches_and_transformers_reach_what_they_reach_in_kustomize() {
         check(case, &[]);
     }
 }
+
+/// What is found in public repositories beside containers: variables, places that configurations name, files of generators.
+#[test]
+fn places_that_kustomize_does_not_know_by_itself_are_right() {
+    let variable = |value: &str| {
+        let web = deployment("quay.io/a/b:1");
+        format!("{web}        env: [{{name: RELATED_IMAGE_DB, value: '{value}'}}]\n")
+    };
+    let base = |value: &str| vec![("base/kustomization.yaml", BASE.to_owned()), ("base/web.yaml", variable(value))];
+    let configuration = "images: [{kind: Deployment, path: 'spec/template/spec/containers[]/env/value'}]\n";
+    let configured = |more: &[(&'static str, &str)]| {
+        let mut files = base("db");
+        files[0].1 += "configurations: [c.yaml]\n";
+        files.push(("base/c.yaml", configuration.to_owned()));
+        files.extend(more.iter().map(|(name, text)| (*name, (*text).to_owned())));
+        Case { files, differing: &[], told: &[] }
+    };
+    let entry = "images: [{name: db, newName: quay.io/db/db, newTag: '16'}]\n";
+    let patch = "resources: [../base]\npatches:\n- patch: |\n    apiVersion: apps/v1\n    kind: Deployment\n    metadata: {name: web}\n    \
+                 spec: {template: {spec: {containers: [{name: web, env: [{name: RELATED_IMAGE_DB, value: 'quay.io/c/d:2'}]}]}}}\n";
+    let mut patched = base("quay.io/a/c:1");
+    patched.push(("top/kustomization.yaml", patch.to_owned()));
+    check(Case { files: patched, differing: &[], told: &[] }, &[]);
+    check(configured(&[("top/kustomization.yaml", &format!("resources: [../base]\n{entry}"))]), &[]);
+    let component = format!("apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\n{entry}");
+    check(
+        configured(&[
+            ("component/kustomization.yaml", &component),
+            ("top/kustomization.yaml", "resources: [../base]\ncomponents: [../component]\n"),
+        ]),
+        &[],
+    );
+
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: a, image: quay.io/a/b:1}]}\n";
+    let generator = |more: &str| {
+        vec![
+            ("top/kustomization.yaml", format!("configMapGenerator: [{{name: c, files: [a.yaml=pod.yaml]}}]\n{more}")),
+            ("top/pod.yaml", pod.to_owned()),
+        ]
+    };
+    let told: &[&str] = &["quay.io/a/b:1 (", "rewrite them with --deep"];
+    check(Case { files: generator(""), differing: &[], told }, &[]);
+    // With --deep, and where it is a resource too, the text is another than in what is built and rewritten then.
+    for (more, arguments) in [("", &["--deep"][..]), ("resources: [pod.yaml]\n", &[])] {
+        let site = Site::new(RULES).with(&generator(more));
+        std::fs::create_dir(site.path(".git")).expect("a folder");
+        site.rewrite_paths(&[&["-w"], arguments].concat(), &[""]);
+        let built = site.build("top").expect("it is built");
+        assert!(built.contains("image: cache.example.com/quay/a/b:1") && !built.contains(" quay.io"), "{built}");
+    }
+}
+
+#[test]
+fn what_is_not_followed_is_noted() {
+    let web = deployment("nginx:1");
+    let vars = "resources: [web.yaml]\nvars:\n- name: A\n  objref: {apiVersion: apps/v1, kind: Deployment, name: web}\n  \
+                fieldref: {fieldpath: 'spec.template.spec.containers[0].image'}\n";
+    let names = vars.replace("'spec.template.spec.containers[0].image'", "metadata.name");
+    let replacements = "resources: [web.yaml]\nreplacements:\n- source: {kind: Deployment, fieldPath: \
+                        'spec.template.spec.containers.0.image'}\n  targets: []\n";
+    let never = "resources: [web.yaml]\npatches:\n- patch: |\n    apiVersion: apps/v1\n    kind: Deployment\n    metadata: {name: web}\n    \
+                 spec: {template: {spec: {containers: [{name: web, imagePullPolicy: Never}]}}}\n";
+    for (text, note) in [
+        (vars, "`vars` copies an image: compare"),
+        (replacements, "`replacements` copies an image: compare"),
+        (never, "a patch sets `imagePullPolicy`: compare"),
+        (&names, ""),
+    ] {
+        let site = Site::new(RULES).with(&[("kustomization.yaml", text), ("web.yaml", web.as_str())]);
+        std::fs::create_dir(site.path(".git")).expect("a folder");
+        let run = site.rewrite_paths(&["-w"], &[""]);
+        assert!(run.stderr.contains(note), "{text}\n{}", run.stderr);
+        assert_eq!(run.stderr.contains("note: "), !note.is_empty(), "{text}\n{}", run.stderr);
+    }
+}

@@ -110,6 +110,8 @@ pub struct Refused {
 pub const SHORT_NAME: &str = "short_name";
 /// Of what `--no-kustomize` leaves.
 pub const NAMED: &str = "named_by_kustomization";
+/// Of files that kustomizations put into ConfigMaps and Secrets.
+pub const DATA: &str = "generator_data";
 /// How many of them are named.
 pub const LEFT_SHOWN: usize = 5;
 
@@ -223,6 +225,8 @@ impl Task {
             Some(Verdict::Keep(Some(reason))) if counts_alone => Action::Keep(reason),
             Some(Verdict::Keep(None)) if counts_alone => decided().kept(),
             Some(Verdict::Keep(_) | Verdict::InStep) => Action::Skip,
+            Some(Verdict::Data) if self.known.deep => decided(),
+            Some(Verdict::Data) => Action::Leave(DATA),
             Some(Verdict::ShortName) => Action::Leave(SHORT_NAME),
             Some(Verdict::Named) if is_entry => Action::Skip,
             Some(Verdict::Named) => Action::Leave(NAMED),

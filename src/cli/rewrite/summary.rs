@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::super::{output, unknown};
-use super::outcome::{Done, LEFT_SHOWN, Left, NAMED, Outcome, Refused, SHORT_NAME};
+use super::outcome::{DATA, Done, LEFT_SHOWN, Left, NAMED, Outcome, Refused, SHORT_NAME};
 use crate::cluster::words::{count, few};
 use crate::files::{self, Problem, Skipped, Source};
 use crate::manifest::Unreadable;
@@ -88,6 +88,8 @@ impl<'o> Summary<'o> {
         let why = "without a host, since a kustomization that is not read may rename them: name the whole tree, or use \
                    --rewrite-short-names";
         self.tell_left(SHORT_NAME, why);
+        let why = "in files that kustomizations put into ConfigMaps and Secrets: rewrite them with --deep";
+        self.tell_left(DATA, why);
         self.tell_left(NAMED, "that kustomizations name or hold, since --no-kustomize leaves those unchanged");
         let is_template = |outcome: &Outcome| match outcome {
             Ok(done) => done.template_line.is_some() || done.unreadable.iter().any(|text| text.is_template),

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::{Build, Mode};
+use super::{Build, Mode, nodes};
 use crate::kustomize::entry::Renaming;
-use crate::kustomize::tree::{Include, Listed, Patch};
-use crate::manifest::kustomization::Kind;
+use crate::kustomize::tree::{self, Include, Listed, Patch};
+use crate::manifest::kustomization::{Kind, Reach};
 
 /// An image on its way through the kustomizations.
 #[derive(Debug, Clone)]
@@ -83,7 +83,7 @@ impl Build<'_> {
         if !open.insert(number) {
             return Vec::new();
         }
-        let flows = self.accumulate(number, Vec::new(), proposal, built, open);
+        let flows = self.accumulate(number, Vec::new(), &[], proposal, built, open);
         open.remove(&number);
         built[number] = Some(flows.clone());
         flows
@@ -94,6 +94,7 @@ impl Build<'_> {
         &self,
         number: usize,
         mut flows: Vec<Flow>,
+        inherited: &[&Reach],
         proposal: &Proposal,
         built: &mut Built,
         open: &mut BTreeSet<usize>,
@@ -112,11 +113,12 @@ impl Build<'_> {
                 Include::Node(node) => flows.extend(self.build(*node, proposal, built, open)),
             }
         }
+        let reaches = [inherited, &self.reaches(number, &mut BTreeSet::new())].concat();
         for component in &node.components {
             if let Include::Node(component) = component
                 && open.insert(*component)
             {
-                flows = self.accumulate(*component, flows, proposal, built, open);
+                flows = self.accumulate(*component, flows, &reaches, proposal, built, open);
                 open.remove(component);
             }
         }
@@ -128,11 +130,24 @@ impl Build<'_> {
                 flow.namespace.clone_from(&node.namespace);
             }
             let image = &self.tree.images[flow.image];
-            let reaches = |&&entry: &&usize| !(image.is_volume && self.tree.entries[entry].entry.containers_alone);
-            let entries = node.entries.iter().filter(|_| image.is_reached);
-            entries.filter(reaches).for_each(|&entry| self.apply(entry, flow, proposal));
+            let is_configured = || reaches.iter().any(|reach| reach.is_of(&image.field, &tree::pointer(&image.field)));
+            if !image.is_reached && !is_configured() {
+                continue;
+            }
+            let takes = |&&entry: &&usize| !(image.is_volume && self.tree.entries[entry].entry.containers_alone);
+            node.entries.iter().filter(takes).for_each(|&entry| self.apply(entry, flow, proposal));
         }
         flows
+    }
+
+    /// Of its own configurations, and of those of what it includes (`api/internal/accumulator`, `MergeAccumulator`).
+    fn reaches(&self, number: usize, seen: &mut BTreeSet<usize>) -> Vec<&Reach> {
+        if !seen.insert(number) {
+            return Vec::new();
+        }
+        let node = &self.tree.nodes[number];
+        let included: Vec<&Reach> = nodes(node).flat_map(|included| self.reaches(included, seen)).collect();
+        included.into_iter().chain(&node.reaches).collect()
     }
 
     /// A patch in each namespace of what it may patch.

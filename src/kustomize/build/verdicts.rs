@@ -167,6 +167,11 @@ impl Build<'_> {
     /// Kustomizations that others include, and that are not right by themselves.
     fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
+        for node in &self.tree.nodes {
+            if let Some(what) = &node.unfollowed {
+                notes.push(format!("{}: {what}: compare what is built before and after", node.name));
+            }
+        }
         for (number, flows) in self.built().iter().enumerate().filter(|(number, _)| !self.tops.contains(number)) {
             let wanted =
                 |flow: &Flow| self.decide(&self.tree.images[flow.image], &flow.before, flow.namespace.as_deref()).0;

@@ -3,14 +3,20 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use rayon::prelude::*;
+use regex::Regex;
 
 use super::{FLUX, Image, Include, Listed, Node, Patch, Tree, everything, is_reached, plain, pointer};
 use crate::files::Source;
 use crate::kustomize::{Options, Outside};
-use crate::manifest::kustomization::{Entry, Kind, Kustomization, SELECTOR, Target, is_known_kind};
+use crate::manifest::kustomization::{Entry, Kind, Kustomization, Reach, SELECTOR, Target, is_known_kind};
 use crate::manifest::{Field, KUSTOMIZATION_FILES, Known, Manifest};
+
+/// Where a patch without an image keeps the one that it patches from being pulled.
+static PULL_NEVER: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r#"imagePullPolicy["']?:\s*["']?Never|/imagePullPolicy"#).ok());
 
 /// What was read of a file.
 #[derive(Debug, Default)]
@@ -121,7 +127,9 @@ impl Reading<'_> {
                     components: Vec::new(),
                     patches: Vec::new(),
                     entries: Vec::new(),
+                    reaches: Vec::new(),
                     is_blind: !kustomization.unseen.is_empty(),
+                    unfollowed: kustomization.copies_images.map(|key| format!("`{key}` copies an image")),
                     may_be_base: self.outside.may_include(&path),
                 });
                 let folder = path.parent().unwrap_or(&path).to_owned();
@@ -133,7 +141,10 @@ impl Reading<'_> {
         }
         for (number, file, folder, kustomization) in left {
             self.fill(number, file, &folder, &kustomization);
+            let data = kustomization.data.iter().filter_map(|name| fs::canonicalize(folder.join(name)).ok());
+            self.tree.data.extend(data.filter_map(|path| self.by_path.get(path.as_path())));
         }
+        self.tree.data.retain(|file| !self.contents.contains_key(file));
     }
 
     fn fill(&mut self, number: usize, file: usize, folder: &Path, kustomization: &Kustomization) {
@@ -169,10 +180,13 @@ impl Reading<'_> {
                 _ => is_blind = true,
             }
         }
-        // A configuration can let `images` reach further fields.
-        is_blind |= kustomization.configurations.iter().any(|name| {
-            fs::read_to_string(folder.join(name)).is_ok_and(|text| text.lines().any(|line| line.starts_with("images:")))
-        });
+        let mut reaches = Vec::new();
+        for name in &kustomization.configurations {
+            match fs::read_to_string(folder.join(name)).ok().and_then(|text| Reach::of(&text)) {
+                Some(more) => reaches.extend(more),
+                None => is_blind = true,
+            }
+        }
         for image in self.images_of(file, true) {
             let pointer = &self.tree.images[image].field.pointer;
             let its = kustomization.inline_patches.iter().find(|(patch, _)| pointer.starts_with(&format!("{patch}/")));
@@ -182,9 +196,18 @@ impl Reading<'_> {
         for transformer in &kustomization.transformers {
             entries.extend(self.transformer(folder, transformer, 0, &mut is_blind));
         }
+        let patch_files =
+            kustomization.patches.iter().filter_map(|(patch, _)| fs::canonicalize(folder.join(patch)).ok());
+        let patch_files = patch_files.filter_map(|path| self.by_path.get(path.as_path()).copied());
+        let sets_never = |file: usize| {
+            self.sources[file].read().is_ok_and(|text| PULL_NEVER.as_ref().is_some_and(|never| never.is_match(&text)))
+        };
+        if patch_files.chain([file]).any(sets_never) {
+            self.tree.nodes[number].unfollowed = Some("a patch sets `imagePullPolicy`".to_owned());
+        }
         let node = &mut self.tree.nodes[number];
         (node.resources, node.components, node.patches) = (resources, components, patches);
-        (node.entries, node.is_blind) = (entries, is_blind);
+        (node.entries, node.reaches, node.is_blind) = (entries, reaches, is_blind);
     }
 
     fn patch(&self, image: usize, target: &Target) -> Patch {
