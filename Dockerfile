@@ -1,5 +1,6 @@
 # The bases are build arguments, so that a build can take them from elsewhere or pin them by digest: a release does, and its
-# notes name the digests. The version of Rust is that of Cargo.toml's rust-version.
+# notes name the digests. The version of Rust is that of rust-toolchain.toml, which the build does not get: cargo would
+# install components that it has no use for.
 ARG BUILD_IMAGE=docker.io/library/rust:1.95.0-bookworm
 # glibc and libgcc of the same Debian, CA certificates, and no shell.
 ARG RUNTIME_IMAGE=gcr.io/distroless/cc-debian12:nonroot

@@ -4,6 +4,7 @@ mod catalogue;
 mod examples;
 mod gate;
 mod page;
+mod repository;
 mod rewrite;
 mod shells;
 mod yaml;

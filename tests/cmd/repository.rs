@@ -1,0 +1,82 @@
+//! What files of the repository say of one another: versions, workflows.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use regex::Regex;
+use serde_json::Value;
+
+fn read(file: impl AsRef<Path>) -> String {
+    let file = file.as_ref();
+    std::fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+}
+
+fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
+    let files =
+        walkdir::WalkDir::new(folder).sort_by_file_name().into_iter().map(|entry| entry.expect(folder).into_path());
+    files.filter(|file| file.extension().is_some_and(|found| found == extension)).collect()
+}
+
+fn workflow(name: &str) -> Value {
+    let file = format!(".github/workflows/{name}");
+    serde_saphyr::from_str(&read(&file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+#[test]
+fn one_file_has_the_version_of_rust() {
+    let toolchain = read("rust-toolchain.toml");
+    let (_, channel) = toolchain.split_once("channel = \"").expect("a channel");
+    let channel = channel.split('"').next().expect("a version");
+    let image = Regex::new(r"\brust:([0-9][^\s-]*)").expect("an expression");
+    let mut named = vec![("Cargo.toml".to_owned(), env!("CARGO_PKG_RUST_VERSION").to_owned())];
+    for file in files(".github", "yml").into_iter().chain([PathBuf::from("Dockerfile")]) {
+        let text = read(&file);
+        let installed = text.lines().filter_map(|line| line.split_once("rustup ")).map(|(_, arguments)| arguments);
+        let installed = installed.filter(|arguments| arguments.contains(|c: char| c.is_ascii_digit()));
+        let images = image.captures_iter(&text).map(|found| found.extract::<1>().1[0]);
+        named.extend(installed.chain(images).map(|version| (file.display().to_string(), version.to_owned())));
+    }
+    assert!(named.len() > 2, "{named:?}");
+    named.retain(|(_, version)| version != channel);
+    assert!(named.is_empty(), "rust-toolchain.toml has {channel}; change it there, and here to the same: {named:?}");
+}
+
+#[test]
+fn hosted_workflows_run_what_must_pass() {
+    let runs = |job: &Value| {
+        let steps = job["steps"].as_array().into_iter().flatten();
+        steps.into_iter().any(|step| step["run"] == ".ci/run")
+    };
+    let checks = workflow("ci.yml");
+    assert!(checks["jobs"].as_object().expect("jobs").values().any(runs), "no job of ci.yml runs .ci/run");
+    for trigger in ["pull_request", "push", "workflow_call"] {
+        assert!(checks["on"].get(trigger).is_some(), "ci.yml does not run on {trigger}");
+    }
+
+    let release = workflow("release.yml");
+    let jobs = release["jobs"].as_object().expect("jobs");
+    let needed = |name: &str| -> BTreeSet<String> {
+        let (mut needed, mut left) = (BTreeSet::new(), vec![name.to_owned()]);
+        while let Some(name) = left.pop() {
+            left.extend(
+                jobs[&name]["needs"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .map(|need| need.as_str().expect("a job").to_owned()),
+            );
+            needed.insert(name);
+        }
+        needed
+    };
+    let publishes = |job: &&String| {
+        let may = |scope: &str| jobs[*job]["permissions"][scope] == "write";
+        may("contents") || may("id-token")
+    };
+    let publishing: Vec<&String> = jobs.keys().filter(publishes).collect();
+    assert!(!publishing.is_empty(), "no job of release.yml publishes");
+    for name in publishing {
+        let is_checked = needed(name).iter().any(|name| jobs[name]["uses"] == "./.github/workflows/ci.yml");
+        assert!(is_checked, "the job {name} of release.yml does not need one that uses ci.yml");
+    }
+}
