@@ -50,12 +50,13 @@ test-kubernetes-versions: ## Run the tests on a real API server of each supporte
 		KUBERNETES_VERSION=$$version cargo test --locked --test e2e -- --show-output || exit 1; \
 	done
 
-lint: ## Check formatting, clippy with warnings denied, documentation, and shell scripts
+lint: ## Check formatting, clippy with warnings denied, documentation, unused dependencies and shell scripts (needs cargo-shear)
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	@# Which leaves out what has `test = false`.
 	cargo clippy --locked --test demo --test cluster --test hostile --test scale --test charts --test catalogue -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --quiet
+	cargo shear --locked --deny-warnings
 	shellcheck .ci/run $(shell git ls-files '*.sh')
 	@# A tag can be moved. A workflow of this repository is of the same commit.
 	@! grep --line-number 'uses:' .github/workflows/*.yml | grep --invert-match --extended-regexp '@[0-9a-f]{40} # v|uses: \./' || \
