@@ -1,4 +1,7 @@
 //! JSON pointers (RFC 6901), and JSONPaths to single nodes.
+//!
+//! Not with `jsonptr`: it copies a step to pop it, which a walk over a document does at every node. Beside that, only the
+//! escapes would be left to it.
 
 use std::fmt::Write as _;
 
