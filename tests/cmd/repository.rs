@@ -1,6 +1,6 @@
-//! What files of the repository say of one another: versions, workflows.
+//! What files of the repository say of one another: versions, workflows, licences.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use regex::Regex;
@@ -79,4 +79,26 @@ fn hosted_workflows_run_what_must_pass() {
         let is_checked = needed(name).iter().any(|name| jobs[name]["uses"] == "./.github/workflows/ci.yml");
         assert!(is_checked, "the job {name} of release.yml does not need one that uses ci.yml");
     }
+}
+
+#[test]
+fn files_of_others_have_their_licence_beside_them() {
+    let page = read("tests/data/ATTRIBUTION.md");
+    let index = read("tests/data/manifests/INDEX.tsv");
+    let mut licences: BTreeMap<&str, usize> = BTreeMap::new();
+    for row in index.lines().skip(1) {
+        let [file, licence, ..] = row.split('\t').collect::<Vec<_>>()[..] else {
+            panic!("a file and a licence: {row}")
+        };
+        let folder = file.split('/').next().expect("a folder");
+        let repository = folder.split('@').next().expect("a name").replacen('+', "/", 1);
+        let named = match licence {
+            "Apache-2.0" => format!("](https://github.com/{repository})"),
+            "CC-BY-4.0" => format!("`{file}`"),
+            _ => panic!("{file}: give the licence {licence} a section in tests/data/ATTRIBUTION.md, and here"),
+        };
+        assert!(page.contains(&named), "tests/data/ATTRIBUTION.md does not name {file} ({licence})");
+        *licences.entry(licence).or_default() += 1;
+    }
+    assert_eq!(licences.len(), 2, "{licences:?}");
 }
