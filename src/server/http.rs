@@ -21,7 +21,7 @@ use crate::ADMISSION_PATH;
 
 /// Why a request gets no AdmissionReview. The text is the whole body of the answer: one line.
 ///
-/// `Retry-After` is never sent: it makes the API server sleep and retry (semantics, section 6).
+/// `Retry-After` is never sent: it makes the API server sleep and retry (docs/rewriting.md).
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Refusal {
     /// 404

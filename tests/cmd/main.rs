@@ -6,6 +6,7 @@ mod gate;
 mod page;
 mod repository;
 mod rewrite;
+mod rewriting;
 mod shells;
 mod yaml;
 

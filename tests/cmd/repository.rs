@@ -1,4 +1,4 @@
-//! What files of the repository say of one another: versions, workflows, licences.
+//! What files of the repository say of one another: versions, workflows, licences, links.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -101,4 +101,46 @@ fn files_of_others_have_their_licence_beside_them() {
         *licences.entry(licence).or_default() += 1;
     }
     assert_eq!(licences.len(), 2, "{licences:?}");
+}
+
+/// As GitHub names the headings of a page.
+fn anchors(page: &str) -> BTreeSet<String> {
+    let mut in_code = false;
+    let headings = page.lines().filter(|line| {
+        in_code ^= line.trim_start().starts_with("```");
+        !in_code && line.starts_with('#')
+    });
+    let anchor = |heading: &str| {
+        let text = heading.trim_start_matches('#').trim().to_lowercase();
+        let kept = text.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+    };
+    headings.map(anchor).collect()
+}
+
+#[test]
+fn links_between_files_lead_somewhere() {
+    let link = Regex::new(r"\]\(([^)\s]+)\)").expect("an expression");
+    let top = std::fs::read_dir(".").expect("this repository").map(|entry| entry.expect("an entry").path());
+    let top = top.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
+    let others = ["docs", "manifests", "certs"].into_iter().flat_map(|folder| files(folder, "md"));
+    let pages: Vec<PathBuf> = top.chain(others).chain([PathBuf::from("tests/data/ATTRIBUTION.md")]).collect();
+    assert!(pages.len() > 20, "{pages:?}");
+    let mut dead = Vec::new();
+    for page in &pages {
+        let text = read(page);
+        let links = link.captures_iter(&text).map(|found| found[1].to_owned());
+        for link in links.filter(|link| !link.contains("://")) {
+            let (file, anchor) = link.split_once('#').unwrap_or((&link, ""));
+            let target = if file.is_empty() { page.clone() } else { page.with_file_name("").join(file) };
+            let leads = match anchor {
+                "" => target.exists(),
+                _ => std::fs::read_to_string(&target).is_ok_and(|text| anchors(&text).contains(anchor)),
+            };
+            if !leads {
+                dead.push(format!("{}: {link}", page.display()));
+            }
+        }
+    }
+    assert!(dead.is_empty(), "these links lead to no file or heading:\n{}", dead.join("\n"));
 }
