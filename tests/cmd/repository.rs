@@ -144,3 +144,16 @@ fn links_between_files_lead_somewhere() {
     }
     assert!(dead.is_empty(), "these links lead to no file or heading:\n{}", dead.join("\n"));
 }
+
+#[test]
+fn the_architecture_page_names_every_module() {
+    let (page, map) = (read("docs/architecture.md"), read("src/lib.rs"));
+    let modules = map.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+    let is_named = |module: &&str| {
+        ["`src/MODULE/`", "`src/MODULE.rs`", "`MODULE`"]
+            .iter()
+            .any(|name| page.contains(&name.replace("MODULE", module)))
+    };
+    let missing: Vec<&str> = modules.filter(|module| !is_named(module)).collect();
+    assert!(missing.is_empty(), "docs/architecture.md: the table of modules lacks these of src/lib.rs: {missing:?}");
+}
