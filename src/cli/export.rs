@@ -18,7 +18,7 @@ use clap::Subcommand;
 
 use super::output;
 use crate::engine::ImageRef;
-use crate::export::Inexpressible;
+use crate::export::Omission;
 use crate::files::marked::{self, Change};
 use crate::files::{Problem, Writer};
 
@@ -67,16 +67,16 @@ struct StrictArgs {
 }
 
 impl StrictArgs {
-    /// Tells what was left out of an export that was printed, and gives its exit code.
-    fn verdict(&self, printed: anyhow::Result<()>, left_out: &[Inexpressible]) -> anyhow::Result<ExitCode> {
-        for inexpressible in left_out {
-            output::talk(format_args!("left out: {inexpressible}"));
+    /// Reports the omissions of an export that was printed, and returns its exit code.
+    fn verdict(&self, printed: anyhow::Result<()>, omissions: &[Omission]) -> anyhow::Result<ExitCode> {
+        for omission in omissions {
+            output::talk(format_args!("left out: {omission}"));
         }
-        output::verdict(printed, u8::from(self.strict && !left_out.is_empty()))
+        output::verdict(printed, u8::from(self.strict && !omissions.is_empty()))
     }
 }
 
-/// What is worth knowing of an export, and left out of none.
+/// Prints what to know about an export.
 fn note(notes: &[String]) {
     for note in notes {
         output::talk(format_args!("note: {note}"));

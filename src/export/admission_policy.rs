@@ -3,9 +3,8 @@
 
 use serde_json::{Value, json};
 
-use super::Inexpressible;
 use super::cel::{self, Decisions, TooLong, Variable};
-use super::{conditions, webhook};
+use super::{Export, Omission, conditions, webhook};
 use crate::engine::Policy;
 
 /// What the API server does about an image that the rules rewrite.
@@ -28,20 +27,18 @@ pub struct Options {
     pub skip_unaffected_pods: bool,
 }
 
-/// The objects, each policy with its binding, and what of the rules they don't say.
+/// The objects, each policy with its binding.
 ///
 /// # Errors
 ///
 /// Where the rules are too many for one expression.
-pub fn objects(policy: &Policy, options: &Options) -> Result<(Vec<Value>, Vec<Inexpressible>), TooLong> {
-    let Decisions { variables, has_pull_secrets, mut left_out } = cel::decisions(policy)?;
+pub fn objects(policy: &Policy, options: &Options) -> Result<Export<Vec<Value>>, TooLong> {
+    let Export { what: Decisions { variables, has_pull_secrets }, notes, mut omissions } = cel::decisions(policy)?;
     let mut match_conditions = conditions::of_policy(policy);
     if options.skip_unaffected_pods {
         match conditions::on_images(policy) {
             Ok(condition) => match_conditions.push(condition),
-            Err(why) => {
-                left_out.push(Inexpressible { what: "--skip-unaffected-pods".to_owned(), why: why.to_string() })
-            }
+            Err(why) => omissions.push(Omission { what: "--skip-unaffected-pods".to_owned(), why: why.to_string() }),
         }
     }
     let common = json!({
@@ -61,7 +58,7 @@ pub fn objects(policy: &Policy, options: &Options) -> Result<(Vec<Value>, Vec<In
         .collect();
     let mut objects = Vec::new();
     if options.actions.contains(&Action::Rewrite) {
-        left_out.extend(cel::originals(policy));
+        omissions.extend(cel::originals(policy));
         let mutation = json!({"patchType": "JSONPatch", "jsonPatch": {"expression": patch(has_pull_secrets)}});
         let spec = json!({
             "reinvocationPolicy": "IfNeeded",
@@ -82,7 +79,7 @@ pub fn objects(policy: &Policy, options: &Options) -> Result<(Vec<Value>, Vec<In
         let actions = json!({"validationActions": validation_actions});
         objects.extend(bound("Validating", VALIDATING_NAME, &merge(&common, spec), actions));
     }
-    Ok((objects, left_out))
+    Ok(Export { what: objects, notes, omissions })
 }
 
 const VALIDATING_NAME: &str = "pullthrough";

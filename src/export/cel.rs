@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use super::Inexpressible;
 use super::regions::{Choice, Gives, Region, regions};
+use super::{Export, Omission};
 use crate::engine::{ALIASES, DOCKER_HUB, Glob, Matcher, Mode, Namespaces, Policy, Prefix, aliases_of};
 
 /// An expression that others see as `variables.NAME`.
@@ -25,7 +25,6 @@ pub struct Decisions {
     /// put back is empty; and [`PULL_SECRETS`], the names that the Pod lacks.
     pub variables: Vec<Variable>,
     pub has_pull_secrets: bool,
-    pub left_out: Vec<Inexpressible>,
 }
 
 /// The rules need more text than the API server's CEL parser takes (`ParserExpressionSizeLimit`).
@@ -63,11 +62,11 @@ const MAX_BEHIND_HOST: usize = 1 + 255 + 1 + 128 + 1 + "sha512:".len() + 128;
 /// # Errors
 ///
 /// Where the rules are too many.
-pub fn decisions(policy: &Policy) -> Result<Decisions, TooLong> {
+pub fn decisions(policy: &Policy) -> Result<Export<Decisions>, TooLong> {
     let regions = regions(policy);
     let sources = sources(policy);
     let caches = caches(policy);
-    let left_out = left_out(policy, &regions);
+    let omissions = omissions(policy, &regions);
     let prefixes = regions.iter().map(|region| region.prefix.as_str()).chain(sources.keys().copied());
     let prefixes: Vec<&str> = prefixes.chain(caches.iter().copied()).collect();
     let depth = prefixes.iter().map(|prefix| prefix.split('/').count()).max().unwrap_or(1);
@@ -88,7 +87,7 @@ pub fn decisions(policy: &Policy) -> Result<Decisions, TooLong> {
     }
     match variables.iter().map(|variable| variable.expression.chars().count()).max() {
         Some(size) if size > MAX_EXPRESSION => Err(TooLong { size }),
-        _ => Ok(Decisions { variables, has_pull_secrets, left_out }),
+        _ => Ok(Export { what: Decisions { variables, has_pull_secrets }, notes: Vec::new(), omissions }),
     }
 }
 
@@ -96,22 +95,22 @@ fn variable(name: &'static str, expression: String) -> Variable {
     Variable { name, expression }
 }
 
-fn left_out(policy: &Policy, regions: &[Region]) -> Vec<Inexpressible> {
-    let mut left_out = BTreeSet::new();
+fn omissions(policy: &Policy, regions: &[Region]) -> Vec<Omission> {
+    let mut omissions = BTreeSet::new();
     for rule in policy.rules() {
         if matches!(rule.matcher, Matcher::Pattern { .. }) {
-            left_out.insert(Inexpressible::rule(
+            omissions.insert(Omission::rule(
                 &rule.name,
                 "it has a pattern, and CEL knows no groups of a regular expression: its images are left alone",
             ));
         }
         if rule.mode == Mode::Observe {
-            left_out.insert(Inexpressible::rule(&rule.name, "it only observes, and a policy counts nothing"));
+            omissions.insert(Omission::rule(&rule.name, "it only observes, and a policy counts nothing"));
         }
     }
     for Region { prefix, choices } in regions {
         for Choice { namespaces, rule, gives } in choices {
-            let mut add = |what: String, why: String| left_out.insert(Inexpressible { what, why });
+            let mut add = |what: String, why: String| omissions.insert(Omission { what, why });
             match gives {
                 Gives::Unknown => {
                     let name = &rule.name;
@@ -134,7 +133,7 @@ fn left_out(policy: &Policy, regions: &[Region]) -> Vec<Inexpressible> {
             };
         }
     }
-    left_out.into_iter().collect()
+    omissions.into_iter().collect()
 }
 
 /// Whether a `to` is itself an image of another canonical name.
@@ -143,9 +142,9 @@ pub(super) fn is_official_image(to: &str) -> bool {
 }
 
 /// What a policy that rewrites can't do beside it.
-pub fn originals(policy: &Policy) -> Option<Inexpressible> {
+pub fn originals(policy: &Policy) -> Option<Omission> {
     let why = "no annotation is written";
-    policy.settings().record_originals.then(|| Inexpressible::field("recordOriginals", why))
+    policy.settings().record_originals.then(|| Omission::field("recordOriginals", why))
 }
 
 /// The prefixes that rules name, and what they put in their place.

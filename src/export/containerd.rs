@@ -8,7 +8,7 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use super::Inexpressible;
+use super::Export;
 use super::mirrors::{self, Mirror};
 use crate::config::fingerprint;
 use crate::engine::{DOCKER_HUB, Matcher, Policy, Prefix, aliases_of};
@@ -47,18 +47,15 @@ pub struct Options {
 
 /// What is to be written.
 #[derive(Debug, Clone)]
-pub struct Export {
+pub struct Configuration {
     /// Texts by path below the directory.
     pub files: BTreeMap<String, String>,
-    /// Nothing where the rules keep it.
+    /// Nothing where the rules don't rewrite it.
     pub sandbox_image: Option<String>,
-    pub left_out: Vec<Inexpressible>,
-    /// What is worth knowing: a sandbox image that stays, and spellings that the rules know and containerd does not.
-    pub notes: Vec<String>,
 }
 
-pub fn export(policy: &Policy, options: &Options) -> Export {
-    let (mirrors, mut left_out) = mirrors::of_hosts(policy);
+pub fn configuration(policy: &Policy, options: &Options) -> Export<Configuration> {
+    let Export { what: mirrors, mut notes, mut omissions } = mirrors::of_hosts(policy);
     let mut files = BTreeMap::new();
     let mut add = |host: &str, cache: &Cache, text: String| {
         for folder in folders(host) {
@@ -79,21 +76,13 @@ pub fn export(policy: &Policy, options: &Options) -> Export {
             add(&host, &cache, format!("server = {}\n{}\n{NO_HOST}\n", quoted(&cache.url), cache.tls));
         }
     }
-    let mut notes = spellings(&mirrors);
-    let sandbox_image = match mirrors::sandbox_image(policy, "--sandbox-image", &options.sandbox_image) {
-        Ok(image) => {
-            if image.is_none() {
-                notes.push(format!("the rules leave the sandbox image {} alone", options.sandbox_image));
-            }
-            image
-        }
-        Err(why) => {
-            left_out.push(why);
-            None
-        }
-    };
+    notes.extend(spellings(&mirrors));
+    let sandbox = mirrors::sandbox_image(policy, "--sandbox-image", &options.sandbox_image);
+    notes.extend(sandbox.notes);
+    omissions.extend(sandbox.omissions);
+    let sandbox_image = sandbox.what;
     files.extend(CONFIGS.map(str::to_owned).into_iter().zip(configs(options, sandbox_image.as_deref())));
-    Export { files, sandbox_image, left_out, notes }
+    Export { what: Configuration { files, sandbox_image }, notes, omissions }
 }
 
 /// The canonical hosts that the rules send images to, as far as they are known.

@@ -3,12 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Inexpressible;
 use super::mirrors::{self, Mirror};
+use super::{Export, Omission};
 use crate::engine::{DOCKER_HUB, Matcher, Policy, Prefix, aliases_of};
 
 /// What it reads otherwise than the rules do, of the images that these mirrors are for.
-pub fn notes(mirrors: &[Mirror]) -> Vec<String> {
+fn spellings(mirrors: &[Mirror]) -> Vec<String> {
     let mirrored: Vec<&Mirror> = mirrors.iter().filter(|mirror| mirror.to.is_some()).collect();
     let hosts: BTreeSet<&str> = mirrored.iter().map(|mirror| mirror.host()).collect();
     let whole: Vec<&str> =
@@ -40,18 +40,18 @@ pub fn notes(mirrors: &[Mirror]) -> Vec<String> {
 const IPV6: &str = "it has an IPv6 address";
 
 /// By prefix. Each that has no `to` is below another, or on another port of it.
-pub fn mirrors(policy: &Policy) -> (Vec<Mirror>, Vec<Inexpressible>) {
-    let (mirrors, inexpressible) = mirrors::mirrors(policy);
-    let mut inexpressible: BTreeSet<Inexpressible> = inexpressible.into_iter().collect();
+pub fn mirrors(policy: &Policy) -> Export<Vec<Mirror>> {
+    let Export { what: mirrors, mut notes, omissions } = mirrors::mirrors(policy);
+    let mut omissions: BTreeSet<Omission> = omissions.into_iter().collect();
     let mut entries: BTreeMap<String, Option<String>> = BTreeMap::new();
     for Mirror { prefix, to } in mirrors {
         if prefix.starts_with('[') {
-            inexpressible.insert(left_alone(&prefix, &prefix, IPV6));
+            omissions.insert(left_alone(&prefix, &prefix, IPV6));
             continue;
         }
         let to = to.filter(|to| match unreadable(&prefix, to) {
             Some(why) => {
-                inexpressible.insert(left_alone(&prefix, to, why));
+                omissions.insert(left_alone(&prefix, to, why));
                 false
             }
             None => true,
@@ -76,7 +76,8 @@ pub fn mirrors(policy: &Policy) -> (Vec<Mirror>, Vec<Inexpressible>) {
         .filter(|(prefix, to)| to.is_some() || is_mirrored_above(prefix))
         .map(|(prefix, to)| Mirror { prefix: prefix.clone(), to: to.clone() })
         .collect();
-    (mirrors, inexpressible.into_iter().collect())
+    notes.extend(spellings(&mirrors));
+    Export { what: mirrors, notes, omissions: omissions.into_iter().collect() }
 }
 
 /// Whether a prefix is at or above a name, a host being above its ports.
@@ -112,9 +113,9 @@ fn unreadable(prefix: &str, to: &str) -> Option<&'static str> {
     }
 }
 
-fn left_alone(prefix: &str, unreadable: &str, why: &str) -> Inexpressible {
+fn left_alone(prefix: &str, unreadable: &str, why: &str) -> Omission {
     let why = format!("not mirrored, since containers/image can't read `{unreadable}`: {why}");
-    Inexpressible { what: format!("`{prefix}`"), why }
+    Omission { what: format!("`{prefix}`"), why }
 }
 
 /// Every canonical host that the rules name.

@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use super::mirrors::Mirror;
-use super::{Inexpressible, containers_image};
+use super::{Export, containers_image, mirrors};
 use crate::engine::Policy;
 
 /// The first line of every file, by which it is known again.
@@ -23,11 +23,12 @@ pub struct Options {
     pub insecure: bool,
 }
 
-/// The drop-in for `registries.conf`, what is worth knowing of it, and what is left out.
-pub fn registries(policy: &Policy, options: Options) -> (String, Vec<String>, Vec<Inexpressible>) {
-    let (mirrors, inexpressible) = containers_image::mirrors(policy);
-    let entries: Vec<String> = mirrors.iter().map(|mirror| registry(mirror, options)).collect();
-    (format!("{MARKER}\n{}", entries.join("\n")), containers_image::notes(&mirrors), inexpressible)
+/// The drop-in for `registries.conf`.
+pub fn registries(policy: &Policy, options: Options) -> Export<String> {
+    containers_image::mirrors(policy).map(|mirrors| {
+        let entries: Vec<String> = mirrors.iter().map(|mirror| registry(mirror, options)).collect();
+        format!("{MARKER}\n{}", entries.join("\n"))
+    })
 }
 
 fn registry(Mirror { prefix, to }: &Mirror, Options { no_fallback, insecure }: Options) -> String {
@@ -44,7 +45,8 @@ fn registry(Mirror { prefix, to }: &Mirror, Options { no_fallback, insecure }: O
     text
 }
 
-/// The drop-in for `crio.conf`.
-pub fn crio(pause_image: &str) -> String {
-    format!("{MARKER}\n[crio.image]\npause_image = \"{pause_image}\"\n")
+/// The drop-in for `crio.conf`; nothing where the rules don't rewrite the image.
+pub fn crio(policy: &Policy, pause_image: &str) -> Export<Option<String>> {
+    mirrors::sandbox_image(policy, "--pause-image", pause_image)
+        .map(|image| Some(format!("{MARKER}\n[crio.image]\npause_image = \"{}\"\n", image?)))
 }

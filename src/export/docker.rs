@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::Inexpressible;
 use super::mirrors::of_hosts;
+use super::{Export, Omission};
 use crate::engine::{DOCKER_HUB, Policy};
 
 /// What goes into daemon.json.
@@ -14,8 +14,13 @@ pub struct Daemon {
 }
 
 /// `scheme`: of the cache, `https` or `http`.
-pub fn daemon(policy: &Policy, scheme: &str) -> (Daemon, Vec<Inexpressible>) {
-    let (hosts, mut inexpressible) = of_hosts(policy);
+pub fn daemon(policy: &Policy, scheme: &str) -> Export<Daemon> {
+    let Export { what: hosts, mut notes, mut omissions } = of_hosts(policy);
+    notes.push(
+        "not mirrored: Docker Hub where it is called registry-1.docker.io, registry.hub.docker.com or docker.io:443, or in \
+         upper case"
+            .to_owned(),
+    );
     let mut registry_mirrors = Vec::new();
     for host in &hosts {
         let to = host.to.as_deref().unwrap_or_default();
@@ -27,7 +32,7 @@ pub fn daemon(policy: &Policy, scheme: &str) -> (Daemon, Vec<Inexpressible>) {
             (DOCKER_HUB, Some((to, path))) => format!("a mirror has no path: give {path} a host of its own at {to}"),
             _ => "Docker has mirrors of Docker Hub alone".to_owned(),
         };
-        inexpressible.push(Inexpressible { what: format!("host `{}`", host.prefix), why });
+        omissions.push(Omission { what: format!("host `{}`", host.prefix), why });
     }
-    (Daemon { registry_mirrors }, inexpressible)
+    Export { what: Daemon { registry_mirrors }, notes, omissions }
 }

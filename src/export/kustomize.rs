@@ -12,7 +12,7 @@ use regex::Regex;
 use serde::Serialize;
 
 use self::kustomizations::{Kustomizations, Setting};
-use super::Inexpressible;
+use super::{Export, Omission};
 use crate::engine::{Decision, ImageRef, Mode, Policy};
 use crate::kustomize::everything;
 use crate::manifest::{Field, Known, Manifest, Object, Unreadable, kustomization};
@@ -49,7 +49,7 @@ pub struct Tree<'p> {
     kustomizations: Kustomizations,
     /// For each image and result that kustomize reaches, the first place.
     reached: BTreeMap<(String, String), Place>,
-    inexpressible: BTreeSet<Inexpressible>,
+    omissions: BTreeSet<Omission>,
     /// The first place with an own entry of `images`.
     own_entry: Option<String>,
     /// Kubernetes objects that were read.
@@ -74,7 +74,7 @@ impl<'p> Tree<'p> {
             files: Vec::new(),
             kustomizations: Kustomizations::default(),
             reached: BTreeMap::new(),
-            inexpressible: of_rules(policy),
+            omissions: of_rules(policy),
             own_entry: None,
             objects: 0,
         }
@@ -95,9 +95,9 @@ impl<'p> Tree<'p> {
             self.leave_out(format!("{file}:{line}"), "a template: what is rendered for `{{` is not known".to_owned());
         }
         match self.kustomizations.add(file, text, self.policy.settings().allow_opt_out) {
-            Ok(left_out) => self.inexpressible.extend(left_out),
+            Ok(omissions) => self.omissions.extend(omissions),
             Err(_) if manifest.template_line().is_some() => {}
-            Err(left_out) => drop(self.inexpressible.insert(left_out)),
+            Err(omission) => drop(self.omissions.insert(omission)),
         }
         if text.starts_with(MARKER) {
             return Ok(());
@@ -124,7 +124,7 @@ impl<'p> Tree<'p> {
 
     /// What can't be looked at.
     pub fn leave_out(&mut self, what: String, why: String) {
-        self.inexpressible.insert(Inexpressible { what, why });
+        self.omissions.insert(Omission { what, why });
     }
 
     pub fn is_empty(&self) -> bool {
@@ -183,21 +183,16 @@ impl<'p> Tree<'p> {
         }
     }
 
-    /// Above which file's kustomization the component has to be listed: one's own `images` come after its components.
-    pub fn must_be_above(&self) -> Option<&str> {
-        self.own_entry.as_deref()
-    }
-
-    pub fn component(mut self) -> (Component, Vec<Inexpressible>) {
+    pub fn component(mut self) -> Export<Component> {
         let kustomizations = mem::take(&mut self.kustomizations);
-        self.inexpressible.extend(kustomizations.not_read());
+        self.omissions.extend(kustomizations.not_read());
         for (file, fields) in mem::take(&mut self.files) {
             let namespaces = kustomizations.namespaces(&file);
             for (field, is_known) in fields {
                 self.add_field(format!("{file}:{}", field.line), &field, is_known, &namespaces);
             }
         }
-        let Self { reached, mut inexpressible, .. } = self;
+        let Self { reached, mut omissions, own_entry, .. } = self;
         let mut entries = BTreeSet::new();
         for (image, result) in reached.keys().filter(|(image, result)| image != result && !has_other_digest(image)) {
             let suffix = ImageRef::parse(image).map_or("", |image| image.suffix());
@@ -209,22 +204,28 @@ impl<'p> Tree<'p> {
             let entry = Entry { name, new_name };
             match entry.objection(&reached) {
                 None => images.push(entry),
-                Some(why) => drop(inexpressible.insert(Inexpressible { what: format!("`{}`", entry.name), why })),
+                Some(why) => drop(omissions.insert(Omission { what: format!("`{}`", entry.name), why })),
             }
         }
         let component = Component { api_version: "kustomize.config.k8s.io/v1alpha1", kind: "Component", images };
-        (component, inexpressible.into_iter().collect())
+        let above = own_entry.map(|place| {
+            format!(
+                "{place} is an entry of `images` itself, and such come after `components`: list the component in a \
+                 kustomization above it"
+            )
+        });
+        Export { what: component, notes: above.into_iter().collect(), omissions: omissions.into_iter().collect() }
     }
 }
 
 /// What of the rules a Component can't do, whatever the images.
-fn of_rules(policy: &Policy) -> BTreeSet<Inexpressible> {
-    let mut inexpressible = BTreeSet::new();
+fn of_rules(policy: &Policy) -> BTreeSet<Omission> {
+    let mut omissions = BTreeSet::new();
     if policy.settings().record_originals {
-        inexpressible.insert(Inexpressible::field("recordOriginals", "kustomize's `images` only rename"));
+        omissions.insert(Omission::field("recordOriginals", "kustomize's `images` only rename"));
     }
     for rule in policy.rules() {
-        let mut add = |why: &str| inexpressible.insert(Inexpressible::rule(&rule.name, why));
+        let mut add = |why: &str| omissions.insert(Omission::rule(&rule.name, why));
         if !rule.image_pull_secrets.is_empty() {
             add("its `imagePullSecrets` are not added: kustomize's `images` only rename");
         }
@@ -232,7 +233,7 @@ fn of_rules(policy: &Policy) -> BTreeSet<Inexpressible> {
             add("it only observes: its images are left alone, and nothing reports them");
         }
     }
-    inexpressible
+    omissions
 }
 
 fn is_own_entry(field: &Field) -> bool {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::Inexpressible;
 use super::regions::{Gives, Region, regions};
+use super::{Export, Omission};
 use crate::engine::{Decision, Fit, ImageRef, Matcher, Mode, Namespaces, Policy, Question, Reason};
 
 /// The names at or below a canonical prefix, but for those of a longer one, and where their images are.
@@ -22,26 +22,26 @@ impl Mirror {
 }
 
 /// By prefix, a shorter one before those below it.
-pub fn mirrors(policy: &Policy) -> (Vec<Mirror>, Vec<Inexpressible>) {
-    let mut inexpressible = of_nodes(policy);
+pub fn mirrors(policy: &Policy) -> Export<Vec<Mirror>> {
+    let mut omissions = of_nodes(policy);
     let mut mirrors = Vec::new();
     for region in regions(policy) {
         let to = match unconditional(&region) {
             Ok(to) => to,
             Err(why) => {
-                inexpressible.insert(why);
+                omissions.insert(why);
                 None
             }
         };
         mirrors.push(Mirror { prefix: region.prefix, to });
     }
-    (mirrors, inexpressible.into_iter().collect())
+    Export { what: mirrors, notes: Vec::new(), omissions: omissions.into_iter().collect() }
 }
 
 /// Those of whole hosts, for what knows no paths: a host all of whose images go to one place.
-pub fn of_hosts(policy: &Policy) -> (Vec<Mirror>, Vec<Inexpressible>) {
-    let (mirrors, inexpressible) = mirrors(policy);
-    let mut inexpressible: BTreeSet<Inexpressible> = inexpressible.into_iter().collect();
+pub fn of_hosts(policy: &Policy) -> Export<Vec<Mirror>> {
+    let Export { what: mirrors, notes, omissions } = mirrors(policy);
+    let mut omissions: BTreeSet<Omission> = omissions.into_iter().collect();
     let mut hosts = Vec::new();
     for group in mirrors.chunk_by(|a, b| a.host() == b.host()) {
         match group {
@@ -49,7 +49,7 @@ pub fn of_hosts(policy: &Policy) -> (Vec<Mirror>, Vec<Inexpressible>) {
             group if group.iter().all(|mirror| mirror.to.is_none()) => {}
             [first, ..] => {
                 let paths: Vec<String> = group.iter().map(|mirror| format!("`{}`", mirror.prefix)).collect();
-                inexpressible.insert(Inexpressible {
+                omissions.insert(Omission {
                     what: format!("host `{}`", first.host()),
                     why: format!(
                         "only whole hosts can be mirrored, and the rules do otherwise with {} than with the rest of it",
@@ -64,17 +64,26 @@ pub fn of_hosts(policy: &Policy) -> (Vec<Mirror>, Vec<Inexpressible>) {
             [] => {}
         }
     }
-    (hosts, inexpressible.into_iter().collect())
+    Export { what: hosts, notes, omissions: omissions.into_iter().collect() }
 }
 
-/// What the rules make of the image of Pods' sandboxes, which a node has one of, in no namespace; nothing where they leave it
-/// alone. `option` is what it was given by.
-///
+/// What the rules make of the image of Pods' sandboxes, which a node has one of, in no namespace; nothing where it is not
+/// rewritten. `option` is what it was given by.
+pub fn sandbox_image(policy: &Policy, option: &str, image: &str) -> Export<Option<String>> {
+    let mut export = Export { what: None, notes: Vec::new(), omissions: Vec::new() };
+    match rewritten_sandbox_image(policy, option, image) {
+        Ok(Some(image)) => export.what = Some(image),
+        Ok(None) => export.notes.push(format!("the rules leave the sandbox image {image} alone")),
+        Err(omission) => export.omissions.push(omission),
+    }
+    export
+}
+
 /// # Errors
 ///
 /// Where a rule goes by namespaces.
-pub fn sandbox_image(policy: &Policy, option: &str, image: &str) -> Result<Option<String>, Inexpressible> {
-    let kept = |why: String| Inexpressible::field(&format!("{option} {image}"), why);
+fn rewritten_sandbox_image(policy: &Policy, option: &str, image: &str) -> Result<Option<String>, Omission> {
+    let kept = |why: String| Omission::field(&format!("{option} {image}"), why);
     let reference = ImageRef::parse(image).map_err(|error| kept(error.to_string()))?;
     let tried = policy.tried(&reference, "");
     let of_namespaces =
@@ -90,14 +99,14 @@ pub fn sandbox_image(policy: &Policy, option: &str, image: &str) -> Result<Optio
 }
 
 /// What of the rules no node can do, whatever the names.
-fn of_nodes(policy: &Policy) -> BTreeSet<Inexpressible> {
-    let mut inexpressible = BTreeSet::new();
+fn of_nodes(policy: &Policy) -> BTreeSet<Omission> {
+    let mut omissions = BTreeSet::new();
     if policy.settings().allow_opt_out {
-        inexpressible.insert(Inexpressible::field("allowOptOut", "a node pulls for all Pods in the same way"));
+        omissions.insert(Omission::field("allowOptOut", "a node pulls for all Pods in the same way"));
     }
     for rule in policy.rules() {
         let mut add = |why: &str| {
-            inexpressible.insert(Inexpressible::rule(&rule.name, why));
+            omissions.insert(Omission::rule(&rule.name, why));
         };
         if matches!(rule.matcher, Matcher::Pattern { .. }) {
             add("it has a pattern, and a node's mirrors know prefixes only");
@@ -112,19 +121,19 @@ fn of_nodes(policy: &Policy) -> BTreeSet<Inexpressible> {
             add("a mirror is not sent a Pod's `imagePullSecrets`: give the node credentials for the cache");
         }
     }
-    inexpressible
+    omissions
 }
 
 /// What the prefix is replaced by in every namespace.
-fn unconditional(region: &Region) -> Result<Option<String>, Inexpressible> {
+fn unconditional(region: &Region) -> Result<Option<String>, Omission> {
     let Some(first) = region.choices.first() else { return Ok(None) };
     let name = &first.rule.name;
     match &first.gives {
-        Gives::Unknown => Err(Inexpressible {
+        Gives::Unknown => Err(Omission {
             what: format!("`{}`", region.prefix),
             why: format!("not mirrored, since the pattern of rule `{name}` may match images there"),
         }),
-        _ if *first.namespaces != Namespaces::All => Err(Inexpressible {
+        _ if *first.namespaces != Namespaces::All => Err(Omission {
             what: format!("`{}`", region.prefix),
             why: format!("not mirrored, since rule `{name}` goes by namespaces"),
         }),

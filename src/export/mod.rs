@@ -1,6 +1,6 @@
 //! The same rules for other parts of the platform: one file each.
 //!
-//! Nothing is approximated: what an export can't express is left out of it, and told as [`Inexpressible`].
+//! Nothing is approximated: an [`Export`] lists each part of the rules that its format does not support as an [`Omission`].
 
 pub mod admission_policy;
 pub mod cel;
@@ -19,15 +19,33 @@ pub mod webhook;
 
 use std::fmt;
 
-/// A part of the rules that an export leaves out, and why it can't be expressed there.
+/// What every export gives.
+#[derive(Debug, Clone)]
+pub struct Export<T> {
+    /// What is printed or written.
+    pub what: T,
+    /// What to know about it, although nothing is missing from it.
+    pub notes: Vec<String>,
+    /// Parts of the rules that the format does not support.
+    pub omissions: Vec<Omission>,
+}
+
+impl<T> Export<T> {
+    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Export<U> {
+        let Self { what, notes, omissions } = self;
+        Export { what: f(what), notes, omissions }
+    }
+}
+
+/// A part of the rules that an export omits, and why its format does not support it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Inexpressible {
+pub struct Omission {
     /// ``rule `gitlab` ``, or a field of the rules file.
     pub what: String,
     pub why: String,
 }
 
-impl Inexpressible {
+impl Omission {
     pub fn rule(name: &str, why: impl Into<String>) -> Self {
         Self { what: format!("rule `{name}`"), why: why.into() }
     }
@@ -37,7 +55,7 @@ impl Inexpressible {
     }
 }
 
-impl fmt::Display for Inexpressible {
+impl fmt::Display for Omission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { what, why } = self;
         write!(f, "{what}: {why}")

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::mirrors::Mirror;
-use super::{Inexpressible, containers_image};
+use super::{Export, Omission, containers_image};
 use crate::engine::{DOCKER_HUB, Policy};
 use crate::registries::Upstream;
 
@@ -44,13 +44,10 @@ struct Source {
     mirror_source_policy: Option<&'static str>,
 }
 
-/// With what is worth knowing, and what is left out. `policy_of_sources`: `AllowContactingSource` or `NeverContactSource`, for what is mirrored.
-pub fn mirror_sets(
-    policy: &Policy,
-    policy_of_sources: &'static str,
-) -> ([MirrorSet; 2], Vec<String>, Vec<Inexpressible>) {
-    let (mirrors, inexpressible) = containers_image::mirrors(policy);
-    let mut inexpressible: BTreeSet<Inexpressible> = inexpressible.into_iter().collect();
+/// `policy_of_sources`: `AllowContactingSource` or `NeverContactSource`, for what is mirrored.
+pub fn mirror_sets(policy: &Policy, policy_of_sources: &'static str) -> Export<[MirrorSet; 2]> {
+    let Export { what: mirrors, notes, omissions } = containers_image::mirrors(policy);
+    let mut omissions: BTreeSet<Omission> = omissions.into_iter().collect();
     let unsaid: Vec<&str> = mirrors
         .iter()
         .filter(|mirror| mirror.to.is_none() && other_name(&mirror.prefix).is_none())
@@ -62,7 +59,7 @@ pub fn mirror_sets(
         if let Some(kept) = unsaid.iter().find(|kept| containers_image::holds(prefix, kept)) {
             if to.is_some() {
                 let why = format!("not mirrored, since nothing can keep `{kept}` out of a mirror: its host has a port");
-                inexpressible.insert(Inexpressible { what: format!("`{prefix}`"), why });
+                omissions.insert(Omission { what: format!("`{prefix}`"), why });
             }
             continue;
         }
@@ -86,7 +83,7 @@ pub fn mirror_sets(
         set("ImageDigestMirrorSet", Spec::ImageDigestMirrors(sources.clone())),
         set("ImageTagMirrorSet", Spec::ImageTagMirrors(sources)),
     ];
-    (sets, containers_image::notes(&mirrors), inexpressible.into_iter().collect())
+    Export { what: sets, notes, omissions: omissions.into_iter().collect() }
 }
 
 fn prefix(mirror: &Mirror) -> &str {

@@ -6,7 +6,7 @@ use k8s_openapi::api::admissionregistration::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement, ObjectMeta};
 
-use super::conditions;
+use super::{Export, conditions};
 use crate::ADMISSION_PATH;
 use crate::engine::{Policy, REWRITE_DISABLED, REWRITE_LABEL};
 
@@ -43,8 +43,8 @@ pub struct Options {
     pub skip_unaffected_pods: bool,
 }
 
-/// The configuration, and why conditions on images were left out of it although they were asked for.
-pub fn configuration(policy: &Policy, options: Options) -> (MutatingWebhookConfiguration, Option<conditions::Inexact>) {
+/// The configuration. The rules themselves reach the webhook as its rules file, so none of them is omitted.
+pub fn configuration(policy: &Policy, options: Options) -> Export<MutatingWebhookConfiguration> {
     let Options { endpoint, ca_bundle, failure_policy, timeout_seconds, own_namespace, skip_unaffected_pods } = options;
     let own_namespace = own_namespace.unwrap_or_else(|| match &endpoint {
         Endpoint::Service(service) => service.namespace.clone(),
@@ -58,11 +58,13 @@ pub fn configuration(policy: &Policy, options: Options) -> (MutatingWebhookConfi
         }
     };
     let mut match_conditions = conditions::always();
-    let mut omitted = None;
+    let mut notes = Vec::new();
     if skip_unaffected_pods {
         match conditions::on_images(policy) {
             Ok(condition) => match_conditions.push(condition),
-            Err(inexact) => omitted = Some(inexact),
+            Err(inexact) => {
+                notes.push(format!("no condition on images is printed, so every Pod is asked about: {inexact}"))
+            }
         }
     }
     let opt_out = opt_out(policy);
@@ -85,7 +87,7 @@ pub fn configuration(policy: &Policy, options: Options) -> (MutatingWebhookConfi
         metadata: ObjectMeta { name: Some(CONFIGURATION_NAME.to_owned()), ..ObjectMeta::default() },
         webhooks: Some(vec![webhook]),
     };
-    (configuration, omitted)
+    Export { what: configuration, notes, omissions: Vec::new() }
 }
 
 /// Pods wherever they get an image.

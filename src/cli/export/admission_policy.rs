@@ -4,10 +4,10 @@ use anyhow::ensure;
 use clap::ValueEnum;
 
 use super::webhook::FailurePolicy;
-use super::{StrictArgs, documents};
+use super::{StrictArgs, documents, note};
 use crate::cli::rules::RulesArgs;
 use crate::engine::Policy;
-use crate::export::admission_policy;
+use crate::export::{Export, admission_policy};
 
 /// Print the policies with which the API server itself rewrites images, or reports those that it should have
 ///
@@ -72,6 +72,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         failure_policy: failure_policy.as_str(),
         skip_unaffected_pods,
     };
-    let (objects, left_out) = admission_policy::objects(&policy, &options)?;
-    strict.verdict(documents(&objects), &left_out)
+    let Export { what: objects, notes, omissions } = admission_policy::objects(&policy, &options)?;
+    note(&notes);
+    strict.verdict(documents(&objects), &omissions)
 }

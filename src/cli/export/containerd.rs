@@ -7,7 +7,8 @@ use super::{StrictArgs, note, parse_image, write_marked};
 use crate::cli::rules::{self, RulesArgs};
 use crate::cli::{output, parse_namespace};
 use crate::engine::{Matcher, Policy, Prefix};
-use crate::export::containerd::{self, DaemonSet, Export, HOSTS, MARKER, Options};
+use crate::export::Export;
+use crate::export::containerd::{self, Configuration, DaemonSet, HOSTS, MARKER, Options};
 use crate::files::marked;
 
 /// Where the DaemonSet has what was read here.
@@ -117,16 +118,16 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         ca: args.ca_file.as_deref().map(certificates).transpose()?,
         client: args.client_certificate.clone().zip(args.client_key.clone()),
     };
-    let export = containerd::export(&policy, &options);
+    let Export { what: configuration, notes, omissions } = containerd::configuration(&policy, &options);
     let done = match &args.target.directory {
-        Some(directory) => write(directory, &export),
+        Some(directory) => write(directory, &configuration),
         None => {
             let rules = args.rules.rules.as_deref().map(|file| rules::text(file, &content)).transpose()?;
-            output::data(daemon_set(&args, &export, rules, options.ca.as_deref())?)
+            output::data(daemon_set(&args, &configuration, rules, options.ca.as_deref())?)
         }
     };
-    note(&export.notes);
-    args.strict.verdict(done, &export.left_out)
+    note(&notes);
+    args.strict.verdict(done, &omissions)
 }
 
 fn names(policy: &Policy, host: &str) -> bool {
@@ -137,14 +138,20 @@ fn names(policy: &Policy, host: &str) -> bool {
         })
 }
 
-fn write(directory: &Path, export: &Export) -> anyhow::Result<()> {
-    let shadowed = export.files.keys().filter_map(|name| containerd::shadowed(name)).map(|name| directory.join(name));
+fn write(directory: &Path, configuration: &Configuration) -> anyhow::Result<()> {
+    let files = &configuration.files;
+    let shadowed = files.keys().filter_map(|name| containerd::shadowed(name)).map(|name| directory.join(name));
     let problems = shadowed.filter(|path| path.exists()).map(|path| marked::foreign(&path)).collect();
-    write_marked(directory, HOSTS, MARKER, &export.files, problems)
+    write_marked(directory, HOSTS, MARKER, files, problems)
 }
 
 /// YAML. The DaemonSet calls this command with what it was called with here.
-fn daemon_set(args: &Args, export: &Export, rules: Option<&str>, ca: Option<&str>) -> anyhow::Result<String> {
+fn daemon_set(
+    args: &Args,
+    configuration: &Configuration,
+    rules: Option<&str>,
+    ca: Option<&str>,
+) -> anyhow::Result<String> {
     let ca_name = containerd::CERTIFICATES;
     let files: BTreeMap<&str, &str> =
         [(RULES, rules), (ca_name, ca)].into_iter().filter_map(|(name, text)| Some((name, text?))).collect();
@@ -164,7 +171,7 @@ fn daemon_set(args: &Args, export: &Export, rules: Option<&str>, ca: Option<&str
     let objects = containerd::daemon_set(&DaemonSet {
         namespace: &args.namespace,
         image: args.image.as_deref().unwrap_or(RELEASED_IMAGE),
-        idle_image: export.sandbox_image.as_deref().unwrap_or(&args.sandbox_image),
+        idle_image: configuration.sandbox_image.as_deref().unwrap_or(&args.sandbox_image),
         arguments: &arguments,
         files: &files,
         mounted: MOUNTED,

@@ -7,7 +7,7 @@ use super::{StrictArgs, note, parse_image, write_marked};
 use crate::cli::output;
 use crate::cli::rules::RulesArgs;
 use crate::engine::Policy;
-use crate::export::{crio, mirrors};
+use crate::export::{Export, crio};
 
 /// Print the configuration of CRI-O's nodes: mirrors of registries, and the sandbox image
 ///
@@ -59,28 +59,22 @@ enum Part {
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Args { rules, part, directory, pause_image, no_fallback, insecure, strict } = args;
     let policy = Policy::from(rules.load()?);
-    let (registries, mut notes, mut left_out) = crio::registries(&policy, crio::Options { no_fallback, insecure });
-    if directory.is_none() && part == Part::Crio {
-        (notes, left_out) = (Vec::new(), Vec::new());
-    }
-    let mut crio = None;
-    if directory.is_some() || part == Part::Crio {
-        match mirrors::sandbox_image(&policy, "--pause-image", &pause_image) {
-            Ok(Some(image)) => crio = Some(crio::crio(&image)),
-            Ok(None) => notes.push(format!("the rules leave the sandbox image {pause_image} alone")),
-            Err(why) => left_out.push(why),
-        }
-    }
-    note(&notes);
-    let done = match (&directory, part) {
-        (Some(directory), _) => {
-            let files = [(crio::REGISTRIES_FILE, Some(registries)), (crio::CRIO_FILE, crio)];
-            let files = files.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text?)));
-            let files = files.collect();
-            write_marked(directory, crio::CRIO_FOLDER, crio::MARKER, &files, Vec::new())
-        }
-        (None, Part::Registries) => output::data(registries),
-        (None, Part::Crio) => output::data(crio.unwrap_or_default()),
+    let registries = || crio::registries(&policy, crio::Options { no_fallback, insecure });
+    let crio = || crio::crio(&policy, &pause_image);
+    let Some(directory) = directory else {
+        let Export { what: text, notes, omissions } = match part {
+            Part::Registries => registries(),
+            Part::Crio => crio().map(Option::unwrap_or_default),
+        };
+        note(&notes);
+        return strict.verdict(output::data(text), &omissions);
     };
-    strict.verdict(done, &left_out)
+    let Export { what: registries, mut notes, mut omissions } = registries();
+    let crio = crio();
+    notes.extend(crio.notes);
+    omissions.extend(crio.omissions);
+    note(&notes);
+    let files = [(crio::REGISTRIES_FILE, Some(registries)), (crio::CRIO_FILE, crio.what)];
+    let files = files.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text?))).collect();
+    strict.verdict(write_marked(&directory, crio::CRIO_FOLDER, crio::MARKER, &files, Vec::new()), &omissions)
 }

@@ -1,10 +1,10 @@
 use std::process::ExitCode;
 
-use super::StrictArgs;
+use super::{StrictArgs, note};
 use crate::cli::output;
 use crate::cli::rules::RulesArgs;
 use crate::engine::Policy;
-use crate::export::docker;
+use crate::export::{Export, docker};
 
 /// Print the mirror of Docker Hub for Docker's daemon.json
 ///
@@ -32,11 +32,8 @@ pub struct Args {
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Args { rules, plain_http, strict } = args;
     let policy = Policy::from(rules.load()?);
-    let (daemon, left_out) = docker::daemon(&policy, if plain_http { "http" } else { "https" });
+    let Export { what: daemon, notes, omissions } = docker::daemon(&policy, if plain_http { "http" } else { "https" });
     let printed = output::data(format_args!("{}\n", serde_json::to_string_pretty(&daemon)?));
-    output::talk(
-        "note: not mirrored: Docker Hub where it is called registry-1.docker.io, registry.hub.docker.com or docker.io:443, \
-         or in upper case",
-    );
-    strict.verdict(printed, &left_out)
+    note(&notes);
+    strict.verdict(printed, &omissions)
 }

@@ -7,13 +7,13 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use walkdir::WalkDir;
 
-use super::StrictArgs;
+use super::{StrictArgs, note};
 use crate::cli::catalogue::CatalogueArgs;
 use crate::cli::rules::RulesArgs;
 use crate::cli::{output, parse_namespace};
 use crate::engine::Policy;
-use crate::export::Inexpressible;
 use crate::export::helm_values::{self, Chart, Rendered, Sight, Templates, Whose};
+use crate::export::{Export, Omission};
 use crate::manifest::{self, Known};
 
 /// Print the values with which a chart renders the images that the rules want
@@ -90,28 +90,26 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let found = helm_values::overrides(&policy, &namespace, &chart, sight);
     let found_image = found.found_image;
-    let (images, mut left_out) = match &plain {
+    let Export { what: images, notes, mut omissions } = match &plain {
         Some(plain) if is_given => helm_values::believe(found, plain, &policy, &namespace),
         Some(plain) => helm_values::prove(found, plain, &policy, &namespace, |values| helm.render(Some(values)))?,
-        None => {
-            let stays = found.stays.into_iter().map(Inexpressible::from);
-            (found.images, found.left_out.into_iter().chain(stays).collect())
-        }
+        None => found.unproven(),
     };
-    left_out.extend(helm_values::beside_images(&policy, &images));
-    left_out.sort();
+    omissions.extend(helm_values::beside_images(&policy, &images));
+    omissions.sort();
     if plain.is_none() {
-        left_out.extend(reader.left_out);
+        omissions.extend(reader.left_out);
     }
-    if !found_image && left_out.is_empty() {
+    if !found_image && omissions.is_empty() {
         let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
         if strict.strict {
             bail!("nothing was inspected: no image found in the values of {}; check the path", names.join(", "));
         }
         output::talk(format_args!("note: no image found in the values of {}: nothing is overridden", names.join(", ")));
     }
+    note(&notes);
     let values = helm_values::values(&images);
-    strict.verdict(output::data(serde_saphyr::to_string(&values)?), &left_out)
+    strict.verdict(output::data(serde_saphyr::to_string(&values)?), &omissions)
 }
 
 /// How the chart is rendered.
@@ -162,7 +160,7 @@ impl Helm<'_> {
 struct Reader<'p> {
     policy: &'p Policy,
     namespace: &'p str,
-    left_out: Vec<Inexpressible>,
+    left_out: Vec<Omission>,
     templates: Templates,
 }
 
@@ -226,7 +224,7 @@ impl Reader<'_> {
 
     fn leave_out(&mut self, file: &Path, dependency: &str, why: &str) {
         let what = format!("{}: dependency `{dependency}`", file.display());
-        self.left_out.push(Inexpressible { what, why: why.to_owned() });
+        self.left_out.push(Omission { what, why: why.to_owned() });
     }
 
     /// The folders of subcharts, by name.
@@ -237,7 +235,7 @@ impl Reader<'_> {
             let is_packed = entry.path().extension().is_some_and(|extension| extension == "tgz");
             if is_packed {
                 let why = "it is packed: `tar xzf` it there".to_owned();
-                self.left_out.push(Inexpressible { what: entry.path().display().to_string(), why });
+                self.left_out.push(Omission { what: entry.path().display().to_string(), why });
             } else if entry.path().join("Chart.yaml").is_file() {
                 folders.push(entry.into_path());
             }

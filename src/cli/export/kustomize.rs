@@ -3,11 +3,12 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 
-use super::StrictArgs;
+use super::{StrictArgs, note};
 use crate::cli::catalogue::CatalogueArgs;
 use crate::cli::rules::RulesArgs;
 use crate::cli::{output, parse_namespace, unknown};
 use crate::engine::Policy;
+use crate::export::Export;
 use crate::export::kustomize::{MARKER, Tree};
 use crate::files::{self, Found, Skipped};
 
@@ -76,12 +77,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     if tree.is_empty() {
         output::talk(format_args!("note: no image found in {}", paths.join(", ")));
     }
-    if let Some(place) = tree.must_be_above() {
-        output::talk(format_args!(
-            "note: {place} is an entry of `images` itself, and such come after `components`: list the component in a \
-             kustomization above it"
-        ));
-    }
-    let (component, left_out) = tree.component();
-    strict.verdict(output::data(format_args!("{MARKER}\n{}", serde_saphyr::to_string(&component)?)), &left_out)
+    let Export { what: component, notes, omissions } = tree.component();
+    note(&notes);
+    strict.verdict(output::data(format_args!("{MARKER}\n{}", serde_saphyr::to_string(&component)?)), &omissions)
 }

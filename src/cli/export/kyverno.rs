@@ -7,7 +7,8 @@ use super::{StrictArgs, documents, note};
 use crate::cli::output;
 use crate::cli::rules::RulesArgs;
 use crate::engine::Policy;
-use crate::export::kyverno::cluster_policy::{NOTE, cluster_policy};
+use crate::export::Export;
+use crate::export::kyverno::cluster_policy::cluster_policy;
 use crate::export::kyverno::mutating_policy::mutating_policy;
 
 /// Print a policy for Kyverno that rewrites Pods as the webhook would
@@ -39,17 +40,17 @@ enum Kind {
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Args { rules, kind, strict } = args;
     let policy = Policy::from(rules.load()?);
-    let (printed, left_out) = match kind {
+    match kind {
         Kind::MutatingPolicy => {
-            let (object, left_out) =
+            let Export { what: object, notes, omissions } =
                 mutating_policy(&policy).map_err(|error| anyhow!("{error}, or --kind ClusterPolicy"))?;
-            (documents(&[object]), left_out)
+            note(&notes);
+            strict.verdict(documents(&[object]), &omissions)
         }
         Kind::ClusterPolicy => {
-            let (text, left_out) = cluster_policy(&policy);
-            note(&[NOTE.to_owned()]);
-            (output::data(text), left_out)
+            let Export { what: text, notes, omissions } = cluster_policy(&policy);
+            note(&notes);
+            strict.verdict(output::data(text), &omissions)
         }
-    };
-    strict.verdict(printed, &left_out)
+    }
 }

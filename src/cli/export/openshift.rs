@@ -6,7 +6,7 @@ use super::{StrictArgs, note};
 use crate::cli::output;
 use crate::cli::rules::RulesArgs;
 use crate::engine::Policy;
-use crate::export::openshift;
+use crate::export::{Export, openshift};
 
 /// Print OpenShift's ImageDigestMirrorSet and ImageTagMirrorSet
 ///
@@ -47,9 +47,9 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         SourcePolicy::AllowContactingSource => "AllowContactingSource",
         SourcePolicy::NeverContactSource => "NeverContactSource",
     };
-    let ([digests, tags], notes, left_out) = openshift::mirror_sets(&policy, source_policy);
+    let Export { what: [digests, tags], notes, omissions } = openshift::mirror_sets(&policy, source_policy);
     let (digests, tags) = (serde_saphyr::to_string(&digests)?, serde_saphyr::to_string(&tags)?);
     let printed = output::data(format_args!("{digests}---\n{tags}"));
     note(&notes);
-    strict.verdict(printed, &left_out)
+    strict.verdict(printed, &omissions)
 }

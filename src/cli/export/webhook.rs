@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::ValueEnum;
 
+use super::note;
 use crate::ADMISSION_PATH;
 use crate::cli::rules::RulesArgs;
 use crate::cli::{output, parse_namespace};
 use crate::config::is_dns_label;
 use crate::engine::Policy;
-use crate::export::webhook;
+use crate::export::{Export, webhook};
 
 /// Print the MutatingWebhookConfiguration that registers this webhook
 ///
@@ -111,7 +112,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         EndpointArgs { url, .. } => webhook::Endpoint::Url(url.unwrap_or_default()),
     };
     let ca_bundle = ca_file.as_deref().map(certificates).transpose()?;
-    let (configuration, omitted) = webhook::configuration(
+    let Export { what: configuration, notes, omissions: _ } = webhook::configuration(
         &policy,
         webhook::Options {
             endpoint,
@@ -122,9 +123,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             skip_unaffected_pods,
         },
     );
-    if let Some(why) = omitted {
-        output::talk(format_args!("note: no condition on images is printed, so every Pod is asked about: {why}"));
-    }
+    note(&notes);
     output::data(serde_saphyr::to_string(&configuration)?)
 }
 

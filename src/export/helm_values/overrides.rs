@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use crate::engine::{Policy, Rule};
-use crate::export::Inexpressible;
+use crate::export::{Export, Omission};
 
 /// What overrides a chart's values.
 #[derive(Debug)]
 pub struct Overrides<'p> {
     pub images: Vec<Override<'p>>,
     /// What the rules do beside images, and can't do here.
-    pub left_out: Vec<Inexpressible>,
+    pub omissions: Vec<Omission>,
     pub stays: Vec<Stays>,
     /// Whether a value is an image, also one that stays.
     pub found_image: bool,
@@ -38,13 +38,22 @@ pub struct Stays {
     pub why: String,
 }
 
+impl<'p> Overrides<'p> {
+    /// All of them, where nothing shows what the chart renders.
+    pub fn unproven(self) -> Export<Vec<Override<'p>>> {
+        let Self { images, mut omissions, stays, found_image: _ } = self;
+        omissions.extend(stays.into_iter().map(Omission::from));
+        Export { what: images, notes: Vec::new(), omissions }
+    }
+}
+
 impl Override<'_> {
     pub(super) fn path(&self) -> String {
         self.ways.first().and_then(|way| way.last()).map(|(path, _)| path.join(".")).unwrap_or_default()
     }
 }
 
-impl From<Stays> for Inexpressible {
+impl From<Stays> for Omission {
     fn from(Stays { path, image, why }: Stays) -> Self {
         Self { what: format!("`{path}`"), why: format!("{image} stays: {why}") }
     }
@@ -64,20 +73,20 @@ pub fn values<'o>(images: impl IntoIterator<Item = &'o Override<'o>>) -> Value {
 }
 
 /// What the rules do beside these images.
-pub fn beside_images(policy: &Policy, images: &[Override]) -> Vec<Inexpressible> {
-    let mut left_out = BTreeSet::new();
+pub fn beside_images(policy: &Policy, images: &[Override]) -> Vec<Omission> {
+    let mut omissions = BTreeSet::new();
     for Override { rule, .. } in images {
         if !rule.image_pull_secrets.is_empty() {
             let why = "its `imagePullSecrets` are not added: set the chart's own value for them";
-            left_out.insert(Inexpressible::rule(&rule.name, why));
+            omissions.insert(Omission::rule(&rule.name, why));
         }
         let settings = policy.settings();
         if settings.record_originals {
-            left_out.insert(Inexpressible::field("recordOriginals", "values write no annotation"));
+            omissions.insert(Omission::field("recordOriginals", "values write no annotation"));
         }
         if settings.allow_opt_out {
-            left_out.insert(Inexpressible::field("allowOptOut", "values count for every Pod, whatever its labels"));
+            omissions.insert(Omission::field("allowOptOut", "values count for every Pod, whatever its labels"));
         }
     }
-    left_out.into_iter().collect()
+    omissions.into_iter().collect()
 }

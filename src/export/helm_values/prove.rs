@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::rendered::{Place, Rendered, is_of, name_of};
 use super::{Override, Overrides, Stays, values};
 use crate::engine::Policy;
-use crate::export::Inexpressible;
+use crate::export::{Export, Omission};
 
 /// What an override does to what is rendered.
 enum Effect {
@@ -31,8 +31,8 @@ pub fn prove<'p>(
     policy: &Policy,
     namespace: &str,
     render: impl Fn(&Value) -> anyhow::Result<Rendered> + Sync,
-) -> anyhow::Result<(Vec<Override<'p>>, Vec<Inexpressible>)> {
-    let Overrides { images, mut stays, mut left_out, .. } = found;
+) -> anyhow::Result<Export<Vec<Override<'p>>>> {
+    let Overrides { images, mut stays, mut omissions, found_image: _ } = found;
     let effect = |changed: anyhow::Result<Rendered>| match changed {
         Ok(changed) => compare(plain, &changed, policy, namespace),
         Err(error) => Effect::Wrong(None, format!("the chart can't be rendered with it: {error:#}")),
@@ -77,8 +77,9 @@ pub fn prove<'p>(
     }
     let after: Vec<&str> = last.places().map(Place::image).collect();
     let is_changed = |index: usize, image: &str| after.get(index).is_some_and(|after| *after != image);
-    left_out.extend(that_stay(plain, is_changed, &stays, policy, namespace));
-    Ok((proven.into_iter().map(|(image, _)| image).collect(), left_out))
+    omissions.extend(that_stay(plain, is_changed, &stays, policy, namespace));
+    let proven = proven.into_iter().map(|(image, _)| image).collect();
+    Ok(Export { what: proven, notes: Vec::new(), omissions })
 }
 
 /// Leaves those overrides whose image is rendered just as the values have it, where there is no way to render with them.
@@ -87,14 +88,14 @@ pub fn believe<'p>(
     plain: &Rendered,
     policy: &Policy,
     namespace: &str,
-) -> (Vec<Override<'p>>, Vec<Inexpressible>) {
-    let Overrides { images, mut stays, mut left_out, .. } = found;
+) -> Export<Vec<Override<'p>>> {
+    let Overrides { images, mut stays, mut omissions, found_image: _ } = found;
     let (images, others): (Vec<_>, Vec<_>) = images.into_iter().partition(|image| image.is_whole);
     let why = "only Helm can show where its registry is to be written";
     stays.extend(others.into_iter().map(|other| Stays { path: other.path(), image: other.image, why: why.to_owned() }));
     let changed: BTreeSet<&str> = images.iter().map(|image| name_of(&image.image)).collect();
-    left_out.extend(that_stay(plain, |_, image: &str| changed.contains(name_of(image)), &stays, policy, namespace));
-    (images, left_out)
+    omissions.extend(that_stay(plain, |_, image: &str| changed.contains(name_of(image)), &stays, policy, namespace));
+    Export { what: images, notes: Vec::new(), omissions }
 }
 
 /// The images that should change and do not, and why; and those of values that are not rendered.
@@ -104,7 +105,7 @@ fn that_stay(
     stays: &[Stays],
     policy: &Policy,
     namespace: &str,
-) -> Vec<Inexpressible> {
+) -> Vec<Omission> {
     let is_registry_of = |image: &str, stays: &Stays| {
         let registry = stays.image.trim_end_matches('/');
         image.strip_prefix(registry).is_some_and(|rest| rest.starts_with('/'))
@@ -117,12 +118,12 @@ fn that_stay(
             Some(stays) => format!("{image} stays: `{}` is left out: {}", stays.path, stays.why),
             None => format!("{image} stays: no value is known to change it"),
         };
-        Inexpressible { what: place.to_string(), why }
+        Omission { what: place.to_string(), why }
     });
     let is_rendered = |stays: &&Stays| {
         plain.places().map(Place::image).any(|image| is_of(image, &stays.image) || is_registry_of(image, stays))
     };
-    let others = stays.iter().filter(|stays| !is_rendered(stays)).cloned().map(Inexpressible::from);
+    let others = stays.iter().filter(|stays| !is_rendered(stays)).cloned().map(Omission::from);
     rendered.chain(others).collect()
 }
 

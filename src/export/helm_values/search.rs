@@ -12,7 +12,7 @@ use super::split::Split;
 use super::template::{Templates, known};
 use super::{Sight, text};
 use crate::engine::{Decision, ImageRef, Matcher, Mode, Policy, Question, Reason, Rule, has_host};
-use crate::export::Inexpressible;
+use crate::export::Omission;
 
 const PULL_POLICIES: [&str; 2] = ["pullPolicy", "imagePullPolicy"];
 const IN_A_LIST: &str = "it is in a list, which an override replaces whole";
@@ -29,14 +29,14 @@ pub fn overrides<'p>(policy: &'p Policy, namespace: &str, chart: &Chart, sight: 
         sight,
         somewhere,
         images: Vec::new(),
-        left_out: BTreeSet::new(),
+        omissions: BTreeSet::new(),
         stays: BTreeSet::new(),
         found_image: false,
     };
     search.chart(&chart.values, &chart.subcharts, Prefixes::default(), &[]);
-    let Search { images, left_out, stays, found_image, .. } = search;
-    let (left_out, stays) = (left_out.into_iter().collect(), stays.into_iter().collect());
-    Overrides { images, left_out, stays, found_image }
+    let Search { images, omissions, stays, found_image, .. } = search;
+    let (omissions, stays) = (omissions.into_iter().collect(), stays.into_iter().collect());
+    Overrides { images, omissions, stays, found_image }
 }
 
 struct Search<'s, 'p> {
@@ -46,7 +46,7 @@ struct Search<'s, 'p> {
     /// A registry that may be put in front of any image without a host.
     somewhere: Option<String>,
     images: Vec<Override<'p>>,
-    left_out: BTreeSet<Inexpressible>,
+    omissions: BTreeSet<Omission>,
     stays: BTreeSet<Stays>,
     found_image: bool,
 }
@@ -78,7 +78,7 @@ impl<'s, 'p> Search<'s, 'p> {
         if values.get("global").is_some_and(|global| global["security"]["allowInsecureImages"] == false) {
             let why = "it is false: the chart refuses images that are not its maker's, until it is true";
             let what = [path, &["global", "security", "allowInsecureImages"]].concat().join(".");
-            self.left_out.insert(Inexpressible { what: format!("`{what}`"), why: why.to_owned() });
+            self.omissions.insert(Omission { what: format!("`{what}`"), why: why.to_owned() });
         }
         let split = Split::of(values);
         if let Some(split) = split {
@@ -346,7 +346,7 @@ impl<'s, 'p> Search<'s, 'p> {
             Decision::Rewrite { rule, result } => Some((rule, result)),
             Decision::Keep { reason: Reason::Observed, rule: Some(rule) } => {
                 let why = "it only observes: its images are left alone, and nothing reports them";
-                self.left_out.insert(Inexpressible::rule(&rule.name, why));
+                self.omissions.insert(Omission::rule(&rule.name, why));
                 None
             }
             Decision::Restore { .. } | Decision::Keep { .. } => None,

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use crate::engine::{Decision, Policy, Question};
-use crate::export::Inexpressible;
+use crate::export::Omission;
 
 /// What a chart's templates tell of its values.
 #[derive(Debug, Default)]
@@ -157,19 +157,19 @@ fn registry_in_template(text: &str) -> Option<&str> {
 }
 
 /// An image that a template has, whatever the values.
-pub fn of_template(policy: &Policy, namespace: &str, file: &str, text: &str) -> Vec<Inexpressible> {
-    let mut inexpressible = Vec::new();
+pub fn of_template(policy: &Policy, namespace: &str, file: &str, text: &str) -> Vec<Omission> {
+    let mut omissions = Vec::new();
     for (index, value) in images_of(text) {
         let literal = value.split(['"', '\'', ' ', '#']).next().unwrap_or_default();
         let question = Question { image: &known(literal), namespace, pull_never: false, previous: None };
         if let Decision::Rewrite { rule, .. } = policy.decide(question) {
-            inexpressible.push(Inexpressible {
+            omissions.push(Omission {
                 what: format!("{file}:{}", index + 1),
                 why: format!("`{literal}` is in the template, and no value changes it (rule `{}`)", rule.name),
             });
         }
     }
-    inexpressible
+    omissions
 }
 
 /// What is known of an image without what a template puts behind it: a tag, or behind a slash the rest of its name.

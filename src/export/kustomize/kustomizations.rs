@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_saphyr::Spanned;
 
-use super::Inexpressible;
+use super::Omission;
 use crate::engine::REWRITE_LABEL;
 use crate::kustomize::plain;
 use crate::manifest::KUSTOMIZATION_FILES;
@@ -77,12 +77,12 @@ impl Kustomizations {
     /// # Errors
     ///
     /// Where its name is that of a kustomization, and it is none.
-    pub fn add(&mut self, file: &str, text: &str, allow_opt_out: bool) -> Result<Vec<Inexpressible>, Inexpressible> {
+    pub fn add(&mut self, file: &str, text: &str, allow_opt_out: bool) -> Result<Vec<Omission>, Omission> {
         let path = plain(Path::new(file));
         self.read.insert(path.clone());
-        let mut left_out = Vec::new();
+        let mut omissions = Vec::new();
         if !path.file_name().is_some_and(|name| KUSTOMIZATION_FILES.iter().any(|known| name == *known)) {
-            return Ok(left_out);
+            return Ok(omissions);
         }
         let Entries(entries) = entries(file, text)?;
         let folder = path.parent().unwrap_or(&path).to_owned();
@@ -103,7 +103,7 @@ impl Kustomizations {
                 // A patch is put where what it patches is.
                 listed.extend(paths);
                 let why = format!("what `{key}` brings is not looked at: {cure}");
-                left_out.push(Inexpressible { what: place, why });
+                omissions.push(Omission { what: place, why });
                 continue;
             }
             match (key.as_str(), value.as_str()) {
@@ -125,17 +125,17 @@ impl Kustomizations {
             self.listed_by.entry(path).or_default().insert(folder.clone());
         }
         self.by_folder.insert(folder, kustomization);
-        Ok(left_out)
+        Ok(omissions)
     }
 
     /// What is listed and was not added.
-    pub fn not_read(&self) -> impl Iterator<Item = Inexpressible> {
+    pub fn not_read(&self) -> impl Iterator<Item = Omission> {
         self.lists.iter().filter_map(|List { place, key, entries, cure }| {
             let is_read = |path: &PathBuf| self.read.contains(path) || self.by_folder.contains_key(path);
             let names: Vec<String> =
                 entries.iter().filter(|(_, path)| !is_read(path)).map(|(name, _)| format!("`{name}`")).collect();
             let why = format!("`{key}`: not among what is read here: {}: {cure}", names.join(", "));
-            (!names.is_empty()).then(|| Inexpressible { what: place.clone(), why })
+            (!names.is_empty()).then(|| Omission { what: place.clone(), why })
         })
     }
 
@@ -176,13 +176,13 @@ fn cure(folder: &Path) -> String {
     format!("pipe `kustomize build {}` into `-`", folder.display())
 }
 
-fn entries(file: &str, text: &str) -> Result<Entries, Inexpressible> {
+fn entries(file: &str, text: &str) -> Result<Entries, Omission> {
     // Comments that are emitted are limited to 32 in a row.
     let options = serde_saphyr::options! { emit_comments: false };
     let entries = serde_saphyr::from_str_with_options::<Option<Entries>>(text, options).map_err(|error| {
         let line = error.location().map_or(1, |location| location.line());
         let why = "no kustomization: kustomize reads one mapping, with each key once".to_owned();
-        Inexpressible { what: format!("{file}:{line}"), why }
+        Omission { what: format!("{file}:{line}"), why }
     });
     Ok(entries?.unwrap_or_default())
 }

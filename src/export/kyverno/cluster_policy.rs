@@ -12,9 +12,9 @@ use crate::engine::{
     ALIASES, Glob, MIRROR_ANNOTATION, Matcher, Mode, Namespaces, Pattern, Policy, Prefix, REWRITE_DISABLED,
     REWRITE_LABEL, Rule, Template,
 };
-use crate::export::Inexpressible;
 use crate::export::cel::is_official_image;
 use crate::export::webhook::CONFIGURATION_NAME;
+use crate::export::{Export, Omission};
 
 const POLICY: &str = include_str!("cluster-policy.yaml");
 /// `domain` of the grammar of references, in lower case.
@@ -34,19 +34,19 @@ const PLACES: [(&str, &str, &str); 4] = [
 ];
 
 /// Whatever the rules are.
-pub const NOTE: &str = "an update gives image volumes and ephemeral containers that a Pod has already what the rules want now, and the \
+const NOTE: &str = "an update gives image volumes and ephemeral containers that a Pod has already what the rules want now, and the \
                         API server refuses it where the rules have changed since";
 
-/// The policy as YAML, and what it leaves out.
-pub fn cluster_policy(policy: &Policy) -> (String, Vec<Inexpressible>) {
-    let mut inexpressible = Vec::new();
+/// The policy as YAML.
+pub fn cluster_policy(policy: &Policy) -> Export<String> {
+    let mut omissions = Vec::new();
     let settings = policy.settings();
     if settings.record_originals {
-        inexpressible.push(Inexpressible::field("recordOriginals", "a ClusterPolicy changes images only"));
+        omissions.push(Omission::field("recordOriginals", "a ClusterPolicy changes images only"));
     }
     let mut clauses = Vec::new();
     for rule in policy.rules() {
-        let mut add = |why: &str| inexpressible.push(Inexpressible::rule(&rule.name, why));
+        let mut add = |why: &str| omissions.push(Omission::rule(&rule.name, why));
         if !rule.image_pull_secrets.is_empty() {
             add("its `imagePullSecrets` are not added: a ClusterPolicy changes images only");
         }
@@ -70,7 +70,7 @@ pub fn cluster_policy(policy: &Policy) -> (String, Vec<Inexpressible>) {
             },
         };
         let misread = misread(rule);
-        inexpressible.extend(misread.iter().map(|image| Inexpressible {
+        omissions.extend(misread.iter().map(|image| Omission {
             what: format!("the image `{}` itself", image.canonical()),
             why: format!("it is left alone, since Docker Hub reads what rule `{}` makes of it as another", rule.name),
         }));
@@ -92,7 +92,7 @@ pub fn cluster_policy(policy: &Policy) -> (String, Vec<Inexpressible>) {
         .replace("@FOUND@", &lines(PLACES.map(found)))
         .replace("@BEFORE@", &lines(PLACES.map(before)))
         .replace("@FOLDED@", &folded("to_lower(split(image, '/')[0])"));
-    (text, inexpressible)
+    Export { what: text, notes: vec![NOTE.to_owned()], omissions }
 }
 
 const EXCLUDED_NAMESPACES: &str = "    exclude:

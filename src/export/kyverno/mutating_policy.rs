@@ -4,20 +4,18 @@
 use serde_json::{Value, json};
 
 use crate::engine::Policy;
-use crate::export::Inexpressible;
+use crate::export::Export;
 use crate::export::admission_policy::{described, match_constraints, patch};
 use crate::export::cel::{self, Decisions, TooLong};
 use crate::export::conditions;
 use crate::export::webhook::CONFIGURATION_NAME;
 
-/// The policy, and what it leaves out.
-///
 /// # Errors
 ///
 /// Where the rules are too many for one expression.
-pub fn mutating_policy(policy: &Policy) -> Result<(Value, Vec<Inexpressible>), TooLong> {
-    let Decisions { variables, has_pull_secrets, mut left_out } = cel::decisions(policy)?;
-    left_out.extend(cel::originals(policy));
+pub fn mutating_policy(policy: &Policy) -> Result<Export<Value>, TooLong> {
+    let Export { what: Decisions { variables, has_pull_secrets }, notes, mut omissions } = cel::decisions(policy)?;
+    omissions.extend(cel::originals(policy));
     let match_conditions = conditions::of_policy(policy);
     let object = json!({
         "apiVersion": "policies.kyverno.io/v1",
@@ -35,5 +33,5 @@ pub fn mutating_policy(policy: &Policy) -> Result<(Value, Vec<Inexpressible>), T
             "webhookConfiguration": {"timeoutSeconds": 3},
         },
     });
-    Ok((object, left_out))
+    Ok(Export { what: object, notes, omissions })
 }

@@ -98,7 +98,7 @@ fn expected(snapshot: &Snapshot, webhook: &MutatingWebhook) -> MutatingWebhook {
     };
     let unknown = Policy::new(Vec::new(), Settings::default());
     let policy = snapshot.policy().unwrap_or(&unknown);
-    let (MutatingWebhookConfiguration { webhooks, .. }, _) = webhook::configuration(policy, options);
+    let MutatingWebhookConfiguration { webhooks, .. } = webhook::configuration(policy, options).what;
     webhooks.into_iter().flatten().next().unwrap_or_default()
 }
 

@@ -93,7 +93,7 @@ fn registered(change: impl FnOnce(&mut Value)) -> Value {
         skip_unaffected_pods: false,
     };
     let policy = Policy::new(Vec::new(), crate::engine::Settings::default());
-    let mut registered = serde_json::to_value(webhook::configuration(&policy, options).0).unwrap();
+    let mut registered = serde_json::to_value(webhook::configuration(&policy, options).what).unwrap();
     change(&mut registered);
     registered
 }
