@@ -345,11 +345,13 @@ impl Rule {
     }
 
     pub(super) fn fit<'n>(&self, image: &'n ImageRef, namespace: &str) -> Fit<'_, Rewritten<'n>> {
-        let Some(found) = self.matcher.find(image) else { return Fit::NoMatch };
-        if !self.namespaces.contain(namespace) {
+        // The others decide what becomes of a match.
+        let Self { name: _, matcher, except, namespaces, image_pull_secrets: _, mode: _ } = self;
+        let Some(found) = matcher.find(image) else { return Fit::NoMatch };
+        if !namespaces.contain(namespace) {
             return Fit::NotInNamespace;
         }
-        match self.except.first_above(image.canonical()) {
+        match except.first_above(image.canonical()) {
             Some(by) => Fit::Excepted { by },
             None => Fit::Match(found.rewritten()),
         }
@@ -398,6 +400,42 @@ impl Matcher {
         match self {
             Self::From { to, .. } => to.written(),
             Self::Pattern { to, .. } => to.written(),
+        }
+    }
+
+    /// `from` and `to`, where the rule has no pattern.
+    pub fn prefixes(&self) -> Option<(&Prefixes, &Prefix)> {
+        match self {
+            Self::From { from, to } => Some((from, to)),
+            Self::Pattern { .. } => None,
+        }
+    }
+
+    /// `from`, where the rule has no pattern.
+    pub fn sources(&self) -> Option<&Prefixes> {
+        self.prefixes().map(|(from, _)| from)
+    }
+
+    pub fn pattern(&self) -> Option<&Pattern> {
+        match self {
+            Self::From { .. } => None,
+            Self::Pattern { pattern, .. } => Some(pattern),
+        }
+    }
+
+    /// The canonical host of `to`, where it has no group.
+    pub fn target_host(&self) -> Option<&str> {
+        match self {
+            Self::From { to, .. } => Some(to.host()),
+            Self::Pattern { to, .. } => to.literal_start().split_once('/').map(|(host, _)| host),
+        }
+    }
+
+    /// `to` as a prefix, with a letter for each group.
+    pub fn sample_target(&self) -> Option<Prefix> {
+        match self {
+            Self::From { to, .. } => Some(to.clone()),
+            Self::Pattern { to, .. } => Prefix::parse(&to.sample()).ok(),
         }
     }
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::cel::{self, Decisions, TooLong, Variable};
 use super::{Export, Omission, conditions, webhook};
-use crate::engine::Policy;
+use crate::engine::{Policy, Settings, WhenNotUnderstood};
 
 /// What the API server does about an image that the rules rewrite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub struct Options {
 /// Where the rules are too many for one expression.
 pub fn objects(policy: &Policy, options: &Options) -> Result<Export<Vec<Value>>, TooLong> {
     let Export { what: Decisions { variables, has_pull_secrets }, notes, mut omissions } = cel::decisions(policy)?;
+    // A match condition and a selector have the label that opts out.
+    let Settings { allow_opt_out: _, record_originals, when_not_understood } = policy.settings();
     let mut match_conditions = conditions::of_policy(policy);
     if options.skip_unaffected_pods {
         match conditions::on_images(policy) {
@@ -58,7 +60,7 @@ pub fn objects(policy: &Policy, options: &Options) -> Result<Export<Vec<Value>>,
         .collect();
     let mut objects = Vec::new();
     if options.actions.contains(&Action::Rewrite) {
-        omissions.extend(cel::originals(policy));
+        omissions.extend(record_originals.then(cel::originals));
         let mutation = json!({"patchType": "JSONPatch", "jsonPatch": {"expression": patch(has_pull_secrets)}});
         let spec = json!({
             "reinvocationPolicy": "IfNeeded",
@@ -78,6 +80,10 @@ pub fn objects(policy: &Policy, options: &Options) -> Result<Export<Vec<Value>>,
         let spec = json!({"variables": described(&needed), "validations": [validation]});
         let actions = json!({"validationActions": validation_actions});
         objects.extend(bound("Validating", VALIDATING_NAME, &merge(&common, spec), actions));
+    }
+    if when_not_understood == WhenNotUnderstood::Deny && options.failure_policy != "Fail" {
+        let why = "Pods that the API server can't evaluate are admitted unchanged: add --failure-policy Fail";
+        omissions.push(Omission::field("whenNotUnderstood", why));
     }
     Ok(Export { what: objects, notes, omissions })
 }

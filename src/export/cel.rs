@@ -9,7 +9,7 @@ use std::fmt::Write;
 
 use super::regions::{Choice, Gives, Region, regions};
 use super::{Export, Omission};
-use crate::engine::{ALIASES, DOCKER_HUB, Glob, Matcher, Mode, Namespaces, Policy, Prefix, aliases_of};
+use crate::engine::{ALIASES, DOCKER_HUB, Glob, Mode, Namespaces, Policy, Prefix, Rule, aliases_of};
 
 /// An expression that others see as `variables.NAME`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,15 +97,16 @@ fn variable(name: &'static str, expression: String) -> Variable {
 
 fn omissions(policy: &Policy, regions: &[Region]) -> Vec<Omission> {
     let mut omissions = BTreeSet::new();
-    for rule in policy.rules() {
-        if matches!(rule.matcher, Matcher::Pattern { .. }) {
+    // The regions have `except` and `namespaces`, and pull secrets a variable of their own.
+    for Rule { name, matcher, except: _, namespaces: _, image_pull_secrets: _, mode } in policy.rules() {
+        if matcher.pattern().is_some() {
             omissions.insert(Omission::rule(
-                &rule.name,
+                name,
                 "it has a pattern, and CEL knows no groups of a regular expression: its images are left alone",
             ));
         }
-        if rule.mode == Mode::Observe {
-            omissions.insert(Omission::rule(&rule.name, "it only observes, and a policy counts nothing"));
+        if *mode == Mode::Observe {
+            omissions.insert(Omission::rule(name, "it only observes, and a policy counts nothing"));
         }
     }
     for Region { prefix, choices } in regions {
@@ -142,30 +143,23 @@ pub(super) fn is_official_image(to: &str) -> bool {
 }
 
 /// What a policy that rewrites can't do beside it.
-pub fn originals(policy: &Policy) -> Option<Omission> {
-    let why = "no annotation is written";
-    policy.settings().record_originals.then(|| Omission::field("recordOriginals", why))
+pub fn originals() -> Omission {
+    Omission::field("recordOriginals", "no annotation is written")
 }
 
 /// The prefixes that rules name, and what they put in their place.
 fn sources(policy: &Policy) -> BTreeMap<&str, BTreeSet<&str>> {
     let mut sources: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for rule in policy.rules() {
-        if let Matcher::From { from, to } = &rule.matcher {
-            for prefix in from.iter() {
-                sources.entry(prefix.canonical()).or_default().insert(to.written());
-            }
+    for (from, to) in policy.rules().iter().filter_map(|rule| rule.matcher.prefixes()) {
+        for prefix in from.iter() {
+            sources.entry(prefix.canonical()).or_default().insert(to.written());
         }
     }
     sources
 }
 
 fn caches(policy: &Policy) -> BTreeSet<&str> {
-    let to = policy.rules().iter().filter_map(|rule| match &rule.matcher {
-        Matcher::From { to, .. } => Some(to.canonical()),
-        Matcher::Pattern { .. } => None,
-    });
-    to.collect()
+    policy.rules().iter().filter_map(|rule| rule.matcher.prefixes()).map(|(_, to)| to.canonical()).collect()
 }
 
 /// No image that falls into a region is longer, however its host is written. Zeros before a port count as far as a port

@@ -8,7 +8,9 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::admissionregistration::v1::MatchCondition;
 use thiserror::Error;
 
-use crate::engine::{DOCKER_HUB, MIRROR_ANNOTATION, Matcher, Policy, REWRITE_DISABLED, REWRITE_LABEL, aliases_of};
+use crate::engine::{
+    DOCKER_HUB, MIRROR_ANNOTATION, Policy, REWRITE_DISABLED, REWRITE_LABEL, Rule, Settings, aliases_of,
+};
 
 /// The name of the condition on images.
 pub const ON_IMAGES: &str = "may-rewrite-an-image";
@@ -49,7 +51,9 @@ pub(super) fn always() -> Vec<MatchCondition> {
 /// the Pod was before, too.
 pub(super) fn of_policy(policy: &Policy) -> Vec<MatchCondition> {
     let mut conditions = always();
-    if policy.settings().allow_opt_out {
+    // Neither decides which Pods are evaluated.
+    let Settings { allow_opt_out, record_originals: _, when_not_understood: _ } = policy.settings();
+    if allow_opt_out {
         let label = format!("object.metadata.?labels[?'{REWRITE_LABEL}'].orValue('')");
         conditions.push(condition("not-opted-out", format!("{label} != '{REWRITE_DISABLED}'")));
     }
@@ -59,8 +63,9 @@ pub(super) fn of_policy(policy: &Policy) -> Vec<MatchCondition> {
 /// Holds for every Pod with an image on a host that a rule names.
 pub(super) fn on_images(policy: &Policy) -> Result<MatchCondition, Inexact> {
     let mut hosts = BTreeSet::new();
-    for rule in policy.rules() {
-        let Matcher::From { from, .. } = &rule.matcher else { return Err(Inexact::Pattern(rule.name.clone())) };
+    // The condition holds for more Pods than a rule changes, so it needs nothing that narrows one.
+    for Rule { name, matcher, except: _, namespaces: _, image_pull_secrets: _, mode: _ } in policy.rules() {
+        let Some(from) = matcher.sources() else { return Err(Inexact::Pattern(name.clone())) };
         hosts.extend(from.iter().map(|prefix| prefix.host()));
     }
     let docker_hub = hosts.contains(DOCKER_HUB);

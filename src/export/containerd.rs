@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::Export;
 use super::mirrors::{self, Mirror};
 use crate::config::fingerprint;
-use crate::engine::{DOCKER_HUB, Matcher, Policy, Prefix, aliases_of};
+use crate::engine::{DOCKER_HUB, Policy, Prefix, aliases_of};
 use crate::registries::Upstream;
 
 /// The first line of every file, by which it is known again.
@@ -87,11 +87,7 @@ pub fn configuration(policy: &Policy, options: &Options) -> Export<Configuration
 
 /// The canonical hosts that the rules send images to, as far as they are known.
 pub fn caches(policy: &Policy) -> BTreeSet<String> {
-    let hosts = policy.rules().iter().filter_map(|rule| match &rule.matcher {
-        Matcher::From { to, .. } => Some(to.host().to_owned()),
-        Matcher::Pattern { to, .. } => Some(to.literal_start().split_once('/')?.0.to_owned()),
-    });
-    hosts.collect()
+    policy.rules().iter().filter_map(|rule| rule.matcher.target_host()).map(str::to_owned).collect()
 }
 
 /// How a node asks for the images below a `to`.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::mirrors::{self, Mirror};
 use super::{Export, Omission};
-use crate::engine::{DOCKER_HUB, Matcher, Policy, Prefix, aliases_of};
+use crate::engine::{DOCKER_HUB, Policy, Prefix, aliases_of};
 
 /// What it reads otherwise than the rules do, of the images that these mirrors are for.
 fn spellings(mirrors: &[Mirror]) -> Vec<String> {
@@ -121,11 +121,8 @@ fn left_alone(prefix: &str, unreadable: &str, why: &str) -> Omission {
 /// Every canonical host that the rules name.
 fn hosts(policy: &Policy) -> impl Iterator<Item = String> {
     let prefixes = policy.rules().iter().flat_map(|rule| {
-        let (from, to) = match &rule.matcher {
-            Matcher::From { from, to } => (&**from, Some(to)),
-            Matcher::Pattern { .. } => (&[][..], None),
-        };
-        from.iter().chain(to).chain(rule.except.iter()).map(Prefix::host)
+        let of_matcher = rule.matcher.prefixes().into_iter().flat_map(|(from, to)| from.iter().chain([to]));
+        of_matcher.chain(rule.except.iter()).map(Prefix::host)
     });
     prefixes.map(str::to_owned)
 }

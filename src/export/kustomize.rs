@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use self::kustomizations::{Kustomizations, Setting};
 use super::{Export, Omission};
-use crate::engine::{Decision, ImageRef, Mode, Policy};
+use crate::engine::{Decision, ImageRef, Mode, Policy, Rule, Settings};
 use crate::kustomize::everything;
 use crate::manifest::{Field, Known, Manifest, Object, Unreadable, kustomization};
 
@@ -221,15 +221,18 @@ impl<'p> Tree<'p> {
 /// What of the rules a Component can't do, whatever the images.
 fn of_rules(policy: &Policy) -> BTreeSet<Omission> {
     let mut omissions = BTreeSet::new();
-    if policy.settings().record_originals {
+    // Each image is decided with the label that opts out, and each file that is not understood is an omission.
+    let Settings { allow_opt_out: _, record_originals, when_not_understood: _ } = policy.settings();
+    if record_originals {
         omissions.insert(Omission::field("recordOriginals", "kustomize's `images` only rename"));
     }
-    for rule in policy.rules() {
-        let mut add = |why: &str| omissions.insert(Omission::rule(&rule.name, why));
-        if !rule.image_pull_secrets.is_empty() {
+    // What an image becomes is decided by the whole rule.
+    for Rule { name, matcher: _, except: _, namespaces: _, image_pull_secrets, mode } in policy.rules() {
+        let mut add = |why: &str| omissions.insert(Omission::rule(name, why));
+        if !image_pull_secrets.is_empty() {
             add("its `imagePullSecrets` are not added: kustomize's `images` only rename");
         }
-        if rule.mode == Mode::Observe {
+        if *mode == Mode::Observe {
             add("it only observes: its images are left alone, and nothing reports them");
         }
     }

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use super::regions::{Gives, Region, regions};
 use super::{Export, Omission};
-use crate::engine::{Decision, Fit, ImageRef, Matcher, Mode, Namespaces, Policy, Question, Reason};
+use crate::engine::{
+    Decision, Fit, ImageRef, Mode, Namespaces, Policy, Question, Reason, Rule, Settings, WhenNotUnderstood,
+};
 
 /// The names at or below a canonical prefix, but for those of a longer one, and where their images are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,23 +103,31 @@ fn rewritten_sandbox_image(policy: &Policy, option: &str, image: &str) -> Result
 /// What of the rules no node can do, whatever the names.
 fn of_nodes(policy: &Policy) -> BTreeSet<Omission> {
     let mut omissions = BTreeSet::new();
-    if policy.settings().allow_opt_out {
+    let Settings { allow_opt_out, record_originals, when_not_understood } = policy.settings();
+    if allow_opt_out {
         omissions.insert(Omission::field("allowOptOut", "a node pulls for all Pods in the same way"));
     }
-    for rule in policy.rules() {
+    if record_originals {
+        omissions.insert(Omission::field("recordOriginals", "a node writes no annotation"));
+    }
+    if when_not_understood == WhenNotUnderstood::Deny {
+        omissions.insert(Omission::field("whenNotUnderstood", "a node denies no Pods"));
+    }
+    // Each `except` has a region of its own.
+    for Rule { name, matcher, except: _, namespaces, image_pull_secrets, mode } in policy.rules() {
         let mut add = |why: &str| {
-            omissions.insert(Omission::rule(&rule.name, why));
+            omissions.insert(Omission::rule(name, why));
         };
-        if matches!(rule.matcher, Matcher::Pattern { .. }) {
+        if matcher.pattern().is_some() {
             add("it has a pattern, and a node's mirrors know prefixes only");
         }
-        if rule.namespaces != Namespaces::All {
+        if *namespaces != Namespaces::All {
             add("it has `namespaces`, and a node pulls for all of them in the same way");
         }
-        if rule.mode == Mode::Observe {
+        if *mode == Mode::Observe {
             add("it only observes: its images are not mirrored, and a node reports nothing");
         }
-        if !rule.image_pull_secrets.is_empty() {
+        if !image_pull_secrets.is_empty() {
             add("a mirror is not sent a Pod's `imagePullSecrets`: give the node credentials for the cache");
         }
     }

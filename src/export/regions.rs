@@ -55,7 +55,7 @@ pub fn regions(policy: &Policy) -> Vec<Region<'_>> {
     let index = Index::new(rules);
     let mut prefixes: BTreeMap<&str, &Prefix> = BTreeMap::new();
     for rule in rules {
-        if let Matcher::From { from, to } = &rule.matcher {
+        if let Some((from, to)) = rule.matcher.prefixes() {
             prefixes.extend(from.iter().chain([to]).map(|prefix| (prefix.canonical(), prefix)));
         }
         prefixes.extend(rule.except.iter().map(|prefix| (prefix.canonical(), prefix)));
@@ -139,17 +139,19 @@ impl<'p> Index<'p> {
         let patterns = self.patterns.iter().filter(|pattern| pattern.matches.may_meet(name));
         let numbers: BTreeSet<usize> = sources.chain(patterns.map(|pattern| pattern.number)).collect();
         for rule in numbers.into_iter().map(|number| &self.rules[number]) {
-            let gives = match &rule.matcher {
+            // Pull secrets don't depend on the region.
+            let Rule { name: _, matcher, except, namespaces, image_pull_secrets: _, mode } = rule;
+            let gives = match matcher {
                 Matcher::Pattern { .. } => Gives::Unknown,
-                _ if rule.except.first_above(name).is_some() => Gives::Excepted,
-                _ if rule.mode == Mode::Observe => Gives::Observed,
+                _ if except.first_above(name).is_some() => Gives::Excepted,
+                _ if *mode == Mode::Observe => Gives::Observed,
                 Matcher::From { from, to } => {
                     let rest = from.first_above(name).and_then(|from| from.strip(name)).unwrap_or_default();
                     Gives::Rewrite([to.written(), rest].concat())
                 }
             };
-            choices.push(Choice { namespaces: &rule.namespaces, rule, gives });
-            if rule.namespaces == Namespaces::All {
+            choices.push(Choice { namespaces, rule, gives });
+            if *namespaces == Namespaces::All {
                 break;
             }
         }

@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelecto
 
 use super::{Export, conditions};
 use crate::ADMISSION_PATH;
-use crate::engine::{Policy, REWRITE_DISABLED, REWRITE_LABEL};
+use crate::engine::{Policy, REWRITE_DISABLED, REWRITE_LABEL, Settings};
 
 /// Webhooks are called in order of their configuration's name, and policies of theirs: these after those that add containers.
 pub const CONFIGURATION_NAME: &str = "zz-pullthrough";
@@ -97,7 +97,8 @@ pub(super) fn pod_rules() -> [RuleWithOperations; 2] {
 
 /// Leaves out what opts out, where the rules let it.
 pub(super) fn opt_out(policy: &Policy) -> Option<LabelSelectorRequirement> {
-    policy.settings().allow_opt_out.then(|| not_in(REWRITE_LABEL, REWRITE_DISABLED))
+    let Settings { allow_opt_out, record_originals: _, when_not_understood: _ } = policy.settings();
+    allow_opt_out.then(|| not_in(REWRITE_LABEL, REWRITE_DISABLED))
 }
 
 fn pods(operations: &[&str], resource: &str) -> RuleWithOperations {

@@ -13,7 +13,7 @@ use annotate_snippets::Level;
 
 use self::index::Index;
 use crate::config::{Config, Places, Problem, Source};
-use crate::engine::{Matcher, Pattern, Prefix, Prefixes, Rule};
+use crate::engine::{Pattern, Prefix, Prefixes, Rule};
 
 macro_rules! lints {
     ($($(#[doc = $doc:literal])+ $lint:ident, $name:literal;)+) => {
@@ -106,10 +106,7 @@ impl<'c> Place<'c> {
 
     /// `from`, where the rule has no pattern.
     fn sources(self) -> Option<&'c Prefixes> {
-        match &self.rule.matcher {
-            Matcher::From { from, .. } => Some(from),
-            Matcher::Pattern { .. } => None,
-        }
+        self.rule.matcher.sources()
     }
 
     /// The first entry of `from` that a canonical name is at or below.
@@ -122,18 +119,12 @@ impl<'c> Place<'c> {
     }
 
     fn pattern(self) -> Option<(&'c Pattern, &'c Range<usize>)> {
-        match &self.rule.matcher {
-            Matcher::From { .. } => None,
-            Matcher::Pattern { pattern, .. } => Some((pattern, self.places.sources.first()?)),
-        }
+        self.rule.matcher.pattern().zip(self.places.sources.first())
     }
 
     /// A name that is its `to`, in canonical form; with a letter for each group.
     fn target(self) -> Option<Prefix> {
-        match &self.rule.matcher {
-            Matcher::From { to, .. } => Some(to.clone()),
-            Matcher::Pattern { to, .. } => Prefix::parse(&to.sample()).ok(),
-        }
+        self.rule.matcher.sample_target()
     }
 }
 

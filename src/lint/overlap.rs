@@ -2,7 +2,7 @@
 
 use super::index::Index;
 use super::{Findings, Lint, Place};
-use crate::engine::{Glob, ImageRef, Namespaces, Prefix};
+use crate::engine::{Glob, ImageRef, Namespaces, Prefix, Rule};
 
 pub fn check(index: &Index, findings: &mut Findings) {
     for number in 0..index.rules.len() {
@@ -105,7 +105,11 @@ fn shadowed(number: usize, index: &Index, findings: &mut Findings) {
     let place = index.rules[number];
     let earlier = |name: &str| {
         let earlier = index.taking(name).take_while(|&other| other < number).map(|other| index.rules[other]);
-        earlier.filter(|other| cover(&other.rule.namespaces, &place.rule.namespaces))
+        earlier.filter(|other| {
+            // A rule that only observes ends the search, too.
+            let Rule { name: _, matcher: _, except: _, namespaces, image_pull_secrets: _, mode: _ } = other.rule;
+            cover(namespaces, &place.rule.namespaces)
+        })
     };
     if let Some((pattern, span)) = place.pattern() {
         let starts = &index.starts[number];

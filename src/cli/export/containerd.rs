@@ -6,7 +6,7 @@ use super::webhook::certificates;
 use super::{StrictArgs, note, parse_image, write_marked};
 use crate::cli::rules::{self, RulesArgs};
 use crate::cli::{output, parse_namespace};
-use crate::engine::{Matcher, Policy, Prefix};
+use crate::engine::{Policy, Prefix};
 use crate::export::Export;
 use crate::export::containerd::{self, Configuration, DaemonSet, HOSTS, MARKER, Options};
 use crate::files::marked;
@@ -132,10 +132,11 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 fn names(policy: &Policy, host: &str) -> bool {
     containerd::caches(policy).contains(host)
-        || policy.rules().iter().any(|rule| match &rule.matcher {
-            Matcher::From { from, .. } => from.iter().any(|from| from.host() == host),
-            Matcher::Pattern { .. } => false,
-        })
+        || policy
+            .rules()
+            .iter()
+            .filter_map(|rule| rule.matcher.sources())
+            .any(|from| from.iter().any(|from| from.host() == host))
 }
 
 fn write(directory: &Path, configuration: &Configuration) -> anyhow::Result<()> {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::collect::found;
 use super::snapshot::Snapshot;
-use crate::engine::{Decision, Matcher, Mode, Policy, Question, Rule};
+use crate::engine::{Decision, Mode, Policy, Question, Rule};
 
 /// Containers of the Pod; more rules than this are rare.
 const MAX_IMAGES: usize = 100;
@@ -76,7 +76,7 @@ impl Plan {
                 Some((image, expected)) => {
                     plan.probes.push(Probe { rule: rule.name.clone(), image, expected });
                 }
-                None if matches!(rule.matcher, Matcher::Pattern { .. }) => {
+                None if rule.matcher.pattern().is_some() => {
                     plan.left_out.push(format!("{} (no Pod has an image that its pattern matches)", rule.name));
                 }
                 None => plan.left_out.push(format!("{} (it changes no image in namespace {namespace})", rule.name)),
@@ -136,13 +136,9 @@ fn candidates(snapshot: &Snapshot) -> Vec<&str> {
 fn example(rule: &Rule, namespace: &str, policy: &Policy, snapshot: &Snapshot) -> Option<(String, String)> {
     let survey = snapshot.survey.as_ref().and_then(|survey| survey.as_ref().ok());
     let seen = survey.and_then(|survey| survey.examples.get(&rule.name)).map(|(image, _)| image.clone());
-    let made: Vec<String> = match &rule.matcher {
-        Matcher::From { from, .. } => {
-            from.iter().flat_map(|prefix| IMAGES.map(|image| format!("{}/{image}", prefix.written()))).collect()
-        }
-        Matcher::Pattern { .. } => Vec::new(),
-    };
-    made.into_iter().chain(seen).find_map(|image| {
+    let from = rule.matcher.sources().into_iter().flat_map(|from| from.iter());
+    let made = from.flat_map(|prefix| IMAGES.map(|image| format!("{}/{image}", prefix.written())));
+    made.chain(seen).find_map(|image| {
         let question = Question { image: &image, namespace, pull_never: false, previous: None };
         match policy.decide(question) {
             Decision::Rewrite { rule: by, result } if by.name == rule.name => Some((image, result)),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use crate::engine::{Policy, Rule};
+use crate::engine::{Policy, Rule, Settings};
 use crate::export::{Export, Omission};
 
 /// What overrides a chart's values.
@@ -75,16 +75,19 @@ pub fn values<'o>(images: impl IntoIterator<Item = &'o Override<'o>>) -> Value {
 /// What the rules do beside these images.
 pub fn beside_images(policy: &Policy, images: &[Override]) -> Vec<Omission> {
     let mut omissions = BTreeSet::new();
+    // Templates that are not understood are errors, or omissions of their own.
+    let Settings { allow_opt_out, record_originals, when_not_understood: _ } = policy.settings();
     for Override { rule, .. } in images {
-        if !rule.image_pull_secrets.is_empty() {
+        // What an image becomes is decided by the whole rule.
+        let Rule { name, matcher: _, except: _, namespaces: _, image_pull_secrets, mode: _ } = rule;
+        if !image_pull_secrets.is_empty() {
             let why = "its `imagePullSecrets` are not added: set the chart's own value for them";
-            omissions.insert(Omission::rule(&rule.name, why));
+            omissions.insert(Omission::rule(name, why));
         }
-        let settings = policy.settings();
-        if settings.record_originals {
+        if record_originals {
             omissions.insert(Omission::field("recordOriginals", "values write no annotation"));
         }
-        if settings.allow_opt_out {
+        if allow_opt_out {
             omissions.insert(Omission::field("allowOptOut", "values count for every Pod, whatever its labels"));
         }
     }

@@ -11,7 +11,7 @@ use super::rendered;
 use super::split::Split;
 use super::template::{Templates, known};
 use super::{Sight, text};
-use crate::engine::{Decision, ImageRef, Matcher, Mode, Policy, Question, Reason, Rule, has_host};
+use crate::engine::{Decision, ImageRef, Mode, Policy, Question, Reason, Rule, has_host};
 use crate::export::Omission;
 
 const PULL_POLICIES: [&str; 2] = ["pullPolicy", "imagePullPolicy"];
@@ -330,9 +330,10 @@ impl<'s, 'p> Search<'s, 'p> {
         let image = [host.trim_end_matches('/'), "/x"].concat();
         let image = ImageRef::parse(&image);
         let host_of_image = image.as_ref().ok().and_then(ImageRef::registry);
-        let may_change = |rule: &Rule| match &rule.matcher {
-            Matcher::From { from, .. } => from.iter().any(|prefix| Some(prefix.host()) == host_of_image),
-            Matcher::Pattern { .. } => true,
+        // A pattern may match anything.
+        let may_change = |rule: &Rule| {
+            let from = rule.matcher.sources();
+            from.is_none_or(|from| from.iter().any(|prefix| Some(prefix.host()) == host_of_image))
         };
         let mut rules = self.policy.rules().iter();
         if rules.any(|rule| rule.mode == Mode::Enforce && rule.namespaces.contain(self.namespace) && may_change(rule)) {

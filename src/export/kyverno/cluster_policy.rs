@@ -10,11 +10,11 @@
 use super::re2::{self, Missing};
 use crate::engine::{
     ALIASES, Glob, MIRROR_ANNOTATION, Matcher, Mode, Namespaces, Pattern, Policy, Prefix, REWRITE_DISABLED,
-    REWRITE_LABEL, Rule, Template,
+    REWRITE_LABEL, Rule, Settings, Template, WhenNotUnderstood,
 };
 use crate::export::cel::is_official_image;
 use crate::export::webhook::CONFIGURATION_NAME;
-use crate::export::{Export, Omission};
+use crate::export::{Export, Omission, kyverno};
 
 const POLICY: &str = include_str!("cluster-policy.yaml");
 /// `domain` of the grammar of references, in lower case.
@@ -40,20 +40,23 @@ const NOTE: &str = "an update gives image volumes and ephemeral containers that 
 /// The policy as YAML.
 pub fn cluster_policy(policy: &Policy) -> Export<String> {
     let mut omissions = Vec::new();
-    let settings = policy.settings();
-    if settings.record_originals {
+    let Settings { allow_opt_out, record_originals, when_not_understood } = policy.settings();
+    if record_originals {
         omissions.push(Omission::field("recordOriginals", "a ClusterPolicy changes images only"));
     }
+    omissions.extend((when_not_understood == WhenNotUnderstood::Deny).then(kyverno::admitted));
     let mut clauses = Vec::new();
     for rule in policy.rules() {
-        let mut add = |why: &str| omissions.push(Omission::rule(&rule.name, why));
-        if !rule.image_pull_secrets.is_empty() {
+        // The clause has the others.
+        let Rule { name, matcher, except: _, namespaces: _, image_pull_secrets, mode } = rule;
+        let mut add = |why: &str| omissions.push(Omission::rule(name, why));
+        if !image_pull_secrets.is_empty() {
             add("its `imagePullSecrets` are not added: a ClusterPolicy changes images only");
         }
-        if rule.mode == Mode::Observe {
+        if *mode == Mode::Observe {
             add("it only observes: its images are left alone, and nothing reports them");
         }
-        let clause = match &rule.matcher {
+        let clause = match matcher {
             Matcher::From { from, to } => {
                 Clause { matches: format!("^{}(/.*)?$", any_of(from)), to: Some(format!("{}${{1}}", to.written())) }
             }
@@ -72,11 +75,11 @@ pub fn cluster_policy(policy: &Policy) -> Export<String> {
         let misread = misread(rule);
         omissions.extend(misread.iter().map(|image| Omission {
             what: format!("the image `{}` itself", image.canonical()),
-            why: format!("it is left alone, since Docker Hub reads what rule `{}` makes of it as another", rule.name),
+            why: format!("it is left alone, since Docker Hub reads what rule `{name}` makes of it as another"),
         }));
         clauses.push(clause.written(rule, &misread));
     }
-    let opt_out = |text: &str| match settings.allow_opt_out {
+    let opt_out = |text: &str| match allow_opt_out {
         true => text.replace("@LABEL@", REWRITE_LABEL).replace("@DISABLED@", REWRITE_DISABLED),
         false => String::new(),
     };
@@ -114,17 +117,18 @@ impl Clause {
     /// The new name if the rule is the one that decides, or `-` where that leaves the image alone. No text has a quote in it.
     fn written(&self, rule: &Rule, misread: &[Prefix]) -> String {
         let mut conditions = vec![format!("regex_match('{}', element.name)", self.matches)];
-        match &rule.namespaces {
+        let Rule { name: _, matcher: _, except, namespaces, image_pull_secrets: _, mode } = rule;
+        match namespaces {
             Namespaces::All => {}
             Namespaces::Include(globs) => conditions.push(in_namespaces(globs)),
             Namespaces::Exclude(globs) => conditions.push(format!("!{}", in_namespaces(globs))),
         }
-        let except = (!rule.except.is_empty()).then(|| format!("^{}{BELOW}", any_of(&rule.except)));
+        let except = (!except.is_empty()).then(|| format!("^{}{BELOW}", any_of(except)));
         let misread = (!misread.is_empty()).then(|| format!("^{}$", any_of(misread)));
         let excepted =
             except.into_iter().chain(misread).map(|names| format!("!regex_match('{names}', element.name) && "));
         let excepted: String = excepted.collect();
-        let result = match self.to.as_ref().filter(|_| rule.mode == Mode::Enforce) {
+        let result = match self.to.as_ref().filter(|_| *mode == Mode::Enforce) {
             Some(to) => format!("{excepted}regex_replace_all('{}', element.name, '{to}') || '-'", self.matches),
             None => "'-'".to_owned(),
         };
@@ -134,8 +138,8 @@ impl Clause {
 
 /// Images of which a rule makes one of a single component on Docker Hub.
 fn misread(rule: &Rule) -> Vec<Prefix> {
-    match &rule.matcher {
-        Matcher::From { from, to } if is_official_image(to.written()) => {
+    match rule.matcher.prefixes() {
+        Some((from, to)) if is_official_image(to.written()) => {
             from.iter().filter(|prefix| prefix.canonical().contains('/')).cloned().collect()
         }
         _ => Vec::new(),

@@ -3,19 +3,22 @@
 
 use serde_json::{Value, json};
 
-use crate::engine::Policy;
-use crate::export::Export;
+use crate::engine::{Policy, Settings, WhenNotUnderstood};
 use crate::export::admission_policy::{described, match_constraints, patch};
 use crate::export::cel::{self, Decisions, TooLong};
 use crate::export::conditions;
 use crate::export::webhook::CONFIGURATION_NAME;
+use crate::export::{Export, kyverno};
 
 /// # Errors
 ///
 /// Where the rules are too many for one expression.
 pub fn mutating_policy(policy: &Policy) -> Result<Export<Value>, TooLong> {
     let Export { what: Decisions { variables, has_pull_secrets }, notes, mut omissions } = cel::decisions(policy)?;
-    omissions.extend(cel::originals(policy));
+    // A match condition and a selector have the label that opts out.
+    let Settings { allow_opt_out: _, record_originals, when_not_understood } = policy.settings();
+    omissions.extend(record_originals.then(cel::originals));
+    omissions.extend((when_not_understood == WhenNotUnderstood::Deny).then(kyverno::admitted));
     let match_conditions = conditions::of_policy(policy);
     let object = json!({
         "apiVersion": "policies.kyverno.io/v1",
