@@ -11,8 +11,8 @@ use super::objects::{self, Header, Origin, Seen};
 use super::pointer::{Step, below};
 use super::tree::{Document, Id};
 use super::unknown::Suspect;
-use super::{Field, Object};
-use super::{Known, pods, texts, yaml};
+use super::{Field, Known, Object, texts, yaml};
+use crate::engine::PodKind;
 
 /// How the place of the `name` of an entry of `images` begins.
 pub const SELECTOR: &str = "images-name/";
@@ -319,9 +319,8 @@ fn images(
 
 /// Whether what a patch names as its target's kind may have containers. Where it names none, it may.
 pub fn is_known_kind(kind: &str) -> bool {
-    let groups = ["", "apps", "batch"];
     let is_expression = kind.contains(|character: char| !character.is_ascii_alphanumeric());
-    kind.is_empty() || is_expression || groups.iter().any(|group| pods::path(group, kind).is_some())
+    kind.is_empty() || is_expression || PodKind::ALL.iter().any(|known| known.kind == kind)
 }
 
 /// The images that operations add or replace.

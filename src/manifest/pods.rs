@@ -8,19 +8,11 @@ use super::found::{Found, Shape, Slot};
 use super::objects::Header;
 use super::pointer::{Step, below};
 use super::tree::{Document, Id};
-use crate::engine::{List, MIRROR_ANNOTATION, Place, PodState, REWRITE_DISABLED, REWRITE_LABEL};
+use crate::engine::{List, MIRROR_ANNOTATION, Place, PodKind, PodState, REWRITE_DISABLED, REWRITE_LABEL};
 
 /// Where the built-in kinds have a PodSpec, in any version of their group.
 pub(super) fn path(group: &str, kind: &str) -> Option<&'static [&'static str]> {
-    match (group, kind) {
-        ("", "Pod") => Some(&["spec"]),
-        ("", "PodTemplate") => Some(&["template", "spec"]),
-        ("", "ReplicationController")
-        | ("apps" | "extensions", "Deployment" | "DaemonSet" | "StatefulSet" | "ReplicaSet")
-        | ("batch", "Job") => Some(&["spec", "template", "spec"]),
-        ("batch", "CronJob") => Some(&["spec", "jobTemplate", "spec", "template", "spec"]),
-        _ => None,
-    }
+    PodKind::of(group, kind).map(|kind| kind.pod_spec)
 }
 
 /// The images of the PodSpec at a path below an object.

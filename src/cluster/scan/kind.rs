@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use super::unseen::cure;
 use crate::cluster::api::{Api, Failure, Target};
+use crate::engine::PodKind;
 use crate::manifest::Known;
 use crate::manifest::declared::Subject;
 use crate::scan::Unseen;
@@ -16,7 +17,7 @@ pub struct Kind {
     pub resource: String,
     pub namespaced: bool,
     /// Kubernetes itself has it: it is a Pod, or has a template of Pods.
-    pub built_in: bool,
+    pub built_in: Option<&'static PodKind>,
     /// The rules file says where more images are in it.
     pub declared: bool,
 }
@@ -28,9 +29,6 @@ pub enum Discovery {
     Absent(String),
     Unseen(Unseen),
 }
-
-const POD: &str = "Pod";
-const JOB: &str = "Job";
 
 impl Kind {
     /// As manifests write it.
@@ -47,11 +45,11 @@ impl Kind {
     }
 
     pub fn is_pod(&self) -> bool {
-        self.built_in && self.kind == POD
+        self.built_in.is_some_and(|kind| kind.pod().is_empty())
     }
 
     pub fn is_job(&self) -> bool {
-        self.built_in && self.kind == JOB
+        self.built_in.is_some_and(|kind| kind.kind == "Job")
     }
 }
 
@@ -65,26 +63,20 @@ fn declared_kinds(known: &Known) -> impl Iterator<Item = (&str, &str)> {
 
 /// Those that Kubernetes itself has.
 pub fn built_in(known: &Known) -> Vec<Kind> {
-    let kinds = [
-        ("api/v1", POD, "pods"),
-        ("apis/apps/v1", "Deployment", "deployments"),
-        ("apis/apps/v1", "StatefulSet", "statefulsets"),
-        ("apis/apps/v1", "DaemonSet", "daemonsets"),
-        ("apis/apps/v1", "ReplicaSet", "replicasets"),
-        ("apis/batch/v1", JOB, "jobs"),
-        ("apis/batch/v1", "CronJob", "cronjobs"),
-        ("api/v1", "ReplicationController", "replicationcontrollers"),
-        ("api/v1", "PodTemplate", "podtemplates"),
-    ];
-    let kind = |(api, kind, resource): (&str, &str, &str)| {
-        let [api, kind, resource] = [api, kind, resource].map(str::to_owned);
-        let mut built_in = Kind { api, kind, resource, namespaced: true, built_in: true, declared: false };
-        let is_any = known.declared.iter().any(|declaration| matches!(declaration.subject, Subject::AnyKind));
-        built_in.declared =
-            is_any || declared_kinds(known).any(|declared| declared == (built_in.group(), &built_in.kind));
-        built_in
+    let is_any = known.declared.iter().any(|declaration| matches!(declaration.subject, Subject::AnyKind));
+    let kind = |pod_kind: &'static PodKind| {
+        let PodKind { groups, kind, resource, pod_spec: _ } = pod_kind;
+        let group = groups.first().copied().unwrap_or_default();
+        Kind {
+            api: format!("{}/v1", api_of(group)),
+            kind: (*kind).to_owned(),
+            resource: (*resource).to_owned(),
+            namespaced: true,
+            built_in: Some(pod_kind),
+            declared: is_any || declared_kinds(known).any(|declared| declared == (group, *kind)),
+        }
     };
-    kinds.map(kind).into()
+    PodKind::ALL.iter().map(kind).collect()
 }
 
 /// Those that the rules file declares beside them.
@@ -167,7 +159,7 @@ async fn discover(api: &Api, group: &str, kind: &str) -> Result<Discovery, Failu
                 kind: kind.to_owned(),
                 resource: name,
                 namespaced,
-                built_in: false,
+                built_in: None,
                 declared: true,
             }));
         }
@@ -184,7 +176,7 @@ mod tests {
     #[test]
     fn built_in_kinds_that_are_declared_are_read_in_full() {
         for (entry, expected) in [
-            ("{group: '*', kind: '*', env: [A]}", 9),
+            ("{group: '*', kind: '*', env: [A]}", PodKind::ALL.len()),
             ("{group: apps, kind: Deployment, env: [A]}", 1),
             ("{group: a.io, kind: Deployment, images: [$.a]}", 0),
         ] {

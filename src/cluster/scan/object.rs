@@ -1,6 +1,7 @@
 //! An object of the cluster, read no further than its images.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -32,9 +33,6 @@ struct Written<'a> {
     metadata: Metadata<'a>,
     #[serde(borrow, default)]
     spec: Option<&'a RawValue>,
-    /// Of a PodTemplate.
-    #[serde(borrow, default)]
-    template: Option<&'a RawValue>,
     #[serde(borrow, default)]
     status: Option<&'a RawValue>,
 }
@@ -58,27 +56,10 @@ struct Owner {
     controller: Option<bool>,
 }
 
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase")]
-struct Spec<'a> {
+#[derive(Deserialize)]
+struct Spec {
     #[serde(default)]
     replicas: Option<i64>,
-    #[serde(borrow, default)]
-    template: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    job_template: Option<JobTemplate<'a>>,
-}
-
-#[derive(Deserialize)]
-struct JobTemplate<'a> {
-    #[serde(borrow, default)]
-    spec: Option<JobSpec<'a>>,
-}
-
-#[derive(Deserialize)]
-struct JobSpec<'a> {
-    #[serde(borrow, default)]
-    template: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -108,7 +89,7 @@ impl<'a> Object<'a> {
     pub fn read(kind: &Kind, json: &'a str, known: &Known) -> Result<Self, String> {
         let told = |error: serde_json::Error| error.to_string();
         let written: Written = serde_json::from_str(json).map_err(told)?;
-        let Written { metadata, spec, template, status } = written;
+        let Written { metadata, spec, status } = written;
         let mut object = Self {
             namespace: metadata.namespace,
             name: metadata.name.unwrap_or_default(),
@@ -120,13 +101,12 @@ impl<'a> Object<'a> {
         if kind.is_pod() {
             object.labels = PodLabels::Known(metadata.labels);
             pod = Some(json);
-        } else if kind.built_in {
+        } else if let Some(built_in) = kind.built_in {
             let spec: Option<Spec> = spec.map(RawValue::get).map(serde_json::from_str).transpose().map_err(told)?;
-            let Spec { replicas, template: in_spec, job_template } = spec.unwrap_or_default();
-            let in_job = job_template.and_then(|job| job.spec?.template);
+            let replicas = spec.and_then(|spec| spec.replicas);
             let is_owned = metadata.owner_references.iter().flatten().any(|owner| owner.controller == Some(true));
             object.is_history = (is_owned && replicas == Some(0)) || (kind.is_job() && has_ended(status));
-            pod = in_spec.or(in_job).or(template).map(RawValue::get);
+            pod = below(json, built_in.pod()).map_err(told)?;
             object.labels = PodLabels::Known(pod.and_then(labels_of_template));
         }
         if kind.declared {
@@ -176,6 +156,16 @@ fn declared_sites(kind: &Kind, json: &str, known: &Known) -> Result<Vec<Site>, S
     Ok(manifest.fields().iter().map(site).collect())
 }
 
+/// What is below some keys of an object; nothing where one of them is missing or null.
+fn below<'a>(json: &'a str, keys: &[&str]) -> serde_json::Result<Option<&'a str>> {
+    let Some((key, rest)) = keys.split_first() else { return Ok(Some(json)) };
+    let mut object: HashMap<Cow<str>, Option<&'a RawValue>> = serde_json::from_str(json)?;
+    match object.remove(*key).flatten() {
+        Some(value) => below(value.get(), rest),
+        None => Ok(None),
+    }
+}
+
 fn labels_of_template(json: &str) -> Option<&RawValue> {
     serde_json::from_str::<Template>(json).ok()?.metadata?.labels
 }
@@ -184,4 +174,33 @@ fn has_ended(status: Option<&RawValue>) -> bool {
     let status = status.and_then(|status| serde_json::from_str::<JobStatus>(status.get()).ok());
     let mut conditions = status.and_then(|status| status.conditions).into_iter().flatten();
     conditions.any(|condition| matches!(&*condition.name, "Complete" | "Failed") && condition.status == "True")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::cluster::scan::kind::built_in;
+    use crate::engine::PodKind;
+
+    #[test]
+    fn every_built_in_kind_is_read_where_its_pods_are() {
+        let known = Known::default();
+        let kinds = built_in(&known);
+        assert_eq!(kinds.len(), PodKind::ALL.len());
+        for (kind, PodKind { pod_spec, .. }) in kinds.iter().zip(PodKind::ALL) {
+            let spec = json!({"containers": [{"name": "a", "image": "quay.io/a"}]});
+            let mut object = pod_spec.iter().rev().fold(spec, |value, key| json!({*key: value}));
+            object["metadata"] = json!({"name": "a"});
+            let text = object.to_string();
+            let places: Vec<String> =
+                Object::read(kind, &text, &known).expect(&text).sites.into_iter().map(|site| site.place).collect();
+            assert_eq!(places, ["containers/a"], "{text}");
+            object["metadata"] = json!({"name": "a", "namespace": null});
+            object[pod_spec[0]] = json!(null);
+            let text = object.to_string();
+            assert!(Object::read(kind, &text, &known).expect(&text).sites.is_empty(), "{text}");
+        }
+    }
 }
