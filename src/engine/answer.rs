@@ -6,9 +6,10 @@ use serde_json::value::RawValue;
 
 use super::bounds::MAX_PATCH_BYTES;
 use super::decision::Decision;
+use super::list::{Change, List};
 use super::outline::may_change_an_image;
 use super::patch;
-use super::pod::{List, Place, Pod, Site};
+use super::pod::{Place, Pod, Site};
 use super::policy::{Policy, Previous, Question, WhenNotUnderstood};
 use super::response;
 use super::review::{self, Asked, Objects, Operation, Resource, Unreadable};
@@ -155,7 +156,7 @@ fn understand<'a>(policy: &'a Policy, asked: &mut Asked<'a>, objects: Objects<'a
     let mut images = Vec::with_capacity(sites.len());
     let mut patch_bytes = 0;
     for Site { place, image, pull_never } in sites {
-        if asked.resource != Resource::Pods && place.list != List::EphemeralContainers {
+        if asked.resource != Resource::Pods && place.list.change() != Change::Additions {
             continue;
         }
         let decision = kept.map(Decision::keep).unwrap_or_else(|| {
@@ -163,10 +164,7 @@ fn understand<'a>(policy: &'a Policy, asked: &mut Asked<'a>, objects: Objects<'a
                 image: &image,
                 namespace: &asked.namespace,
                 pull_never,
-                previous: before.at(&place).map(|image| Previous {
-                    image,
-                    immutable: matches!(place.list, List::EphemeralContainers | List::Volumes),
-                }),
+                previous: before.at(&place).map(|image| Previous { image, immutable: place.list.is_immutable() }),
             })
         });
         if let Decision::Rewrite { result, .. } | Decision::Restore { result } = &decision {

@@ -8,6 +8,7 @@ mod decision;
 mod host;
 mod image;
 mod json;
+mod list;
 mod outline;
 mod patch;
 mod pod;
@@ -26,7 +27,8 @@ pub use bounds::{
 pub use decision::{Decision, Reason};
 pub use host::{ALIASES, DOCKER_HUB, aliases_of, fold_host};
 pub use image::{ImageRef, InvalidReference, has_host};
-pub use pod::{List, MIRROR_ANNOTATION, ORIGINALS_ANNOTATION, Place, Pod, REWRITE_DISABLED, REWRITE_LABEL, Site};
+pub use list::{Change, Entries, Kustomize, List};
+pub use pod::{MIRROR_ANNOTATION, ORIGINALS_ANNOTATION, Place, Pod, REWRITE_DISABLED, REWRITE_LABEL, Site};
 pub use pod_kind::PodKind;
 pub use policy::{PodState, Policy, Previous, Question, Settings, Tried, WhenNotUnderstood, boundaries};
 pub use prefix::{InvalidPrefix, Prefix};

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::bounds::{MAX_IMAGES, MAX_IMAGES_BYTES};
 use super::json::{self, Quoted, Text, object, once};
+use super::list::{Entries, List};
 use super::policy::PodState;
 
 /// The label that switches rewriting off, where the rules file allows it.
@@ -133,18 +134,20 @@ impl<'a> Deserialize<'a> for Spec<'a> {
                 while let Some(key) = map.next_key::<Quoted>()? {
                     let key = key.key();
                     if let Some(list) = List::ALL.into_iter().find(|list| list.as_str() == key) {
-                        once(&mut lists[list as usize], &key, || match list {
-                            List::Volumes => {
+                        once(&mut lists[list as usize], &key, || match list.entries() {
+                            Entries::Volumes => {
                                 map.next_value_seed(sites.each(list, |Volume { name, image }: Volume<'de>| {
                                     image.map(|ImageVolumeSource { reference, pull_policy }| {
                                         (name, reference, pull_policy)
                                     })
                                 }))
                             }
-                            _ => map.next_value_seed(sites.each(list, |container: Container<'de>| {
-                                let Container { name, image, image_pull_policy } = container;
-                                Some((name, image, image_pull_policy))
-                            })),
+                            Entries::Containers => {
+                                map.next_value_seed(sites.each(list, |container: Container<'de>| {
+                                    let Container { name, image, image_pull_policy } = container;
+                                    Some((name, image, image_pull_policy))
+                                }))
+                            }
                         })?;
                     } else if key == "imagePullSecrets" {
                         once(&mut image_pull_secrets, &key, || map.next_value())?;
@@ -231,29 +234,6 @@ object! {
     }
 }
 
-/// A list of a Pod's spec that holds images.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum List {
-    InitContainers,
-    Containers,
-    EphemeralContainers,
-    Volumes,
-}
-
-impl List {
-    /// In the order in which decisions are listed.
-    pub const ALL: [Self; 4] = [Self::InitContainers, Self::Containers, Self::EphemeralContainers, Self::Volumes];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Containers => "containers",
-            Self::InitContainers => "initContainers",
-            Self::EphemeralContainers => "ephemeralContainers",
-            Self::Volumes => "volumes",
-        }
-    }
-}
-
 /// Where in a Pod an image stands. Displays as `containers/app`; by position where it has no name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place<'a> {
@@ -274,8 +254,11 @@ impl fmt::Display for Place<'_> {
 impl Place<'_> {
     /// The JSON pointer to the image string, which needs no escapes.
     pub(super) fn pointer(&self) -> String {
-        let field = if self.list == List::Volumes { "image/reference" } else { "image" };
-        format!("/spec/{}/{}/{field}", self.list.as_str(), self.index)
+        let mut pointer = format!("/spec/{}/{}", self.list.as_str(), self.index);
+        for key in self.list.entries().image() {
+            pointer.extend(["/", key]);
+        }
+        pointer
     }
 }
 

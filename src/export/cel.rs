@@ -9,7 +9,9 @@ use std::fmt::Write;
 
 use super::regions::{Choice, Gives, Region, regions};
 use super::{Export, Omission};
-use crate::engine::{ALIASES, DOCKER_HUB, Glob, Mode, Namespaces, Policy, Prefix, Rule, aliases_of};
+use crate::engine::{
+    ALIASES, Change, DOCKER_HUB, Entries, Glob, List, Mode, Namespaces, Policy, Prefix, Rule, aliases_of,
+};
 
 /// An expression that others see as `variables.NAME`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -214,36 +216,69 @@ pub fn condition(namespaces: &Namespaces) -> Option<String> {
 
 /// The images of the old object by place.
 fn before() -> String {
-    let containers = |list: &str| {
+    let lists = List::ALL.map(|list| {
+        let (name, Entry { variable, is_image, image, .. }) = (list.as_str(), Entry::of(list));
+        let images = is_image.map(|condition| format!(".filter({variable}, {condition})")).unwrap_or_default();
         format!(
-            "oldObject.spec.?{list}.orValue([]).map(c, ['{list}/' + string(c.?name.orValue('')), string(c.?image.orValue(''))])"
+            "oldObject.spec.?{name}.orValue([]){images}.map({variable}, ['{name}/' + string({variable}.?name.orValue('')), string({image})])"
         )
-    };
+    });
     format!(
-        "request.operation != 'UPDATE' ? {{}} : (\n  {}\n  + {}\n  + {}\n  + oldObject.spec.?volumes.orValue([]).filter(v, has(v.image))\
-         .map(v, ['volumes/' + string(v.?name.orValue('')), string(v.image.?reference.orValue(''))])\n).transformMapEntry(i, p, {{p[0]: p[1]}})",
-        containers("initContainers"),
-        containers("containers"),
-        containers("ephemeralContainers"),
+        "request.operation != 'UPDATE' ? {{}} : (\n  {}\n).transformMapEntry(i, p, {{p[0]: p[1]}})",
+        lists.join("\n  + ")
     )
+}
+
+/// An entry of a list in CEL.
+pub(super) struct Entry {
+    pub variable: &'static str,
+    /// Whether it has an image, if not all do.
+    pub is_image: Option<&'static str>,
+    /// An empty string where there is none.
+    pub image: String,
+    pull_policy: String,
+}
+
+impl Entry {
+    pub fn of(list: List) -> Self {
+        let (variable, is_image) = match list.entries() {
+            Entries::Containers => ("c", None),
+            Entries::Volumes => ("v", Some("has(v.image)")),
+        };
+        let string = |keys: &[&str]| match keys {
+            [key] => format!("{variable}.?{key}.orValue('')"),
+            // What is above the last key is there in every entry that has an image.
+            [above @ .., key] => format!("{variable}.{}.?{key}.orValue('')", above.join(".")),
+            [] => variable.to_owned(),
+        };
+        Self {
+            variable,
+            is_image,
+            image: string(list.entries().image()),
+            pull_policy: string(list.entries().pull_policy()),
+        }
+    }
 }
 
 /// `[JSON pointer, place, image, pull policy, image before]` of each that is not as it was.
 fn images() -> String {
-    let containers = |list: &str| {
+    let images = |list: &List| {
+        let (name, pointer) = (list.as_str(), list.entries().image().join("/"));
+        let Entry { variable, is_image, image, pull_policy } = Entry::of(*list);
+        let condition = is_image.map(|condition| format!("{condition}, ")).unwrap_or_default();
         format!(
-            "object.spec.?{list}.orValue([]).transformList(i, c, ['/spec/{list}/' + string(i) + '/image', \
-             '{list}/' + string(c.?name.orValue('')), string(c.?image.orValue('')), string(c.?imagePullPolicy.orValue(''))])"
+            "object.spec.?{name}.orValue([]).transformList(i, {variable}, {condition}['/spec/{name}/' + string(i) + '/{pointer}', \
+             '{name}/' + string({variable}.?name.orValue('')), string({image}), string({pull_policy})])"
         )
     };
+    let (of_subresource, others): (Vec<List>, Vec<List>) =
+        List::ALL.into_iter().partition(|list| list.change() == Change::Additions);
+    let joined = |lists: &[List], plus: &str| lists.iter().map(images).collect::<Vec<_>>().join(plus);
     format!(
-        "(\n  (request.?subResource.orValue('') == 'ephemeralcontainers' ? [] : (\n    {}\n    + {}\n    \
-         + object.spec.?volumes.orValue([]).transformList(i, v, has(v.image), ['/spec/volumes/' + string(i) + '/image/reference', \
-         'volumes/' + string(v.?name.orValue('')), string(v.image.?reference.orValue('')), string(v.image.?pullPolicy.orValue(''))])\n  ))\n  + {}\n)\
+        "(\n  (request.?subResource.orValue('') == 'ephemeralcontainers' ? [] : (\n    {}\n  ))\n  + {}\n)\
          .map(p, p + [string(variables.before[?p[1]].orValue(''))])\n.filter(p, p[2] != p[4] && p[2] != 'auto')",
-        containers("initContainers"),
-        containers("containers"),
-        containers("ephemeralContainers"),
+        joined(&others, "\n    + "),
+        joined(&of_subresource, "\n  + "),
     )
 }
 
@@ -251,8 +286,10 @@ fn images() -> String {
 /// places had before is read as well, with an empty pointer.
 fn references(depth: usize, longest: usize) -> String {
     let aliases = map(ALIASES.iter().map(|(alias, of)| (*alias, quoted(of))));
+    let immutable: Vec<&str> =
+        List::ALL.into_iter().rev().filter(|list| list.is_immutable()).map(List::as_str).collect();
     format!(
-        "(variables.images + variables.images.filter(p, p[4] != '' && p[1].matches('^(?:volumes|ephemeralContainers)/'))\
+        "(variables.images + variables.images.filter(p, p[4] != '' && p[1].matches('^(?:{immutable})/'))\
          .map(p, ['', p[1], p[4], '', '']))\n\
          .filter(p, size(p[2]) <= {longest} && p[2].matches(r'{REFERENCE}') && !p[2].matches('{IDENTIFIER}'))\n\
          .map(p, p + [p[2].find('{NAME}')])\n\
@@ -268,6 +305,7 @@ fn references(depth: usize, longest: usize) -> String {
          .filter(p, size(p[6]) - p[6].indexOf('/') - 1 <= 255)\n\
          .map(p, p + [({}.filter(q, q in variables.targets) + [''])[0]])",
         prefixes_of("p[6]", depth),
+        immutable = immutable.join("|"),
     )
 }
 

@@ -8,8 +8,9 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::admissionregistration::v1::MatchCondition;
 use thiserror::Error;
 
+use super::cel::Entry;
 use crate::engine::{
-    DOCKER_HUB, MIRROR_ANNOTATION, Policy, REWRITE_DISABLED, REWRITE_LABEL, Rule, Settings, aliases_of,
+    DOCKER_HUB, List, MIRROR_ANNOTATION, Policy, REWRITE_DISABLED, REWRITE_LABEL, Rule, Settings, aliases_of,
 };
 
 /// The name of the condition on images.
@@ -76,13 +77,27 @@ pub(super) fn on_images(policy: &Policy) -> Result<MatchCondition, Inexact> {
     if let Some(host) = hosts.iter().find(|host| host.len() >= MAX_IMAGE_CHARS) {
         return Err(Inexact::LongHost((*host).to_owned()));
     }
-    let list = |name: &str| format!("object.spec.?{name}.orValue([])");
-    let containers = ["containers", "initContainers", "ephemeralContainers"].map(list);
-    let volumes = list("volumes");
-    let sizes: Vec<String> = containers.iter().chain([&volumes]).map(|list| format!("size({list})")).collect();
-    let mut images: Vec<String> =
-        containers.iter().map(|list| format!("{list}.map(c, c.?image.orValue(''))")).collect();
-    images.push(format!("{volumes}.filter(v, has(v.image)).map(v, v.image.?reference.orValue(''))"));
+    let mut lists = List::ALL;
+    // The one that every Pod has comes first.
+    lists.sort_by_key(|list| *list != List::Containers);
+    let of = |list: List| format!("object.spec.?{}.orValue([])", list.as_str());
+    let sizes = lists.map(|list| format!("size({})", of(list)));
+    let images = lists.map(|list| {
+        let Entry { variable, is_image, image, .. } = Entry::of(list);
+        let images = is_image.map(|condition| format!(".filter({variable}, {condition})")).unwrap_or_default();
+        format!("{}{images}.map({variable}, {image})", of(list))
+    });
+    let immutable: Vec<String> = lists
+        .into_iter()
+        .rev()
+        .filter(|list| list.is_immutable())
+        .map(|list| match Entry::of(list) {
+            Entry { variable, is_image: Some(condition), .. } => {
+                format!("{}.exists({variable}, {condition})", of(list))
+            }
+            _ => format!("size({}) > 0", of(list)),
+        })
+        .collect();
     let hosts: Vec<String> = hosts.iter().map(|host| format!("'{host}'")).collect();
     let hosts = hosts.join(", ");
     // A port with a zero before it may be any. A first component without a dot and a colon is no host; and without a slash
@@ -94,10 +109,7 @@ pub(super) fn on_images(policy: &Policy) -> Result<MatchCondition, Inexact> {
     let expression = [
         format!("{} > {MAX_IMAGES}", sizes.join(" + ")),
         // What can't be changed goes back to what it was, whichever the rules are now.
-        format!(
-            "request.operation == 'UPDATE' && ({}.exists(v, has(v.image)) || size({}) > 0)",
-            volumes, containers[2]
-        ),
+        format!("request.operation == 'UPDATE' && ({})", immutable.join(" || ")),
         format!(
             "({})\n    .map(i, size(i) > {MAX_IMAGE_CHARS} ? '' : i.contains('/') ? i.split('/', 2)[0].lowerAscii() : '{DOCKER_HUB}')\n    .map(h, h.endsWith(':443') ? h.substring(0, size(h) - 4) : h)\n    .exists(h, h in ['', {hosts}] || h.contains(':0'){implied})",
             images.join("\n    + ")

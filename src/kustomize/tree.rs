@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use crate::engine::{Entries, Kustomize, List};
 use crate::manifest::declared::{Declaration, Path as FieldPath, Subject, file_glob};
 use crate::manifest::kustomization::{Entry, JSON_PATCH, Kind, Kustomization, Reach, Target};
 use crate::manifest::{Field, Known, Object};
@@ -108,20 +109,32 @@ pub struct Listed {
     pub field: Field,
 }
 
-/// Where kustomize looks, as JSON pointers. The first is below any key, of any kind but one.
+/// Where kustomize looks, as JSON pointers, in objects of any kind but [`NOT_A_KIND`].
 static REACHED: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    let containers = r"/(containers|initContainers)/(\d+|-)/image\z";
-    let volumes =
-        r"\A(/items/\d+)?/spec(/template/spec|/jobTemplate/spec/template/spec)?/volumes/(\d+|-)/image/reference\z";
-    Regex::new(&format!("{containers}|{volumes}")).ok()
+    let pod_specs = r"\A(/items/\d+)?/spec(/template/spec|/jobTemplate/spec/template/spec)?";
+    let images = List::ALL.into_iter().filter_map(|list| {
+        let image = format!(r"/{}/(\d+|-)/{}\z", list.as_str(), list.entries().image().join("/"));
+        match list.kustomize() {
+            Kustomize::Anywhere => Some(image),
+            Kustomize::PodSpecs => Some([pod_specs, &image].concat()),
+            Kustomize::Nowhere => None,
+        }
+    });
+    Regex::new(&images.collect::<Vec<_>>().join("|")).ok()
 });
-const ANY_CONTAINERS: [&str; 2] = ["$..containers[*].image", "$..initContainers[*].image"];
 const NOT_A_KIND: &str = "CustomResourceDefinition";
 
 /// Whether kustomize's `images` reach a field.
 pub fn is_reached(field: &Field) -> bool {
     let is_place = REACHED.as_ref().is_some_and(|reached| reached.is_match(&pointer(field)));
     is_place && field.object.kind != NOT_A_KIND
+}
+
+/// Whether it is the image of a volume.
+fn is_volume(field: &Field) -> bool {
+    let pointer = pointer(field);
+    let list = List::of_image(&pointer.split('/').collect::<Vec<_>>());
+    list.is_some_and(|list| list.entries() == Entries::Volumes)
 }
 
 /// Where it stands in the object, also if it is a patch's.
@@ -134,8 +147,10 @@ pub(super) fn pointer(field: &Field) -> Cow<'_, str> {
 
 /// What the rules know and all else that kustomize takes for images.
 pub fn everything(known: &Known) -> Known {
+    let anywhere = List::ALL.into_iter().filter(|list| list.kustomize() == Kustomize::Anywhere);
+    let paths = anywhere.map(|list| format!("$..{}[*].{}", list.as_str(), list.entries().image().join(".")));
     let of_any_kind = Declaration {
-        images: ANY_CONTAINERS.iter().filter_map(|path| FieldPath::parse(path).ok()).collect(),
+        images: paths.filter_map(|path| FieldPath::parse(&path).ok()).collect(),
         ..Declaration::new(Subject::Files(file_glob("*").into_iter().collect()))
     };
     let mut everything = known.clone();

@@ -12,7 +12,7 @@ use super::pointer::{Step, below};
 use super::tree::{Document, Id};
 use super::unknown::Suspect;
 use super::{Field, Known, Object, texts, yaml};
-use crate::engine::PodKind;
+use crate::engine::{Kustomize, List, PodKind};
 
 /// How the place of the `name` of an entry of `images` begins.
 pub const SELECTOR: &str = "images-name/";
@@ -339,13 +339,8 @@ fn json_patch(document: &Document, root: Id, pointer: &str, object: &Arc<Object>
 
 fn patched(document: &Document, node: Id, path: String, pointer: String, object: &Arc<Object>, found: &mut Vec<Found>) {
     if let Some(image) = document.string(node) {
-        let steps: Vec<&str> = path.rsplit('/').collect();
-        let is_image = match steps[..] {
-            ["image", _, list, ..] => ["containers", "initContainers", "ephemeralContainers"].contains(&list),
-            ["reference", "image", _, list, ..] => list == "volumes",
-            _ => false,
-        };
-        if is_image {
+        let steps: Vec<&str> = path.split('/').collect();
+        if List::of_image(&steps).is_some() {
             found.push(Found {
                 object: Arc::clone(object),
                 place: [JSON_PATCH, &path].concat(),
@@ -372,24 +367,28 @@ fn patched(document: &Document, node: Id, path: String, pointer: String, object:
 ///
 /// `api/filters/imagetag` and `api/filters/fsslice` expect collections on the way to an image, and a scalar there.
 pub fn faults(text: &str) -> Vec<(usize, String)> {
-    const PATHS: [&str; 7] = [
-        "spec/containers/image",
-        "spec/initContainers/image",
-        "spec/volumes/image/reference",
-        "spec/template/spec/containers/image",
-        "spec/template/spec/initContainers/image",
-        "spec/template/spec/volumes/image/reference",
-        "spec/jobTemplate/spec/template/spec/volumes/image/reference",
-    ];
+    const POD_SPECS: [&[&str]; 3] =
+        [&["spec"], &["spec", "template", "spec"], &["spec", "jobTemplate", "spec", "template", "spec"]];
+    let paths: Vec<Vec<&str>> = List::ALL
+        .into_iter()
+        .flat_map(|list| {
+            let pod_specs = match list.kustomize() {
+                // In CronJobs they are found as below any key.
+                Kustomize::Anywhere => &POD_SPECS[..2],
+                Kustomize::PodSpecs => &POD_SPECS,
+                Kustomize::Nowhere => &[],
+            };
+            pod_specs.iter().map(move |pod_spec| [pod_spec, &[list.as_str()][..], list.entries().image()].concat())
+        })
+        .collect();
     let mut faults = Vec::new();
     yaml::each(text, |document| {
         let Ok(document) = document else { return };
         let Some(root) = document.root().filter(|&root| document.is_mapping(root)) else { return };
         for Header { root, pointer, kind, .. } in objects::objects(&document, root) {
             let mut found = Vec::new();
-            for path in PATHS {
-                let steps: Vec<&str> = path.split('/').collect();
-                fault_on(&document, root, &steps, &pointer, &mut found);
+            for path in &paths {
+                fault_on(&document, root, path, &pointer, &mut found);
             }
             if kind != "CustomResourceDefinition" && !kind.is_empty() {
                 faults_below(&document, root, &pointer, &mut found);
@@ -435,8 +434,11 @@ fn faults_below(document: &Document, node: Id, pointer: &str, found: &mut Vec<(u
     for entry in document.entries(node) {
         let pointer = below(pointer, &[Step::Key(entry.name)]);
         faults_below(document, entry.value, &pointer, found);
-        if matches!(entry.name, "containers" | "initContainers") && document.items(entry.value).is_some() {
-            fault_on(document, entry.value, &["image"], &pointer, found);
+        let mut anywhere = List::ALL.into_iter().filter(|list| list.kustomize() == Kustomize::Anywhere);
+        if let Some(list) = anywhere.find(|list| list.as_str() == entry.name)
+            && document.items(entry.value).is_some()
+        {
+            fault_on(document, entry.value, list.entries().image(), &pointer, found);
         }
     }
 }

@@ -8,7 +8,7 @@ use super::found::{Found, Shape, Slot};
 use super::objects::Header;
 use super::pointer::{Step, below};
 use super::tree::{Document, Id};
-use crate::engine::{List, MIRROR_ANNOTATION, Place, PodKind, PodState, REWRITE_DISABLED, REWRITE_LABEL};
+use crate::engine::{Entries, List, MIRROR_ANNOTATION, Place, PodKind, PodState, REWRITE_DISABLED, REWRITE_LABEL};
 
 /// Where the built-in kinds have a PodSpec, in any version of their group.
 pub(super) fn path(group: &str, kind: &str) -> Option<&'static [&'static str]> {
@@ -54,17 +54,14 @@ pub(super) fn of_spec(
     extra: &Extra,
     found: &mut Vec<Found>,
 ) {
-    for list in [List::InitContainers, List::Containers, List::EphemeralContainers, List::Volumes] {
+    for list in List::ALL {
         let Some(items) = document.get(spec, list.as_str()).and_then(|items| document.items(items)) else { continue };
         for (index, item) in items.enumerate() {
             let string = |path: &[&str]| document.at(item, path).and_then(|node| document.string(node));
             let name = string(&["name"]).unwrap_or_default().into();
             let place = Place { list, index, name }.to_string();
             let pointer = below(pointer, &[Step::Key(list.as_str()), Step::Index(index)]);
-            let (path, policy): (&[&str], &[&str]) = match list {
-                List::Volumes => (&["image", "reference"], &["image", "pullPolicy"]),
-                _ => (&["image"], &["imagePullPolicy"]),
-            };
+            let path = list.entries().image();
             if let Some(node) = document.at(item, path)
                 && let Some(image) = document.string(node)
             {
@@ -73,12 +70,12 @@ pub(super) fn of_spec(
                     object: Arc::clone(object),
                     place: place.clone(),
                     image: image.to_owned(),
-                    pull_never: string(policy) == Some("Never"),
+                    pull_never: string(list.entries().pull_policy()) == Some("Never"),
                     shape: Shape::Whole,
                     slots: vec![Slot { node, pointer: below(&pointer, &steps) }],
                 });
             }
-            if list != List::Volumes {
+            if list.entries() == Entries::Containers {
                 extra.images(document, item, &place, &pointer, object, found);
             }
         }

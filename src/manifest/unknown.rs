@@ -11,7 +11,7 @@ use super::pointer::{Step, below};
 use super::texts::Holder;
 use super::tree::{Content, Document, Entry, Id};
 use super::{Object, pods};
-use crate::engine::{ImageRef, List};
+use crate::engine::{Entries, ImageRef, List};
 
 /// A field that looks like an image, where nothing says that it is one.
 #[derive(Debug, Clone)]
@@ -147,8 +147,7 @@ struct Unread<'d> {
 }
 
 impl<'d> Walk<'d, '_> {
-    /// Adds the images of container lists: of `containers`, `initContainers` or `ephemeralContainers` with `image` beside
-    /// `name`. Returns fields that look like images, these among them.
+    /// Adds the images of container lists: of `containers`, say, with `image` beside `name`. Returns fields that look like images, these among them.
     pub fn look(&self, extra: &Extra, found: &mut Vec<Found>) -> Vec<Suspect> {
         let object = Arc::new(self.header.object(self.document, self.number));
         let (document, root) = (self.document, self.header.root);
@@ -241,9 +240,9 @@ impl<'d> Walk<'d, '_> {
     }
 
     fn is_container_list(&self, entry: &Entry) -> bool {
-        let lists = [List::Containers, List::InitContainers, List::EphemeralContainers];
+        let mut lists = List::ALL.into_iter().filter(|list| list.entries() == Entries::Containers);
         let is_container = |item| ["name", "image"].iter().all(|key| self.string(item, key).is_some());
-        lists.iter().any(|list| list.as_str() == entry.name)
+        lists.any(|list| list.as_str() == entry.name)
             && self.document.items(entry.value).is_some_and(|mut items| items.any(is_container))
     }
 

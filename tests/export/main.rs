@@ -11,6 +11,7 @@ mod helm_values;
 mod kustomize;
 mod kyverno;
 mod openshift;
+mod places;
 mod settings;
 
 use std::io::Write;

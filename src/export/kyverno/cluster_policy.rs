@@ -9,7 +9,7 @@
 
 use super::re2::{self, Missing};
 use crate::engine::{
-    ALIASES, Glob, MIRROR_ANNOTATION, Matcher, Mode, Namespaces, Pattern, Policy, Prefix, REWRITE_DISABLED,
+    ALIASES, Glob, List, MIRROR_ANNOTATION, Matcher, Mode, Namespaces, Pattern, Policy, Prefix, REWRITE_DISABLED,
     REWRITE_LABEL, Rule, Settings, Template, WhenNotUnderstood,
 };
 use crate::export::cel::is_official_image;
@@ -24,14 +24,6 @@ const HOST: &str =
 const PATH: &str = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*)*";
 /// What lies at or below a prefix.
 const BELOW: &str = "(?:/.*)?$";
-
-/// Where images are, with the fields of the image and of its pull policy.
-const PLACES: [(&str, &str, &str); 4] = [
-    ("initContainers", "image", "imagePullPolicy"),
-    ("containers", "image", "imagePullPolicy"),
-    ("ephemeralContainers", "image", "imagePullPolicy"),
-    ("volumes", "image.reference", "image.pullPolicy"),
-];
 
 /// Whatever the rules are.
 const NOTE: &str = "an update gives image volumes and ephemeral containers that a Pod has already what the rules want now, and the \
@@ -92,8 +84,8 @@ pub fn cluster_policy(policy: &Policy) -> Export<String> {
         .replace("@CACHED@", &cached(policy))
         .replace("@HOST@", HOST)
         .replace("@PATH@", PATH)
-        .replace("@FOUND@", &lines(PLACES.map(found)))
-        .replace("@BEFORE@", &lines(PLACES.map(before)))
+        .replace("@FOUND@", &lines(List::ALL.map(found)))
+        .replace("@BEFORE@", &lines(List::ALL.map(before)))
         .replace("@FOLDED@", &folded("to_lower(split(image, '/')[0])"));
     Export { what: text, notes: vec![NOTE.to_owned()], omissions }
 }
@@ -197,20 +189,22 @@ fn folded(host: &str) -> String {
         .fold(host.to_owned(), |host, (matches, to)| format!("regex_replace_all('{matches}', {host}, '{to}')"))
 }
 
-fn found((list, image, pull): (&str, &str, &str)) -> String {
-    let pointer = image.replace('.', "/");
+fn found(list: List) -> String {
+    let (image, pull) = (list.entries().image(), list.entries().pull_policy().join("."));
+    let (list, image, pointer) = (list.as_str(), image.join("."), image.join("/"));
     format!(
         "items(request.object.spec.{list} || `[]`, 'i', 'x')[].{{list: '{list}', name: x.name, image: x.{image}, pull: x.{pull},
           path: join('/', ['/spec/{list}', to_string(i), '{pointer}'])}}"
     )
 }
 
-fn before((list, image, _): (&str, &str, &str)) -> String {
+fn before(list: List) -> String {
+    let (list, image) = (list.as_str(), list.entries().image().join("."));
     format!("(request.oldObject.spec.{list} || `[]`)[].join(' ', ['{list}', name || '', {image} || ''])")
 }
 
 /// The elements of a list.
-fn lines(elements: [String; 4]) -> String {
+fn lines<const LISTS: usize>(elements: [String; LISTS]) -> String {
     format!("          {}\n", elements.join(",\n          "))
 }
 

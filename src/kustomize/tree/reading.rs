@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use rayon::prelude::*;
 use regex::Regex;
 
-use super::{FLUX, Image, Include, Listed, Node, Patch, Tree, everything, is_reached, plain, pointer};
+use super::{FLUX, Image, Include, Listed, Node, Patch, Tree, everything, is_reached, is_volume, plain};
 use crate::files::Source;
 use crate::kustomize::{Options, Outside};
 use crate::manifest::kustomization::{Entry, Kind, Kustomization, Reach, SELECTOR, Target, is_known_kind};
@@ -250,7 +250,7 @@ impl Reading<'_> {
                 source: file,
                 name: self.sources[file].name.clone(),
                 is_reached: is_reached(field),
-                is_volume: pointer(field).ends_with("/image/reference"),
+                is_volume: is_volume(field),
                 field: field.clone(),
                 is_known: *is_known && !(is_kustomization && self.no_kustomize),
             });
