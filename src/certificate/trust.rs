@@ -36,6 +36,28 @@ impl Authority {
     pub fn validity(&self) -> Validity {
         self.validity
     }
+
+    /// Returns on which side of its validity `now` is.
+    fn check(&self, now: SystemTime) -> Result<(), Distrust> {
+        let subject = || self.subject.clone();
+        self.validity.check(now).map_err(|distrust| match distrust {
+            Distrust::Expired { not_after_secs } => Distrust::CaExpired { subject: subject(), not_after_secs },
+            Distrust::NotYetValid { not_before_secs } => {
+                Distrust::CaNotYetValid { subject: subject(), not_before_secs }
+            }
+            other => other,
+        })
+    }
+}
+
+impl TryFrom<CertificateDer<'_>> for Authority {
+    type Error = String;
+
+    fn try_from(der: CertificateDer<'_>) -> Result<Self, String> {
+        let (_, parsed) = X509Certificate::from_der(&der).map_err(|error| format!("no certificate: {error}"))?;
+        let (subject, validity) = (parsed.subject().to_string(), Validity::from(&parsed));
+        Ok(Self { der: der.into_owned(), subject, validity })
+    }
 }
 
 /// From when until when, in seconds since 1970.
@@ -101,9 +123,10 @@ pub enum Distrust {
     /// No published CA signed it.
     #[error("no trusted CA has signed it")]
     WrongCa,
-    /// The CA that signed it has expired, or is not valid yet.
     #[error("the CA that signed it, {subject}, is not valid now")]
     CaExpired { subject: String, not_after_secs: i64 },
+    #[error("the CA that signed it, {subject}, is not valid before {}", clock::text(*not_before_secs))]
+    CaNotYetValid { subject: String, not_before_secs: i64 },
     #[error("it expired at {}", clock::text(*not_after_secs))]
     Expired { not_after_secs: i64 },
     #[error("it is not valid before {}", clock::text(*not_before_secs))]
@@ -125,6 +148,7 @@ impl Distrust {
             Self::WrongCa => "publish the CA that signed it in caBundle",
             Self::CaExpired { .. } | Self::Expired { .. } => "renew it",
             Self::NotYetValid { .. } => "it is loaded when it becomes valid",
+            Self::CaNotYetValid { .. } => "set the clocks right, or issue another CA and certificate",
             Self::WrongName { .. } => "issue one whose subjectAltName has the webhook's name, SERVICE.NAMESPACE.svc",
             Self::NotForServers => "issue one with serverAuth",
             Self::Unusable(_) => "issue another one",
@@ -207,14 +231,18 @@ impl Bundle {
                     .find(|ca| !matches!(verify(&[**ca], chain, name, now), Err(CertificateError::UnknownIssuer)));
                 let Some(ca) = culprit else { return Err(Distrust::WrongCa) };
                 validity.check(now)?;
-                let (subject, not_after_secs) = (ca.subject.clone(), ca.validity.not_after_secs);
-                Err(Distrust::CaExpired { subject, not_after_secs })
+                Err(ca.check(now).err().unwrap_or(Distrust::WrongCa))
             }
-            Err(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {
-                Err(Distrust::Expired { not_after_secs: validity.not_after_secs })
-            }
-            Err(CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. }) => {
-                Err(Distrust::NotYetValid { not_before_secs: validity.not_before_secs })
+            Err(
+                error @ (CertificateError::Expired
+                | CertificateError::ExpiredContext { .. }
+                | CertificateError::NotValidYet
+                | CertificateError::NotValidYetContext { .. }),
+            ) => {
+                validity.check(now)?;
+                let mut issuers = chain.iter().skip(1).filter_map(|der| Authority::try_from(der.clone()).ok());
+                let culprit = issuers.find_map(|issuer| issuer.check(now).err());
+                Err(culprit.unwrap_or_else(|| Distrust::Unusable(error.to_string())))
             }
             Err(CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }) => {
                 Err(Distrust::WrongName { names: names(leaf) })
@@ -241,13 +269,8 @@ impl FromIterator<Authority> for Bundle {
 }
 
 fn authorities(pem: &[u8]) -> impl Iterator<Item = Result<Authority, String>> {
-    CertificateDer::pem_slice_iter(pem).map(|der| {
-        let der = der.map_err(|error| format!("damaged PEM: {error}"))?;
-        let (_, parsed) = X509Certificate::from_der(&der).map_err(|error| format!("no certificate: {error}"))?;
-        let subject = parsed.subject().to_string();
-        let validity = Validity::from(&parsed);
-        Ok(Authority { der: der.clone(), subject, validity })
-    })
+    CertificateDer::pem_slice_iter(pem)
+        .map(|der| Authority::try_from(der.map_err(|error| format!("damaged PEM: {error}"))?))
 }
 
 fn verify(
@@ -370,6 +393,49 @@ mod tests {
         // It is not what matters where another one signed.
         let ca = authority("ca", |_| {});
         assert!(judge(&[&old, &ca], &chain(&ca, &[NAME], |_| {})).is_ok());
+    }
+
+    #[test]
+    fn each_certificate_of_a_chain_is_judged_by_both_ends() {
+        type Change = fn(&mut CertificateParams);
+        const VALID: Change = |_| {};
+        const EXPIRED: Change = |params| params.not_after = date_time_ymd(2001, 1, 1);
+        const EARLY: Change = |params| params.not_before = date_time_ymd(2990, 1, 1);
+        let judge = |ca: Change, issuer: Change, leaf: Change| {
+            let ca = authority("ca", ca);
+            let direct = chain(&ca, &[NAME], leaf);
+            let mut params = CertificateParams::new([]).unwrap();
+            params.distinguished_name.push(DnType::CommonName, "issuer");
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            issuer(&mut params);
+            let issuer = CertifiedIssuer::signed_by(params, KeyPair::generate().unwrap(), &ca).unwrap();
+            let mut through = chain(&issuer, &[NAME], leaf);
+            through.push(issuer.der().clone());
+            [direct, through].map(|chain| judge(&[&ca], &chain))
+        };
+        let (expired, early) = (978_307_200, 32_188_147_200);
+        let name = |name: &str| format!("CN={name}");
+        let ca_expired = |of: &str| Err(Distrust::CaExpired { subject: name(of), not_after_secs: expired });
+        let ca_early = |of: &str| Err(Distrust::CaNotYetValid { subject: name(of), not_before_secs: early });
+        let told = |[direct, through]: [Result<Trusted, Distrust>; 2]| (direct.map(drop), through.map(drop));
+        for (ca, issuer, leaf, direct, through) in [
+            (VALID, VALID, VALID, Ok(()), Ok(())),
+            (EXPIRED, VALID, VALID, ca_expired("ca"), ca_expired("ca")),
+            (EARLY, VALID, VALID, ca_early("ca"), ca_early("ca")),
+            (VALID, EXPIRED, VALID, Ok(()), ca_expired("issuer")),
+            (VALID, EARLY, VALID, Ok(()), ca_early("issuer")),
+        ] {
+            assert_eq!(told(judge(ca, issuer, leaf)), (direct, through));
+        }
+        // Where the certificate itself is not valid, it is what is renewed first.
+        for (of_leaf, end) in [
+            (EXPIRED, Err(Distrust::Expired { not_after_secs: expired })),
+            (EARLY, Err(Distrust::NotYetValid { not_before_secs: early })),
+        ] {
+            for ca in [VALID, EXPIRED, EARLY] {
+                assert_eq!(told(judge(ca, VALID, of_leaf)), (end.clone(), end.clone()));
+            }
+        }
     }
 
     #[test]

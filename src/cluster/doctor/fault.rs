@@ -102,6 +102,7 @@ faults! {
     CaBundleInvalid, "ca-bundle-invalid", Error, "publish the CA's certificate in PEM as caBundle";
     WrongCa, "wrong-ca", Error, "publish the CA that signed the serving certificate, or serve a certificate of the published CA";
     CaExpired, "ca-expired", Error, "make a new CA and serving certificate, and publish the CA as caBundle";
+    CaNotYetValid, "ca-not-yet-valid", Error, "set the clocks right, or make a new CA and serving certificate, and publish the CA as caBundle";
     CertificateExpired, "certificate-expired", Error, "renew the serving certificate; a mounted Secret is read again by itself";
     CertificateNotYetValid, "certificate-not-yet-valid", Error, "set the clocks right, or make the certificate again";
     CertificateWrongName, "certificate-wrong-name", Error, "make a certificate for the name that the API server asks for";

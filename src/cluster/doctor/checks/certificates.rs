@@ -117,6 +117,11 @@ fn tell(snapshot: &Snapshot, distrust: &Distrust, name: &ServerName<'_>) -> (Fau
             );
             (Fault::CaExpired, what)
         }
+        Distrust::CaNotYetValid { subject, not_before_secs } => {
+            let what =
+                format!("the CA `{subject}` that signed its certificate is valid from {}", when(*not_before_secs, now));
+            (Fault::CaNotYetValid, what)
+        }
         Distrust::Expired { not_after_secs } => {
             (Fault::CertificateExpired, format!("its certificate expired at {}", when(*not_after_secs, now)))
         }
