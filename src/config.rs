@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 use self::checker::Checker;
-pub use self::checker::is_dns_label;
+pub use self::checker::{is_dns_label, is_object_name};
 pub(crate) use self::declarations::{is_group, is_kind};
 pub use self::places::Places;
 pub use self::problem::Problem;

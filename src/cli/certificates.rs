@@ -55,11 +55,11 @@ struct RotateArgs {
     namespace: String,
 
     /// The Secret, as --certificate-secret of the replicas names it
-    #[arg(long, value_name = "NAME", default_value = "pullthrough-tls")]
+    #[arg(long, value_name = "NAME", default_value = "pullthrough-tls", value_parser = super::parse_object_name)]
     secret: String,
 
     /// The MutatingWebhookConfiguration
-    #[arg(long, value_name = "NAME", default_value = CONFIGURATION_NAME)]
+    #[arg(long, value_name = "NAME", default_value = CONFIGURATION_NAME, value_parser = super::parse_object_name)]
     configuration: String,
 
     /// How long to wait for the replicas, in seconds

@@ -7,7 +7,7 @@ use anyhow::{Context, anyhow};
 use serde::Serialize;
 
 use super::kubeconfig::KubeconfigArgs;
-use super::{output, rules};
+use super::{output, parse_namespace, parse_object_name, rules};
 use crate::cluster::doctor::report::{Check, Finding, Report, Severity, State, Unseen, Verdict};
 use crate::cluster::doctor::{self, Given, Options};
 use crate::export::webhook::CONFIGURATION_NAME;
@@ -27,11 +27,11 @@ pub struct Args {
     kubeconfig: KubeconfigArgs,
 
     /// The namespace that pullthrough runs in, unless the registration names another.
-    #[arg(short, long, value_name = "NAMESPACE", default_value = "pullthrough")]
+    #[arg(short, long, value_name = "NAMESPACE", default_value = "pullthrough", value_parser = parse_namespace)]
     namespace: String,
 
     /// The MutatingWebhookConfiguration.
-    #[arg(long, value_name = "NAME", default_value = CONFIGURATION_NAME)]
+    #[arg(long, value_name = "NAME", default_value = CONFIGURATION_NAME, value_parser = parse_object_name)]
     configuration: String,
 
     /// A rules file to compare the cluster with, instead of the ConfigMap that the Deployment mounts.
@@ -39,7 +39,7 @@ pub struct Args {
     rules: Option<PathBuf>,
 
     /// The namespace of the dry run's Pod. Default: one in reach where most rules apply.
-    #[arg(long, value_name = "NAMESPACE")]
+    #[arg(long, value_name = "NAMESPACE", value_parser = parse_namespace)]
     probe_namespace: Option<String>,
 
     /// How long to wait for each answer, in seconds.

@@ -25,7 +25,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::config::is_dns_label;
+use crate::config::{is_dns_label, is_object_name};
 
 /// Sends every image pull of a Kubernetes cluster through the organisation's pull-through cache
 ///
@@ -116,5 +116,16 @@ fn parse_namespace(text: &str) -> Result<String, String> {
     match is_dns_label(text) {
         true => Ok(text.to_owned()),
         false => Err("write lower-case letters, digits and inner dashes, at most 63".to_owned()),
+    }
+}
+
+/// The value of an option that names another object.
+fn parse_object_name(text: &str) -> Result<String, String> {
+    match is_object_name(text) {
+        true => Ok(text.to_owned()),
+        false => {
+            Err("write lower-case letters, digits and inner dashes, in parts of at most 63 with a dot between"
+                .to_owned())
+        }
     }
 }

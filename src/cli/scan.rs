@@ -43,7 +43,7 @@ pub struct Args {
 
     /// Look at this namespace alone, and not at nodes; can be given several times. With PATH: the namespace of manifests that
     /// name none.
-    #[arg(short, long = "namespace", value_name = "NAMESPACE")]
+    #[arg(short, long = "namespace", value_name = "NAMESPACE", value_parser = super::parse_namespace)]
     namespaces: Vec<String>,
 
     /// How to print: a table for people, one JSON object a line for each image at each place, SARIF for code scanning,
@@ -73,7 +73,7 @@ pub struct Args {
     kubeconfig: KubeconfigArgs,
 
     /// The MutatingWebhookConfiguration, whose selectors tell what the webhook does not reach.
-    #[arg(long, value_name = "NAME", default_value = CONFIGURATION_NAME)]
+    #[arg(long, value_name = "NAME", default_value = CONFIGURATION_NAME, value_parser = super::parse_object_name)]
     configuration: String,
 
     /// How long to wait for each answer of the cluster, in seconds.

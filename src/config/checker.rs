@@ -213,7 +213,7 @@ fn check_name(name: &str) -> Result<(), &'static str> {
 }
 
 /// A DNS subdomain (RFC 1123), as Kubernetes names most objects.
-pub(super) fn is_object_name(name: &str) -> bool {
+pub fn is_object_name(name: &str) -> bool {
     name.len() <= 253 && name.split('.').all(is_dns_label)
 }
 

@@ -261,3 +261,47 @@ fn usage_and_rules_that_are_wrong_exit_with_2() {
         assert!(output.stdout.is_empty() && output.stderr.starts_with(b"error: "), "{arguments:?}");
     }
 }
+
+/// Options of all commands that name an object of the cluster, each with the command's path.
+fn options_that_name_objects(command: &clap::Command, path: &[&str]) -> Vec<(Vec<String>, String, bool)> {
+    let mut options = Vec::new();
+    for option in command.get_arguments() {
+        let Some(long) = option.get_long() else { continue };
+        let is_namespace = option.get_value_names().is_some_and(|names| names.iter().any(|name| name == "NAMESPACE"));
+        let objects = ["configuration", "secret", "certificate-secret", "webhook-configuration"];
+        if is_namespace || objects.contains(&long) {
+            options.push((path.iter().map(|&word| word.to_owned()).collect(), format!("--{long}"), is_namespace));
+        }
+    }
+    for command in command.get_subcommands() {
+        options.extend(options_that_name_objects(command, &[path, &[command.get_name()]].concat()));
+    }
+    options
+}
+
+#[test]
+fn names_of_objects_are_checked_before_they_are_used() {
+    let options = options_that_name_objects(&pullthrough::cli::command(None), &[]);
+    assert!(options.len() > 10, "{options:?}");
+    for (path, option, is_namespace) in options {
+        for (value, is_name) in [
+            ("a-1", true),
+            ("a.b", !is_namespace),
+            ("", false),
+            ("a/b", false),
+            ("A", false),
+            ("..", false),
+            ("a?", false),
+        ] {
+            let value = format!("{option}={value}");
+            let arguments: Vec<&str> = path.iter().map(String::as_str).chain([value.as_str(), "--help"]).collect();
+            let output = pullthrough(&arguments, b"");
+            let told = String::from_utf8(output.stderr).expect("UTF-8");
+            assert_eq!(output.status.code(), Some(if is_name { 0 } else { 2 }), "{arguments:?}: {told}");
+            assert!(
+                is_name || told.contains("write lower-case letters, digits and inner dashes"),
+                "{arguments:?}: {told}"
+            );
+        }
+    }
+}

@@ -13,8 +13,10 @@ use tokio::time::sleep;
 use super::certificate::{Certificate, Pair};
 use crate::certificate::clock::Clock;
 use crate::cli::kubeconfig::Target;
+use crate::cli::parse_object_name;
 use crate::cluster::api::{Api, Failure};
 use crate::cluster::certificates::{CONFLICT, Certificates, Generation, Names, Trouble};
+use crate::export::webhook::CONFIGURATION_NAME;
 use crate::server::metrics::{Metrics, Reloaded, Task};
 use crate::server::probes::Distrust;
 
@@ -41,11 +43,11 @@ pub(super) struct ManageArgs {
     pub(super) manage_certificates: bool,
 
     /// The Secret, in the Pod's own namespace
-    #[arg(long, value_name = "NAME", env = "PULLTHROUGH_CERTIFICATE_SECRET", default_value = "pullthrough-tls")]
+    #[arg(long, value_name = "NAME", env = "PULLTHROUGH_CERTIFICATE_SECRET", default_value = "pullthrough-tls", value_parser = parse_object_name)]
     certificate_secret: String,
 
     /// The MutatingWebhookConfiguration, whose Service's name the certificate is made for
-    #[arg(long, value_name = "NAME", env = "PULLTHROUGH_WEBHOOK_CONFIGURATION", default_value = crate::export::webhook::CONFIGURATION_NAME)]
+    #[arg(long, value_name = "NAME", env = "PULLTHROUGH_WEBHOOK_CONFIGURATION", default_value = CONFIGURATION_NAME, value_parser = parse_object_name)]
     webhook_configuration: String,
 
     /// How long a certificate is valid; half of that before its end it is renewed
