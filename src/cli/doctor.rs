@@ -7,7 +7,7 @@ use anyhow::{Context, anyhow};
 use serde::Serialize;
 
 use super::kubeconfig::KubeconfigArgs;
-use super::{output, parse_namespace, parse_object_name, rules};
+use super::{output, parse_namespace, parse_object_name, rules, serve};
 use crate::cluster::doctor::report::{Check, Finding, Report, Severity, State, Unseen, Verdict};
 use crate::cluster::doctor::{self, Given, Options};
 use crate::export::webhook::CONFIGURATION_NAME;
@@ -69,7 +69,8 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         rules::parse(name.as_ref(), content)?;
     }
     let timeout = Duration::from_secs(timeout);
-    let options = Options { namespace, configuration, rules, probe_namespace, timeout };
+    let read_serve = serve::deployed::read;
+    let options = Options { namespace, configuration, rules, probe_namespace, read_serve, timeout };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("can't start")?;
     let report = runtime.block_on(async {
         let config = kubeconfig.read(timeout).await?;

@@ -1,6 +1,7 @@
 //! `pullthrough serve`: from what was typed to a [`Server`].
 
 mod certificate;
+pub mod deployed;
 mod managed;
 mod memory;
 mod next_steps;

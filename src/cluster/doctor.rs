@@ -8,6 +8,7 @@ mod ask;
 mod checks;
 mod collect;
 mod endpoint;
+mod environment;
 pub mod fault;
 mod handshake;
 mod managed;
@@ -23,6 +24,8 @@ use std::time::Duration;
 
 use kube::Config;
 
+pub use self::arguments::{ReadServe, Serve, Setting};
+pub use self::environment::Environment;
 use self::report::Report;
 pub use self::rules::Given;
 use crate::cluster::api::{Api, Failure};
@@ -38,6 +41,8 @@ pub struct Options {
     pub rules: Option<Given>,
     /// Where to create the Pod of the dry run; by default where most rules apply.
     pub probe_namespace: Option<String>,
+    /// How the Deployment's arguments are read.
+    pub read_serve: ReadServe,
     /// For each request, connection and answer.
     pub timeout: Duration,
 }

@@ -276,6 +276,42 @@ fn a_pod_that_is_refused_tells_by_whom() {
 }
 
 #[test]
+fn settings_that_the_deployment_takes_from_elsewhere_are_not_taken_for_absent() {
+    let ward = Ward::sound();
+    ward.cluster.kubectl(&["create", "namespace", "settings"]).ok();
+    let from = |key: &str| json!({"configMapKeyRef": {"name": "settings", "key": key}});
+    let container = json!({"name": "pullthrough", "image": "a.example.com/pullthrough", "args": ["serve"], "env": [
+        {"name": "PULLTHROUGH_RULES", "valueFrom": from("rules")},
+        {"name": "PULLTHROUGH_MANAGE_CERTIFICATES", "valueFrom": from("manage")},
+    ]});
+    let labels = json!({"app": "pullthrough"});
+    let deployment = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "pullthrough", "namespace": "settings"},
+        "spec": {"selector": {"matchLabels": labels}, "template": {
+            "metadata": {"labels": labels}, "spec": {"containers": [container]},
+        }},
+    });
+    ward.cluster.kubectl_with(&["apply", "-f", "-"], &deployment.to_string()).ok();
+    let output = Command::new(env!("CARGO_BIN_EXE_pullthrough"))
+        .args(["doctor", "--namespace", "settings", "-o", "json", "--kubeconfig"])
+        .arg(ward.cluster.kubeconfig())
+        .output()
+        .expect("the binary runs");
+    let report: Value = serde_json::from_slice(&output.stdout).expect("a report");
+    let unseen = |check: &str| {
+        let checks = report["checks"].as_array().expect("checks");
+        let found = checks.iter().find(|one| one["check"] == check).expect("the check");
+        found["unseen"].as_array().expect("a list").iter().map(|one| text(one, "why").to_owned()).collect::<Vec<_>>()
+    };
+    let why = |name: &str, key: &str| {
+        format!("{name} comes from key {key} of ConfigMap settings, which doctor does not read")
+    };
+    assert_eq!(unseen("rules"), [why("PULLTHROUGH_RULES", "rules") + "; give them with --rules"]);
+    assert_eq!(unseen("permissions"), [why("PULLTHROUGH_MANAGE_CERTIFICATES", "manage")]);
+    ward.cluster.kubectl(&["delete", "namespace", "settings", "--wait=false"]).ok();
+}
+
+#[test]
 fn what_may_not_be_seen_is_said() {
     let ward = Ward::sound();
     ward.cluster.kubectl(&["create", "serviceaccount", "blind"]).ok();

@@ -3,21 +3,43 @@
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 
-const DEFAULT_SECRET: &str = "pullthrough-tls";
+use super::environment::Environment;
+
+/// A setting of `serve`, or why it is not known.
+pub type Setting<T> = Result<T, String>;
+
+/// Of the settings of `serve` those that matter here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Serve {
+    pub rules: Setting<Option<String>>,
+    pub cache: Setting<Option<String>>,
+    /// With `--manage-certificates`, the Secret's name.
+    pub managed_secret: Setting<Option<String>>,
+    pub tells_warnings: Setting<bool>,
+}
+
+/// Reads the arguments of a container as `serve` would. The command line has the definition.
+pub type ReadServe = fn(&[String], &Environment) -> Result<Serve, String>;
 
 /// What the Pods' container is started with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Arguments {
-    pub rules: Option<Mount>,
-    /// `--rules` names a file that no ConfigMap is mounted for.
-    pub unmounted_rules: Option<String>,
-    pub cache: Option<String>,
+    pub rules: Setting<Option<RulesFrom>>,
     /// With `--manage-certificates`, the Secret's name.
-    pub managed_secret: Option<String>,
-    pub tells_warnings: bool,
+    pub managed_secret: Setting<Option<String>>,
+    pub tells_warnings: Setting<bool>,
     /// `None`: as the ServiceAccount says.
     pub has_token: Option<bool>,
     pub service_account: String,
+}
+
+/// Where replicas have their rules from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RulesFrom {
+    ConfigMap(Mount),
+    /// One that no ConfigMap is mounted for.
+    File(String),
+    Cache(String),
 }
 
 /// A file of a ConfigMap.
@@ -29,26 +51,48 @@ pub struct Mount {
 }
 
 impl Arguments {
-    pub fn of(deployment: &Deployment) -> Option<Self> {
+    pub fn of(deployment: &Deployment, read: ReadServe) -> Option<Self> {
         let pod = deployment.spec.as_ref()?.template.spec.as_ref()?;
         let container = container(pod)?;
-        let file = value(container, "--rules", "PULLTHROUGH_RULES");
-        let rules = file.as_deref().and_then(|file| mount(pod, container, file));
-        let manages = is_on(container, "--manage-certificates", "PULLTHROUGH_MANAGE_CERTIFICATES");
-        let secret = || {
-            value(container, "--certificate-secret", "PULLTHROUGH_CERTIFICATE_SECRET")
-                .unwrap_or_else(|| DEFAULT_SECRET.to_owned())
+        let words: Vec<String> = container.command.iter().chain(&container.args).flatten().cloned().collect();
+        let unread = |why| format!("the arguments of the Deployment can't be read: {why}");
+        let (rules, managed_secret, tells_warnings) = match read(&words, &Environment::of(container)).map_err(unread) {
+            Ok(Serve { rules, cache, managed_secret, tells_warnings }) => {
+                (rules_from(pod, container, rules, cache), managed_secret, tells_warnings)
+            }
+            Err(why) => (Err(why.clone()), Err(why.clone()), Err(why)),
         };
         Some(Self {
-            unmounted_rules: if rules.is_none() { file } else { None },
             rules,
-            cache: value(container, "--cache", "PULLTHROUGH_CACHE"),
-            managed_secret: manages.then(secret),
-            tells_warnings: !is_on(container, "--no-warnings", "PULLTHROUGH_NO_WARNINGS"),
+            managed_secret,
+            tells_warnings,
             has_token: if mounts_token(pod) { Some(true) } else { pod.automount_service_account_token },
             service_account: pod.service_account_name.clone().unwrap_or_else(|| "default".to_owned()),
         })
     }
+
+    /// The ConfigMap with the rules, as it is mounted.
+    pub fn mount(&self) -> Option<&Mount> {
+        match &self.rules {
+            Ok(Some(RulesFrom::ConfigMap(mount))) => Some(mount),
+            _ => None,
+        }
+    }
+}
+
+fn rules_from(
+    pod: &PodSpec,
+    container: &Container,
+    rules: Setting<Option<String>>,
+    cache: Setting<Option<String>>,
+) -> Setting<Option<RulesFrom>> {
+    Ok(match rules? {
+        Some(file) => Some(match mount(pod, container, &file) {
+            Some(mount) => RulesFrom::ConfigMap(mount),
+            None => RulesFrom::File(file),
+        }),
+        None => cache?.map(RulesFrom::Cache),
+    })
 }
 
 /// The container that serves: the one with the port, for there may be sidecars.
@@ -72,35 +116,6 @@ pub fn port(container: &Container, name: &str) -> Option<u16> {
 fn mounts_token(pod: &PodSpec) -> bool {
     let projected = pod.volumes.iter().flatten().filter_map(|volume| volume.projected.as_ref());
     projected.flat_map(|source| source.sources.iter().flatten()).any(|source| source.service_account_token.is_some())
-}
-
-fn words(container: &Container) -> impl Iterator<Item = &String> {
-    container.command.iter().flatten().chain(container.args.iter().flatten())
-}
-
-fn variable<'c>(container: &'c Container, name: &str) -> Option<&'c str> {
-    let found = container.env.iter().flatten().find(|variable| variable.name == name)?;
-    found.value.as_deref()
-}
-
-/// `--flag=value`, `--flag value`, or the variable.
-fn value(container: &Container, flag: &str, name: &str) -> Option<String> {
-    let mut words = words(container);
-    while let Some(word) = words.next() {
-        match word.strip_prefix(flag) {
-            Some("") => return words.next().cloned(),
-            Some(rest) if rest.starts_with('=') => return Some(rest[1..].to_owned()),
-            _ => {}
-        }
-    }
-    variable(container, name).map(str::to_owned)
-}
-
-fn is_on(container: &Container, flag: &str, name: &str) -> bool {
-    // As clap's FalseyValueParser reads it.
-    let is_truthy =
-        |text: &str| !matches!(text.to_ascii_lowercase().as_str(), "" | "n" | "no" | "f" | "false" | "off" | "0");
-    words(container).any(|word| word == flag) || variable(container, name).is_some_and(is_truthy)
 }
 
 /// The ConfigMap behind a file of the container.
@@ -131,46 +146,41 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn arguments(args: Value, mount: Value, volume: Value) -> Arguments {
+    fn rules(mount: Value, volume: Value) -> Option<RulesFrom> {
+        let read: ReadServe = |_, _| {
+            Ok(Serve {
+                rules: Ok(Some("/etc/rules/rules.yaml".to_owned())),
+                cache: Ok(None),
+                managed_secret: Ok(None),
+                tells_warnings: Ok(true),
+            })
+        };
         let deployment = json!({"spec": {"template": {"spec": {
-            "serviceAccountName": "robot",
             "containers": [
                 {"name": "proxy"},
-                {"name": "x", "ports": [{"name": "https", "containerPort": 8443}], "args": args,
-                 "volumeMounts": [{"name": "other", "mountPath": "/"}, mount],
-                 "env": [{"name": "PULLTHROUGH_NO_WARNINGS", "value": "yes"}]},
+                {"name": "x", "ports": [{"name": "https", "containerPort": 8443}],
+                 "volumeMounts": [{"name": "other", "mountPath": "/"}, mount]},
             ],
             "volumes": [{"name": "other", "emptyDir": {}}, volume],
         }}}});
-        Arguments::of(&serde_json::from_value(deployment).unwrap()).unwrap()
-    }
-
-    fn rules(mount: Value, volume: Value) -> Option<Mount> {
-        arguments(json!(["serve", "--rules=/etc/rules/rules.yaml"]), mount, volume).rules
+        Arguments::of(&serde_json::from_value(deployment).unwrap(), read).unwrap().rules.unwrap()
     }
 
     #[test]
     fn the_config_map_behind_the_rules_is_found() {
         let volume = || json!({"name": "rules", "configMap": {"name": "r"}});
-        let plain = |by_sub_path| Some(Mount { config_map: "r".into(), key: "rules.yaml".into(), by_sub_path });
+        let mounted = |key: &str, by_sub_path| {
+            Some(RulesFrom::ConfigMap(Mount { config_map: "r".into(), key: key.into(), by_sub_path }))
+        };
+        let plain = |by_sub_path| mounted("rules.yaml", by_sub_path);
+        let unmounted = Some(RulesFrom::File("/etc/rules/rules.yaml".to_owned()));
         assert_eq!(rules(json!({"name": "rules", "mountPath": "/etc/rules"}), volume()), plain(false));
         assert_eq!(rules(json!({"name": "rules", "mountPath": "/etc/rules/"}), volume()), plain(false));
         let file = json!({"name": "rules", "mountPath": "/etc/rules/rules.yaml", "subPath": "rules.yaml"});
         assert_eq!(rules(file, volume()), plain(true));
         let item = json!({"name": "rules", "configMap": {"name": "r", "items": [{"key": "k", "path": "rules.yaml"}]}});
-        assert_eq!(rules(json!({"name": "rules", "mountPath": "/etc/rules"}), item).unwrap().key, "k");
-        assert_eq!(rules(json!({"name": "rules", "mountPath": "/etc/rule"}), volume()), None);
-        assert_eq!(rules(json!({"name": "absent", "mountPath": "/etc/rules"}), volume()), None);
-    }
-
-    #[test]
-    fn flags_are_read_in_each_form() {
-        let none = || json!({"name": "none", "mountPath": "/none"});
-        let args = json!(["serve", "--cache", "a.io/b", "--manage-certificates", "--certificate-secret=s"]);
-        let read = arguments(args, none(), json!({"name": "none"}));
-        assert_eq!((read.cache.as_deref(), read.managed_secret.as_deref()), (Some("a.io/b"), Some("s")));
-        assert!(!read.tells_warnings);
-        let read = arguments(json!(["serve", "--rules=/x"]), none(), json!({"name": "none"}));
-        assert_eq!((read.unmounted_rules.as_deref(), read.managed_secret), (Some("/x"), None));
+        assert_eq!(rules(json!({"name": "rules", "mountPath": "/etc/rules"}), item), mounted("k", false));
+        assert_eq!(rules(json!({"name": "rules", "mountPath": "/etc/rule"}), volume()), unmounted);
+        assert_eq!(rules(json!({"name": "absent", "mountPath": "/etc/rules"}), volume()), unmounted);
     }
 }

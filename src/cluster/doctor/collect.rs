@@ -69,7 +69,7 @@ pub async fn snapshot(api: &Api, options: &Options) -> Result<Snapshot, Failure>
     let deployment = deployments.map(|deployments| choose(deployments, &selector));
     let pods = pods.map(|pods| ours(pods, &selector, deployment.as_ref().ok().and_then(Option::as_ref)));
     let slices = slices.map(|slices| slices.into_iter().filter(|slice| is_of(slice, &service_name)).collect());
-    let arguments = deployment.as_ref().ok().and_then(|found| Arguments::of(found.as_ref()?));
+    let arguments = deployment.as_ref().ok().and_then(|found| Arguments::of(found.as_ref()?, options.read_serve));
 
     let mut snapshot = Snapshot {
         now: SystemTime::now(),
@@ -93,7 +93,7 @@ pub async fn snapshot(api: &Api, options: &Options) -> Result<Snapshot, Failure>
         in_force_since_secs: None,
         survey: None,
         dry_run: DryRun::Skipped(String::new()),
-        managed: None,
+        managed: Ok(None),
     };
     ask_servers(api, &mut snapshot).await;
     snapshot.in_force_since_secs = in_force_since_secs(&snapshot);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
 use serde_json::json;
 
+use super::arguments::Setting;
 use super::snapshot::{Managed, Permission, Snapshot};
 use crate::cluster::api::{Api, Failure, Target};
 use crate::cluster::our_webhook;
@@ -12,9 +13,9 @@ use crate::cluster::our_webhook;
 /// A renewal writes Secret and caBundle one after the other, within about so long.
 const BETWEEN: Duration = Duration::from_secs(3);
 
-pub async fn look(api: &Api, snapshot: &Snapshot) -> Option<Managed> {
-    let arguments = snapshot.arguments.as_ref()?;
-    let secret_name = arguments.managed_secret.clone()?;
+pub async fn look(api: &Api, snapshot: &Snapshot) -> Setting<Option<Managed>> {
+    let Some(arguments) = &snapshot.arguments else { return Ok(None) };
+    let Some(secret_name) = arguments.managed_secret.clone()? else { return Ok(None) };
     let namespace = &snapshot.namespace;
     let read = async || {
         let name = Some(secret_name.as_str());
@@ -48,7 +49,7 @@ pub async fn look(api: &Api, snapshot: &Snapshot) -> Option<Managed> {
         }
     };
     let permissions = permissions(api, snapshot, &arguments.service_account, &secret_name).await;
-    Some(Managed { secret_name, secret, ca_bundle, permissions, has_token })
+    Ok(Some(Managed { secret_name, secret, ca_bundle, permissions, has_token }))
 }
 
 /// The Secret's trusted CAs.

@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::ConfigMap;
 
-use super::arguments::{Arguments, Mount};
+use super::arguments::{Arguments, Mount, RulesFrom};
 use crate::cluster::api::{Api, Failure, Target};
 use crate::config::{self, Config, Source};
 use crate::engine::Policy;
@@ -65,9 +65,9 @@ impl Rules {
 
     /// What the arguments of the Deployment lead to.
     pub async fn of_deployment(api: &Api, namespace: &str, arguments: &Arguments) -> Result<Self, NoRules> {
-        match arguments {
-            Arguments { rules: Some(mount), .. } => Self::of_config_map(api, namespace, mount).await,
-            Arguments { cache: Some(prefix), .. } => {
+        match &arguments.rules {
+            Ok(Some(RulesFrom::ConfigMap(mount))) => Self::of_config_map(api, namespace, mount).await,
+            Ok(Some(RulesFrom::Cache(prefix))) => {
                 let parsed = Config::for_cache(prefix).map(|config| (Policy::from(config), Vec::new()));
                 Ok(Self {
                     place: format!("the Deployment's --cache {prefix}"),
@@ -76,10 +76,11 @@ impl Rules {
                     of_cluster: true,
                 })
             }
-            Arguments { unmounted_rules: Some(file), .. } => Err(NoRules::Unknown(format!(
+            Ok(Some(RulesFrom::File(file))) => Err(NoRules::Unknown(format!(
                 "the Deployment reads its rules from {file}, which is no ConfigMap's; give them with --rules"
             ))),
-            _ => Err(NoRules::Unknown("the Deployment has neither --rules nor --cache".to_owned())),
+            Ok(None) => Err(NoRules::Unknown("the Deployment has neither --rules nor --cache".to_owned())),
+            Err(why) => Err(NoRules::Unknown(format!("{why}; give them with --rules"))),
         }
     }
 

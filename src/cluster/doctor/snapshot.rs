@@ -7,7 +7,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Pod, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 
-use super::arguments::Arguments;
+use super::arguments::{Arguments, Setting};
 use super::handshake::Chain;
 use super::pods::Survey;
 use super::probe::{Plan, Probed};
@@ -48,7 +48,8 @@ pub struct Snapshot {
     pub in_force_since_secs: Option<i64>,
     pub survey: Option<Result<Survey, Failure>>,
     pub dry_run: DryRun,
-    pub managed: Option<Managed>,
+    /// `None`: without `--manage-certificates`.
+    pub managed: Setting<Option<Managed>>,
 }
 
 #[derive(Debug, Clone)]

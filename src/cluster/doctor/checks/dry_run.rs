@@ -94,19 +94,23 @@ fn is_told_of(probed: &Probed, probe: &Probe) -> bool {
 
 /// What the lack of a warning says.
 fn not_called(snapshot: &Snapshot, plan: &Plan, probed: &Probed) -> String {
-    let tells = snapshot.arguments.as_ref().is_none_or(|arguments| arguments.tells_warnings);
+    let tells = snapshot.arguments.as_ref().map_or(&Ok(true), |arguments| &arguments.tells_warnings);
     let is_called = probed.warnings.iter().any(|warning| warning.starts_with(OURS));
     if is_called {
         return "; the webhook was called, and did not rewrite it: its rules are others".to_owned();
     }
-    if snapshot.is_told_warnings && tells {
+    if snapshot.is_told_warnings && *tells == Ok(true) {
         let why = match &snapshot.endpoint {
             Endpoint::Url(url) => format!("at {url}"),
             Endpoint::Service { namespace, name, .. } => format!("by way of Service {namespace}/{name}"),
         };
         return format!("; the webhook was not called, or could not be reached {why}");
     }
-    format!("; whether the webhook was called can't be told, since it warns nobody{}", named(snapshot, plan))
+    let since = match tells {
+        Err(why) if snapshot.is_told_warnings => why,
+        _ => "it warns nobody",
+    };
+    format!("; whether the webhook was called can't be told, since {since}{}", named(snapshot, plan))
 }
 
 /// Who could have done it.

@@ -9,8 +9,13 @@ use crate::cluster::words::few;
 
 pub fn check(snapshot: &Snapshot) -> Check {
     let mut check = Check::new("permissions", "Can the replicas look after their certificates?");
-    let Some(managed) = &snapshot.managed else {
-        return check.skip("no Deployment runs with --manage-certificates");
+    let managed = match &snapshot.managed {
+        Ok(Some(managed)) => managed,
+        Ok(None) => return check.skip("no Deployment runs with --manage-certificates"),
+        Err(why) => {
+            check.unseen("whether the replicas look after their certificates, and in which Secret", why);
+            return check;
+        }
     };
     secret(&mut check, snapshot, managed);
     let account = snapshot.arguments.as_ref().map(|arguments| arguments.service_account.as_str()).unwrap_or_default();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::cluster::doctor::arguments::Arguments;
 use crate::cluster::doctor::fault::Fault;
 use crate::cluster::doctor::metrics::Metrics;
 use crate::cluster::doctor::report::Check;
@@ -20,7 +21,7 @@ pub fn check(snapshot: &Snapshot) -> Check {
         Err(NoRules::Unknown(why)) => check.unseen("the rules", why),
         Err(NoRules::Unseen(failure)) => check.could_not_look(failure, "the rules"),
     }
-    if let Some(mount) = snapshot.arguments.as_ref().and_then(|arguments| arguments.rules.as_ref())
+    if let Some(mount) = snapshot.arguments.as_ref().and_then(Arguments::mount)
         && mount.by_sub_path
     {
         let what = format!("it mounts ConfigMap {} with subPath: the kubelet never updates that", mount.config_map);

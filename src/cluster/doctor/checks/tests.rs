@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::all;
 use crate::cluster::api::Failure;
-use crate::cluster::doctor::arguments::Arguments;
+use crate::cluster::doctor::arguments::{Arguments, Serve};
 use crate::cluster::doctor::metrics::Metrics;
 use crate::cluster::doctor::pods::Survey;
 use crate::cluster::doctor::probe::{Plan, Probed};
@@ -58,8 +58,17 @@ fn deployment(change: impl FnOnce(&mut Value)) -> Value {
 
 fn set_deployment(snapshot: &mut Snapshot, change: impl FnOnce(&mut Value)) {
     let deployment = object(deployment(change));
-    snapshot.arguments = Arguments::of(&deployment);
+    snapshot.arguments = Arguments::of(&deployment, |_, _| Ok(serve()));
     snapshot.deployment = Ok(Some(deployment));
+}
+
+fn serve() -> Serve {
+    Serve {
+        rules: Ok(Some("/r/rules.yaml".to_owned())),
+        cache: Ok(None),
+        managed_secret: Ok(Some("pullthrough-tls".to_owned())),
+        tells_warnings: Ok(true),
+    }
 }
 
 fn pod(name: &str) -> Value {
@@ -156,13 +165,13 @@ fn sound() -> Snapshot {
         in_force_since_secs: Some(secs(now) - 60),
         survey: Some(Ok(Survey::default())),
         dry_run: DryRun::Skipped(String::new()),
-        managed: Some(Managed {
+        managed: Ok(Some(Managed {
             secret_name: "pullthrough-tls".to_owned(),
             secret: Ok(Some(secret)),
             ca_bundle: Some(ca_bundle),
             permissions: Ok(vec![permission]),
             has_token: Some(true),
-        }),
+        })),
     };
     set_deployment(&mut snapshot, |_| {});
     let plan = Plan::make(&snapshot, None).unwrap();
@@ -302,7 +311,7 @@ fn faults_of_rules_are_told_apart() {
 #[test]
 fn faults_of_managed_certificates_are_told_apart() {
     fn managed(snapshot: &mut Snapshot) -> &mut Managed {
-        snapshot.managed.as_mut().unwrap()
+        snapshot.managed.as_mut().unwrap().as_mut().unwrap()
     }
     assert_eq!(faults(|snapshot| managed(snapshot).secret = Ok(None)), ["managed-secret-missing"]);
     let garbage = json!({"data": {"ca.crt": "eA==", "tls.crt": "eA==", "tls.key": "eA=="}});
