@@ -8,7 +8,8 @@ use serde::Serialize;
 
 use super::kubeconfig::KubeconfigArgs;
 use super::{output, parse_namespace, parse_object_name, rules, serve};
-use crate::cluster::doctor::report::{Check, Finding, Report, Severity, State, Unseen, Verdict};
+use crate::cluster::doctor::fault::Severity;
+use crate::cluster::doctor::report::{Check, Finding, Report, State, Unseen, Verdict};
 use crate::cluster::doctor::{self, Given, Options};
 use crate::export::webhook::CONFIGURATION_NAME;
 

@@ -80,6 +80,11 @@ pub enum Failure {
 /// What was seen of something; `None`: it does not exist.
 pub type Seen<T> = Result<Option<T>, Failure>;
 
+/// The thing, where it was seen and exists.
+pub fn found<T>(seen: &Seen<T>) -> Option<&T> {
+    seen.as_ref().ok().and_then(Option::as_ref)
+}
+
 /// An answer, and what the API server had to remark.
 #[derive(Debug, Clone)]
 pub struct Answer {

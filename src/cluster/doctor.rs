@@ -1,8 +1,9 @@
 //! `pullthrough doctor`: looks at a cluster from outside, and says what is wrong and what to do about it.
 //!
-//! `collect` asks all that is asked, and makes a `Snapshot` of the answers; `checks` look at that alone. What is found is a
-//! [`fault::Fault`] with its place, its effect and its cure.
+//! `collect` reads the cluster's `Objects`, of these `Answers` are asked, and `checks` look at both and at nothing else. What is
+//! found is a [`fault::Fault`] with its place, its effect and its cure.
 
+mod answers;
 mod arguments;
 mod ask;
 mod checks;
@@ -13,19 +14,20 @@ pub mod fault;
 mod handshake;
 mod managed;
 mod metrics;
+mod objects;
 mod pods;
 mod probe;
 mod replica;
 pub mod report;
 mod rules;
-mod snapshot;
 
 use std::time::Duration;
 
 use kube::Config;
 
-pub use self::arguments::{ReadServe, Serve, Setting};
-pub use self::environment::Environment;
+use self::answers::Answers;
+pub use self::arguments::{ReadServe, Serve};
+pub use self::environment::{Environment, Setting};
 use self::report::Report;
 pub use self::rules::Given;
 use crate::cluster::api::{Api, Failure};
@@ -55,6 +57,7 @@ pub struct Options {
 pub async fn examine(config: Config, options: &Options) -> Result<Report, Failure> {
     let server = config.cluster_url.to_string();
     let api = Api::new(config, options.timeout).await?;
-    let snapshot = collect::snapshot(&api, options).await?;
-    Ok(Report { server, checks: checks::all(&snapshot) })
+    let objects = collect::objects(&api, options).await?;
+    let answers = Answers::ask(&api, &objects, options.probe_namespace.as_deref()).await;
+    Ok(Report { server, checks: checks::all(&objects, &answers) })
 }

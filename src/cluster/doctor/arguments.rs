@@ -3,10 +3,7 @@
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 
-use super::environment::Environment;
-
-/// A setting of `serve`, or why it is not known.
-pub type Setting<T> = Result<T, String>;
+use super::environment::{Environment, Setting};
 
 /// Of the settings of `serve` those that matter here.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,7 @@
-//! The questions. Each looks at the snapshot, and asks nothing of the cluster.
+//! The questions. Each looks at what was seen and answered, and asks nothing of the cluster.
 
 mod certificates;
+mod coverage;
 mod dry_run;
 mod permissions;
 mod reach;
@@ -12,21 +13,22 @@ mod selectors;
 mod service;
 mod version;
 
+use super::answers::Answers;
+use super::objects::Objects;
 use super::report::Check;
-use super::snapshot::Snapshot;
 
 /// All of them, in the order in which they are read best.
-pub fn all(snapshot: &Snapshot) -> Vec<Check> {
+pub fn all(objects: &Objects, answers: &Answers) -> Vec<Check> {
     vec![
-        version::check(snapshot),
-        registration::check(snapshot),
-        service::check(snapshot),
-        replicas::check(snapshot),
-        certificates::check(snapshot),
-        rules::check(snapshot),
-        dry_run::check(snapshot),
-        reach::check(snapshot),
-        permissions::check(snapshot),
+        version::check(objects),
+        registration::check(objects),
+        service::check(objects),
+        replicas::check(objects, answers),
+        certificates::check(objects, answers),
+        rules::check(objects, answers),
+        dry_run::check(objects, answers),
+        reach::check(objects, answers),
+        permissions::check(objects, answers),
     ]
 }
 

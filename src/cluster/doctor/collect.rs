@@ -1,4 +1,4 @@
-//! Gathers the snapshot: all requests are here and in what this calls.
+//! Reads the objects.
 
 use std::time::SystemTime;
 
@@ -9,19 +9,14 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
 
 use super::Options;
 use super::arguments::Arguments;
-use super::endpoint;
-use super::managed;
-use super::pods::{Scope, Survey};
-use super::probe::{Plan, Probed};
-use super::replica::{Questions, Replica};
+use super::endpoint::{self, Endpoint};
+use super::objects::{MutatingPolicy, Namespace, Objects, Version};
 use super::rules::{NoRules, Rules};
-use super::snapshot::{DryRun, Endpoint, MutatingPolicy, Namespace, Snapshot, Version};
 use crate::cluster::ADMISSION;
-use crate::cluster::api::{Api, Failure, Seen, Target};
+use crate::cluster::api::{Api, Failure, Target};
 use crate::cluster::selector::{self, Labels};
 
 /// What the manifests call Service and Deployment.
@@ -36,7 +31,7 @@ struct List<T> {
 /// # Errors
 ///
 /// Where the API server can't be reached, or does not know who asks.
-pub async fn snapshot(api: &Api, options: &Options) -> Result<Snapshot, Failure> {
+pub async fn objects(api: &Api, options: &Options) -> Result<Objects, Failure> {
     let version = match version(api).await {
         Err(failure @ (Failure::Broken(_) | Failure::TooSlow(_) | Failure::Refused { code: 401, .. })) => {
             return Err(failure);
@@ -71,7 +66,7 @@ pub async fn snapshot(api: &Api, options: &Options) -> Result<Snapshot, Failure>
     let slices = slices.map(|slices| slices.into_iter().filter(|slice| is_of(slice, &service_name)).collect());
     let arguments = deployment.as_ref().ok().and_then(|found| Arguments::of(found.as_ref()?, options.read_serve));
 
-    let mut snapshot = Snapshot {
+    Ok(Objects {
         now: SystemTime::now(),
         configuration_name: options.configuration.clone(),
         version,
@@ -84,23 +79,11 @@ pub async fn snapshot(api: &Api, options: &Options) -> Result<Snapshot, Failure>
         slices,
         deployment,
         pods,
-        replicas: Vec::new(),
-        direct: None,
         rules: rules(api, &namespace, options, arguments.as_ref()).await,
         arguments,
         endpoint,
         namespace,
-        in_force_since_secs: None,
-        survey: None,
-        dry_run: DryRun::Skipped(String::new()),
-        managed: Ok(None),
-    };
-    ask_servers(api, &mut snapshot).await;
-    snapshot.in_force_since_secs = in_force_since_secs(&snapshot);
-    snapshot.survey = survey(api, &snapshot).await;
-    snapshot.dry_run = dry_run(api, options, &snapshot).await;
-    snapshot.managed = managed::look(api, &snapshot).await;
-    Ok(snapshot)
+    })
 }
 
 async fn list<T: DeserializeOwned>(api: &Api, target: Target<'_>) -> Result<Vec<T>, Failure> {
@@ -213,69 +196,4 @@ async fn rules(api: &Api, namespace: &str, options: &Options, arguments: Option<
             "there is no Deployment of pullthrough in namespace {namespace} to tell them; give them with --rules"
         ))),
     }
-}
-
-/// Has the replicas, or the server behind a URL, show what they have.
-async fn ask_servers(api: &Api, snapshot: &mut Snapshot) {
-    if let Endpoint::Url(url) = &snapshot.endpoint {
-        snapshot.direct = Some(endpoint::shown(api, url).await);
-    }
-    let questions =
-        Questions { namespace: snapshot.namespace.clone(), server_name: endpoint::server_name(&snapshot.endpoint) };
-    let mut asked = JoinSet::new();
-    for pod in snapshot.pods.iter().flatten() {
-        asked.spawn(Replica::examine(api.clone(), pod.clone(), questions.clone()));
-    }
-    while let Some(replica) = asked.join_next().await {
-        snapshot.replicas.extend(replica.ok());
-    }
-    snapshot.replicas.sort_by(|a, b| a.name.cmp(&b.name));
-}
-
-/// Since when all replicas have had the rules of the cluster, where all say so.
-fn in_force_since_secs(snapshot: &Snapshot) -> Option<i64> {
-    let rules = snapshot.rules.as_ref().ok()?;
-    let mut latest = None;
-    for replica in snapshot.replicas.iter().filter(|replica| replica.ready) {
-        let metrics = replica.metrics()?;
-        let since_secs = metrics.rules_since_secs.filter(|_| metrics.rules_hash.as_ref() == Some(&rules.hash))?;
-        latest = latest.max(Some(since_secs));
-    }
-    latest
-}
-
-async fn survey(api: &Api, snapshot: &Snapshot) -> Option<Result<Survey, Failure>> {
-    let policy = snapshot.policy()?;
-    snapshot.webhook()?;
-    let registered = snapshot.registered.as_ref().ok()?.as_ref()?;
-    let created_secs = registered.metadata.creation_timestamp.as_ref().map(|time| time.0.as_second());
-    let since_secs = snapshot.in_force_since_secs.zip(created_secs).map(|(rules, created)| rules.max(created));
-    let in_reach = |namespace: &str| snapshot.is_in_reach(namespace);
-    Some(Survey::take(api, &Scope { policy, in_reach: &in_reach, since_secs }).await)
-}
-
-async fn dry_run(api: &Api, options: &Options, snapshot: &Snapshot) -> DryRun {
-    let plan = match Plan::make(snapshot, options.probe_namespace.as_deref()) {
-        Ok(plan) => plan,
-        Err(why) => return DryRun::Skipped(why),
-    };
-    let target = Target { api: "api/v1", resource: "pods", namespace: Some(&plan.namespace), name: None };
-    let mut answer = api.create(target, "dryRun=All", &plan.pod(true)).await;
-    if let Err(Failure::Refused { code, message }) = &answer {
-        answer = match api.create(target, "dryRun=All", &plan.pod(false)).await {
-            Err(Failure::Refused { message: other, .. }) if other != *message => {
-                let message = format!("{message}; and the same without resources: {other}");
-                Err(Failure::Refused { code: *code, message })
-            }
-            Err(_) => answer,
-            accepted => accepted,
-        };
-    }
-    let probed = answer.map(|answer| Probed::read(&answer.body, answer.warnings));
-    DryRun::Done(plan, probed)
-}
-
-/// As [`Seen`], for a list of one.
-pub fn found<T>(seen: &Seen<T>) -> Option<&T> {
-    seen.as_ref().ok().and_then(Option::as_ref)
 }

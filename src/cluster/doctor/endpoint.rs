@@ -4,13 +4,18 @@ use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 
-use super::collect::found;
 use super::handshake::{self, Chain};
-use super::snapshot::Endpoint;
-use crate::cluster::api::{Api, Failure, Seen};
+use crate::cluster::api::{Api, Failure, Seen, found};
 use crate::cluster::our_webhook;
 
 const HTTPS: u16 = 443;
+
+/// Where the API server finds the webhook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Endpoint {
+    Url(String),
+    Service { namespace: String, name: String, port: i32 },
+}
 
 /// What is registered, or else the Service of the manifests.
 pub fn of(registered: &Seen<MutatingWebhookConfiguration>, namespace: &str, name: &str) -> Endpoint {

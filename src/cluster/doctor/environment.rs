@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use k8s_openapi::api::core::v1::{Container, EnvFromSource, EnvVarSource};
 
-use super::arguments::Setting;
+/// A setting of `serve`, or why it is not known.
+pub type Setting<T> = Result<T, String>;
 
 /// What variables are set to, or where the cluster takes their values from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -2,8 +2,26 @@
 
 use serde::{Serialize, Serializer};
 
-use super::report::Severity;
-use super::report::Severity::{Error, Note, Warning};
+use self::Severity::{Error, Note, Warning};
+
+/// How much a finding matters. Errors and warnings are faults; a note is what somebody may want to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    Note,
+    Warning,
+    Error,
+}
+
+impl Severity {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Note => "note",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
 
 macro_rules! faults {
     ($($variant:ident, $id:literal, $severity:ident, $cure:literal;)*) => {

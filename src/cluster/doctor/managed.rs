@@ -5,18 +5,38 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
 use serde_json::json;
 
-use super::arguments::Setting;
-use super::snapshot::{Managed, Permission, Snapshot};
-use crate::cluster::api::{Api, Failure, Target};
+use super::environment::Setting;
+use super::objects::Objects;
+use crate::cluster::api::{Api, Failure, Seen, Target};
 use crate::cluster::our_webhook;
 
 /// A renewal writes Secret and caBundle one after the other, within about so long.
 const BETWEEN: Duration = Duration::from_secs(3);
 
-pub async fn look(api: &Api, snapshot: &Snapshot) -> Setting<Option<Managed>> {
-    let Some(arguments) = &snapshot.arguments else { return Ok(None) };
+/// What belongs to `--manage-certificates`.
+#[derive(Debug)]
+pub struct Managed {
+    pub secret_name: String,
+    pub secret: Seen<Secret>,
+    /// `caBundle` as it was when the Secret was read.
+    pub ca_bundle: Option<Vec<u8>>,
+    /// What the service account may do.
+    pub permissions: Result<Vec<Permission>, Failure>,
+    /// Whether its Pods have its token; `None` where that is the ServiceAccount's choice and can't be read.
+    pub has_token: Option<bool>,
+}
+
+/// Something that the service account needs to do.
+#[derive(Debug, Clone)]
+pub struct Permission {
+    pub what: String,
+    pub allowed: bool,
+}
+
+pub async fn look(api: &Api, objects: &Objects) -> Setting<Option<Managed>> {
+    let Some(arguments) = &objects.arguments else { return Ok(None) };
     let Some(secret_name) = arguments.managed_secret.clone()? else { return Ok(None) };
-    let namespace = &snapshot.namespace;
+    let namespace = &objects.namespace;
     let read = async || {
         let name = Some(secret_name.as_str());
         let secret = Target { api: "api/v1", resource: "secrets", namespace: Some(namespace), name };
@@ -25,7 +45,7 @@ pub async fn look(api: &Api, snapshot: &Snapshot) -> Setting<Option<Managed>> {
             api: "apis/admissionregistration.k8s.io/v1",
             resource: "mutatingwebhookconfigurations",
             namespace: None,
-            name: Some(&snapshot.configuration_name),
+            name: Some(&objects.configuration_name),
         };
         let configuration = api.find(configuration).await.ok().flatten();
         let ca_bundle = configuration.as_ref().and_then(our_webhook);
@@ -48,7 +68,7 @@ pub async fn look(api: &Api, snapshot: &Snapshot) -> Setting<Option<Managed>> {
             account.ok().map(|account| account.automount_service_account_token.unwrap_or(true))
         }
     };
-    let permissions = permissions(api, snapshot, &arguments.service_account, &secret_name).await;
+    let permissions = permissions(api, objects, &arguments.service_account, &secret_name).await;
     Ok(Some(Managed { secret_name, secret, ca_bundle, permissions, has_token }))
 }
 
@@ -57,9 +77,9 @@ pub fn authorities(secret: &Secret) -> Option<&[u8]> {
     secret.data.as_ref()?.get("ca.crt").map(|bytes| bytes.0.as_slice()).filter(|bytes| !bytes.is_empty())
 }
 
-async fn permissions(api: &Api, snapshot: &Snapshot, account: &str, secret: &str) -> Result<Vec<Permission>, Failure> {
-    let namespace = snapshot.namespace.as_str();
-    let configuration = snapshot.configuration_name.as_str();
+async fn permissions(api: &Api, objects: &Objects, account: &str, secret: &str) -> Result<Vec<Permission>, Failure> {
+    let namespace = objects.namespace.as_str();
+    let configuration = objects.configuration_name.as_str();
     let group = "admissionregistration.k8s.io";
     let wanted = [
         ("", "secrets", Some(namespace), "get", Some(secret)),

@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::collect::found;
-use super::snapshot::Snapshot;
+use super::objects::Objects;
+use super::pods::Survey;
+use crate::cluster::api::{Api, Failure, Target, found};
 use crate::engine::{Decision, Mode, Policy, Question, Rule};
 
 /// Containers of the Pod; more rules than this are rare.
@@ -36,14 +37,46 @@ pub struct Probed {
     pub warnings: Vec<String>,
 }
 
+/// What became of the dry run.
+#[derive(Debug)]
+pub enum DryRun {
+    /// Why there was none.
+    Skipped(String),
+    Done(Plan, Result<Probed, Failure>),
+}
+
+impl DryRun {
+    /// Creates the Pod in a dry run, in the namespace that is wanted, or else in the best one.
+    pub async fn run(api: &Api, objects: &Objects, survey: Option<&Survey>, wanted_namespace: Option<&str>) -> Self {
+        let plan = match Plan::make(objects, survey, wanted_namespace) {
+            Ok(plan) => plan,
+            Err(why) => return Self::Skipped(why),
+        };
+        let target = Target { api: "api/v1", resource: "pods", namespace: Some(&plan.namespace), name: None };
+        let mut answer = api.create(target, "dryRun=All", &plan.pod(true)).await;
+        if let Err(Failure::Refused { code, message }) = &answer {
+            answer = match api.create(target, "dryRun=All", &plan.pod(false)).await {
+                Err(Failure::Refused { message: other, .. }) if other != *message => {
+                    let message = format!("{message}; and the same without resources: {other}");
+                    Err(Failure::Refused { code: *code, message })
+                }
+                Err(_) => answer,
+                accepted => accepted,
+            };
+        }
+        let probed = answer.map(|answer| Probed::read(&answer.body, answer.warnings));
+        Self::Done(plan, probed)
+    }
+}
+
 impl Plan {
     /// # Errors
     ///
     /// Why nothing can be tried.
-    pub fn make(snapshot: &Snapshot, wanted_namespace: Option<&str>) -> Result<Self, String> {
-        let policy = snapshot.policy().ok_or("the rules are not known")?;
-        match found(&snapshot.registered) {
-            Some(_) if snapshot.webhook().is_some() => {}
+    pub fn make(objects: &Objects, survey: Option<&Survey>, wanted_namespace: Option<&str>) -> Result<Self, String> {
+        let policy = objects.policy().ok_or("the rules are not known")?;
+        match found(&objects.registered) {
+            Some(_) if objects.webhook().is_some() => {}
             _ => return Err("the webhook is not registered".to_owned()),
         }
         let enforced = policy.rules().iter().filter(|rule| rule.mode == Mode::Enforce).count();
@@ -52,12 +85,12 @@ impl Plan {
         }
         let candidates = match wanted_namespace {
             Some(namespace) => vec![namespace],
-            None => candidates(snapshot),
+            None => candidates(objects),
         };
         // The first of those where most can be tried.
         let mut best: Option<Self> = None;
         for namespace in candidates {
-            let plan = Self::within(namespace, policy, snapshot);
+            let plan = Self::within(namespace, policy, survey);
             if plan.probes.len() > best.as_ref().map_or(0, |best| best.probes.len()) {
                 best = Some(plan);
             }
@@ -68,10 +101,10 @@ impl Plan {
         })
     }
 
-    fn within(namespace: &str, policy: &Policy, snapshot: &Snapshot) -> Self {
+    fn within(namespace: &str, policy: &Policy, survey: Option<&Survey>) -> Self {
         let mut plan = Self { namespace: namespace.to_owned(), probes: Vec::new(), left_out: Vec::new() };
         for rule in policy.rules().iter().filter(|rule| rule.mode == Mode::Enforce) {
-            match example(rule, namespace, policy, snapshot) {
+            match example(rule, namespace, policy, survey) {
                 Some(_) if plan.probes.len() == MAX_IMAGES => plan.left_out.push(rule.name.clone()),
                 Some((image, expected)) => {
                     plan.probes.push(Probe { rule: rule.name.clone(), image, expected });
@@ -121,20 +154,19 @@ impl Plan {
 }
 
 /// Namespaces in reach, in the order in which they are preferred.
-fn candidates(snapshot: &Snapshot) -> Vec<&str> {
-    let Ok(namespaces) = &snapshot.namespaces else { return vec!["default"] };
+fn candidates(objects: &Objects) -> Vec<&str> {
+    let Ok(namespaces) = &objects.namespaces else { return vec!["default"] };
     let mut names: Vec<&str> = namespaces
         .iter()
-        .filter(|namespace| !namespace.terminating && snapshot.is_in_reach(&namespace.name))
+        .filter(|namespace| !namespace.terminating && objects.is_in_reach(&namespace.name))
         .map(|namespace| namespace.name.as_str())
         .collect();
-    names.sort_by_key(|name| (*name != "default", name.starts_with("kube-"), *name == snapshot.namespace));
+    names.sort_by_key(|name| (*name != "default", name.starts_with("kube-"), *name == objects.namespace));
     names
 }
 
 /// An image that the engine rewrites by this rule, and to what.
-fn example(rule: &Rule, namespace: &str, policy: &Policy, snapshot: &Snapshot) -> Option<(String, String)> {
-    let survey = snapshot.survey.as_ref().and_then(|survey| survey.as_ref().ok());
+fn example(rule: &Rule, namespace: &str, policy: &Policy, survey: Option<&Survey>) -> Option<(String, String)> {
     let seen = survey.and_then(|survey| survey.examples.get(&rule.name)).map(|(image, _)| image.clone());
     let from = rule.matcher.sources().into_iter().flat_map(|from| from.iter());
     let made = from.flat_map(|prefix| IMAGES.map(|image| format!("{}/{image}", prefix.written())));

@@ -2,27 +2,8 @@
 
 use serde::Serialize;
 
-use super::fault::Fault;
+use super::fault::{Fault, Severity};
 use crate::cluster::api::Failure;
-
-/// How much a finding matters. Errors and warnings are faults; a note is what somebody may want to know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    Note,
-    Warning,
-    Error,
-}
-
-impl Severity {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Note => "note",
-            Self::Warning => "warning",
-            Self::Error => "error",
-        }
-    }
-}
 
 /// Something that is not as it should be, or that is worth knowing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

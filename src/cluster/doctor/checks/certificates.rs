@@ -4,24 +4,25 @@ use rustls::pki_types::ServerName;
 
 use crate::certificate::trust::{Bundle, Distrust, Trusted};
 use crate::cluster::api::Failure;
-use crate::cluster::doctor::endpoint::server_name;
+use crate::cluster::doctor::answers::Answers;
+use crate::cluster::doctor::endpoint::{Endpoint, server_name};
 use crate::cluster::doctor::fault::Fault;
 use crate::cluster::doctor::handshake::Chain;
+use crate::cluster::doctor::objects::Objects;
 use crate::cluster::doctor::report::Check;
-use crate::cluster::doctor::snapshot::{Endpoint, Snapshot};
 use crate::cluster::words::{count, few, when};
 
-pub fn check(snapshot: &Snapshot) -> Check {
+pub fn check(objects: &Objects, answers: &Answers) -> Check {
     let mut check = Check::new("certificates", "Does the API server believe the certificates that are served?");
-    let Some(webhook) = snapshot.webhook() else { return check.skip("the webhook is not registered") };
-    let place = snapshot.configuration_place();
-    let Some(name) = server_name(&snapshot.endpoint) else {
+    let Some(webhook) = objects.webhook() else { return check.skip("the webhook is not registered") };
+    let place = objects.configuration_place();
+    let Some(name) = server_name(&objects.endpoint) else {
         check.unseen("the certificate", "the API server is given no valid name to ask for");
         return check;
     };
     let pem = webhook.client_config.ca_bundle.as_ref().map(|bytes| bytes.0.as_slice()).unwrap_or_default();
     let bundle = match pem {
-        [] if matches!(snapshot.endpoint, Endpoint::Url(_)) => {
+        [] if matches!(objects.endpoint, Endpoint::Url(_)) => {
             check.unseen("the certificate", "without caBundle the API server goes by its own machine's CAs");
             None
         }
@@ -39,34 +40,34 @@ pub fn check(snapshot: &Snapshot) -> Check {
     };
     if let Some(bundle) = &bundle {
         check.fact(format!("caBundle has {}", count(bundle.len(), "CA")));
-        for (subject, at_secs) in bundle.expired(snapshot.now) {
-            let what = format!("the CA `{subject}` in caBundle has expired ({})", when(at_secs, snapshot.now));
+        for (subject, at_secs) in bundle.expired(objects.now) {
+            let what = format!("the CA `{subject}` in caBundle has expired ({})", when(at_secs, objects.now));
             check.find(Fault::ExpiredCaInBundle, &place, what);
         }
     }
-    let servers = servers(snapshot);
+    let servers = servers(objects, answers);
     if servers.is_empty() {
         check.unseen("the certificate that is served", "no Pod runs");
     }
     for (place, shown) in servers {
-        look(&mut check, snapshot, &place, shown, bundle.as_ref(), &name);
+        look(&mut check, objects, &place, shown, bundle.as_ref(), &name);
     }
     check
 }
 
 /// Each server that could be asked, and what it showed.
-fn servers(snapshot: &Snapshot) -> Vec<(String, &Result<Chain, Failure>)> {
-    let direct = match (&snapshot.endpoint, &snapshot.direct) {
+fn servers<'a>(objects: &Objects, answers: &'a Answers) -> Vec<(String, &'a Result<Chain, Failure>)> {
+    let direct = match (&objects.endpoint, &answers.direct) {
         (Endpoint::Url(url), Some(shown)) => return vec![(url.clone(), shown)],
-        _ => snapshot.replicas.iter(),
+        _ => answers.replicas.iter(),
     };
     let asked = direct.filter_map(|replica| Some((replica, &replica.asked.as_ref()?.chain)));
-    asked.map(|(replica, shown)| (format!("Pod {}/{}", snapshot.namespace, replica.name), shown)).collect()
+    asked.map(|(replica, shown)| (format!("Pod {}/{}", objects.namespace, replica.name), shown)).collect()
 }
 
 fn look(
     check: &mut Check,
-    snapshot: &Snapshot,
+    objects: &Objects,
     place: &str,
     shown: &Result<Chain, Failure>,
     bundle: Option<&Bundle>,
@@ -78,14 +79,14 @@ fn look(
             check.find(Fault::HandshakeFailing, place, failure.to_string());
             return;
         }
-        Err(failure) if matches!(snapshot.endpoint, Endpoint::Url(_)) => {
+        Err(failure) if matches!(objects.endpoint, Endpoint::Url(_)) => {
             check.find(Fault::EndpointUnreachable, place, format!("from this machine: {failure}"));
             return;
         }
         Err(failure) => return check.could_not_look(failure, format!("the certificate of {place}")),
     };
     let Some(bundle) = bundle else { return };
-    let now = snapshot.now;
+    let now = objects.now;
     match bundle.trusts(chain, name, now) {
         Ok(Trusted { validity, ca_validity }) => {
             check.fact(format!("{place}: its certificate ends at {}", when(validity.not_after_secs, now)));
@@ -100,14 +101,14 @@ fn look(
             }
         }
         Err(distrust) => {
-            let (fault, what) = tell(snapshot, &distrust, name);
+            let (fault, what) = tell(objects, &distrust, name);
             check.find(fault, place, what);
         }
     }
 }
 
-fn tell(snapshot: &Snapshot, distrust: &Distrust, name: &ServerName<'_>) -> (Fault, String) {
-    let now = snapshot.now;
+fn tell(objects: &Objects, distrust: &Distrust, name: &ServerName<'_>) -> (Fault, String) {
+    let now = objects.now;
     match distrust {
         Distrust::WrongCa => (Fault::WrongCa, "no CA in caBundle signed the certificate that it serves".to_owned()),
         Distrust::CaExpired { subject, not_after_secs } => {

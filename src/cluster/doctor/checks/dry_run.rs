@@ -2,19 +2,21 @@
 
 use super::rivals::suspects;
 use crate::cluster::api::Failure;
+use crate::cluster::doctor::answers::Answers;
+use crate::cluster::doctor::endpoint::Endpoint;
 use crate::cluster::doctor::fault::Fault;
-use crate::cluster::doctor::probe::{Plan, Probe, Probed};
+use crate::cluster::doctor::objects::Objects;
+use crate::cluster::doctor::probe::{DryRun, Plan, Probe, Probed};
 use crate::cluster::doctor::report::Check;
-use crate::cluster::doctor::snapshot::{DryRun, Endpoint, Snapshot};
 use crate::cluster::words::count;
 use crate::export::webhook::WEBHOOK_NAME;
 
 /// How the webhook's warnings start.
 const OURS: &str = "pullthrough: ";
 
-pub fn check(snapshot: &Snapshot) -> Check {
+pub fn check(objects: &Objects, answers: &Answers) -> Check {
     let mut check = Check::new("dry-run", "Does a Pod, created in a dry run, come back rewritten?");
-    let (plan, probed) = match &snapshot.dry_run {
+    let (plan, probed) = match &answers.dry_run {
         DryRun::Skipped(why) => return check.skip(why.as_str()),
         DryRun::Done(plan, probed) => (plan, probed),
     };
@@ -23,14 +25,14 @@ pub fn check(snapshot: &Snapshot) -> Check {
         check.fact(format!("not tried: rule {rule}"));
     }
     match probed {
-        Ok(probed) => compare(&mut check, snapshot, plan, probed, &place),
+        Ok(probed) => compare(&mut check, objects, plan, probed, &place),
         Err(Failure::Refused { message, .. }) => refused(&mut check, message, &place),
         Err(failure) => check.could_not_look(failure, format!("what becomes of {place}")),
     }
     check
 }
 
-fn compare(check: &mut Check, snapshot: &Snapshot, plan: &Plan, probed: &Probed, place: &str) {
+fn compare(check: &mut Check, objects: &Objects, plan: &Plan, probed: &Probed, place: &str) {
     let mut rewritten = 0;
     let mut missed: Vec<&Probe> = Vec::new();
     let mut undone: Vec<&Probe> = Vec::new();
@@ -48,7 +50,7 @@ fn compare(check: &mut Check, snapshot: &Snapshot, plan: &Plan, probed: &Probed,
                     probe.image,
                     probe.expected,
                     probe.rule,
-                    named(snapshot, plan)
+                    named(objects, plan)
                 );
                 check.find(Fault::RewrittenDifferently, place, what);
             }
@@ -60,14 +62,14 @@ fn compare(check: &mut Check, snapshot: &Snapshot, plan: &Plan, probed: &Probed,
         plan.namespace
     ));
     if !missed.is_empty() {
-        let what = format!("{}{}", not_as_expected("came back as it was", &missed), not_called(snapshot, plan, probed));
+        let what = format!("{}{}", not_as_expected("came back as it was", &missed), not_called(objects, plan, probed));
         check.find(Fault::NotRewritten, place, what);
     }
     if !undone.is_empty() {
         let what = format!(
             "{}, although the webhook said that it rewrote it: somebody undid that{}",
             not_as_expected("came back as it was", &undone),
-            named(snapshot, plan)
+            named(objects, plan)
         );
         check.find(Fault::RewriteUndone, place, what);
     }
@@ -93,29 +95,29 @@ fn is_told_of(probed: &Probed, probe: &Probe) -> bool {
 }
 
 /// What the lack of a warning says.
-fn not_called(snapshot: &Snapshot, plan: &Plan, probed: &Probed) -> String {
-    let tells = snapshot.arguments.as_ref().map_or(&Ok(true), |arguments| &arguments.tells_warnings);
+fn not_called(objects: &Objects, plan: &Plan, probed: &Probed) -> String {
+    let tells = objects.arguments.as_ref().map_or(&Ok(true), |arguments| &arguments.tells_warnings);
     let is_called = probed.warnings.iter().any(|warning| warning.starts_with(OURS));
     if is_called {
         return "; the webhook was called, and did not rewrite it: its rules are others".to_owned();
     }
-    if snapshot.is_told_warnings && *tells == Ok(true) {
-        let why = match &snapshot.endpoint {
+    if objects.is_told_warnings && *tells == Ok(true) {
+        let why = match &objects.endpoint {
             Endpoint::Url(url) => format!("at {url}"),
             Endpoint::Service { namespace, name, .. } => format!("by way of Service {namespace}/{name}"),
         };
         return format!("; the webhook was not called, or could not be reached {why}");
     }
     let since = match tells {
-        Err(why) if snapshot.is_told_warnings => why,
+        Err(why) if objects.is_told_warnings => why,
         _ => "it warns nobody",
     };
-    format!("; whether the webhook was called can't be told, since {since}{}", named(snapshot, plan))
+    format!("; whether the webhook was called can't be told, since {since}{}", named(objects, plan))
 }
 
 /// Who could have done it.
-fn named(snapshot: &Snapshot, plan: &Plan) -> String {
-    match suspects(snapshot, &plan.namespace).as_slice() {
+fn named(objects: &Objects, plan: &Plan) -> String {
+    match suspects(objects, &plan.namespace).as_slice() {
         [] => String::new(),
         suspects => format!("; it could be {}", suspects.join(", or ")),
     }

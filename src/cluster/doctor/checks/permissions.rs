@@ -1,15 +1,17 @@
 //! Can `--manage-certificates` do its work?
 
 use crate::certificate::trust::Bundle;
+use crate::cluster::doctor::answers::Answers;
 use crate::cluster::doctor::fault::Fault;
+use crate::cluster::doctor::managed::Managed;
 use crate::cluster::doctor::managed::authorities;
+use crate::cluster::doctor::objects::Objects;
 use crate::cluster::doctor::report::Check;
-use crate::cluster::doctor::snapshot::{Managed, Snapshot};
 use crate::cluster::words::few;
 
-pub fn check(snapshot: &Snapshot) -> Check {
+pub fn check(objects: &Objects, answers: &Answers) -> Check {
     let mut check = Check::new("permissions", "Can the replicas look after their certificates?");
-    let managed = match &snapshot.managed {
+    let managed = match &answers.managed {
         Ok(Some(managed)) => managed,
         Ok(None) => return check.skip("no Deployment runs with --manage-certificates"),
         Err(why) => {
@@ -17,9 +19,9 @@ pub fn check(snapshot: &Snapshot) -> Check {
             return check;
         }
     };
-    secret(&mut check, snapshot, managed);
-    let account = snapshot.arguments.as_ref().map(|arguments| arguments.service_account.as_str()).unwrap_or_default();
-    let place = format!("ServiceAccount {}/{account}", snapshot.namespace);
+    secret(&mut check, objects, managed);
+    let account = objects.arguments.as_ref().map(|arguments| arguments.service_account.as_str()).unwrap_or_default();
+    let place = format!("ServiceAccount {}/{account}", objects.namespace);
     match &managed.permissions {
         Err(failure) => check.could_not_look(failure, format!("what the {place} may do")),
         Ok(permissions) => {
@@ -40,8 +42,8 @@ pub fn check(snapshot: &Snapshot) -> Check {
     check
 }
 
-fn secret(check: &mut Check, snapshot: &Snapshot, managed: &Managed) {
-    let place = format!("Secret {}/{}", snapshot.namespace, managed.secret_name);
+fn secret(check: &mut Check, objects: &Objects, managed: &Managed) {
+    let place = format!("Secret {}/{}", objects.namespace, managed.secret_name);
     let secret = match &managed.secret {
         Err(failure) => return check.could_not_look(failure, &place),
         Ok(None) => {
@@ -66,8 +68,8 @@ fn secret(check: &mut Check, snapshot: &Snapshot, managed: &Managed) {
         return;
     }
     // A bundle that was never asked for is the business of the check `registration`.
-    if snapshot.webhook().is_some() && managed.ca_bundle.as_deref() != Some(published) {
+    if objects.webhook().is_some() && managed.ca_bundle.as_deref() != Some(published) {
         let what = format!("caBundle is not the ca.crt of {place}");
-        check.find(Fault::ManagedCaDiffers, snapshot.configuration_place(), what);
+        check.find(Fault::ManagedCaDiffers, objects.configuration_place(), what);
     }
 }

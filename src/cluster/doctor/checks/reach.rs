@@ -2,51 +2,53 @@
 
 use std::collections::BTreeMap;
 
+use crate::cluster::doctor::answers::Answers;
+use crate::cluster::doctor::endpoint::Endpoint;
 use crate::cluster::doctor::fault::Fault;
+use crate::cluster::doctor::objects::{Namespace, Objects};
 use crate::cluster::doctor::pods::{Survey, Tally};
 use crate::cluster::doctor::report::Check;
-use crate::cluster::doctor::snapshot::{Endpoint, Namespace, Snapshot};
 use crate::cluster::words::{count, few, when};
 
-pub fn check(snapshot: &Snapshot) -> Check {
+pub fn check(objects: &Objects, answers: &Answers) -> Check {
     let mut check = Check::new("reach", "Which namespaces and Pods are out of reach?");
-    if snapshot.webhook().is_none() {
+    if objects.webhook().is_none() {
         return check.skip("the webhook is not registered");
     }
-    match &snapshot.namespaces {
+    match &objects.namespaces {
         Ok(namespaces) => {
-            out_of_reach(&mut check, snapshot, namespaces);
-            without_namespace(&mut check, snapshot, namespaces);
+            out_of_reach(&mut check, objects, namespaces);
+            without_namespace(&mut check, objects, namespaces);
         }
         Err(failure) => check.could_not_look(failure, "the namespaces"),
     }
-    match &snapshot.survey {
+    match &answers.survey {
         None => check.unseen("the Pods", "the rules are not known"),
         Some(Err(failure)) => check.could_not_look(failure, "the Pods"),
-        Some(Ok(survey)) => pods(&mut check, snapshot, survey),
+        Some(Ok(survey)) => pods(&mut check, objects, answers, survey),
     }
     check
 }
 
-fn out_of_reach(check: &mut Check, snapshot: &Snapshot, namespaces: &[Namespace]) {
+fn out_of_reach(check: &mut Check, objects: &Objects, namespaces: &[Namespace]) {
     let mut by_reason: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-    let own = match &snapshot.endpoint {
+    let own = match &objects.endpoint {
         Endpoint::Service { namespace, .. } => Some(namespace),
         Endpoint::Url(_) => None,
     };
     let mut inside = 0;
     for namespace in namespaces {
         let obstacles: Vec<String> =
-            snapshot.obstacles(&namespace.name).iter().map(|requirement| format!("`{requirement}`")).collect();
+            objects.obstacles(&namespace.name).iter().map(|requirement| format!("`{requirement}`")).collect();
         if obstacles.is_empty() {
             inside += 1;
         } else if Some(&namespace.name) != own {
             by_reason.entry(obstacles.join(" and ")).or_default().push(&namespace.name);
         }
     }
-    let place = snapshot.configuration_place();
+    let place = objects.configuration_place();
     let outside = namespaces.len() - inside;
-    let own_one = own.filter(|own| !snapshot.is_in_reach(own));
+    let own_one = own.filter(|own| !objects.is_in_reach(own));
     let own_one = own_one.map(|own| format!(", {own} among them as it should be")).unwrap_or_default();
     check.fact(format!("{} in reach, {outside} not{own_one}", count(inside, "namespace")));
     if inside == 0 {
@@ -64,8 +66,8 @@ fn out_of_reach(check: &mut Check, snapshot: &Snapshot, namespaces: &[Namespace]
 }
 
 /// Rules that apply in no namespace, or not in all.
-fn without_namespace(check: &mut Check, snapshot: &Snapshot, namespaces: &[Namespace]) {
-    let Ok(rules) = &snapshot.rules else { return };
+fn without_namespace(check: &mut Check, objects: &Objects, namespaces: &[Namespace]) {
+    let Ok(rules) = &objects.rules else { return };
     for rule in rules.policy().iter().flat_map(|policy| policy.rules()) {
         let within = namespaces.iter().filter(|namespace| rule.namespaces.contain(&namespace.name)).count();
         match within {
@@ -81,7 +83,7 @@ fn without_namespace(check: &mut Check, snapshot: &Snapshot, namespaces: &[Names
     }
 }
 
-fn pods(check: &mut Check, snapshot: &Snapshot, survey: &Survey) {
+fn pods(check: &mut Check, objects: &Objects, answers: &Answers, survey: &Survey) {
     let Survey { pods, mirror, opted_out, stale, examples: _, cut_short } = survey;
     check.fact(format!("{} looked at", count(*pods, "Pod")));
     if let Some(failure) = cut_short {
@@ -96,7 +98,7 @@ fn pods(check: &mut Check, snapshot: &Snapshot, survey: &Survey) {
     each(check, Fault::PodsFromBefore, stale.iter().map(|(name, stale)| (name, &stale.before)), |tally| {
         format!("{} with images that the rules would rewrite today", count(tally.count, "Pod"))
     });
-    let since = snapshot.in_force_since_secs.map(|secs| when(secs, snapshot.now)).unwrap_or_default();
+    let since = answers.in_force_since_secs.map(|secs| when(secs, objects.now)).unwrap_or_default();
     each(check, Fault::PodsEscaped, stale.iter().map(|(name, stale)| (name, &stale.since)), |tally| {
         format!("{} created after the rules came in force ({since}), and not rewritten", count(tally.count, "Pod"))
     });

@@ -1,16 +1,15 @@
 //! Is the webhook registered as it should be?
 
-use std::collections::BTreeSet;
+use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, MutatingWebhookConfiguration};
 
-use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, MutatingWebhookConfiguration, RuleWithOperations};
-
+use super::coverage;
 use super::rivals;
 use super::selectors;
 use crate::ADMISSION_PATH;
-use crate::cluster::doctor::fault::Fault;
+use crate::cluster::doctor::endpoint::Endpoint;
+use crate::cluster::doctor::fault::{Fault, Severity};
+use crate::cluster::doctor::objects::Objects;
 use crate::cluster::doctor::report::Check;
-use crate::cluster::doctor::report::Severity;
-use crate::cluster::doctor::snapshot::{Endpoint, Snapshot};
 use crate::cluster::our_webhook;
 use crate::cluster::words::few;
 use crate::engine::{Policy, Settings};
@@ -20,16 +19,16 @@ use crate::export::webhook::{self, Options, WEBHOOK_NAME};
 /// Beyond this people wait for Pods when the webhook does not answer.
 const LONG_TIMEOUT_SECS: i32 = 10;
 
-pub fn check(snapshot: &Snapshot) -> Check {
+pub fn check(objects: &Objects) -> Check {
     let mut check = Check::new("registration", "Is the webhook registered as it should be?");
-    let place = snapshot.configuration_place();
-    let registered = match &snapshot.registered {
+    let place = objects.configuration_place();
+    let registered = match &objects.registered {
         Err(failure) => {
             check.could_not_look(failure, &place);
             return check;
         }
         Ok(None) => {
-            let what = match elsewhere(snapshot).as_slice() {
+            let what = match elsewhere(objects).as_slice() {
                 [] => "it does not exist, so the API server asks about no Pod".to_owned(),
                 names => {
                     format!("it does not exist; the webhook {WEBHOOK_NAME} is in {}: see --configuration", few(names))
@@ -47,23 +46,23 @@ pub fn check(snapshot: &Snapshot) -> Check {
         check.find(Fault::WebhookMissing, place, format!("there is no webhook {WEBHOOK_NAME} in it: {has}"));
         return check;
     };
-    let expected = expected(snapshot, webhook);
+    let expected = expected(objects, webhook);
     fields(&mut check, &place, webhook);
     endpoint(&mut check, &place, webhook);
-    coverage(&mut check, &place, webhook, &expected);
+    coverage::look(&mut check, &place, webhook, &expected);
     conditions(&mut check, &place, webhook, &expected);
-    selectors::look(&mut check, snapshot, webhook);
-    fail_closed(&mut check, &place, snapshot, webhook);
-    order(&mut check, &place, snapshot, webhook);
-    let others: Vec<String> = elsewhere(snapshot);
+    selectors::look(&mut check, objects, webhook);
+    fail_closed(&mut check, &place, objects, webhook);
+    order(&mut check, &place, objects, webhook);
+    let others: Vec<String> = elsewhere(objects);
     if !others.is_empty() {
         let what = format!("the webhook {WEBHOOK_NAME} is in {} too, so it is asked more than once", few(&others));
         check.find(Fault::RegisteredTwice, place, what);
     }
-    if let Err(failure) = &snapshot.configurations {
+    if let Err(failure) = &objects.configurations {
         check.could_not_look(failure, "which other webhooks there are");
     }
-    if let Err(failure) = &snapshot.policies {
+    if let Err(failure) = &objects.policies {
         check.could_not_look(failure, "which MutatingAdmissionPolicies there are");
     }
     let failure_policy = webhook.failure_policy.as_deref().unwrap_or("Fail");
@@ -72,15 +71,15 @@ pub fn check(snapshot: &Snapshot) -> Check {
 }
 
 /// Other configurations with our webhook.
-fn elsewhere(snapshot: &Snapshot) -> Vec<String> {
-    let configurations = snapshot.configurations.iter().flatten();
+fn elsewhere(objects: &Objects) -> Vec<String> {
+    let configurations = objects.configurations.iter().flatten();
     let names = configurations.filter(|one| our_webhook(one).is_some()).filter_map(|one| one.metadata.name.clone());
-    names.filter(|name| *name != snapshot.configuration_name).collect()
+    names.filter(|name| *name != objects.configuration_name).collect()
 }
 
 /// What `export webhook` would print for these rules and this endpoint.
-fn expected(snapshot: &Snapshot, webhook: &MutatingWebhook) -> MutatingWebhook {
-    let endpoint = match &snapshot.endpoint {
+fn expected(objects: &Objects, webhook: &MutatingWebhook) -> MutatingWebhook {
+    let endpoint = match &objects.endpoint {
         Endpoint::Url(url) => webhook::Endpoint::Url(url.clone()),
         Endpoint::Service { namespace, name, port } => webhook::Endpoint::Service(webhook::Service {
             namespace: namespace.clone(),
@@ -97,7 +96,7 @@ fn expected(snapshot: &Snapshot, webhook: &MutatingWebhook) -> MutatingWebhook {
         skip_unaffected_pods: webhook.match_conditions.iter().flatten().any(|one| one.name == ON_IMAGES),
     };
     let unknown = Policy::new(Vec::new(), Settings::default());
-    let policy = snapshot.policy().unwrap_or(&unknown);
+    let policy = objects.policy().unwrap_or(&unknown);
     let MutatingWebhookConfiguration { webhooks, .. } = webhook::configuration(policy, options).what;
     webhooks.into_iter().flatten().next().unwrap_or_default()
 }
@@ -145,67 +144,6 @@ fn endpoint(check: &mut Check, place: &str, webhook: &MutatingWebhook) {
     }
 }
 
-/// Each operation and resource that should be covered, and the resources that are covered beside.
-fn coverage(check: &mut Check, place: &str, webhook: &MutatingWebhook, expected: &MutatingWebhook) {
-    let rules: Vec<_> = webhook.rules.iter().flatten().collect();
-    let mut wanted = BTreeSet::new();
-    for rule in expected.rules.iter().flatten() {
-        for operation in rule.operations.iter().flatten() {
-            for resource in rule.resources.iter().flatten() {
-                wanted.insert((operation.as_str(), resource.as_str()));
-            }
-        }
-    }
-    for (operation, resource) in &wanted {
-        if rules.iter().any(|rule| covers(rule, operation, resource)) {
-            continue;
-        }
-        let (fault, effect) = match (*operation, *resource) {
-            ("CREATE", _) => (Fault::PodCreationNotCovered, "new Pods are not rewritten"),
-            ("UPDATE", "pods") => (Fault::PodUpdatesNotCovered, "what `kubectl set image` writes is not rewritten"),
-            _ => (Fault::EphemeralContainersNotCovered, "images of `kubectl debug` are not rewritten"),
-        };
-        check.find(fault, place, format!("no rule covers {operation} of {resource}: {effect}"));
-    }
-    let is_beside = |rule: &&&RuleWithOperations| {
-        let resources: Vec<&str> = rule.resources.iter().flatten().map(String::as_str).collect();
-        let operations: Vec<&str> = rule.operations.iter().flatten().map(String::as_str).collect();
-        operations.iter().any(|operation| resources.iter().any(|resource| !wanted.contains(&(*operation, *resource))))
-    };
-    let beside: Vec<String> = rules
-        .iter()
-        .filter(is_beside)
-        .map(|rule| {
-            let list = |of: &Option<Vec<String>>| of.iter().flatten().cloned().collect::<Vec<_>>().join("/");
-            format!("{} of {}", list(&rule.operations), list(&rule.resources))
-        })
-        .collect();
-    if !beside.is_empty() {
-        let what = format!("{} is asked about too, for nothing", few(&beside));
-        check.find(Fault::MoreThanPodsCovered, place, what);
-    }
-}
-
-/// As the API server matches (`plugin/webhook/predicates/rules`). Pods are in the core group, version v1.
-pub fn covers(rule: &RuleWithOperations, operation: &str, resource: &str) -> bool {
-    let has =
-        |list: &Option<Vec<String>>, wanted: &str| list.iter().flatten().any(|entry| entry == "*" || entry == wanted);
-    let split = |text: &str| match text.split_once('/') {
-        Some((resource, sub)) => (resource.to_owned(), sub.to_owned()),
-        None => (text.to_owned(), String::new()),
-    };
-    let (wanted, wanted_sub) = split(resource);
-    let matches = |entry: &String| {
-        let (resource, sub) = split(entry);
-        (resource == "*" || resource == wanted) && (sub == "*" || sub == wanted_sub)
-    };
-    has(&rule.operations, operation)
-        && has(&rule.api_groups, "")
-        && has(&rule.api_versions, "v1")
-        && rule.resources.iter().flatten().any(matches)
-        && rule.scope.as_deref() != Some("Cluster")
-}
-
 fn conditions(check: &mut Check, place: &str, webhook: &MutatingWebhook, expected: &MutatingWebhook) {
     let compact = |expression: &str| expression.split_whitespace().collect::<String>();
     let actual: Vec<_> = webhook.match_conditions.iter().flatten().collect();
@@ -246,10 +184,10 @@ fn conditions(check: &mut Check, place: &str, webhook: &MutatingWebhook, expecte
     }
 }
 
-fn fail_closed(check: &mut Check, place: &str, snapshot: &Snapshot, webhook: &MutatingWebhook) {
+fn fail_closed(check: &mut Check, place: &str, objects: &Objects, webhook: &MutatingWebhook) {
     let is_fail = webhook.failure_policy.as_deref() != Some("Ignore");
-    if let Endpoint::Service { namespace, .. } = &snapshot.endpoint
-        && snapshot.is_in_reach(namespace)
+    if let Endpoint::Service { namespace, .. } = &objects.endpoint
+        && objects.is_in_reach(namespace)
     {
         let what = match is_fail {
             true => {
@@ -262,16 +200,16 @@ fn fail_closed(check: &mut Check, place: &str, snapshot: &Snapshot, webhook: &Mu
             finding.severity = Severity::Error;
         }
     }
-    if is_fail && snapshot.is_in_reach("kube-system") {
+    if is_fail && objects.is_in_reach("kube-system") {
         let what = "failurePolicy is Fail and kube-system is in reach: if all replicas are down, the Pods that the \
                     cluster needs to bring them back are refused too";
         check.find(Fault::KubeSystemFailClosed, place, what);
     }
 }
 
-fn order(check: &mut Check, place: &str, snapshot: &Snapshot, webhook: &MutatingWebhook) {
+fn order(check: &mut Check, place: &str, objects: &Objects, webhook: &MutatingWebhook) {
     let later: Vec<String> =
-        rivals::webhooks(snapshot, None).into_iter().filter(|one| one.is_later).map(|one| one.name).collect();
+        rivals::webhooks(objects, None).into_iter().filter(|one| one.is_later).map(|one| one.name).collect();
     if later.is_empty() {
         return;
     }
@@ -284,38 +222,5 @@ fn order(check: &mut Check, place: &str, snapshot: &Snapshot, webhook: &Mutating
     let finding = check.find(Fault::CalledBeforeOthers, place, what);
     if !reinvoked {
         finding.severity = Severity::Warning;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn rule(resources: &[&str], operations: &[&str]) -> RuleWithOperations {
-        let rule = json!({"apiGroups": [""], "apiVersions": ["*"], "resources": resources, "operations": operations});
-        serde_json::from_value(rule).unwrap()
-    }
-
-    #[test]
-    fn rules_cover_as_in_the_api_server() {
-        for (resources, operations, operation, resource, expected) in [
-            (&["pods"][..], &["CREATE"][..], "CREATE", "pods", true),
-            (&["pods"], &["CREATE"], "UPDATE", "pods", false),
-            (&["pods"], &["*"], "UPDATE", "pods", true),
-            (&["pods"], &["*"], "UPDATE", "pods/ephemeralcontainers", false),
-            (&["*"], &["*"], "UPDATE", "pods/ephemeralcontainers", false),
-            (&["pods/*"], &["*"], "UPDATE", "pods/ephemeralcontainers", true),
-            (&["pods/*"], &["*"], "CREATE", "pods", true),
-            (&["*/*"], &["UPDATE"], "UPDATE", "pods/ephemeralcontainers", true),
-            (&["*/ephemeralcontainers"], &["UPDATE"], "UPDATE", "pods/ephemeralcontainers", true),
-            (&["deployments"], &["*"], "CREATE", "pods", false),
-        ] {
-            assert_eq!(covers(&rule(resources, operations), operation, resource), expected, "{resources:?} {resource}");
-        }
-        let cluster = RuleWithOperations { scope: Some("Cluster".to_owned()), ..rule(&["pods"], &["*"]) };
-        assert!(!covers(&cluster, "CREATE", "pods"));
-        let apps = RuleWithOperations { api_groups: Some(vec!["apps".to_owned()]), ..rule(&["*"], &["*"]) };
-        assert!(!covers(&apps, "CREATE", "pods"));
     }
 }

@@ -1,11 +1,12 @@
 //! Do the replicas run, and if not, why?
 
-use crate::cluster::api::Failure;
-use crate::cluster::doctor::collect::found;
-use crate::cluster::doctor::fault::Fault;
+use crate::cluster::api::{Failure, found};
+use crate::cluster::doctor::answers::Answers;
+use crate::cluster::doctor::endpoint::Endpoint;
+use crate::cluster::doctor::fault::{Fault, Severity};
+use crate::cluster::doctor::objects::Objects;
 use crate::cluster::doctor::replica::Replica;
-use crate::cluster::doctor::report::{Check, Severity};
-use crate::cluster::doctor::snapshot::{Endpoint, Snapshot};
+use crate::cluster::doctor::report::Check;
 use crate::cluster::words::{count, when};
 
 const PULL_REASONS: [&str; 5] =
@@ -13,17 +14,17 @@ const PULL_REASONS: [&str; 5] =
 /// What a Pod waits for while it starts.
 const STARTING: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 
-pub fn check(snapshot: &Snapshot) -> Check {
+pub fn check(objects: &Objects, answers: &Answers) -> Check {
     let mut check = Check::new("replicas", "Do the replicas run?");
-    let is_by_url = matches!(snapshot.endpoint, Endpoint::Url(_));
-    let deployment = match &snapshot.deployment {
+    let is_by_url = matches!(objects.endpoint, Endpoint::Url(_));
+    let deployment = match &objects.deployment {
         Err(failure) if !is_by_url => {
             check.could_not_look(failure, "the Deployment");
             None
         }
         Ok(None) if !is_by_url => {
             let what = "no Deployment has Pods that the Service selects, or the name or the label of pullthrough";
-            check.find(Fault::DeploymentMissing, format!("namespace {}", snapshot.namespace), what);
+            check.find(Fault::DeploymentMissing, format!("namespace {}", objects.namespace), what);
             None
         }
         deployment => found(deployment),
@@ -33,7 +34,7 @@ pub fn check(snapshot: &Snapshot) -> Check {
     }
     if let Some(deployment) = deployment {
         let name = deployment.metadata.name.as_deref().unwrap_or_default();
-        let place = format!("Deployment {}/{name}", snapshot.namespace);
+        let place = format!("Deployment {}/{name}", objects.namespace);
         let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
         let available = deployment.status.as_ref().and_then(|status| status.available_replicas).unwrap_or(0);
         check.fact(format!("{available} of {} available", count(usize::try_from(wanted).unwrap_or(0), "replica")));
@@ -54,17 +55,17 @@ pub fn check(snapshot: &Snapshot) -> Check {
             }
         }
     }
-    if let Err(failure) = &snapshot.pods {
+    if let Err(failure) = &objects.pods {
         check.could_not_look(failure, "the Pods");
     }
-    for replica in snapshot.replicas.iter().filter(|replica| !replica.terminating) {
-        look(&mut check, snapshot, replica);
+    for replica in answers.replicas.iter().filter(|replica| !replica.terminating) {
+        look(&mut check, objects, replica);
     }
     check
 }
 
-fn look(check: &mut Check, snapshot: &Snapshot, replica: &Replica) {
-    let place = format!("Pod {}/{}", snapshot.namespace, replica.name);
+fn look(check: &mut Check, objects: &Objects, replica: &Replica) {
+    let place = format!("Pod {}/{}", objects.namespace, replica.name);
     if let Some(message) = &replica.unschedulable {
         check.find(Fault::PodUnschedulable, &place, format!("no node takes it: {message}"));
     }
@@ -77,11 +78,11 @@ fn look(check: &mut Check, snapshot: &Snapshot, replica: &Replica) {
         let message = if message.is_empty() { String::new() } else { format!(": {message}") };
         check.find(fault, &place, format!("its container waits, {reason}{message}"));
     }
-    if replica.is_restarting(snapshot.now)
+    if replica.is_restarting(objects.now)
         && let Some((at_secs, how)) = &replica.last_end
     {
         let restarts = count(usize::try_from(replica.restarts).unwrap_or(0), "restart");
-        let what = format!("{restarts}; it last ended at {}: {how}", when(*at_secs, snapshot.now));
+        let what = format!("{restarts}; it last ended at {}: {how}", when(*at_secs, objects.now));
         check.find(Fault::Restarting, &place, what);
     }
     if !replica.ready && replica.waiting.is_empty() && replica.unschedulable.is_none() {

@@ -2,18 +2,20 @@
 
 use std::collections::BTreeMap;
 
+use crate::cluster::doctor::answers::Answers;
 use crate::cluster::doctor::arguments::Arguments;
+use crate::cluster::doctor::endpoint::Endpoint;
 use crate::cluster::doctor::fault::Fault;
 use crate::cluster::doctor::metrics::Metrics;
+use crate::cluster::doctor::objects::Objects;
 use crate::cluster::doctor::report::Check;
 use crate::cluster::doctor::rules::{NoRules, Rules};
-use crate::cluster::doctor::snapshot::{Endpoint, Snapshot};
 use crate::cluster::words::{count, when};
 use crate::engine::Mode;
 
-pub fn check(snapshot: &Snapshot) -> Check {
+pub fn check(objects: &Objects, answers: &Answers) -> Check {
     let mut check = Check::new("rules", "Are the rules valid, and in force in every replica?");
-    match &snapshot.rules {
+    match &objects.rules {
         Ok(rules) => parsed(&mut check, rules),
         Err(NoRules::Missing { place, what }) => {
             check.find(Fault::RulesMissing, place, what);
@@ -21,13 +23,13 @@ pub fn check(snapshot: &Snapshot) -> Check {
         Err(NoRules::Unknown(why)) => check.unseen("the rules", why),
         Err(NoRules::Unseen(failure)) => check.could_not_look(failure, "the rules"),
     }
-    if let Some(mount) = snapshot.arguments.as_ref().and_then(Arguments::mount)
+    if let Some(mount) = objects.arguments.as_ref().and_then(Arguments::mount)
         && mount.by_sub_path
     {
         let what = format!("it mounts ConfigMap {} with subPath: the kubelet never updates that", mount.config_map);
-        check.find(Fault::RulesBySubPath, format!("the Deployment in namespace {}", snapshot.namespace), what);
+        check.find(Fault::RulesBySubPath, format!("the Deployment in namespace {}", objects.namespace), what);
     }
-    in_force(&mut check, snapshot);
+    in_force(&mut check, objects, answers);
     check
 }
 
@@ -48,12 +50,12 @@ fn parsed(check: &mut Check, rules: &Rules) {
     }
 }
 
-fn in_force(check: &mut Check, snapshot: &Snapshot) {
+fn in_force(check: &mut Check, objects: &Objects, answers: &Answers) {
     let mut hashes: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     let mut versions: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for replica in &snapshot.replicas {
+    for replica in &answers.replicas {
         let Some(asked) = &replica.asked else { continue };
-        let place = format!("Pod {}/{}", snapshot.namespace, replica.name);
+        let place = format!("Pod {}/{}", objects.namespace, replica.name);
         let metrics = match &asked.metrics {
             Ok(metrics) => metrics,
             Err(failure) => {
@@ -67,17 +69,17 @@ fn in_force(check: &mut Check, snapshot: &Snapshot) {
         if let Some(version) = &metrics.version {
             versions.entry(version).or_default().push(&replica.name);
         }
-        look(check, snapshot, &place, metrics);
+        look(check, objects, &place, metrics);
     }
-    let is_by_service = matches!(snapshot.endpoint, Endpoint::Service { .. });
-    if is_by_service && snapshot.replicas.iter().all(|replica| replica.asked.is_none()) {
+    let is_by_service = matches!(objects.endpoint, Endpoint::Service { .. });
+    if is_by_service && answers.replicas.iter().all(|replica| replica.asked.is_none()) {
         check.unseen("the rules in force", "no Pod runs");
     }
     let groups = |map: &BTreeMap<&str, Vec<&str>>| {
         let groups = map.iter().map(|(value, names)| format!("{value} in {}", names.join(", ")));
         groups.collect::<Vec<_>>().join("; ")
     };
-    let place = format!("the Pods in namespace {}", snapshot.namespace);
+    let place = format!("the Pods in namespace {}", objects.namespace);
     if hashes.len() > 1 {
         let what = format!("the replicas have different rules: {}", groups(&hashes));
         check.find(Fault::ReplicasDisagree, &place, what);
@@ -88,11 +90,11 @@ fn in_force(check: &mut Check, snapshot: &Snapshot) {
     }
 }
 
-fn look(check: &mut Check, snapshot: &Snapshot, place: &str, metrics: &Metrics) {
-    let since = metrics.rules_since_secs.map(|secs| when(secs, snapshot.now)).unwrap_or_else(|| "unknown".to_owned());
+fn look(check: &mut Check, objects: &Objects, place: &str, metrics: &Metrics) {
+    let since = metrics.rules_since_secs.map(|secs| when(secs, objects.now)).unwrap_or_else(|| "unknown".to_owned());
     let hash = metrics.rules_hash.as_deref().unwrap_or("unknown");
     check.fact(format!("{place}: rules {hash} in force since {since}"));
-    if let Ok(rules) = &snapshot.rules
+    if let Ok(rules) = &objects.rules
         && metrics.rules_hash.as_ref().is_some_and(|hash| *hash != rules.hash)
     {
         let what = format!("it has the rules {hash}, since {since}; those of {} are {}", rules.place, rules.hash);

@@ -2,20 +2,20 @@
 
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhook;
 
-use crate::cluster::doctor::fault::Fault;
-use crate::cluster::doctor::report::{Check, Severity};
-use crate::cluster::doctor::snapshot::Snapshot;
+use crate::cluster::doctor::fault::{Fault, Severity};
+use crate::cluster::doctor::objects::Objects;
+use crate::cluster::doctor::report::Check;
 use crate::cluster::selector::{Operator, Requirement, requirements};
 use crate::cluster::words::few;
 use crate::engine::{REWRITE_DISABLED, REWRITE_LABEL};
 
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
-pub fn look(check: &mut Check, snapshot: &Snapshot, webhook: &MutatingWebhook) {
-    let place = snapshot.configuration_place();
+pub fn look(check: &mut Check, objects: &Objects, webhook: &MutatingWebhook) {
+    let place = objects.configuration_place();
     let on_namespaces = requirements(webhook.namespace_selector.as_ref());
     let on_objects = requirements(webhook.object_selector.as_ref());
-    opt_out(check, &place, snapshot, &on_namespaces, &on_objects);
+    opt_out(check, &place, objects, &on_namespaces, &on_objects);
     for requirement in on_namespaces.iter().filter(|requirement| !is_opt_out(requirement)) {
         if !requirement.only_excludes() {
             let what =
@@ -23,7 +23,7 @@ pub fn look(check: &mut Check, snapshot: &Snapshot, webhook: &MutatingWebhook) {
             check.find(Fault::NamespacesMustOptIn, &place, what);
         } else if requirement.key != NAME_LABEL {
             // Namespaces by name are somebody's wish; the check `reach` tells them.
-            let namespaces = snapshot.namespaces.iter().flatten();
+            let namespaces = objects.namespaces.iter().flatten();
             let excluded: Vec<&str> = namespaces
                 .filter(|namespace| !requirement.matches(&namespace.labels))
                 .map(|namespace| namespace.name.as_str())
@@ -50,11 +50,11 @@ fn is_opt_out(requirement: &Requirement) -> bool {
 fn opt_out(
     check: &mut Check,
     place: &str,
-    snapshot: &Snapshot,
+    objects: &Objects,
     on_namespaces: &[Requirement],
     on_objects: &[Requirement],
 ) {
-    let Some(policy) = snapshot.policy() else { return };
+    let Some(policy) = objects.policy() else { return };
     let allowed = policy.settings().allow_opt_out;
     for (name, requirements) in [("namespaceSelector", on_namespaces), ("objectSelector", on_objects)] {
         match (allowed, requirements.iter().any(is_opt_out)) {

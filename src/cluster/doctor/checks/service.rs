@@ -4,20 +4,21 @@ use k8s_openapi::api::core::v1::{Service, ServicePort};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::cluster::doctor::arguments::{container, port};
+use crate::cluster::doctor::endpoint::Endpoint;
 use crate::cluster::doctor::fault::Fault;
+use crate::cluster::doctor::objects::Objects;
 use crate::cluster::doctor::report::Check;
-use crate::cluster::doctor::snapshot::{Endpoint, Snapshot};
 use crate::cluster::selector;
 use crate::cluster::words::count;
 
-pub fn check(snapshot: &Snapshot) -> Check {
+pub fn check(objects: &Objects) -> Check {
     let mut check = Check::new("service", "Does the Service lead to Pods that answer?");
-    let (namespace, name, number) = match &snapshot.endpoint {
+    let (namespace, name, number) = match &objects.endpoint {
         Endpoint::Url(url) => return check.skip(format!("the webhook is registered by its URL, {url}")),
         Endpoint::Service { namespace, name, port } => (namespace, name, *port),
     };
     let place = format!("Service {namespace}/{name}");
-    let service = match &snapshot.service {
+    let service = match &objects.service {
         Err(failure) => {
             check.could_not_look(failure, &place);
             return check;
@@ -28,7 +29,7 @@ pub fn check(snapshot: &Snapshot) -> Check {
         }
         Ok(Some(service)) => service,
     };
-    selected(&mut check, snapshot, service, &place);
+    selected(&mut check, objects, service, &place);
     let ports = service.spec.iter().flat_map(|spec| spec.ports.iter().flatten());
     let ports: Vec<&ServicePort> = ports.collect();
     match ports.iter().find(|port| port.port == number) {
@@ -38,20 +39,20 @@ pub fn check(snapshot: &Snapshot) -> Check {
             let what = format!("the API server asks at port {number}, and the Service's ports are: {has}");
             check.find(Fault::ServicePortMissing, &place, what);
         }
-        Some(port) => target(&mut check, snapshot, port, &place),
+        Some(port) => target(&mut check, objects, port, &place),
     }
-    endpoints(&mut check, snapshot, &place);
+    endpoints(&mut check, objects, &place);
     check
 }
 
-fn selected(check: &mut Check, snapshot: &Snapshot, service: &Service, place: &str) {
+fn selected(check: &mut Check, objects: &Objects, service: &Service, place: &str) {
     let wanted = service.spec.as_ref().and_then(|spec| spec.selector.clone()).unwrap_or_default();
     if wanted.is_empty() {
         // Somebody keeps the endpoints by hand.
         check.fact("the Service has no selector");
         return;
     }
-    let pods = match &snapshot.pods {
+    let pods = match &objects.pods {
         Ok(pods) => pods,
         Err(failure) => return check.could_not_look(failure, "which Pods the Service selects"),
     };
@@ -65,8 +66,8 @@ fn selected(check: &mut Check, snapshot: &Snapshot, service: &Service, place: &s
 }
 
 /// Whether the Service's port leads to the port of the containers that is named `https`.
-fn target(check: &mut Check, snapshot: &Snapshot, service_port: &ServicePort, place: &str) {
-    let Some(container) = snapshot.pods.iter().flatten().find_map(|pod| container(pod.spec.as_ref()?)) else { return };
+fn target(check: &mut Check, objects: &Objects, service_port: &ServicePort, place: &str) {
+    let Some(container) = objects.pods.iter().flatten().find_map(|pod| container(pod.spec.as_ref()?)) else { return };
     let Some(https) = port(container, "https") else { return };
     let (is_right, shown) = match &service_port.target_port {
         Some(IntOrString::String(name)) => (port(container, name) == Some(https), format!("`{name}`")),
@@ -80,8 +81,8 @@ fn target(check: &mut Check, snapshot: &Snapshot, service_port: &ServicePort, pl
     }
 }
 
-fn endpoints(check: &mut Check, snapshot: &Snapshot, place: &str) {
-    let slices = match &snapshot.slices {
+fn endpoints(check: &mut Check, objects: &Objects, place: &str) {
+    let slices = match &objects.slices {
         Ok(slices) => slices,
         Err(failure) => return check.could_not_look(failure, "the Service's EndpointSlices"),
     };

@@ -9,14 +9,18 @@ use serde_json::{Value, json};
 
 use super::all;
 use crate::cluster::api::Failure;
+use crate::cluster::doctor::answers::Answers;
 use crate::cluster::doctor::arguments::{Arguments, Serve};
+use crate::cluster::doctor::endpoint::Endpoint;
+use crate::cluster::doctor::fault::Severity;
+use crate::cluster::doctor::managed::{Managed, Permission};
 use crate::cluster::doctor::metrics::Metrics;
+use crate::cluster::doctor::objects::{Namespace, Objects, Version};
 use crate::cluster::doctor::pods::Survey;
-use crate::cluster::doctor::probe::{Plan, Probed};
+use crate::cluster::doctor::probe::{DryRun, Plan, Probed};
 use crate::cluster::doctor::replica::{Asked, Replica};
 use crate::cluster::doctor::report::{Report, Verdict};
 use crate::cluster::doctor::rules::{Given, NoRules, Rules};
-use crate::cluster::doctor::snapshot::{DryRun, Endpoint, Managed, Namespace, Permission, Snapshot, Version};
 use crate::cluster::selector::labels_of_name;
 use crate::cluster::words::secs;
 use crate::engine::Policy;
@@ -58,8 +62,8 @@ fn deployment(change: impl FnOnce(&mut Value)) -> Value {
 
 fn set_deployment(snapshot: &mut Snapshot, change: impl FnOnce(&mut Value)) {
     let deployment = object(deployment(change));
-    snapshot.arguments = Arguments::of(&deployment, |_, _| Ok(serve()));
-    snapshot.deployment = Ok(Some(deployment));
+    snapshot.objects.arguments = Arguments::of(&deployment, |_, _| Ok(serve()));
+    snapshot.objects.deployment = Ok(Some(deployment));
 }
 
 fn serve() -> Serve {
@@ -107,6 +111,12 @@ fn registered(change: impl FnOnce(&mut Value)) -> Value {
     registered
 }
 
+/// What was seen, and what was answered.
+struct Snapshot {
+    objects: Objects,
+    answers: Answers,
+}
+
 /// The snapshot of a cluster where all is well.
 fn sound() -> Snapshot {
     let mut authority = CertificateParams::new([]).unwrap();
@@ -143,7 +153,7 @@ fn sound() -> Snapshot {
     let mut secret: k8s_openapi::api::core::v1::Secret = object(secret);
     secret.data.get_or_insert_default().insert("ca.crt".to_owned(), ByteString(ca_bundle.clone()));
     let permission = Permission { what: "get secrets pullthrough-tls".to_owned(), allowed: true };
-    let mut snapshot = Snapshot {
+    let objects = Objects {
         now,
         configuration_name: "zz-pullthrough".to_owned(),
         version: Ok(Version { git: "v1.36.3".to_owned(), minor: Some(36) }),
@@ -159,9 +169,11 @@ fn sound() -> Snapshot {
         deployment: Ok(None),
         arguments: None,
         pods: Ok(vec![object(pod("a")), object(pod("b"))]),
+        rules: Ok(rules),
+    };
+    let answers = Answers {
         replicas: replicas.into(),
         direct: None,
-        rules: Ok(rules),
         in_force_since_secs: Some(secs(now) - 60),
         survey: Some(Ok(Survey::default())),
         dry_run: DryRun::Skipped(String::new()),
@@ -173,12 +185,13 @@ fn sound() -> Snapshot {
             has_token: Some(true),
         })),
     };
+    let mut snapshot = Snapshot { objects, answers };
     set_deployment(&mut snapshot, |_| {});
-    let plan = Plan::make(&snapshot, None).unwrap();
+    let plan = Plan::make(&snapshot.objects, None, None).unwrap();
     let images =
         plan.probes.iter().enumerate().map(|(index, probe)| (format!("probe-{index}"), probe.expected.clone()));
     let probed = Probed { images: images.collect(), warnings: vec![told()] };
-    snapshot.dry_run = DryRun::Done(plan, Ok(probed));
+    snapshot.answers.dry_run = DryRun::Done(plan, Ok(probed));
     snapshot
 }
 
@@ -189,19 +202,19 @@ fn told() -> String {
 fn report(change: impl FnOnce(&mut Snapshot)) -> Report {
     let mut snapshot = sound();
     change(&mut snapshot);
-    Report { server: String::new(), checks: all(&snapshot) }
+    Report { server: String::new(), checks: all(&snapshot.objects, &snapshot.answers) }
 }
 
 /// The errors and warnings, by name.
 #[track_caller]
 fn faults(change: impl FnOnce(&mut Snapshot)) -> Vec<&'static str> {
     let report = report(change);
-    let faults = report.findings().filter(|found| found.severity > super::super::report::Severity::Note);
+    let faults = report.findings().filter(|found| found.severity > Severity::Note);
     faults.map(|found| found.id.as_str()).collect()
 }
 
 fn metrics(snapshot: &mut Snapshot, change: impl FnOnce(&mut Metrics)) {
-    change(snapshot.replicas[0].asked.as_mut().unwrap().metrics.as_mut().unwrap());
+    change(snapshot.answers.replicas[0].asked.as_mut().unwrap().metrics.as_mut().unwrap());
 }
 
 fn waiting(snapshot: &mut Snapshot, reason: &str) {
@@ -211,7 +224,7 @@ fn waiting(snapshot: &mut Snapshot, reason: &str) {
         "containerStatuses": [{"name": "pullthrough", "image": "", "imageID": "", "ready": false, "restartCount": 0,
             "state": {"waiting": {"reason": reason, "message": "why"}}}],
     });
-    snapshot.replicas[0] = Replica::of(&object(pod));
+    snapshot.answers.replicas[0] = Replica::of(&object(pod));
 }
 
 fn forbidden() -> Failure {
@@ -228,21 +241,22 @@ fn all_is_well() {
 
 #[test]
 fn faults_of_the_service_are_told_apart() {
-    let with = |change: fn(&mut Value)| faults(move |snapshot| snapshot.service = Ok(Some(object(service(change)))));
-    assert_eq!(faults(|snapshot| snapshot.service = Ok(None)), ["service-missing"]);
+    let with =
+        |change: fn(&mut Value)| faults(move |snapshot| snapshot.objects.service = Ok(Some(object(service(change)))));
+    assert_eq!(faults(|snapshot| snapshot.objects.service = Ok(None)), ["service-missing"]);
     assert_eq!(with(|service| service["spec"]["ports"][0]["port"] = json!(444)), ["service-port-missing"]);
     assert_eq!(with(|service| service["spec"]["ports"][0]["targetPort"] = json!("metrics")), ["service-target-wrong"]);
     assert_eq!(with(|service| service["spec"]["ports"][0]["targetPort"] = json!(8080)), ["service-target-wrong"]);
     assert!(with(|service| service["spec"]["ports"][0]["targetPort"] = json!(8443)).is_empty());
     assert_eq!(with(|service| service["spec"]["selector"]["b"] = json!("c")), ["service-selects-nothing"]);
-    assert_eq!(faults(|snapshot| snapshot.slices = Ok(Vec::new())), ["no-ready-endpoints"]);
+    assert_eq!(faults(|snapshot| snapshot.objects.slices = Ok(Vec::new())), ["no-ready-endpoints"]);
     let unready = json!({"addressType": "IPv4", "endpoints": [{"addresses": ["a"], "conditions": {"ready": false}}]});
-    assert_eq!(faults(|snapshot| snapshot.slices = Ok(vec![object(unready)])), ["no-ready-endpoints"]);
+    assert_eq!(faults(|snapshot| snapshot.objects.slices = Ok(vec![object(unready)])), ["no-ready-endpoints"]);
 }
 
 #[test]
 fn faults_of_replicas_are_told_apart() {
-    assert_eq!(faults(|snapshot| snapshot.deployment = Ok(None)), ["deployment-missing"]);
+    assert_eq!(faults(|snapshot| snapshot.objects.deployment = Ok(None)), ["deployment-missing"]);
     let zero = |snapshot: &mut Snapshot| set_deployment(snapshot, |one| one["spec"]["replicas"] = json!(0));
     assert_eq!(faults(zero), ["no-replicas"]);
     let short = |snapshot: &mut Snapshot| set_deployment(snapshot, |one| one["status"]["availableReplicas"] = json!(1));
@@ -254,11 +268,11 @@ fn faults_of_replicas_are_told_apart() {
         let mut pod = pod("a");
         let condition = json!({"type": "PodScheduled", "status": "False", "message": "0/1 nodes"});
         pod["status"] = json!({"phase": "Pending", "conditions": [condition]});
-        snapshot.replicas[0] = Replica::of(&object(pod));
+        snapshot.answers.replicas[0] = Replica::of(&object(pod));
     };
     assert_eq!(faults(no_node), ["pod-unschedulable"]);
     let unready = |snapshot: &mut Snapshot| {
-        let replica = &mut snapshot.replicas[0];
+        let replica = &mut snapshot.answers.replicas[0];
         replica.ready = false;
         replica.asked.as_mut().unwrap().readyz = Some(Ok((503, "shutting down\n".to_owned())));
     };
@@ -266,12 +280,12 @@ fn faults_of_replicas_are_told_apart() {
     let told = report(unready);
     assert!(told.findings().any(|found| found.what == "it is not ready: /readyz says 503, shutting down"));
     let restarting = |snapshot: &mut Snapshot| {
-        let end = (secs(snapshot.now) - 5, "Error, exit code 1".to_owned());
-        (snapshot.replicas[0].restarts, snapshot.replicas[0].last_end) = (4, Some(end));
+        let end = (secs(snapshot.objects.now) - 5, "Error, exit code 1".to_owned());
+        (snapshot.answers.replicas[0].restarts, snapshot.answers.replicas[0].last_end) = (4, Some(end));
     };
     assert_eq!(faults(restarting), ["restarting"]);
     // A Pod that is going has nothing to answer for.
-    assert!(faults(|snapshot| (unready(snapshot), snapshot.replicas[0].terminating = true).1).is_empty());
+    assert!(faults(|snapshot| (unready(snapshot), snapshot.answers.replicas[0].terminating = true).1).is_empty());
 }
 
 #[test]
@@ -285,8 +299,8 @@ fn faults_of_rules_are_told_apart() {
     let version = |metrics: &mut Metrics| metrics.version = Some("0.2.0".to_owned());
     assert_eq!(faults(|snapshot| metrics(snapshot, version)), ["versions-differ"]);
     let missing = || NoRules::Missing { place: "ConfigMap a/b".to_owned(), what: "it does not exist".to_owned() };
-    assert_eq!(faults(|snapshot| snapshot.rules = Err(missing())), ["rules-missing"]);
-    let told = report(|snapshot| snapshot.rules = Ok(rules("rules: 1")));
+    assert_eq!(faults(|snapshot| snapshot.objects.rules = Err(missing())), ["rules-missing"]);
+    let told = report(|snapshot| snapshot.objects.rules = Ok(rules("rules: 1")));
     assert!(told.findings().any(|found| found.id.as_str() == "rules-invalid" && found.what.contains("the rules:1:")));
     let sub_path = |one: &mut Value| {
         let mount = json!({"name": "r", "mountPath": "/r/rules.yaml", "subPath": "rules.yaml"});
@@ -295,7 +309,7 @@ fn faults_of_rules_are_told_apart() {
     assert_eq!(faults(|snapshot| set_deployment(snapshot, sub_path)), ["rules-by-sub-path"]);
     let nowhere = RULES.replace("name: kubernetes", "namespaces: {include: [x]}, name: kubernetes");
     let hash = |snapshot: &mut Snapshot, hash: &str| {
-        snapshot.replicas.iter_mut().for_each(|replica| {
+        snapshot.answers.replicas.iter_mut().for_each(|replica| {
             let metrics = replica.asked.as_mut().unwrap().metrics.as_mut().unwrap();
             metrics.rules_hash = Some(hash.to_owned());
         });
@@ -303,7 +317,7 @@ fn faults_of_rules_are_told_apart() {
     let nowhere = |snapshot: &mut Snapshot| {
         let rules = rules(&nowhere);
         hash(snapshot, &rules.hash);
-        snapshot.rules = Ok(rules);
+        snapshot.objects.rules = Ok(rules);
     };
     assert_eq!(faults(nowhere), ["rule-without-namespace"]);
 }
@@ -311,7 +325,7 @@ fn faults_of_rules_are_told_apart() {
 #[test]
 fn faults_of_managed_certificates_are_told_apart() {
     fn managed(snapshot: &mut Snapshot) -> &mut Managed {
-        snapshot.managed.as_mut().unwrap().as_mut().unwrap()
+        snapshot.answers.managed.as_mut().unwrap().as_mut().unwrap()
     }
     assert_eq!(faults(|snapshot| managed(snapshot).secret = Ok(None)), ["managed-secret-missing"]);
     let garbage = json!({"data": {"ca.crt": "eA==", "tls.crt": "eA==", "tls.key": "eA=="}});
@@ -327,7 +341,7 @@ fn faults_of_the_dry_run_are_told_apart() {
     let with = |image: &str, warnings: Vec<String>| {
         let images = vec![("probe-0".to_owned(), image.to_owned())];
         faults(move |snapshot| {
-            if let DryRun::Done(_, probed) = &mut snapshot.dry_run {
+            if let DryRun::Done(_, probed) = &mut snapshot.answers.dry_run {
                 *probed = Ok(Probed { images, warnings });
             }
         })
@@ -338,7 +352,7 @@ fn faults_of_the_dry_run_are_told_apart() {
     assert_eq!(with("elsewhere.example.com/x", vec![told()]), ["rewritten-differently"]);
     let refused = |message: &str| {
         let failure = Failure::Refused { code: 500, message: message.to_owned() };
-        faults(|snapshot| match &mut snapshot.dry_run {
+        faults(|snapshot| match &mut snapshot.answers.dry_run {
             DryRun::Done(_, probed) => *probed = Err(failure),
             DryRun::Skipped(_) => unreachable!(),
         })
@@ -350,29 +364,29 @@ fn faults_of_the_dry_run_are_told_apart() {
 #[test]
 fn what_is_not_seen_is_no_fault() {
     let blind = report(|snapshot| {
-        snapshot.version = Err(forbidden());
-        snapshot.configurations = Err(forbidden());
-        snapshot.policies = Err(forbidden());
-        snapshot.namespaces = Err(forbidden());
-        snapshot.service = Err(forbidden());
-        snapshot.slices = Err(forbidden());
-        snapshot.deployment = Err(forbidden());
-        snapshot.pods = Err(forbidden());
-        snapshot.rules = Err(NoRules::Unseen(forbidden()));
-        snapshot.survey = Some(Err(forbidden()));
-        snapshot.replicas.iter_mut().for_each(|replica| {
+        snapshot.objects.version = Err(forbidden());
+        snapshot.objects.configurations = Err(forbidden());
+        snapshot.objects.policies = Err(forbidden());
+        snapshot.objects.namespaces = Err(forbidden());
+        snapshot.objects.service = Err(forbidden());
+        snapshot.objects.slices = Err(forbidden());
+        snapshot.objects.deployment = Err(forbidden());
+        snapshot.objects.pods = Err(forbidden());
+        snapshot.objects.rules = Err(NoRules::Unseen(forbidden()));
+        snapshot.answers.survey = Some(Err(forbidden()));
+        snapshot.answers.replicas.iter_mut().for_each(|replica| {
             replica.asked = Some(Asked { chain: Err(forbidden()), metrics: Err(forbidden()), readyz: None });
         });
     });
     assert_eq!(blind.findings().count(), 0);
     assert!(blind.checks.iter().flat_map(|check| &check.unseen).all(|unseen| unseen.needs.as_deref() == Some("get a")));
     assert_eq!((blind.verdict(), blind.unseen()), (Verdict::Healthy, 13));
-    let unregistered = report(|snapshot| snapshot.registered = Err(forbidden()));
+    let unregistered = report(|snapshot| snapshot.objects.registered = Err(forbidden()));
     assert_eq!(unregistered.verdict(), Verdict::CouldNotLook);
 }
 
 #[test]
 fn a_certificate_near_its_end_is_told() {
     let later = |years: u64| Duration::from_secs(years * 365 * 86_400);
-    assert_eq!(faults(|snapshot| snapshot.now += later(1900)), ["certificate-ending"; 2]);
+    assert_eq!(faults(|snapshot| snapshot.objects.now += later(1900)), ["certificate-ending"; 2]);
 }

@@ -1,8 +1,8 @@
 //! Does the API server's version serve what is used?
 
 use crate::cluster::doctor::fault::Fault;
+use crate::cluster::doctor::objects::{Objects, Version};
 use crate::cluster::doctor::report::Check;
-use crate::cluster::doctor::snapshot::{Snapshot, Version};
 
 /// Since then matchConditions are there for good.
 const LEAST: u32 = 30;
@@ -10,9 +10,9 @@ const LEAST: u32 = 30;
 const IMAGE_VOLUMES: u32 = 35;
 const TESTED: std::ops::RangeInclusive<u32> = 33..=36;
 
-pub fn check(snapshot: &Snapshot) -> Check {
+pub fn check(objects: &Objects) -> Check {
     let mut check = Check::new("version", "Does the API server's version serve what is used?");
-    let Version { git, minor } = match &snapshot.version {
+    let Version { git, minor } = match &objects.version {
         Ok(version) => version,
         Err(failure) => {
             check.could_not_look(failure, "the API server's version");

@@ -1,25 +1,23 @@
-//! All that the checks look at, gathered once. The checks themselves ask nothing.
+//! What was seen of the cluster: everything that is read from the API server before anything is asked of what runs there.
 
 use std::time::SystemTime;
 
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, MutatingWebhookConfiguration};
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{Pod, Secret, Service};
+use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 
-use super::arguments::{Arguments, Setting};
-use super::handshake::Chain;
-use super::pods::Survey;
-use super::probe::{Plan, Probed};
-use super::replica::Replica;
+use super::arguments::Arguments;
+use super::endpoint::Endpoint;
 use super::rules::{NoRules, Rules};
 use crate::cluster::api::{Failure, Seen};
 use crate::cluster::our_webhook;
 use crate::cluster::selector::{self, Labels, Requirement};
+use crate::engine::Policy;
 
 /// What the cluster was found to be.
 #[derive(Debug)]
-pub struct Snapshot {
+pub struct Objects {
     pub now: SystemTime,
     /// Of the webhook configuration.
     pub configuration_name: String,
@@ -40,16 +38,7 @@ pub struct Snapshot {
     pub arguments: Option<Arguments>,
     /// Those that the Service selects, and those of the Deployment.
     pub pods: Result<Vec<Pod>, Failure>,
-    pub replicas: Vec<Replica>,
-    /// What the server behind a URL shows.
-    pub direct: Option<Result<Chain, Failure>>,
     pub rules: Result<Rules, NoRules>,
-    /// Since when every replica has had these rules, as far as that is known; in seconds since 1970.
-    pub in_force_since_secs: Option<i64>,
-    pub survey: Option<Result<Survey, Failure>>,
-    pub dry_run: DryRun,
-    /// `None`: without `--manage-certificates`.
-    pub managed: Setting<Option<Managed>>,
 }
 
 #[derive(Debug, Clone)]
@@ -75,48 +64,13 @@ pub struct MutatingPolicy {
     pub on_pods: bool,
 }
 
-/// Where the API server finds the webhook.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Endpoint {
-    Url(String),
-    Service { namespace: String, name: String, port: i32 },
-}
-
-/// What became of the dry run.
-#[derive(Debug)]
-pub enum DryRun {
-    /// Why there was none.
-    Skipped(String),
-    Done(Plan, Result<Probed, Failure>),
-}
-
-/// What belongs to `--manage-certificates`.
-#[derive(Debug)]
-pub struct Managed {
-    pub secret_name: String,
-    pub secret: Seen<Secret>,
-    /// `caBundle` as it was when the Secret was read.
-    pub ca_bundle: Option<Vec<u8>>,
-    /// What the service account may do.
-    pub permissions: Result<Vec<Permission>, Failure>,
-    /// Whether its Pods have its token; `None` where that is the ServiceAccount's choice and can't be read.
-    pub has_token: Option<bool>,
-}
-
-/// Something that the service account needs to do.
-#[derive(Debug, Clone)]
-pub struct Permission {
-    pub what: String,
-    pub allowed: bool,
-}
-
-impl Snapshot {
+impl Objects {
     /// Our webhook of the configuration.
     pub fn webhook(&self) -> Option<&MutatingWebhook> {
         our_webhook(self.registered.as_ref().ok()?.as_ref()?)
     }
 
-    pub fn policy(&self) -> Option<&crate::engine::Policy> {
+    pub fn policy(&self) -> Option<&Policy> {
         self.rules.as_ref().ok()?.policy()
     }
 
