@@ -4,6 +4,7 @@ pub mod api;
 pub mod certificates;
 pub mod client;
 pub mod doctor;
+mod failure;
 pub mod pages;
 pub mod scan;
 mod selector;

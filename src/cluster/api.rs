@@ -12,7 +12,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::io::DuplexStream;
 
-use super::client::{client, of_credentials, without_credentials};
+use super::client::{client, of_client, without_credentials};
+pub use super::failure::{Failure, Seen, chain, found};
 
 /// More than this is no object, and no list that is not read in pages.
 const MAX_BODY_BYTES: usize = 256 << 20;
@@ -54,35 +55,6 @@ impl Target<'_> {
         };
         format!("{verb} {}{group} {place}", self.resource)
     }
-}
-
-/// Why there is no answer.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Failure {
-    #[error("{0}")]
-    NotFound(String),
-    #[error("forbidden: {message}")]
-    Forbidden { needs: String, message: String },
-    /// Another status than 2xx.
-    #[error("{message} ({code})")]
-    Refused { code: u16, message: String },
-    /// The page that was asked for is of a state that is gone; the token, if there is one, leads on from there.
-    #[error("{message} (410)")]
-    Expired { message: String, next: Option<String> },
-    #[error("no answer within {0:?}")]
-    TooSlow(Duration),
-    #[error("the answer has more than {0} bytes")]
-    TooLarge(usize),
-    #[error("{0}")]
-    Broken(String),
-}
-
-/// What was seen of something; `None`: it does not exist.
-pub type Seen<T> = Result<Option<T>, Failure>;
-
-/// The thing, where it was seen and exists.
-pub fn found<T>(seen: &Seen<T>) -> Option<&T> {
-    seen.as_ref().ok().and_then(Option::as_ref)
 }
 
 /// An answer, and what the API server had to remark.
@@ -299,36 +271,6 @@ fn warning(header: &str) -> Option<String> {
     let inner = quoted.strip_prefix('"').unwrap_or(quoted).split("\" \"").next()?;
     let inner = inner.strip_suffix('"').unwrap_or(inner);
     Some(inner.replace("\\\"", "\"").replace("\\\\", "\\"))
-}
-
-/// Without the client's own names for its layers.
-pub(super) fn of_client(error: &kube::Error) -> String {
-    let text = match error {
-        kube::Error::Service(inner) => match inner.downcast_ref() {
-            Some(error) => of_credentials(error, None),
-            None => chain(&**inner),
-        },
-        kube::Error::HyperError(inner) => chain(inner),
-        other => chain(other),
-    };
-    let text = text.trim_start_matches("client error (Connect): ");
-    // As a clock that is months off has it.
-    let is_of_time = text.contains("certificate expired") || text.contains("certificate not valid yet");
-    if is_of_time { format!("{text} (is this machine's clock right?)") } else { text.to_owned() }
-}
-
-/// An error with its causes, those left out that say nothing new.
-pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let words = cause.to_string();
-        if !text.contains(&words) {
-            text = format!("{text}: {words}");
-        }
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use percent_encoding::percent_decode_str;
 use tower::util::{BoxService, MapRequestLayer};
 use tower::{BoxError, ServiceBuilder, ServiceExt as _};
 
-use super::api::{Failure, chain, of_client};
+use super::failure::{Failure, chain};
 
 /// A token file is read again when the token is older, as client-go does.
 const TOKEN_AGE: Duration = Duration::from_secs(60);
@@ -47,8 +47,24 @@ pub(super) fn client(mut config: Config) -> Result<Client, Failure> {
     })
 }
 
+/// Without the client's own names for its layers.
+pub(super) fn of_client(error: &kube::Error) -> String {
+    let text = match error {
+        kube::Error::Service(inner) => match inner.downcast_ref() {
+            Some(error) => of_credentials(error, None),
+            None => chain(&**inner),
+        },
+        kube::Error::HyperError(inner) => chain(inner),
+        other => chain(other),
+    };
+    let text = text.trim_start_matches("client error (Connect): ");
+    // As a clock that is months off has it.
+    let is_of_time = text.contains("certificate expired") || text.contains("certificate not valid yet");
+    if is_of_time { format!("{text} (is this machine's clock right?)") } else { text.to_owned() }
+}
+
 /// Without the plugin's environment and what it printed to standard output, which hold secrets.
-pub(super) fn of_credentials(error: &AuthError, plugin: Option<&str>) -> String {
+fn of_credentials(error: &AuthError, plugin: Option<&str>) -> String {
     let failure = match error {
         AuthError::AuthExecStart(error) => format!("can't be run: {error}; install it, or correct its `command`"),
         AuthError::AuthExecRun { out, .. } => {
