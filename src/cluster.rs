@@ -10,12 +10,19 @@ pub mod scan;
 mod selector;
 pub mod words;
 
+use k8s_openapi::Resource as _;
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, MutatingWebhookConfiguration};
 
+use self::api::Target;
 use crate::export::webhook::WEBHOOK_NAME;
 
-/// The API group of registrations.
-const ADMISSION: &str = "apis/admissionregistration.k8s.io/v1";
+/// All MutatingWebhookConfigurations.
+const WEBHOOKS: Target<'static> = Target {
+    api: "apis/admissionregistration.k8s.io/v1",
+    resource: MutatingWebhookConfiguration::URL_PATH_SEGMENT,
+    namespace: None,
+    name: None,
+};
 
 fn our_webhook(configuration: &MutatingWebhookConfiguration) -> Option<&MutatingWebhook> {
     configuration.webhooks.iter().flatten().find(|webhook| webhook.name == WEBHOOK_NAME)

@@ -10,8 +10,8 @@ use clap::Subcommand;
 use super::kubeconfig::KubeconfigArgs;
 use super::output;
 use crate::cluster::api::{Api, Failure};
-use crate::cluster::certificates::Names;
 use crate::cluster::certificates::rotation::{Error, Rotated, Rotation};
+use crate::cluster::certificates::{Names, SECRET_NAME};
 use crate::export::webhook::CONFIGURATION_NAME;
 
 /// For one answer of the API server.
@@ -55,7 +55,7 @@ struct RotateArgs {
     namespace: String,
 
     /// The Secret, as --certificate-secret of the replicas names it
-    #[arg(long, value_name = "NAME", default_value = "pullthrough-tls", value_parser = super::parse_object_name)]
+    #[arg(long, value_name = "NAME", default_value = SECRET_NAME, value_parser = super::parse_object_name)]
     secret: String,
 
     /// The MutatingWebhookConfiguration

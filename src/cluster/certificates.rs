@@ -24,6 +24,7 @@ use self::annotations::{Invalid, Orders};
 pub use self::generation::Generation;
 use self::previous::Terms;
 use self::registration::Registration;
+use super::WEBHOOKS;
 use super::api::{Api, Failure, Target};
 use crate::certificate::clock::Clock;
 use crate::certificate::trust::{Authority, Bundle, Distrust};
@@ -34,6 +35,9 @@ const SETTLE: Duration = Duration::from_secs(5);
 
 /// The API server's answer to a write of an object that somebody else has written meanwhile.
 pub const CONFLICT: u16 = 409;
+
+/// The Secret, if nobody names another one.
+pub const SECRET_NAME: &str = "pullthrough-tls";
 
 /// For replicas that serve already to write what they need; they look every 3 s.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -48,12 +52,7 @@ pub struct Names {
 
 impl Names {
     fn configuration(&self) -> Target<'_> {
-        Target {
-            api: "apis/admissionregistration.k8s.io/v1",
-            resource: "mutatingwebhookconfigurations",
-            namespace: None,
-            name: Some(&self.configuration),
-        }
+        Target { name: Some(&self.configuration), ..WEBHOOKS }
     }
 
     /// The Secret, or where it is to be created.

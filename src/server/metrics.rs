@@ -2,6 +2,7 @@
 //! Pods or namespaces, so the number of series is known from the rules file.
 
 mod lost_lines;
+pub mod names;
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -19,8 +20,10 @@ use crate::engine::{Decision, Reason, Summary};
 /// The git revision this was built from, where the build said so.
 pub const REVISION: &str = match option_env!("PULLTHROUGH_REVISION") {
     Some(revision) => revision,
-    None => "unknown",
+    None => UNKNOWN_REVISION,
 };
+
+pub const UNKNOWN_REVISION: &str = "unknown";
 
 /// An answer takes some 10 µs; the API server gives up after 10 s, and 1 s is already an incident.
 const DURATION_BUCKETS_SECS: [f64; 16] =
@@ -153,7 +156,7 @@ impl Metrics {
         let reloads = counters(
             "pullthrough_reloads_total",
             "Changed files that were taken over (success) or refused, with the last good ones kept (failure).",
-            &["what", "result"],
+            &[names::WHAT, "result"],
         )?;
         for what in [Reloaded::Rules, Reloaded::Certificate] {
             for result in ["success", "failure"] {
@@ -177,7 +180,7 @@ impl Metrics {
             task_panics.with_label_values(&[task.as_str()]);
         }
         let build_info =
-            gauges("pullthrough_build_info", "Always 1; the labels say what runs.", &["version", "revision"])?;
+            gauges(names::BUILD_INFO, "Always 1; the labels say what runs.", &[names::VERSION, names::REVISION])?;
         build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), REVISION]).set(1);
         // On systems without /proc there are no process metrics, and nothing else is missing.
         #[cfg(target_os = "linux")]
@@ -223,14 +226,14 @@ impl Metrics {
             )?,
             reloads,
             last_reload: gauges(
-                "pullthrough_last_reload_success_timestamp_seconds",
+                names::LAST_RELOAD_SUCCESS,
                 "When what is in use now was loaded, in seconds since 1970.",
-                &["what"],
+                &[names::WHAT],
             )?,
             in_order: gauges(
-                "pullthrough_last_reload_successful",
+                names::LAST_RELOAD_SUCCESSFUL,
                 "Whether what is there now is in use (1), or was refused or can't be had (0).",
-                &["what"],
+                &[names::WHAT],
             )?,
             task_panics,
             task_last_run: gauges(
@@ -239,9 +242,9 @@ impl Metrics {
                 &["task"],
             )?,
             rules_info: gauges(
-                "pullthrough_rules_info",
+                names::RULES_INFO,
                 "Always 1; the hash is the start of the SHA-256 of the rules in use.",
-                &["hash"],
+                &[names::HASH],
             )?,
             not_after: gauge(
                 "pullthrough_certificate_not_after_timestamp_seconds",

@@ -15,7 +15,7 @@ use crate::certificate::clock::Clock;
 use crate::cli::kubeconfig::Target;
 use crate::cli::parse_object_name;
 use crate::cluster::api::{Api, Failure};
-use crate::cluster::certificates::{CONFLICT, Certificates, Generation, Names, Trouble};
+use crate::cluster::certificates::{CONFLICT, Certificates, Generation, Names, SECRET_NAME, Trouble};
 use crate::export::webhook::CONFIGURATION_NAME;
 use crate::server::metrics::{Metrics, Reloaded, Task};
 use crate::server::probes::Distrust;
@@ -43,7 +43,7 @@ pub(super) struct ManageArgs {
     pub(super) manage_certificates: bool,
 
     /// The Secret, in the Pod's own namespace
-    #[arg(long, value_name = "NAME", env = "PULLTHROUGH_CERTIFICATE_SECRET", default_value = "pullthrough-tls", value_parser = parse_object_name)]
+    #[arg(long, value_name = "NAME", env = "PULLTHROUGH_CERTIFICATE_SECRET", default_value = SECRET_NAME, value_parser = parse_object_name)]
     certificate_secret: String,
 
     /// The MutatingWebhookConfiguration, whose Service's name the certificate is made for

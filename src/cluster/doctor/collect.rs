@@ -15,7 +15,7 @@ use super::arguments::Arguments;
 use super::endpoint::{self, Endpoint};
 use super::objects::{MutatingPolicy, Namespace, Objects, Version};
 use super::rules::{NoRules, Rules};
-use crate::cluster::ADMISSION;
+use crate::cluster::WEBHOOKS;
 use crate::cluster::api::{Api, Failure, Target};
 use crate::cluster::selector::{self, Labels};
 
@@ -38,11 +38,9 @@ pub async fn objects(api: &Api, options: &Options) -> Result<Objects, Failure> {
         }
         version => version,
     };
-    let cluster_wide = |api, resource| Target { api, resource, namespace: None, name: None };
-    let webhooks = cluster_wide(ADMISSION, "mutatingwebhookconfigurations");
     let (registered, configurations, policies, namespaces, is_told_warnings) = tokio::join!(
-        api.find::<MutatingWebhookConfiguration>(Target { name: Some(&options.configuration), ..webhooks }),
-        list::<MutatingWebhookConfiguration>(api, webhooks),
+        api.find::<MutatingWebhookConfiguration>(Target { name: Some(&options.configuration), ..WEBHOOKS }),
+        list::<MutatingWebhookConfiguration>(api, WEBHOOKS),
         policies(api),
         namespaces(api),
         is_told_warnings(api),

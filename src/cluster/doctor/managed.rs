@@ -8,7 +8,7 @@ use serde_json::json;
 use super::environment::Setting;
 use super::objects::Objects;
 use crate::cluster::api::{Api, Failure, Seen, Target};
-use crate::cluster::our_webhook;
+use crate::cluster::{WEBHOOKS, our_webhook};
 
 /// A renewal writes Secret and caBundle one after the other, within about so long.
 const BETWEEN: Duration = Duration::from_secs(3);
@@ -41,12 +41,7 @@ pub async fn look(api: &Api, objects: &Objects) -> Setting<Option<Managed>> {
         let name = Some(secret_name.as_str());
         let secret = Target { api: "api/v1", resource: "secrets", namespace: Some(namespace), name };
         let secret = api.find::<Secret>(secret).await;
-        let configuration = Target {
-            api: "apis/admissionregistration.k8s.io/v1",
-            resource: "mutatingwebhookconfigurations",
-            namespace: None,
-            name: Some(&objects.configuration_name),
-        };
+        let configuration = Target { name: Some(&objects.configuration_name), ..WEBHOOKS };
         let configuration = api.find(configuration).await.ok().flatten();
         let ca_bundle = configuration.as_ref().and_then(our_webhook);
         let ca_bundle = ca_bundle.and_then(|webhook| webhook.client_config.ca_bundle.clone()).map(|bytes| bytes.0);
@@ -80,13 +75,12 @@ pub fn authorities(secret: &Secret) -> Option<&[u8]> {
 async fn permissions(api: &Api, objects: &Objects, account: &str, secret: &str) -> Result<Vec<Permission>, Failure> {
     let namespace = objects.namespace.as_str();
     let configuration = objects.configuration_name.as_str();
-    let group = "admissionregistration.k8s.io";
     let wanted = [
         ("", "secrets", Some(namespace), "get", Some(secret)),
         ("", "secrets", Some(namespace), "update", Some(secret)),
         ("", "secrets", Some(namespace), "create", None),
-        (group, "mutatingwebhookconfigurations", None, "get", Some(configuration)),
-        (group, "mutatingwebhookconfigurations", None, "update", Some(configuration)),
+        (WEBHOOKS.group(), WEBHOOKS.resource, None, "get", Some(configuration)),
+        (WEBHOOKS.group(), WEBHOOKS.resource, None, "update", Some(configuration)),
     ];
     let reviews =
         Target { api: "apis/authorization.k8s.io/v1", resource: "subjectaccessreviews", namespace: None, name: None };

@@ -1,5 +1,7 @@
 //! What a replica says of itself in `/metrics`.
 
+use crate::server::metrics::{Reloaded, UNKNOWN_REVISION, names};
+
 /// Of the metrics in docs/metrics.md those that replicas are compared by.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Metrics {
@@ -16,19 +18,18 @@ impl Metrics {
     /// Reads Prometheus' text format, and passes over what it does not know.
     pub fn parse(text: &str) -> Self {
         let mut metrics = Self::default();
-        for line in text.lines().filter(|line| line.starts_with("pullthrough_")) {
+        let (rules, certificate) = (Some(Reloaded::Rules.as_str()), Some(Reloaded::Certificate.as_str()));
+        for line in text.lines() {
             let Some((series, value)) = line.rsplit_once(' ') else { continue };
             let (name, labels) = series.split_once('{').unwrap_or((series, ""));
             let Ok(value) = value.parse::<f64>() else { continue };
             let label = |name: &str| label(labels, name);
-            match (name, label("what")) {
-                ("pullthrough_rules_info", _) if value == 1.0 => metrics.rules_hash = label("hash").map(str::to_owned),
-                ("pullthrough_build_info", _) => metrics.version = version(label("version"), label("revision")),
-                ("pullthrough_last_reload_success_timestamp_seconds", Some("rules")) => {
-                    metrics.rules_since_secs = Some(value as i64);
-                }
-                ("pullthrough_last_reload_successful", Some("rules")) => metrics.rules_reload_ok = Some(value != 0.0),
-                ("pullthrough_last_reload_successful", Some("certificate")) => {
+            match (name, label(names::WHAT)) {
+                (names::RULES_INFO, _) if value == 1.0 => metrics.rules_hash = label(names::HASH).map(str::to_owned),
+                (names::BUILD_INFO, _) => metrics.version = version(label(names::VERSION), label(names::REVISION)),
+                (names::LAST_RELOAD_SUCCESS, what) if what == rules => metrics.rules_since_secs = Some(value as i64),
+                (names::LAST_RELOAD_SUCCESSFUL, what) if what == rules => metrics.rules_reload_ok = Some(value != 0.0),
+                (names::LAST_RELOAD_SUCCESSFUL, what) if what == certificate => {
                     metrics.certificate_reload_ok = Some(value != 0.0);
                 }
                 _ => {}
@@ -40,7 +41,7 @@ impl Metrics {
 
 fn version(version: Option<&str>, revision: Option<&str>) -> Option<String> {
     Some(match revision {
-        Some(revision) if revision != "unknown" => format!("{} ({revision})", version?),
+        Some(revision) if revision != UNKNOWN_REVISION => format!("{} ({revision})", version?),
         _ => version?.to_owned(),
     })
 }

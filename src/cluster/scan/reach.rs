@@ -11,7 +11,7 @@ use super::unseen::{cure, unseen};
 use crate::cluster::api::{Api, Failure, Target};
 use crate::cluster::pages::Pages;
 use crate::cluster::selector::{Labels, Requirement, failed, labels_of_name, requirements};
-use crate::cluster::{ADMISSION, our_webhook};
+use crate::cluster::{WEBHOOKS, our_webhook};
 use crate::scan::{OutOfReach, Unseen};
 
 /// Of a Pod, or of the Pods that an object makes; as JSON, if there are any.
@@ -119,8 +119,7 @@ impl Reach {
 
 /// What it wants of namespaces, and of Pods; else why that is not known.
 async fn registration(api: &Api, name: &str) -> Result<(Vec<Requirement>, Vec<Requirement>), Event> {
-    let resource = "mutatingwebhookconfigurations";
-    let target = Target { api: ADMISSION, resource, namespace: None, name: Some(name) };
+    let target = Target { name: Some(name), ..WEBHOOKS };
     let found = api.find::<MutatingWebhookConfiguration>(target).await.map_err(|failure| {
         let what = "which namespaces and Pods are out of the webhook's reach".to_owned();
         told(what, &failure, cure(target, "get", &failure))
