@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
+use kube::core::{Expression, SelectorExt as _};
 
 pub type Labels = BTreeMap<String, String>;
 
@@ -14,73 +15,54 @@ pub fn labels_of_name(namespace: &str) -> Labels {
 
 /// One condition of a selector.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Requirement {
-    pub key: String,
-    pub operator: Operator,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Operator {
-    In(Vec<String>),
-    NotIn(Vec<String>),
-    Exists,
-    DoesNotExist,
-    /// None that is known; the API server would have refused it.
-    Unknown(String),
+pub enum Requirement {
+    Known(Expression),
+    /// One that labels can't meet: the API server would have refused it.
+    Unknown {
+        key: String,
+        operator: String,
+    },
 }
 
 /// All conditions of a selector, `matchLabels` among them. An absent selector has none, and matches everything.
 pub fn requirements(selector: Option<&LabelSelector>) -> Vec<Requirement> {
     let Some(LabelSelector { match_expressions, match_labels }) = selector else { return Vec::new() };
     let labels = match_labels.iter().flatten();
-    let labels =
-        labels.map(|(key, value)| Requirement { key: key.clone(), operator: Operator::In(vec![value.clone()]) });
+    let labels = labels.map(|(key, value)| Requirement::Known(Expression::In(key.clone(), [value.clone()].into())));
     labels.chain(match_expressions.iter().flatten().map(Requirement::new)).collect()
 }
 
 impl Requirement {
     fn new(requirement: &LabelSelectorRequirement) -> Self {
-        let LabelSelectorRequirement { key, operator, values } = requirement;
-        let mut values = values.clone().unwrap_or_default();
-        values.sort();
-        let operator = match operator.as_str() {
-            "In" => Operator::In(values),
-            "NotIn" => Operator::NotIn(values),
-            "Exists" => Operator::Exists,
-            "DoesNotExist" => Operator::DoesNotExist,
-            other => Operator::Unknown(other.to_owned()),
-        };
-        Self { key: key.clone(), operator }
-    }
-
-    pub fn matches(&self, labels: &Labels) -> bool {
-        let value = labels.get(&self.key);
-        match &self.operator {
-            Operator::In(values) => value.is_some_and(|value| values.contains(value)),
-            // An absent label is not among any values.
-            Operator::NotIn(values) => value.is_none_or(|value| !values.contains(value)),
-            Operator::Exists => value.is_some(),
-            Operator::DoesNotExist => value.is_none(),
-            Operator::Unknown(_) => false,
+        match Expression::try_from(requirement.clone()) {
+            Ok(expression) => Self::Known(expression),
+            Err(_) => Self::Unknown { key: requirement.key.clone(), operator: requirement.operator.clone() },
         }
     }
 
-    /// Whether it takes out what is labelled, and leaves all else.
-    pub fn only_excludes(&self) -> bool {
-        matches!(self.operator, Operator::NotIn(_) | Operator::DoesNotExist)
+    pub fn matches(&self, labels: &Labels) -> bool {
+        match self {
+            Self::Known(expression) => expression.matches(labels),
+            Self::Unknown { .. } => false,
+        }
+    }
+
+    /// The key of the label, where all that it does is to take out what has the label.
+    pub fn excluded_key(&self) -> Option<&str> {
+        match self {
+            Self::Known(Expression::NotIn(key, _) | Expression::DoesNotExist(key)) => Some(key),
+            _ => None,
+        }
     }
 }
 
 impl fmt::Display for Requirement {
     /// As `kubectl --selector` has it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let key = &self.key;
-        match &self.operator {
-            Operator::In(values) => write!(f, "{key} in ({})", values.join(", ")),
-            Operator::NotIn(values) => write!(f, "{key} notin ({})", values.join(", ")),
-            Operator::Exists => write!(f, "{key}"),
-            Operator::DoesNotExist => write!(f, "!{key}"),
-            Operator::Unknown(operator) => write!(f, "{key} {operator}"),
+        match self {
+            // Neither keys nor values have commas.
+            Self::Known(expression) => f.write_str(&expression.to_string().replace(',', ", ")),
+            Self::Unknown { key, operator } => write!(f, "{key} {operator}"),
         }
     }
 }
@@ -124,6 +106,19 @@ mod tests {
             assert_eq!(matches(selector(), json!({"k": "a"})), same, "{operator}, same");
             assert_eq!(matches(selector(), json!({"k": "c"})), other, "{operator}, other");
         }
+    }
+
+    #[test]
+    fn conditions_are_shown_as_kubectl_takes_them() {
+        let selector = json!({"matchLabels": {"a": "1"}, "matchExpressions": [
+            {"key": "b", "operator": "NotIn", "values": ["2", "1"]},
+            {"key": "c", "operator": "Exists"},
+            {"key": "d", "operator": "DoesNotExist"},
+            {"key": "e", "operator": "Sideways"},
+        ]});
+        let selector: LabelSelector = serde_json::from_value(selector).unwrap();
+        let shown: Vec<_> = requirements(Some(&selector)).iter().map(Requirement::to_string).collect();
+        assert_eq!(shown, ["a in (1)", "b notin (1, 2)", "c", "!d", "e Sideways"]);
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! What the selectors of the registration leave out.
 
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhook;
+use kube::core::Expression;
 
 use crate::cluster::doctor::fault::{Fault, Severity};
 use crate::cluster::doctor::objects::Objects;
 use crate::cluster::doctor::report::Check;
-use crate::cluster::selector::{Operator, Requirement, requirements};
+use crate::cluster::selector::{Requirement, requirements};
 use crate::cluster::words::few;
 use crate::engine::{REWRITE_DISABLED, REWRITE_LABEL};
 
@@ -17,11 +18,13 @@ pub fn look(check: &mut Check, objects: &Objects, webhook: &MutatingWebhook) {
     let on_objects = requirements(webhook.object_selector.as_ref());
     opt_out(check, &place, objects, &on_namespaces, &on_objects);
     for requirement in on_namespaces.iter().filter(|requirement| !is_opt_out(requirement)) {
-        if !requirement.only_excludes() {
+        let Some(key) = requirement.excluded_key() else {
             let what =
                 format!("the namespaceSelector wants `{requirement}`: namespaces without it are not asked about");
             check.find(Fault::NamespacesMustOptIn, &place, what);
-        } else if requirement.key != NAME_LABEL {
+            continue;
+        };
+        if key != NAME_LABEL {
             // Namespaces by name are somebody's wish; the check `reach` tells them.
             let namespaces = objects.namespaces.iter().flatten();
             let excluded: Vec<&str> = namespaces
@@ -36,14 +39,15 @@ pub fn look(check: &mut Check, objects: &Objects, webhook: &MutatingWebhook) {
     for requirement in on_objects.iter().filter(|requirement| !is_opt_out(requirement)) {
         let what = format!("the objectSelector has `{requirement}`: other Pods are not asked about");
         let finding = check.find(Fault::ForeignObjectSelector, &place, what);
-        if requirement.only_excludes() {
+        if requirement.excluded_key().is_some() {
             finding.severity = Severity::Note;
         }
     }
 }
 
 fn is_opt_out(requirement: &Requirement) -> bool {
-    requirement.key == REWRITE_LABEL && requirement.operator == Operator::NotIn(vec![REWRITE_DISABLED.to_owned()])
+    *requirement
+        == Requirement::Known(Expression::NotIn(REWRITE_LABEL.to_owned(), [REWRITE_DISABLED.to_owned()].into()))
 }
 
 /// Whether the label switches rewriting off, as the rules say.
