@@ -2,12 +2,15 @@
 
 use std::time::{Duration, SystemTime};
 
+use http::HeaderMap;
+use http::header::{DATE, WARNING};
 use http_body_util::BodyExt as _;
-use hyper::header::{CONTENT_TYPE, DATE, WARNING};
-use hyper::{HeaderMap, Method, Request};
 use k8s_openapi::api::core::v1::Pod;
+use kube::api::{GetParams, ListParams, PostParams};
 use kube::client::Body;
+use kube::core::request::{self, Request};
 use kube::{Client, Config};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::io::DuplexStream;
@@ -32,11 +35,16 @@ pub struct Target<'a> {
 }
 
 impl Target<'_> {
-    pub(super) fn path(&self) -> String {
-        let Self { api, resource, namespace, name } = self;
-        let namespace = namespace.map(|namespace| format!("/namespaces/{namespace}")).unwrap_or_default();
-        let name = name.map(|name| format!("/{name}")).unwrap_or_default();
-        format!("/{api}{namespace}/{resource}{name}")
+    /// What requests on the collection are made with.
+    pub(super) fn collection(&self) -> Request {
+        let Self { api, resource, namespace, name: _ } = self;
+        let namespace = namespace.map(|namespace| format!("/namespaces/{}", segment(namespace))).unwrap_or_default();
+        Request::new(format!("/{api}{namespace}/{}", segment(resource)))
+    }
+
+    /// Of the object; or of the collection, which is no object.
+    fn name(&self) -> String {
+        self.name.map(|name| segment(name).to_string()).unwrap_or_default()
     }
 
     /// Empty for the core group.
@@ -56,6 +64,15 @@ impl Target<'_> {
         format!("{verb} {}{group} {place}", self.resource)
     }
 }
+
+/// A part of a path. kube takes names as they are.
+fn segment(text: &str) -> PercentEncode<'_> {
+    const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    utf8_percent_encode(text, RESERVED)
+}
+
+/// A request, unless it could not be built.
+type Built = Result<http::Request<Vec<u8>>, request::Error>;
 
 /// An answer, and what the API server had to remark.
 #[derive(Debug, Clone)]
@@ -111,8 +128,12 @@ impl Api {
 
     /// An object or a list.
     pub async fn get<T: DeserializeOwned>(&self, target: Target<'_>) -> Result<T, Failure> {
-        let verb = if target.name.is_some() { "get" } else { "list" };
-        self.read(&target.path(), &target.permission(verb)).await
+        let collection = target.collection();
+        let (request, verb) = match target.name {
+            Some(_) => (collection.get(&target.name(), &GetParams::default()), "get"),
+            None => (collection.list(&ListParams::default()), "list"),
+        };
+        parse(&self.send(request, &target.permission(verb), MAX_BODY_BYTES).await?.text)
     }
 
     /// The same where absence is an answer.
@@ -126,47 +147,51 @@ impl Api {
 
     /// A path that is no object, such as `/version`.
     pub async fn read<T: DeserializeOwned>(&self, path: &str, needs: &str) -> Result<T, Failure> {
-        let answer = self.send(Method::GET, path, None, needs, MAX_BODY_BYTES).await?;
-        parse(&answer.text)
+        parse(&self.text(path, needs, MAX_BODY_BYTES).await?)
     }
 
     /// The same, not parsed, and at most so many bytes.
     pub async fn text(&self, path: &str, needs: &str, most: usize) -> Result<Vec<u8>, Failure> {
-        Ok(self.send(Method::GET, path, None, needs, most).await?.text)
+        let request = http::Request::get(path).body(Vec::new()).map_err(request::Error::BuildRequest);
+        Ok(self.send(request, needs, most).await?.text)
+    }
+
+    /// A part of a list, not parsed, and at most so many bytes.
+    pub(super) async fn page(
+        &self,
+        collection: &Request,
+        params: &ListParams,
+        needs: &str,
+        most: usize,
+    ) -> Result<Vec<u8>, Failure> {
+        Ok(self.send(collection.list(params), needs, most).await?.text)
     }
 
     /// An object as JSON, whole; `None` where there is none.
     pub async fn look_up(&self, target: Target<'_>) -> Seen<Answer> {
-        match self.send(Method::GET, &target.path(), None, &target.permission("get"), MAX_BODY_BYTES).await {
+        let request = target.collection().get(&target.name(), &GetParams::default());
+        match self.send(request, &target.permission("get"), MAX_BODY_BYTES).await {
             Ok(answer) => answer.parsed().map(Some),
             Err(Failure::NotFound(_)) => Ok(None),
             Err(failure) => Err(failure),
         }
     }
 
-    /// Creates an object, with a query such as `dryRun=All`.
-    pub async fn create(&self, target: Target<'_>, query: &str, object: &Value) -> Result<Answer, Failure> {
-        let path = format!("{}?{query}", target.path());
-        self.send(Method::POST, &path, Some(object), &target.permission("create"), MAX_BODY_BYTES).await?.parsed()
+    /// Creates an object, perhaps in a dry run.
+    pub async fn create(&self, target: Target<'_>, params: &PostParams, object: &Value) -> Result<Answer, Failure> {
+        let request = target.collection().create(params, object.to_string().into_bytes());
+        self.send(request, &target.permission("create"), MAX_BODY_BYTES).await?.parsed()
     }
 
     /// Replaces an object, unless it is no longer the one with this `resourceVersion`.
     pub async fn update(&self, target: Target<'_>, object: &Value) -> Result<Answer, Failure> {
-        let permission = target.permission("update");
-        self.send(Method::PUT, &target.path(), Some(object), &permission, MAX_BODY_BYTES).await?.parsed()
+        let object = object.to_string().into_bytes();
+        let request = target.collection().replace(&target.name(), &PostParams::default(), object);
+        self.send(request, &target.permission("update"), MAX_BODY_BYTES).await?.parsed()
     }
 
-    async fn send(
-        &self,
-        method: Method,
-        path: &str,
-        object: Option<&Value>,
-        needs: &str,
-        most: usize,
-    ) -> Result<Text, Failure> {
-        let body = object.map_or_else(Body::empty, |object| Body::from(object.to_string().into_bytes()));
-        let request = Request::builder().method(method).uri(path).header(CONTENT_TYPE, "application/json").body(body);
-        let request = request.map_err(|error| Failure::Broken(error.to_string()))?;
+    async fn send(&self, request: Built, needs: &str, most: usize) -> Result<Text, Failure> {
+        let request = request.map_err(|error| Failure::Broken(chain(&error)))?.map(Body::from);
         self.within(async {
             let response = self.client.send(request).await.map_err(|error| self.broken(&error))?;
             let (head, body) = response.into_parts();
@@ -295,7 +320,21 @@ mod tests {
     #[test]
     fn a_permission_is_named_as_rbac_does() {
         let target = Target { api: "apis/apps/v1", resource: "deployments", namespace: Some("a"), name: None };
-        assert_eq!(target.path(), "/apis/apps/v1/namespaces/a/deployments");
         assert_eq!(target.permission("list"), "list deployments.apps in namespace a");
+    }
+
+    #[test]
+    fn a_path_has_the_names_that_it_is_made_of() {
+        let target = Target { api: "apis/apps/v1", resource: "deployments", namespace: Some("a"), name: None };
+        let odd = Target { namespace: Some("a/b"), name: Some("x?y#é.-"), ..target };
+        let uri = |request: Built| request.unwrap().uri().to_string();
+        assert_eq!(
+            uri(target.collection().create(&PostParams::default(), Vec::new())),
+            "/apis/apps/v1/namespaces/a/deployments?"
+        );
+        assert_eq!(
+            uri(odd.collection().get(&odd.name(), &GetParams::default())),
+            "/apis/apps/v1/namespaces/a%2Fb/deployments/x%3Fy%23%C3%A9.-"
+        );
     }
 }

@@ -17,6 +17,7 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use kube::api::PostParams;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -272,7 +273,7 @@ impl Certificates {
             Some(secret) => self.api.update(self.names.secret(true), &generation.written_to(secret)).await?,
             None => {
                 let secret = generation.written_to(self.new_secret().await);
-                self.api.create(self.names.secret(false), "", &secret).await?
+                self.api.create(self.names.secret(false), &PostParams::default(), &secret).await?
             }
         };
         tracing::info!(secret = self.names.secret, why, "wrote the certificate and the CAs to trust");

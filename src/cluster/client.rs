@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use http::header::{AUTHORIZATION, HeaderValue};
+use http::{Request, Response, Uri};
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, HeaderValue};
-use hyper::{Request, Response, Uri};
 use hyper_util::client::legacy::Client as HyperClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::SocksV5;

@@ -3,6 +3,8 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use kube::api::ListParams;
+use kube::core::Request;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::task::JoinHandle;
@@ -10,7 +12,7 @@ use tokio::task::JoinHandle;
 use super::api::{Api, Failure, Target};
 
 /// Objects of a page, whatever the size of the cluster.
-const LIMIT: usize = 500;
+const LIMIT: u32 = 500;
 /// A page that is larger is asked for again with fewer objects.
 const MAX_PAGE_BYTES: usize = 32 << 20;
 /// How often a page is asked for, where what went wrong may pass.
@@ -19,9 +21,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 pub struct Pages {
     api: Api,
-    path: String,
+    collection: Request,
     needs: String,
-    limit: usize,
+    limit: u32,
     /// Nothing at the end.
     coming: Option<JoinHandle<Result<Page, Failure>>>,
 }
@@ -32,7 +34,7 @@ pub struct Page {
     items: Vec<Range<usize>>,
     next: Option<String>,
     remaining: Option<usize>,
-    limit: usize,
+    limit: u32,
 }
 
 #[derive(Deserialize)]
@@ -57,7 +59,7 @@ impl Pages {
     pub fn of(api: &Api, target: Target<'_>) -> Self {
         let mut pages = Self {
             api: api.clone(),
-            path: target.path(),
+            collection: target.collection(),
             needs: target.permission("list"),
             limit: LIMIT,
             coming: None,
@@ -84,8 +86,9 @@ impl Pages {
     }
 
     fn ask(&mut self, token: Option<String>) {
-        let (api, path, needs, limit) = (self.api.clone(), self.path.clone(), self.needs.clone(), self.limit);
-        self.coming = Some(tokio::spawn(async move { fetch(&api, &path, &needs, limit, token).await }));
+        let (api, collection, needs, limit) =
+            (self.api.clone(), self.collection.clone(), self.needs.clone(), self.limit);
+        self.coming = Some(tokio::spawn(async move { fetch(&api, &collection, &needs, limit, token).await }));
     }
 }
 
@@ -99,15 +102,15 @@ impl Drop for Pages {
 
 async fn fetch(
     api: &Api,
-    path: &str,
+    collection: &Request,
     needs: &str,
-    mut limit: usize,
+    mut limit: u32,
     mut token: Option<String>,
 ) -> Result<Page, Failure> {
     let mut attempt = 1;
     loop {
-        let from = token.as_deref().map(|token| format!("&continue={}", percent_encoded(token))).unwrap_or_default();
-        let failure = match api.text(&format!("{path}?limit={limit}{from}"), needs, MAX_PAGE_BYTES).await {
+        let params = ListParams { limit: Some(limit), continue_token: token.clone(), ..ListParams::default() };
+        let failure = match api.page(collection, &params, needs, MAX_PAGE_BYTES).await {
             Ok(text) => return Page::read(text, limit),
             Err(failure) => failure,
         };
@@ -130,7 +133,7 @@ async fn fetch(
 }
 
 impl Page {
-    fn read(text: Vec<u8>, limit: usize) -> Result<Self, Failure> {
+    fn read(text: Vec<u8>, limit: u32) -> Result<Self, Failure> {
         let broken = |error: &dyn std::fmt::Display| Failure::Broken(format!("the list makes no sense: {error}"));
         let text = String::from_utf8(text).map_err(|error| broken(&error))?;
         let List { metadata, items } = serde_json::from_str(&text).map_err(|error| broken(&error))?;
@@ -156,15 +159,6 @@ impl Page {
             None => Some(0),
         }
     }
-}
-
-/// Tokens are base64 by custom, and opaque by contract.
-fn percent_encoded(text: &str) -> String {
-    let encode = |byte: u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
-        byte => format!("%{byte:02X}"),
-    };
-    text.bytes().map(encode).collect()
 }
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ fn is_ours(webhook: &Value) -> bool {
 
 fn host(client: &Value) -> Option<String> {
     if let Some(url) = client["url"].as_str() {
-        let url: axum::http::Uri = url.parse().ok()?;
+        let url: http::Uri = url.parse().ok()?;
         return url.host().map(|host| host.trim_matches(['[', ']']).to_owned());
     }
     let part = |name: &str| client["service"][name].as_str();

@@ -1,7 +1,7 @@
 //! A plain HTTP request over a stream, such as a forwarded port of a Pod.
 
+use http::Request;
 use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper::Request;
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};

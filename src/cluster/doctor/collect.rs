@@ -6,6 +6,7 @@ use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::api::PostParams;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -141,7 +142,7 @@ async fn is_told_warnings(api: &Api) -> bool {
     let target =
         Target { api: "apis/authentication.k8s.io/v1", resource: "selfsubjectreviews", namespace: None, name: None };
     let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
-    let answer = api.create(target, "", &review).await;
+    let answer = api.create(target, &PostParams::default(), &review).await;
     answer.is_ok_and(|answer| {
         let name = answer.body["status"]["userInfo"]["username"].as_str();
         name.is_some_and(|name| !name.starts_with("system:"))

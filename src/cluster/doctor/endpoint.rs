@@ -33,7 +33,7 @@ pub fn of(registered: &Seen<MutatingWebhookConfiguration>, namespace: &str, name
 
 /// Host and port of a URL.
 fn address(url: &str) -> Option<(String, u16)> {
-    let uri: hyper::Uri = url.parse().ok()?;
+    let uri: http::Uri = url.parse().ok()?;
     let host = uri.host()?.trim_matches(['[', ']']).to_owned();
     Some((host, uri.port_u16().unwrap_or(HTTPS)))
 }

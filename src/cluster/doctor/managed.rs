@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
+use kube::api::PostParams;
 use serde_json::json;
 
 use super::environment::Setting;
@@ -101,7 +102,7 @@ async fn permissions(api: &Api, objects: &Objects, account: &str, secret: &str) 
                 },
             },
         });
-        let answer = api.create(reviews, "", &review).await?;
+        let answer = api.create(reviews, &PostParams::default(), &review).await?;
         let allowed = answer.body["status"]["allowed"] == true;
         let what = [&format!("{verb} {resource}"), name.unwrap_or_default()].map(str::trim).join(" ");
         permissions.push(Permission { what: what.trim().to_owned(), allowed });

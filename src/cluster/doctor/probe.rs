@@ -1,5 +1,6 @@
 //! A Pod, created without being stored, that has an image for each rule.
 
+use kube::api::PostParams;
 use serde_json::{Value, json};
 
 use super::objects::Objects;
@@ -53,9 +54,10 @@ impl DryRun {
             Err(why) => return Self::Skipped(why),
         };
         let target = Target { api: "api/v1", resource: "pods", namespace: Some(&plan.namespace), name: None };
-        let mut answer = api.create(target, "dryRun=All", &plan.pod(true)).await;
+        let dry_run = PostParams { dry_run: true, ..PostParams::default() };
+        let mut answer = api.create(target, &dry_run, &plan.pod(true)).await;
         if let Err(Failure::Refused { code, message }) = &answer {
-            answer = match api.create(target, "dryRun=All", &plan.pod(false)).await {
+            answer = match api.create(target, &dry_run, &plan.pod(false)).await {
                 Err(Failure::Refused { message: other, .. }) if other != *message => {
                     let message = format!("{message}; and the same without resources: {other}");
                     Err(Failure::Refused { code: *code, message })

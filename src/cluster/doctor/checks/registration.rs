@@ -134,7 +134,7 @@ fn fields(check: &mut Check, place: &str, webhook: &MutatingWebhook) {
 fn endpoint(check: &mut Check, place: &str, webhook: &MutatingWebhook) {
     let client = &webhook.client_config;
     let path = match (&client.url, &client.service) {
-        (Some(url), _) => url.parse::<hyper::Uri>().map(|uri| uri.path().to_owned()).unwrap_or_default(),
+        (Some(url), _) => url.parse::<http::Uri>().map(|uri| uri.path().to_owned()).unwrap_or_default(),
         (None, Some(service)) => service.path.clone().unwrap_or_default(),
         (None, None) => return,
     };
