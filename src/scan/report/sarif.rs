@@ -3,6 +3,7 @@
 use std::fmt::{self, Display, Write};
 use std::io;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -317,13 +318,8 @@ fn artifact(file: &str) -> Option<Value> {
 
 /// A path as a URI has it (RFC 3986).
 fn encoded(path: &str) -> String {
-    path.bytes().fold(String::with_capacity(path.len()), |mut encoded, byte| {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => encoded.push(byte.into()),
-            byte => drop(write!(encoded, "%{byte:02X}")),
-        }
-        encoded
-    })
+    const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
+    utf8_percent_encode(path, RESERVED).to_string()
 }
 
 /// The same when lines move.
