@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use base64::display::Base64Display;
 use base64::prelude::BASE64_STANDARD;
 use serde::ser::{Serialize, SerializeMap, Serializer};
+use sha2::{Digest as _, Sha256};
 
 use super::answer::ImageDecision;
 use super::decision::{Decision, Reason};
@@ -158,7 +159,9 @@ fn audit_annotation(decisions: &[ImageDecision]) -> Option<Single> {
         }
     }
     value.push(b'}');
-    let key = format!("decisions-{:08x}", crc32fast::hash(&value));
+    let digest: [u8; 32] = Sha256::digest(&value).into();
+    let [a, b, c, d, ..] = digest;
+    let key = format!("decisions-{:08x}", u32::from_be_bytes([a, b, c, d]));
     Some(Single(key, String::from_utf8(value).unwrap_or_default()))
 }
 
