@@ -50,11 +50,12 @@ test-kubernetes-versions: ## Run the tests on a real API server of each supporte
 		KUBERNETES_VERSION=$$version cargo test --locked --test e2e -- --show-output || exit 1; \
 	done
 
-lint: ## Check formatting, clippy with warnings denied, documentation, unused dependencies and shell scripts (needs cargo-shear)
-	cargo fmt --check
+lint: ## Check formatting, clippy with warnings denied, what the engine links, documentation, unused dependencies and shell scripts (needs cargo-shear)
+	cargo fmt --all --check
 	cargo clippy --locked --all-targets -- -D warnings
 	@# Which leaves out what has `test = false`.
 	cargo clippy --locked --test demo --test cluster --test hostile --test scale --test charts --test catalogue -- -D warnings
+	engine/dependencies.sh
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --quiet
 	cargo shear --locked --deny-warnings
 	shellcheck .ci/run $(shell git ls-files '*.sh')
@@ -65,8 +66,9 @@ lint: ## Check formatting, clippy with warnings denied, documentation, unused de
 bench: ## Measure the engine, the server beside a null webhook, and `rewrite` beside sed
 	cargo bench --locked
 
-fuzz: ## Fuzz references, answers, rules and manifests for FUZZ_SECONDS each (needs cargo-fuzz)
-	for target in reference answer rules manifest; do RUSTC_BOOTSTRAP=1 cargo fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; done
+fuzz: ## Fuzz references, answers, rules, lints and manifests for FUZZ_SECONDS each (needs cargo-fuzz)
+	for target in reference answer rules; do RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir engine/fuzz $$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; done
+	for target in lint manifest; do RUSTC_BOOTSTRAP=1 cargo fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; done
 
 deny: ## Check bans, licences and sources of dependencies (needs cargo-deny)
 	cargo deny check bans licenses sources
@@ -80,7 +82,7 @@ generate: ## Write again what is generated from the code and from the chart
 	GENERATED=overwrite cargo test --quiet --locked --test e2e manifests::render
 
 format: ## Format the code
-	cargo fmt
+	cargo fmt --all
 
 image: ## Build the container image (IMAGE=name BUILDER="buildah bud" BUILD_OPTIONS="--build-arg BUILD_IMAGE=...")
 	$(BUILDER) --tag $(IMAGE) --build-arg REVISION=$(shell git rev-parse HEAD) \
@@ -92,6 +94,8 @@ chart: ## Package the Helm chart into DIST (needs helm)
 sbom: ## Write the bill of materials into DIST, in CycloneDX (needs cargo-cyclonedx)
 	mkdir -p $(DIST)
 	cargo cyclonedx --format json --spec-version 1.5 --no-build-deps --override-filename sbom
+	@# One of the engine alone is written too.
+	rm -f engine/sbom.json
 	mv sbom.json $(DIST)/pullthrough-$(VERSION).cdx.json
 
 archive: ## Build the program for this machine, and pack it with the licence into DIST, as krew installs it

@@ -3,8 +3,8 @@
 //!
 //! | room | what lives there |
 //! | --- | --- |
-//! | [`engine`] | the meaning: references, rules, decisions, and the answer to an AdmissionReview; pure and synchronous |
-//! | [`config`] | the rules file: text in, checked rules or errors with their place out |
+//! | [`engine`] | the meaning: references, rules, decisions, and the answer to an AdmissionReview; pure and synchronous, and a crate of its own |
+//! | [`config`] | the engine's part for the rules file: text in, checked rules or errors with their place out |
 //! | [`certificate`] | how certificates are made, whether one is trusted, and by which time |
 //! | [`server`] | the HTTPS server around the engine: TLS, limits, reloading, metrics, shutdown |
 //! | [`cluster`] | what talks to the Kubernetes API: certificates that look after themselves, the doctor, and the scan |
@@ -19,7 +19,7 @@
 //! | [`export`] | the same rules for other parts of the platform |
 //! | [`cli`] | one file per command |
 //!
-//! Arrows point one way: `cli → server, scan, cluster, export, init, golden → kustomize → lint, manifest, files → engine, config,
+//! Arrows point one way: `cli → server, scan, cluster, export, init, golden → kustomize → lint, manifest, files → engine,
 //! certificate, registries`.
 
 // `cli::output` prints: standard output is data. And serving never fails a Pod.
@@ -28,8 +28,6 @@
 pub mod certificate;
 pub mod cli;
 pub mod cluster;
-pub mod config;
-pub mod engine;
 pub mod export;
 pub mod files;
 pub mod golden;
@@ -40,6 +38,9 @@ pub mod manifest;
 pub mod registries;
 pub mod scan;
 pub mod server;
+
+pub use pullthrough_engine as engine;
+pub use pullthrough_engine::config;
 
 /// Where the API server posts its AdmissionReviews.
 pub const ADMISSION_PATH: &str = "/mutate";

@@ -14,10 +14,7 @@ pub struct Review {
 
 macro_rules! recorded {
     ($name:literal) => {
-        Review {
-            name: $name,
-            body: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/reviews/", $name, ".json")).to_vec(),
-        }
+        Review { name: $name, body: include_bytes!(concat!("../../tests/data/reviews/", $name, ".json")).to_vec() }
     };
 }
 
@@ -94,7 +91,7 @@ pub fn rules(count: usize) -> String {
             "- name: registry-{index}\n  from: [registry-{index}.example.com]\n  to: cache.example.com/registry-{index}\n"
         );
     }
-    let from = pullthrough::config::KUBERNETES_REGISTRY.join(", ");
+    let from = pullthrough_engine::config::KUBERNETES_REGISTRY.join(", ");
     let _ = write!(text, "- name: kubernetes\n  from: [{from}]\n  to: cache.example.com/k8s\n");
     text
 }

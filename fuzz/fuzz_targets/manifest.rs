@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use pullthrough::config;
-use pullthrough::manifest::{Field, Known, Manifest};
+use pullthrough::manifest::{Catalogue, Field, Known, Manifest};
 
 const RULES: &str = "
 apiVersion: pullthrough.dev/v1alpha1
@@ -18,7 +18,7 @@ manifests:
 ";
 static KNOWN: LazyLock<Known> = LazyLock::new(|| {
     let declared = config::parse("rules.yaml", RULES).expect("valid rules").manifests;
-    Known { declared, catalogue: config::catalogue().expect("a valid catalogue"), ..Known::default() }
+    Known { declared, catalogue: Catalogue::built_in().expect("a valid catalogue"), ..Known::default() }
 });
 
 fuzz_target!(|text: &str| {

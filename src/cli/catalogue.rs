@@ -1,7 +1,6 @@
 //! Whether a command goes by the built-in catalogue.
 
-use crate::config;
-use crate::manifest::declared::Declaration;
+use crate::engine::declared::Declaration;
 use crate::manifest::{Catalogue, Known};
 
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
@@ -15,7 +14,7 @@ pub struct CatalogueArgs {
 impl CatalogueArgs {
     /// Where images are found.
     pub fn for_reading(self, declared: Vec<Declaration>) -> anyhow::Result<Known> {
-        let catalogue = if self.no_catalogue { Catalogue::default() } else { config::catalogue()? };
+        let catalogue = if self.no_catalogue { Catalogue::default() } else { Catalogue::built_in()? };
         Ok(Known { declared, catalogue, ..Known::default() })
     }
 

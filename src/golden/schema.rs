@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
-use crate::config::schema::{ApiVersion, present, some};
+use crate::config::{ApiVersion, present, some};
 
 /// What rules should make of images.
 #[derive(Deserialize, JsonSchema)]

@@ -9,8 +9,8 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use crate::engine::declared::{Declaration, Path as FieldPath, Subject, file_glob};
 use crate::engine::{Entries, Kustomize, List};
-use crate::manifest::declared::{Declaration, Path as FieldPath, Subject, file_glob};
 use crate::manifest::kustomization::{Entry, JSON_PATCH, Kind, Kustomization, Reach, Target};
 use crate::manifest::{Field, Known, Object};
 

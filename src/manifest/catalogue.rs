@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::declared::{Declaration, Subject};
 use super::objects::Header;
+use crate::config::{self, RulesError};
+use crate::engine::declared::{Declaration, Subject};
+
+const NAME: &str = "the catalogue";
+const TEXT: &str = include_str!("catalogue.yaml");
 
 /// What comes with the program. Its source is `catalogue.yaml`.
 #[derive(Debug, Clone, Default)]
@@ -27,6 +31,15 @@ impl FromIterator<Declaration> for Catalogue {
 }
 
 impl Catalogue {
+    /// What comes with the program.
+    ///
+    /// # Errors
+    ///
+    /// If the program was built with an invalid catalogue.
+    pub fn built_in() -> Result<Self, RulesError> {
+        config::declarations(NAME, TEXT, "catalogue").map(Self::from_iter)
+    }
+
     /// Without files that are known by their name.
     #[must_use]
     pub fn without_files(mut self) -> Self {
@@ -36,7 +49,7 @@ impl Catalogue {
 
     pub(super) fn of(&self, header: &Header) -> impl Iterator<Item = &Declaration> {
         let of_kind = self.of_kinds.get(&header.kind).into_iter().flatten();
-        of_kind.filter(|declaration| declaration.is_of(header))
+        of_kind.filter(|declaration| declaration.is_of(header.group(), &header.kind))
     }
 
     pub(super) fn others(&self) -> &[Declaration] {

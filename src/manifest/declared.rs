@@ -1,191 +1,296 @@
-//! Where a rules file and the catalogue say that images are, beside the kinds that are known.
+//! The images of what a rules file and the catalogue declare.
 
-mod images;
+use std::sync::Arc;
 
-use globset::{GlobBuilder, GlobMatcher};
-use thiserror::Error;
-
-pub(super) use self::images::{Extra, is_document, is_file, is_of_rules_file, of_document, of_kind, split_image};
-use super::objects::Header;
-pub use super::path::{InvalidPath, Path};
-use super::pods;
+use super::found::{Found, Shape, Slot, suffix};
+use super::objects::{Header, Origin, Seen};
+use super::path::{self, Hit};
+use super::pointer::{Step, below};
 use super::tree::{Document, Id};
+use super::unknown::{Suspect, is_image, is_name};
+use super::{Known, Object, pods};
+use crate::engine::declared::{Declaration, Path, Subject};
+use crate::engine::has_host;
 
-/// An entry of `manifests` in the rules file or in the catalogue, checked.
-#[derive(Debug, Clone)]
-pub struct Declaration {
-    pub subject: Subject,
-    /// Each is a PodSpec.
-    pub pod_specs: Vec<Path>,
-    /// Each is an image.
-    pub images: Vec<Path>,
-    /// Each is an image if it names its registry: others have another default than Docker Hub.
-    pub qualified_images: Vec<Path>,
-    /// Each is a mapping of `registry`, `repository`, `tag` and `digest`, or of `repository`, `image` and `version`.
-    pub split_images: Vec<Path>,
-    /// Each is the values of a Helm chart.
-    pub helm_values: Vec<Path>,
-    /// Each is an object of its own.
-    pub objects: Vec<Path>,
-    /// What stands for an image in `images`.
-    pub parameters: Vec<Parameter>,
-    /// Flags that take an image, in `command` and `args` of every container.
-    pub args: Vec<String>,
-    /// Names of variables whose value is an image, in `env` of every container.
-    pub env: Vec<NameGlob>,
+/// Whether the rules file says where a file has images.
+pub(super) fn is_file(known: &Known, file: &str) -> bool {
+    known.declared.iter().any(|declaration| declaration.is_of_file(file))
 }
 
-/// A text such as `$(params.NAME)`, and where the image stands that it refers to.
-#[derive(Debug, Clone)]
-pub struct Parameter {
-    before_name: String,
-    after_name: String,
-    /// Each stands beside the `name` of the parameter.
-    pub values: Vec<Path>,
+/// Whether the rules file alone says where an object has images.
+pub(super) fn is_of_rules_file(known: &Known, header: &Header) -> bool {
+    known.declared.iter().any(|declaration| declaration.is_of(header.group(), &header.kind))
+        && known.catalogue.of(header).next().is_none()
 }
 
-impl Parameter {
-    /// Where the name of the parameter stands in a reference.
-    const NAME: &str = "NAME";
-
-    /// # Errors
-    ///
-    /// Where the reference does not have the name once, with a text before it. The message says what to write instead.
-    pub fn new(reference: &str, values: Vec<Path>) -> Result<Self, &'static str> {
-        match reference.split_once(Self::NAME) {
-            Some((before, after)) if !before.is_empty() && !after.contains(Self::NAME) => {
-                Ok(Self { before_name: before.to_owned(), after_name: after.to_owned(), values })
-            }
-            _ => Err("write it as manifests do, with `NAME` for the name of the parameter: `$(params.NAME)`"),
-        }
+/// What counts for an object: of the rules file, or else of the catalogue.
+fn of_header<'k>(known: &'k Known, header: &Header) -> Vec<&'k Declaration> {
+    let mut declarations: Vec<&Declaration> =
+        known.declared.iter().filter(|declaration| declaration.is_of(header.group(), &header.kind)).collect();
+    if declarations.is_empty() {
+        declarations.extend(known.catalogue.of(header));
     }
+    declarations
+}
 
-    /// The name of the parameter that a text is, and nothing else.
-    fn name_in<'t>(&self, text: &'t str) -> Option<&'t str> {
-        text.strip_prefix(self.before_name.as_str())?.strip_suffix(self.after_name.as_str())
+/// The declared images of an object. Returns the objects that it has in itself.
+pub(super) fn of_kind(document: &Document, header: &Header, number: usize, known: &Known, seen: &mut Seen) -> Vec<Hit> {
+    if header.api_version.is_empty() {
+        return Vec::new();
+    }
+    let declarations = of_header(known, header);
+    let extra = Extra::of(known, header);
+    for declaration in &declarations {
+        images(document, header, number, declaration, &extra, seen);
+    }
+    declarations
+        .iter()
+        .flat_map(|declaration| &declaration.objects)
+        .flat_map(|path| query(document, header, path))
+        .collect()
+}
+
+/// The declared images of a document that is declared as a whole. Returns whether it is understood.
+pub(super) fn of_document(document: &Document, root: Id, origin: Origin, known: &Known, seen: &mut Seen) -> bool {
+    let first = seen.found.len();
+    let declarations: Vec<&Declaration> = of_whole(document, root, origin, known).collect();
+    let extra = Extra(declarations.clone());
+    for declaration in declarations {
+        let text = |key| document.get(root, key).and_then(|node| document.string(node)).unwrap_or_default().to_owned();
+        let header = Header { root, pointer: String::new(), api_version: text("apiVersion"), kind: text("kind") };
+        images(document, &header, origin.document, declaration, &extra, seen);
+    }
+    is_file(known, origin.file) || seen.found.len() > first
+}
+
+/// Whether a document is declared as a whole.
+pub(super) fn is_document(document: &Document, root: Id, origin: Origin, known: &Known) -> bool {
+    of_whole(document, root, origin, known).next().is_some()
+}
+
+fn of_whole<'k>(
+    document: &Document,
+    root: Id,
+    origin: Origin,
+    known: &'k Known,
+) -> impl Iterator<Item = &'k Declaration> {
+    let declarations = known.declared.iter().chain(known.catalogue.others());
+    declarations.filter(move |declaration| is_of_whole(declaration, document, root, origin.file))
+}
+
+fn is_of_whole(declaration: &Declaration, document: &Document, root: Id, file: &str) -> bool {
+    let has = |key: &str| document.get(root, key).is_some();
+    match &declaration.subject {
+        Subject::Files(_) => declaration.is_of_file(file),
+        Subject::Keys(keys) => keys.iter().all(|key| has(key)) && !(has("apiVersion") && has("kind")),
+        Subject::Kind { .. } | Subject::AnyKind => false,
     }
 }
 
-/// What a declaration is about.
-#[derive(Debug, Clone)]
-pub enum Subject {
-    /// Objects, in any version of the group.
-    Kind { group: String, kind: String },
-    /// Objects of any kind: their containers.
-    AnyKind,
-    /// Documents of files, whatever they are.
-    Files(Vec<GlobMatcher>),
-    /// Documents that are no Kubernetes objects, and have each of these keys.
-    Keys(Vec<String>),
-}
-
-/// A variable's name in which `*` stands for any characters.
-#[derive(Debug, Clone)]
-pub struct NameGlob {
-    /// What is before the first `*`: most names are told apart by it.
-    start: String,
-    glob: GlobMatcher,
-}
-
-/// Why a text is no name of files, or of variables. The message says what to write instead.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum InvalidGlob {
-    #[error("it is empty; write a name, in which `*` stands for any characters")]
-    Empty,
-    #[error("`{0}` can't be in it; write letters, digits, `_`, `-`, `.`, and `*` for any characters")]
-    Character(char),
-    #[error("it is no pattern: {0}")]
-    Pattern(String),
-}
-
-/// A path, or the last parts of one, with `*` for what is no `/` and `**` for any folders.
-///
-/// # Errors
-///
-/// Where the text is no pattern.
-pub fn file_glob(text: &str) -> Result<GlobMatcher, InvalidGlob> {
-    let pattern = match text.strip_prefix("./").unwrap_or(text) {
-        "" => return Err(InvalidGlob::Empty),
-        rooted if rooted.starts_with('/') => rooted.to_owned(),
-        end => format!("**/{end}"),
+/// What a path leads to. Of an object neither `status` nor `metadata` is wanted: the one is the cluster's, the other text.
+fn query(document: &Document, header: &Header, path: &Path) -> Vec<Hit> {
+    let mut hits = path::query(path, document, header.root, &header.pointer);
+    let is_object = !header.kind.is_empty();
+    let is_off = |pointer: &str| {
+        let below = pointer.strip_prefix(header.pointer.as_str()).unwrap_or(pointer);
+        ["/status", "/metadata"].iter().any(|start| below == *start || below.starts_with(&format!("{start}/")))
     };
-    let glob = GlobBuilder::new(&pattern).literal_separator(true).build();
-    glob.map(|glob| glob.compile_matcher()).map_err(|error| InvalidGlob::Pattern(error.kind().to_string()))
+    hits.retain(|hit| !(is_object && is_off(&hit.pointer)));
+    hits
 }
 
-/// A variable's name in which `*` stands for any characters.
-///
-/// # Errors
-///
-/// Where the text has other characters than such names have.
-pub fn name_glob(text: &str) -> Result<NameGlob, InvalidGlob> {
-    let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '*');
-    match text.chars().find(|&c| !is_allowed(c)) {
-        Some(character) => Err(InvalidGlob::Character(character)),
-        None if text.is_empty() => Err(InvalidGlob::Empty),
-        None => {
-            let start = text.split('*').next().unwrap_or_default().to_owned();
-            let glob = GlobBuilder::new(text).build();
-            let glob = glob.map_err(|error| InvalidGlob::Pattern(error.kind().to_string()))?;
-            Ok(NameGlob { start, glob: glob.compile_matcher() })
+fn images(
+    document: &Document,
+    header: &Header,
+    number: usize,
+    declaration: &Declaration,
+    extra: &Extra,
+    seen: &mut Seen,
+) {
+    let query = |path: &Path| query(document, header, path);
+    let object = Arc::new(header.object(document, number));
+    for path in &declaration.pod_specs {
+        for Hit { node, parent, pointer, .. } in query(path) {
+            let state = parent.filter(|_| path.parent().is_some()).map(|pod| pods::state(document, pod));
+            let object = Arc::new(Object { state: state.unwrap_or_default(), ..Object::clone(&object) });
+            pods::of_spec(document, node, &pointer, &object, extra, &mut seen.found);
+        }
+    }
+    for hit in declaration.split_images.iter().flat_map(query) {
+        seen.found.extend(split_image(document, hit, &object));
+    }
+    for hit in declaration.images.iter().flat_map(query) {
+        let Some(found) = whole_image(document, hit, &object) else { continue };
+        for parameter in &declaration.parameters {
+            let Some(name) = parameter.name_in(&found.image) else { continue };
+            let is_named = |hit: &Hit| {
+                let of_value = hit.parent.and_then(|parent| document.get(parent, "name"));
+                of_value.and_then(|node| document.string(node)) == Some(name)
+            };
+            let values = parameter.values.iter().flat_map(query).filter(is_named);
+            let values = values.filter_map(|hit| whole_image(document, hit, &object));
+            seen.found.extend(values.filter(|value| is_image(&value.image)));
+        }
+        seen.found.push(found);
+    }
+    for hit in declaration.qualified_images.iter().flat_map(query) {
+        match whole_image(document, hit, &object) {
+            Some(found) if names_registry(&found.image) => seen.found.push(found),
+            Some(found) if is_image(&found.image) => seen.suspects.extend(Suspect::of(found)),
+            _ => {}
+        }
+    }
+    for hit in declaration.helm_values.iter().flat_map(query) {
+        helm_values(document, hit, &object, &mut seen.found);
+    }
+}
+
+fn whole_image(document: &Document, hit: Hit, object: &Arc<Object>) -> Option<Found> {
+    let Hit { node, parent, pointer, path } = hit;
+    Some(Found {
+        object: Arc::clone(object),
+        place: path,
+        image: document.string(node)?.to_owned(),
+        pull_never: parent.is_some_and(|parent| is_never_pulled(document, parent)),
+        shape: Shape::Whole,
+        slots: vec![Slot { node, pointer }],
+    })
+}
+
+/// Whether an image says where it is from, so that nothing can be put in front of it.
+fn names_registry(image: &str) -> bool {
+    is_image(image) && has_host(image)
+}
+
+/// The images of a chart's values that name their registry: what the chart makes of others is not known.
+fn helm_values(document: &Document, hit: Hit, object: &Arc<Object>, found: &mut Vec<Found>) {
+    let mut unread = vec![(hit, false)];
+    while let Some((hit, is_named)) = unread.pop() {
+        let string = |key| document.get(hit.node, key).and_then(|node| document.string(node));
+        let has = |key| document.get(hit.node, key).is_some();
+        let is_split = string("repository").is_some();
+        // Charts that have the name in parts join them as they like.
+        let is_whole_name = is_split && !has("name") && !has("image");
+        if is_whole_name && (is_named || has("tag") || has("digest")) {
+            let image = split_image(document, hit.clone(), object);
+            found.extend(image.filter(|image| names_registry(&image.image)));
+        }
+        let is_part = is_split || has("registry");
+        for (child, key) in hit.entries(document) {
+            let is_named = key.is_some_and(is_name);
+            if is_named && !is_part && document.string(child.node).is_some_and(names_registry) {
+                found.extend(whole_image(document, child, object));
+            } else {
+                unread.push((child, is_named));
+            }
         }
     }
 }
 
-impl NameGlob {
-    fn is_match(&self, name: &str) -> bool {
-        name.starts_with(&self.start) && self.glob.is_match(name)
-    }
+fn is_never_pulled(document: &Document, parent: Id) -> bool {
+    ["imagePullPolicy", "pullPolicy"]
+        .iter()
+        .any(|key| document.get(parent, key).and_then(|node| document.string(node)) == Some("Never"))
 }
 
-impl Subject {
-    /// Whether it has containers that are known without a declaration.
-    pub(crate) fn has_containers(&self) -> bool {
-        match self {
-            Self::Kind { group, kind } => pods::path(group, kind).is_some(),
-            Self::AnyKind => true,
-            Self::Files(_) | Self::Keys(_) => false,
+/// `registry`, `repository`, `tag` and `digest`, as charts have them; or `repository`, `image` and `version`, as the GPU
+/// operator does.
+pub(super) fn split_image(document: &Document, hit: Hit, object: &Arc<Object>) -> Option<Found> {
+    let node = |key| document.get(hit.node, key).filter(|&node| !document.is_null(node));
+    let string = |key| node(key).and_then(|node| document.string(node));
+    let repository = string("repository").filter(|text| !text.is_empty() && !text.contains(['{', '$']))?;
+    // A tag that looks like a number is still one.
+    let scalar = |key| node(key).and_then(|node| document.scalar(node)).filter(|text| !text.is_empty());
+    let (tag, digest) = (scalar("tag"), string("digest"));
+    let suffix = match string("image").filter(|name| !name.is_empty()) {
+        None => suffix(tag, digest),
+        Some(last) => {
+            let version = tag.or_else(|| scalar("version"));
+            let (version, of_version) = match version.filter(|version| version.contains(':')) {
+                Some(digest) => (None, Some(digest)),
+                None => (version, None),
+            };
+            ["/", last, &suffix(version, digest.or(of_version))].concat()
         }
-    }
+    };
+    let slot = |key| Some(Slot { node: node(key)?, pointer: below(&hit.pointer, &[Step::Key(key)]) });
+    let (name, shape, slots) = match string("registry") {
+        Some(registry) => {
+            let name = if registry.is_empty() { repository.to_owned() } else { [registry, "/", repository].concat() };
+            (name, Shape::Split { suffix: suffix.clone() }, vec![slot("registry")?, slot("repository")?])
+        }
+        None => (repository.to_owned(), Shape::Name { suffix: suffix.clone() }, vec![slot("repository")?]),
+    };
+    Some(Found {
+        object: Arc::clone(object),
+        place: hit.path,
+        image: name + &suffix,
+        pull_never: is_never_pulled(document, hit.node),
+        shape,
+        slots,
+    })
 }
 
-impl Declaration {
-    /// One that says nothing yet.
-    pub fn new(subject: Subject) -> Self {
-        Self {
-            subject,
-            pod_specs: Vec::new(),
-            images: Vec::new(),
-            qualified_images: Vec::new(),
-            split_images: Vec::new(),
-            helm_values: Vec::new(),
-            objects: Vec::new(),
-            parameters: Vec::new(),
-            args: Vec::new(),
-            env: Vec::new(),
-        }
+/// What containers have beside their image.
+#[derive(Debug)]
+pub(super) struct Extra<'k>(Vec<&'k Declaration>);
+
+impl<'k> Extra<'k> {
+    pub fn of(known: &'k Known, header: &Header) -> Self {
+        let of_any = known.declared.iter().chain(known.catalogue.others());
+        let of_any = of_any.filter(|declaration| matches!(declaration.subject, Subject::AnyKind));
+        Self(of_header(known, header).into_iter().chain(of_any).collect())
     }
 
-    pub(super) fn is_of(&self, header: &Header) -> bool {
-        match &self.subject {
-            Subject::Kind { group, kind } => header.kind == *kind && header.group() == group,
-            Subject::AnyKind | Subject::Files(_) | Subject::Keys(_) => false,
+    /// The images in the arguments and variables of a container.
+    pub fn images(
+        &self,
+        document: &Document,
+        container: Id,
+        place: &str,
+        pointer: &str,
+        object: &Arc<Object>,
+        found: &mut Vec<Found>,
+    ) {
+        let mut add = |key: &str, name: &str, node: Id, steps: &[Step], shape: Shape| {
+            let prefix = if let Shape::Flag { prefix } = &shape { prefix.as_str() } else { "" };
+            let Some(image) = document.string(node).and_then(|text| text.strip_prefix(prefix)) else { return };
+            found.push(Found {
+                object: Arc::clone(object),
+                place: format!("{place}/{key}/{name}"),
+                image: image.to_owned(),
+                pull_never: false,
+                shape,
+                slots: vec![Slot { node, pointer: below(pointer, steps) }],
+            });
+        };
+        let list = |key| document.get(container, key).and_then(|list| document.items(list)).into_iter().flatten();
+        let is_flag = |text: &&str| text.starts_with('-');
+        let flags = || self.0.iter().flat_map(|declaration| &declaration.args);
+        for key in ["command", "args"].into_iter().filter(|_| flags().next().is_some()) {
+            let mut before = None;
+            for (index, node) in list(key).enumerate() {
+                let steps = [Step::Key(key), Step::Index(index)];
+                let text = document.string(node);
+                let flag = before.filter(is_flag).and_then(|before| flags().find(|flag| *flag == before));
+                if let Some(flag) = flag {
+                    add(key, flag, node, &steps, Shape::Whole);
+                } else if let Some((name, _)) = text.filter(is_flag).and_then(|text| text.split_once('='))
+                    && flags().any(|flag| flag == name)
+                {
+                    add(key, name, node, &steps, Shape::Flag { prefix: format!("{name}=") });
+                }
+                before = text;
+            }
         }
-    }
-
-    fn is_of_file(&self, file: &str) -> bool {
-        match &self.subject {
-            Subject::Files(globs) => globs.iter().any(|glob| glob.is_match(file)),
-            Subject::Kind { .. } | Subject::AnyKind | Subject::Keys(_) => false,
-        }
-    }
-
-    fn is_of_document(&self, document: &Document, root: Id, file: &str) -> bool {
-        let has = |key: &str| document.get(root, key).is_some();
-        match &self.subject {
-            Subject::Files(_) => self.is_of_file(file),
-            Subject::Keys(keys) => keys.iter().all(|key| has(key)) && !(has("apiVersion") && has("kind")),
-            Subject::Kind { .. } | Subject::AnyKind => false,
+        let globs = || self.0.iter().flat_map(|declaration| &declaration.env);
+        for (index, variable) in list("env").enumerate().filter(|_| globs().next().is_some()) {
+            let Some(name) = document.get(variable, "name").and_then(|node| document.string(node)) else { continue };
+            let Some(value) = document.get(variable, "value") else { continue };
+            if globs().any(|glob| glob.is_match(name)) {
+                let steps = [Step::Key("env"), Step::Index(index), Step::Key("value")];
+                add("env", name, value, &steps, Shape::Whole);
+            }
         }
     }
 }

@@ -10,7 +10,7 @@
 //! ```
 
 mod catalogue;
-pub mod declared;
+mod declared;
 mod found;
 mod json;
 pub mod kustomization;
@@ -34,7 +34,6 @@ mod yaml;
 use std::sync::Arc;
 
 pub use self::catalogue::Catalogue;
-use self::declared::Declaration;
 use self::kustomization::Kustomization;
 pub(crate) use self::kustomize::FILE_NAMES as KUSTOMIZATION_FILES;
 use self::lines::Lines;
@@ -44,6 +43,7 @@ pub use self::unknown::{Declarable, InText, Lookalike};
 pub use self::value::value;
 use self::writing::Plan;
 pub use self::writing::{Edited, Edits};
+use crate::engine::declared::Declaration;
 use crate::engine::{Decision, PodState, Policy, Question};
 
 /// Where images are: what Kubernetes and kustomize define, and what a rules file and the catalogue declare.

@@ -93,7 +93,7 @@ if [[ $kind == program ]]; then
   kind=
 fi
 case $kind in
-  '') inputs+=(Dockerfile .dockerignore Cargo.toml Cargo.lock src) ;;
+  '') inputs+=(Dockerfile .dockerignore Cargo.toml Cargo.lock engine/Cargo.toml engine/src src) ;;
   waiting) ;;
   *) fail "unknown: $kind; leave it out, or write waiting or program" ;;
 esac

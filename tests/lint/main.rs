@@ -1,7 +1,15 @@
 //! What `check` finds in valid rules, and what it must not find.
 
+#[path = "../harness/linear_time.rs"]
+mod linear_time;
+#[path = "../harness/long_rules.rs"]
+mod long_rules;
+
 use pullthrough::config::{self, Source};
 use pullthrough::lint::{self, Finding};
+
+use crate::linear_time::assert_linear;
+use crate::long_rules::FILES;
 
 fn findings(rules: &str) -> Vec<Finding> {
     let text = format!("apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules:\n{rules}\n");
@@ -224,5 +232,17 @@ fn the_rules_of_this_repository_have_no_findings() {
         let findings: Vec<String> =
             lint::findings(&config).iter().map(|finding| finding.render(&Source::new(&name, &text))).collect();
         assert_eq!(findings, [""; 0]);
+    }
+}
+
+/// No rule is compared with each other one.
+#[test]
+fn rules_files_are_linted_in_linear_time() {
+    for (what, file) in FILES {
+        let lint = |size| {
+            let config = config::parse("rules.yaml", &file(size)).unwrap_or_else(|error| panic!("{error}"));
+            drop(lint::findings(&config));
+        };
+        assert_linear(what, lint, 25);
     }
 }

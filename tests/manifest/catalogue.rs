@@ -1,8 +1,7 @@
 //! The built-in catalogue: every path of it leads to an image, and the rules file's own declarations win.
 
-use pullthrough::config;
 use pullthrough::engine::Policy;
-use pullthrough::manifest::Known;
+use pullthrough::manifest::{Catalogue, Known};
 use serde_json::{Map, Value, json};
 
 use super::{read, result, rules};
@@ -16,7 +15,7 @@ fn catalogue() -> Vec<Value> {
 }
 
 fn known() -> Known {
-    Known { catalogue: config::catalogue().expect("a valid catalogue"), ..Known::default() }
+    Known { catalogue: Catalogue::built_in().expect("a valid catalogue"), ..Known::default() }
 }
 
 fn policy() -> Policy {

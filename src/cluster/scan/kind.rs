@@ -5,8 +5,8 @@ use serde::Deserialize;
 use super::unseen::cure;
 use crate::cluster::api::{Api, Failure, Target};
 use crate::engine::PodKind;
+use crate::engine::declared::Subject;
 use crate::manifest::Known;
-use crate::manifest::declared::Subject;
 use crate::scan::Unseen;
 
 #[derive(Debug, PartialEq, Eq)]

@@ -1,0 +1,69 @@
+//! Whatever the body, it is answered or refused; a patch applies to the object that it was made for; and only Pods that are
+//! created or updated are denied, under the rules that say so.
+#![no_main]
+
+use std::sync::LazyLock;
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use libfuzzer_sys::fuzz_target;
+use pullthrough_engine::config;
+use pullthrough_engine::{MAX_PATCH_BYTES, Operation, Options, Outcome, Policy, Resource, answer};
+use serde_json::Value;
+
+const RULES: &str = "
+rules:
+  - {name: kubernetes, from: [registry.k8s.io, k8s.gcr.io], to: cache.example.com/k8s, imagePullSecrets: [one]}
+  - {name: hub, from: [docker.io], to: cache.example.com/hub, except: [docker.io/library/busybox]}
+  - {name: gitlab, pattern: 'registry\\.gitlab\\.com/([^/]+)/(.+)', to: 'cache.example.com/gitlab-$1/$2'}
+  - {name: ecr, from: [public.ecr.aws], to: cache.example.com/ecr, mode: observe}
+";
+
+/// With each combination of what the head of a rules file may say.
+static POLICIES: LazyLock<Vec<Policy>> = LazyLock::new(|| {
+    let head = |bits: u8| {
+        let is = |bit: u8| bits & bit != 0;
+        let when = if is(4) { "deny" } else { "allow" };
+        format!(
+            "apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nallowOptOut: {}\nrecordOriginals: {}\nwhenNotUnderstood: {when}{RULES}",
+            is(1),
+            is(2)
+        )
+    };
+    (0..8).map(|bits| Policy::from(config::parse("rules.yaml", &head(bits)).expect("valid rules"))).collect()
+});
+
+const OPERATIONS: [&str; 4] = ["CREATE", "UPDATE", "DELETE", "CONNECT"];
+const RESOURCES: [(&str, &str); 4] =
+    [("pods", ""), ("pods", "ephemeralcontainers"), ("pods", "status"), ("secrets", "")];
+
+/// The first byte chooses the settings, the second the request about the objects that follow; or the body is as it comes.
+fuzz_target!(|input: (u8, u8, &str, &str)| {
+    let (settings, request, object, old_object) = input;
+    let policy = &POLICIES[usize::from(settings & 7)];
+    let options = Options { warnings: settings & 8 == 0 };
+    let operation = OPERATIONS[usize::from(request & 3)];
+    let (resource, subresource) = RESOURCES[usize::from(request >> 2 & 3)];
+    let body = match request & 16 {
+        0 => object.to_owned(),
+        _ => format!(
+            r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{{"uid":"u","resource":{{"group":"","resource":"{resource}"}},
+            "subResource":"{subresource}","operation":"{operation}","userInfo":{{"username":"jane"}},"object":{object},"oldObject":{old_object}}}}}"#
+        ),
+    };
+    let Ok(answer) = answer(policy, options, body.as_bytes()) else { return };
+    let review: Value = serde_json::from_slice(&answer.body).expect("JSON");
+    let summary = answer.summary;
+    assert_eq!(review["response"]["allowed"], summary.outcome != Outcome::Denied);
+    if summary.outcome == Outcome::Denied {
+        assert!(settings & 4 != 0);
+        assert!(matches!(summary.operation, Operation::Create | Operation::Update));
+        assert!(matches!(summary.resource, Resource::Pods | Resource::PodsEphemeralContainers));
+    }
+    let Some(patch) = review["response"].get("patch") else { return };
+    let patch = BASE64_STANDARD.decode(patch.as_str().expect("a string")).expect("base64");
+    assert!(patch.len() <= MAX_PATCH_BYTES);
+    let patch: json_patch::Patch = serde_json::from_slice(&patch).expect("a JSON patch");
+    // What this crate can't read, such as a number that is too large, has been skipped.
+    let Ok(mut review) = serde_json::from_str::<Value>(&body) else { return };
+    json_patch::patch(&mut review["request"]["object"], &patch).expect("the patch applies");
+});

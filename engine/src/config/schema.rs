@@ -1,0 +1,210 @@
+//! The shape of the rules file, from which its JSON Schema is made too.
+
+use schemars::JsonSchema;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use serde_saphyr::Spanned;
+
+use super::problem::EMPTY_FIELD;
+
+/// Which image pulls of a Kubernetes cluster go through which pull-through cache.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(title = "pullthrough rules")]
+pub(super) struct RulesFile {
+    #[schemars(with = "ApiVersion")]
+    pub api_version: Spanned<String>,
+    #[schemars(with = "Kind")]
+    pub kind: Spanned<String>,
+    /// Whether the label `pullthrough.dev/rewrite: disabled` of a Pod or namespace switches rewriting off.
+    #[serde(default)]
+    pub allow_opt_out: bool,
+    /// Whether a Pod gets one annotation, `pullthrough.dev/original-images`, with its references as written.
+    #[serde(default)]
+    pub record_originals: bool,
+    /// What becomes of a Pod that can't be understood: `allow` admits it unchanged; `deny` denies it when it is created, and
+    /// when an update may change one of its images. Nothing else is ever denied.
+    #[serde(default)]
+    pub when_not_understood: WhenNotUnderstoodEntry,
+    /// Tried in this order; the first that matches wins.
+    #[serde(deserialize_with = "present")]
+    pub rules: Vec<RuleEntry>,
+    /// Where manifests have images, beside the kinds that are known. For `scan` and `rewrite`; the webhook sees Pods alone.
+    #[schemars(with = "Vec<ManifestEntry>")]
+    #[serde(default, deserialize_with = "present")]
+    pub manifests: Vec<Spanned<ManifestEntry>>,
+}
+
+/// A text that stands for an image, and where the image is.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct ParameterEntry {
+    /// The whole text, with `NAME` for the name of the parameter.
+    #[schemars(with = "String")]
+    pub reference: Spanned<String>,
+    /// Paths to values that have the `name` of the parameter beside them.
+    #[schemars(with = "Vec<String>", length(min = 1))]
+    pub values: Spanned<Vec<Spanned<String>>>,
+}
+
+/// Declarations alone.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DeclarationsFile {
+    pub manifests: Vec<Spanned<ManifestEntry>>,
+}
+
+// Only its schema is used.
+#[derive(JsonSchema)]
+pub enum ApiVersion {
+    #[serde(rename = "pullthrough.dev/v1alpha1")]
+    V1Alpha1,
+}
+
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(super) enum Kind {
+    Rules,
+}
+
+/// Has `from` or `pattern`, never both.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{"required": ["from"]}, {"required": ["pattern"]}]))]
+pub(super) struct RuleEntry {
+    /// What metrics, logs and warnings call the rule. Unique in the file.
+    #[schemars(with = "String", regex(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"))]
+    pub name: Spanned<String>,
+    /// Registry hosts, or hosts and paths, such as `registry.k8s.io` or `gcr.io/google_containers`. What matched, up to
+    /// the end of a path component, is replaced by `to`.
+    #[schemars(with = "Vec<String>", length(min = 1))]
+    #[serde(default, deserialize_with = "some")]
+    pub from: Option<Spanned<Vec<Spanned<String>>>>,
+    /// A regular expression over the canonical host and path, without tag and digest, anchored at both ends.
+    #[schemars(with = "String")]
+    #[serde(default, deserialize_with = "some")]
+    pub pattern: Option<Spanned<String>>,
+    /// The cache: a registry host, or a host and a path. With `pattern`, `$1` to `$9` and `${name}` stand for its groups.
+    #[schemars(with = "String")]
+    pub to: Spanned<String>,
+    /// What this rule leaves alone, matched like `from`. No later rule is tried for it.
+    #[schemars(with = "Vec<String>")]
+    #[serde(default, deserialize_with = "present")]
+    pub except: Vec<Spanned<String>>,
+    /// Where the rule applies; everywhere if absent.
+    #[schemars(with = "NamespacesEntry")]
+    #[serde(default, deserialize_with = "some")]
+    pub namespaces: Option<Spanned<NamespacesEntry>>,
+    /// Names of Secrets that are added to a Pod that this rule rewrites, when it is created.
+    #[schemars(with = "Vec<String>")]
+    #[serde(default, deserialize_with = "present")]
+    pub image_pull_secrets: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub mode: ModeEntry,
+}
+
+/// Names of namespaces, in which `*` stands for any characters: the only ones, or all but these.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{"required": ["include"]}, {"required": ["exclude"]}]))]
+pub(super) struct NamespacesEntry {
+    #[schemars(with = "Vec<String>", length(min = 1))]
+    #[serde(default, deserialize_with = "some")]
+    pub include: Option<Vec<Spanned<String>>>,
+    #[schemars(with = "Vec<String>", length(min = 1))]
+    #[serde(default, deserialize_with = "some")]
+    pub exclude: Option<Vec<Spanned<String>>>,
+}
+
+/// Is about objects of a `group` and `kind`, about `files`, or about documents with certain `keys`. Paths are JSONPaths of
+/// `.name`, `['name']`, `[0]`, `[*]`, `.*`, `..name` and `[?@.name == 'value']`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{"required": ["group", "kind"]}, {"required": ["files"]}, {"required": ["keys"]}]))]
+#[schemars(extend("dependentRequired" = {"group": ["kind"], "kind": ["group"]}))]
+#[schemars(extend("anyOf" = [
+    {"required": ["podSpecs"]}, {"required": ["images"]}, {"required": ["qualifiedImages"]}, {"required": ["splitImages"]},
+    {"required": ["helmValues"]}, {"required": ["objects"]}, {"required": ["args"]}, {"required": ["env"]}
+]))]
+pub(super) struct ManifestEntry {
+    /// The API group, such as `argoproj.io`; empty for the core group. Any version of it. `*`, with the same for `kind`, is any
+    /// object; then `args` and `env` alone.
+    #[schemars(with = "String")]
+    #[serde(default, deserialize_with = "some")]
+    pub group: Option<Spanned<String>>,
+    #[schemars(with = "String", length(min = 1))]
+    #[serde(default, deserialize_with = "some")]
+    pub kind: Option<Spanned<String>>,
+    /// Files, such as Helm values: paths, or their last parts, in which `*` stands for any characters but `/`, and `**` for
+    /// any folders.
+    #[schemars(with = "Vec<String>", length(min = 1))]
+    #[serde(default, deserialize_with = "some")]
+    pub files: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Documents that have all of these keys at their top and are not Kubernetes objects.
+    #[schemars(with = "Vec<String>", length(min = 1))]
+    #[serde(default, deserialize_with = "some")]
+    pub keys: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Paths to PodSpecs.
+    #[schemars(with = "Vec<String>", length(min = 1))]
+    #[serde(default, deserialize_with = "some")]
+    pub pod_specs: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Paths to images.
+    #[schemars(with = "Vec<String>", length(min = 1))]
+    #[serde(default, deserialize_with = "some")]
+    pub images: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Paths to images of which those count that name their registry.
+    #[schemars(with = "Vec<String>", length(min = 1))]
+    #[serde(default, deserialize_with = "some")]
+    pub qualified_images: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Paths to mappings of `repository` and perhaps `registry`, `tag` and `digest`; or of `repository`, `image` and `version`.
+    #[schemars(with = "Vec<String>", length(min = 1))]
+    #[serde(default, deserialize_with = "some")]
+    pub split_images: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Paths to values of Helm charts, in which images count that name their registry.
+    #[schemars(with = "Vec<String>", length(min = 1))]
+    #[serde(default, deserialize_with = "some")]
+    pub helm_values: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Paths to objects within the object.
+    #[schemars(with = "Vec<String>", length(min = 1))]
+    #[serde(default, deserialize_with = "some")]
+    pub objects: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Texts that stand for an image in a field of `images`, such as `$(params.NAME)`.
+    #[schemars(with = "Vec<ParameterEntry>", length(min = 1))]
+    #[serde(default, deserialize_with = "some")]
+    pub parameters: Option<Spanned<Vec<ParameterEntry>>>,
+    /// Flags whose value is an image, in `command` and `args` of every container: `--flag=IMAGE`, or `--flag` and then IMAGE.
+    #[schemars(with = "Vec<String>", length(min = 1))]
+    #[serde(default, deserialize_with = "some")]
+    pub args: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Names of variables whose value is an image, in every container; `*` stands for any characters.
+    #[schemars(with = "Vec<String>", length(min = 1))]
+    #[serde(default, deserialize_with = "some")]
+    pub env: Option<Spanned<Vec<Spanned<String>>>>,
+}
+
+#[derive(Deserialize, JsonSchema, Default)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum WhenNotUnderstoodEntry {
+    #[default]
+    Allow,
+    Deny,
+}
+
+/// `observe` decides, counts and reports, but changes nothing.
+#[derive(Deserialize, JsonSchema, Default)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum ModeEntry {
+    #[default]
+    Enforce,
+    Observe,
+}
+
+/// A field that is there must have a value: an empty one is more likely forgotten than meant.
+pub fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    Option::deserialize(deserializer)?.ok_or_else(|| D::Error::custom(EMPTY_FIELD))
+}
+
+/// The same for a field that may be absent.
+pub fn some<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    present(deserializer).map(Some)
+}

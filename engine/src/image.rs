@@ -1,0 +1,181 @@
+//! Image references, read as `github.com/distribution/reference` 0.6.0 reads them (`ParseNormalizedNamed`),
+//! with the host folded first so that one image has one canonical name.
+
+use std::borrow::Cow;
+
+use thiserror::Error;
+
+use super::host::{DOCKER_HUB, fold_host, is_host, split_host};
+
+/// Where Docker Hub keeps the images that are written with one component.
+const OFFICIAL_IMAGES: &str = "library/";
+/// `RepositoryNameTotalLengthMax` of the reference implementation: bytes of the path alone.
+const MAX_PATH_BYTES: usize = 255;
+const MAX_TAG_BYTES: usize = 128;
+
+/// A valid image reference: what was written, and the canonical name that rules match on.
+///
+/// ```
+/// use pullthrough_engine::ImageRef;
+///
+/// let image = ImageRef::parse("Registry-1.docker.io:443/nginx:1.29")?;
+/// assert_eq!(image.canonical(), "docker.io/library/nginx");
+/// assert_eq!(image.suffix(), ":1.29");
+/// # Ok::<(), pullthrough_engine::InvalidReference>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageRef<'a> {
+    written: &'a str,
+    /// Bytes of `written` before the tag and the digest.
+    name_len: usize,
+    canonical: Cow<'a, str>,
+    /// Bytes of `canonical` that are the host; 0 where there is none.
+    host_len: usize,
+    host_is_written: bool,
+    tag: Option<&'a str>,
+    digest: Option<&'a str>,
+}
+
+/// Why a string is no image reference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum InvalidReference {
+    #[error("the name is 64 hexadecimal digits, which could be an image ID")]
+    Identifier,
+    #[error("the repository must be lower-case letters and digits, separated by `.`, `_`, `__` or dashes")]
+    Repository,
+    #[error("the repository is longer than {MAX_PATH_BYTES} bytes")]
+    TooLong,
+    #[error(
+        "the tag must be at most {MAX_TAG_BYTES} of A-Z, a-z, 0-9, `_`, `.` and `-`, and not start with `.` or `-`"
+    )]
+    Tag,
+    #[error("the digest must be sha256, sha384 or sha512, a colon and its lower-case hexadecimal digits")]
+    Digest,
+}
+
+impl<'a> ImageRef<'a> {
+    pub fn parse(written: &'a str) -> Result<Self, InvalidReference> {
+        let (before_digest, digest) = match written.split_once('@') {
+            Some((rest, digest)) if is_digest(digest) => (rest, Some(digest)),
+            Some(_) => return Err(InvalidReference::Digest),
+            None => (written, None),
+        };
+        let last_component = before_digest.rfind('/').map_or(0, |slash| slash + 1);
+        let (name, tag) = match before_digest[last_component..].split_once(':') {
+            Some((_, tag)) if is_tag(tag) => (&before_digest[..before_digest.len() - tag.len() - 1], Some(tag)),
+            Some(_) => return Err(InvalidReference::Tag),
+            None => (before_digest, None),
+        };
+        if tag.is_none() && digest.is_none() && name.len() == 64 && name.bytes().all(is_lower_hex) {
+            return Err(InvalidReference::Identifier);
+        }
+        let (host, path) = split_host(name);
+        if !is_path(path) {
+            return Err(InvalidReference::Repository);
+        }
+        let (host, path, host_is_written) = match host {
+            // An impossible host is no host: the whole name is the path (`foo_bar.com/baz`).
+            Some(host) if !is_host(host) => match is_path(name) {
+                true => (Cow::Borrowed(""), name, false),
+                false => return Err(InvalidReference::Repository),
+            },
+            Some(host) => (fold_host(host), path, true),
+            None => (Cow::Borrowed(DOCKER_HUB), path, false),
+        };
+        let official = if host == DOCKER_HUB && !path.contains('/') { OFFICIAL_IMAGES } else { "" };
+        if official.len() + path.len() > MAX_PATH_BYTES {
+            return Err(InvalidReference::TooLong);
+        }
+        let host_len = host.len();
+        let canonical = if host.is_empty()
+            || (host_is_written
+                && official.is_empty()
+                && matches!(host, Cow::Borrowed(h) if h.len() + 1 + path.len() == name.len()))
+        {
+            Cow::Borrowed(name)
+        } else {
+            Cow::Owned([&host, "/", official, path].concat())
+        };
+        Ok(Self { written, name_len: name.len(), canonical, host_len, host_is_written, tag, digest })
+    }
+
+    /// Host and path in canonical form; the path alone where the reference has no host.
+    pub fn canonical(&self) -> &str {
+        &self.canonical
+    }
+
+    /// The canonical registry host, with its port.
+    pub fn registry(&self) -> Option<&str> {
+        (self.host_len > 0).then(|| &self.canonical[..self.host_len])
+    }
+
+    /// The canonical path below the host.
+    pub fn repository(&self) -> &str {
+        match self.host_len {
+            0 => &self.canonical,
+            host_len => &self.canonical[host_len + 1..],
+        }
+    }
+
+    pub fn tag(&self) -> Option<&'a str> {
+        self.tag
+    }
+
+    pub fn digest(&self) -> Option<&'a str> {
+        self.digest
+    }
+
+    /// Tag and digest with their separators, byte for byte as they were written.
+    pub fn suffix(&self) -> &'a str {
+        &self.written[self.name_len..]
+    }
+
+    /// Host, slash and path as they were written, in bytes.
+    pub(super) fn written_name_bytes(&self) -> usize {
+        self.name_len
+    }
+
+    /// Whether the host stands in the string, and is not Docker Hub by implication.
+    pub fn host_is_written(&self) -> bool {
+        self.host_is_written
+    }
+}
+
+/// Whether a text is a reference that names its host.
+pub fn has_host(image: &str) -> bool {
+    ImageRef::parse(image).is_ok_and(|image| image.host_is_written())
+}
+
+/// `remote-name` of the grammar: components of lower-case letters and digits with single separators.
+pub(super) fn is_path(path: &str) -> bool {
+    path.split('/').all(|component| {
+        let alphanumeric = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+        let bytes = component.as_bytes();
+        bytes.first().is_some_and(alphanumeric)
+            && bytes.last().is_some_and(alphanumeric)
+            && bytes
+                .split(alphanumeric)
+                .all(|separator| matches!(separator, b"" | b"." | b"_" | b"__") || separator.iter().all(|b| *b == b'-'))
+    })
+}
+
+fn is_tag(tag: &str) -> bool {
+    tag.len() <= MAX_TAG_BYTES
+        && tag.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
+        && tag.bytes().next().is_some_and(|b| !matches!(b, b'.' | b'-'))
+}
+
+/// The algorithms that `opencontainers/go-digest` registers.
+fn is_digest(digest: &str) -> bool {
+    let hex_digits = match digest.split_once(':') {
+        Some(("sha256", hex)) => (hex, 64),
+        Some(("sha384", hex)) => (hex, 96),
+        Some(("sha512", hex)) => (hex, 128),
+        _ => return false,
+    };
+    hex_digits.0.len() == hex_digits.1 && hex_digits.0.bytes().all(is_lower_hex)
+}
+
+fn is_lower_hex(byte: u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b'a'..=b'f')
+}

@@ -1,0 +1,47 @@
+//! The meaning of pullthrough: what an image reference is, which rule it falls under, how an AdmissionReview is answered,
+//! and the rules file. Pure and synchronous: no clock, file, environment, socket, process, thread or log.
+//!
+//! `clippy.toml` lists what of the standard library would break that, and `dependencies.txt` the crates that do not.
+
+#![forbid(unsafe_code)]
+#![deny(clippy::disallowed_macros, clippy::disallowed_methods, clippy::disallowed_types)]
+// Serving never fails a Pod.
+#![deny(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod answer;
+mod bounds;
+pub mod config;
+mod decision;
+pub mod declared;
+mod host;
+mod image;
+mod json;
+mod list;
+mod outline;
+mod patch;
+mod pod;
+mod pod_kind;
+mod policy;
+mod prefix;
+mod prefixes;
+mod response;
+mod review;
+mod rule;
+
+pub use answer::{Answer, ImageDecision, Options, Outcome, Summary, answer};
+pub use bounds::{
+    MAX_IMAGES, MAX_PATCH_BYTES, MAX_REFERENCE_BYTES, MAX_UID_BYTES, STORED_BYTES, memory_bytes, most_memory_bytes,
+};
+pub use decision::{Decision, Reason};
+pub use host::{ALIASES, DOCKER_HUB, aliases_of, fold_host};
+pub use image::{ImageRef, InvalidReference, has_host};
+pub use list::{Change, Entries, Kustomize, List};
+pub use pod::{MIRROR_ANNOTATION, ORIGINALS_ANNOTATION, Place, Pod, REWRITE_DISABLED, REWRITE_LABEL, Site};
+pub use pod_kind::PodKind;
+pub use policy::{PodState, Policy, Previous, Question, Settings, Tried, WhenNotUnderstood, boundaries};
+pub use prefix::{InvalidPrefix, Prefix};
+pub use prefixes::Prefixes;
+pub use review::{Operation, Resource, Unreadable};
+pub use rule::{
+    Fit, Glob, InvalidGlob, InvalidPattern, InvalidTemplate, Matcher, Mode, Namespaces, Pattern, Rule, Template,
+};

@@ -1,0 +1,133 @@
+//! Laws that hold for every image under every set of rules.
+
+use oci_spec::distribution::Reference;
+use proptest::prelude::*;
+use pullthrough_engine::{DOCKER_HUB, Decision, ImageRef, Policy, Question, Reason, fold_host};
+
+use crate::policy;
+
+fn decide<'p>(policy: &'p Policy, image: &str, namespace: &str) -> Decision<'p> {
+    policy.decide(Question { image, namespace, pull_never: false, previous: None })
+}
+
+fn host() -> impl Strategy<Value = String> {
+    prop_oneof![
+        Just("docker.io".to_owned()),
+        Just("index.docker.io".to_owned()),
+        Just("registry.hub.docker.com:0443".to_owned()),
+        Just("ecr-public.aws.com".to_owned()),
+        Just("localhost".to_owned()),
+        Just("[::1]:5000".to_owned()),
+        "[a-c]\\.io(:0{0,3}(443|5000))?",
+        "[A-C]\\.IO(:0?443)?",
+    ]
+}
+
+fn path() -> impl Strategy<Value = String> {
+    proptest::collection::vec("[a-c]{1,2}|a[._-]b|a__b|library", 1..4).prop_map(|components| components.join("/"))
+}
+
+fn image() -> impl Strategy<Value = String> {
+    let name = prop_oneof![
+        3 => (host(), path()).prop_map(|(host, path)| format!("{host}/{path}")),
+        1 => path(),
+    ];
+    let tag = prop_oneof![Just(String::new()), ":[A-Za-z0-9_][A-Za-z0-9_.-]{0,8}"];
+    let digest = prop_oneof![Just(String::new()), "@sha256:[0-9a-f]{64}", "@sha512:[0-9a-f]{128}"];
+    (name, tag, digest).prop_map(|(name, tag, digest)| name + &tag + &digest)
+}
+
+fn prefix() -> impl Strategy<Value = String> {
+    let host = prop_oneof!["[a-d]\\.io(:0?443)?", Just("docker.io".to_owned()), Just("localhost".to_owned())];
+    (host, proptest::option::of(path())).prop_map(|(host, path)| match path {
+        Some(path) => format!("{host}/{path}"),
+        None => host,
+    })
+}
+
+fn rule() -> impl Strategy<Value = String> {
+    let namespaces = prop_oneof![
+        2 => Just(""),
+        1 => Just("\n    namespaces: {include: [ci-*]}"),
+        1 => Just("\n    namespaces: {exclude: [ci-*]}"),
+    ];
+    let matcher = prop_oneof![
+        3 => (proptest::collection::vec(prefix(), 1..3), prefix())
+            .prop_map(|(from, to)| format!("from: {from:?}\n    to: '{to}'")),
+        1 => (prop_oneof![Just("a"), Just("b"), Just("docker")], prefix())
+            .prop_map(|(host, to)| format!("pattern: '{host}\\.io/([^/]+)/(x?)(.*)'\n    to: '{to}/$1-$2$3'")),
+        1 => prefix().prop_map(|to| format!("pattern: '([a-c])\\.io/(.+)'\n    to: '{to}/$1/$2'")),
+    ];
+    (matcher, namespaces).prop_map(|(matcher, namespaces)| format!("{matcher}{namespaces}"))
+}
+
+fn rules() -> impl Strategy<Value = Policy> {
+    proptest::collection::vec(rule(), 1..5).prop_map(|rules| {
+        let entries = rules.iter().enumerate().map(|(index, rule)| format!("  - name: r{index}\n    {rule}\n"));
+        policy(&entries.collect::<String>())
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn rewriting_twice_is_rewriting_once(policy in rules(), image in image(), namespace in "ci-1|default") {
+        if let Decision::Rewrite { result, .. } = decide(&policy, &image, &namespace) {
+            prop_assert!(decide(&policy, &result, &namespace).reason().is_some(), "{image} became {result}");
+            prop_assert_ne!(&result, &image);
+        }
+    }
+
+    #[test]
+    fn a_result_is_a_reference_with_the_same_tag_and_digest(policy in rules(), image in image()) {
+        if let Decision::Rewrite { result, .. } = decide(&policy, &image, "default") {
+            let before = ImageRef::parse(&image).expect("only references are rewritten");
+            let after = ImageRef::parse(&result).expect("a result is a reference");
+            prop_assert_eq!(before.suffix(), after.suffix());
+            prop_assert_eq!((before.tag(), before.digest()), (after.tag(), after.digest()));
+            prop_assert!(result.strip_suffix(after.suffix()).is_some_and(|name| name.len() <= 255));
+        }
+    }
+
+    #[test]
+    fn a_host_rule_keeps_the_whole_canonical_path(image in image()) {
+        let policy = policy("  - {name: all, from: [docker.io, a.io, b.io, c.io, localhost], to: cache.example.com/x}\n");
+        if let Decision::Rewrite { result, .. } = decide(&policy, &image, "default") {
+            let image = ImageRef::parse(&image).expect("only references are rewritten");
+            prop_assert_eq!(result, format!("cache.example.com/x/{}{}", image.repository(), image.suffix()));
+        }
+    }
+
+    #[test]
+    fn nothing_under_a_target_is_touched(policy in rules(), path in path(), which in any::<prop::sample::Index>()) {
+        let target = policy.rules()[which.index(policy.rules().len())].matcher.target();
+        let image = format!("{}/{path}", target.replace("$1", "g").replace("$2", "h").replace("$3", "i"));
+        let decision = decide(&policy, &image, "default");
+        prop_assert_eq!(decision.reason(), Some(Reason::AlreadyCached), "{}", image);
+    }
+
+    #[test]
+    fn no_string_makes_it_panic(policy in rules(), image in ".{0,80}|[a-cA-C.:/@_-]{0,40}") {
+        if let Decision::Rewrite { result, .. } = decide(&policy, &image, "default") {
+            prop_assert!(ImageRef::parse(&result).is_ok());
+        }
+    }
+
+    /// `tests/data/references.tsv` shows the classes in which the crate differs from the reference implementation:
+    /// tags invented, upper-case first components, underscores in hosts, brackets, bare IDs and long hosts.
+    #[test]
+    fn the_oci_spec_crate_agrees_outside_its_known_differences(image in image()) {
+        // What an alias of Docker Hub has below it has `library/` with us alone.
+        let is_alias = image.split('/').next().is_some_and(|host| host != DOCKER_HUB && fold_host(host) == DOCKER_HUB);
+        let known = is_alias || image.contains('[') || image.split('/').next().is_some_and(|first| first.contains('_') || first != first.to_lowercase());
+        if !known {
+            let ours = ImageRef::parse(&image).expect("generated valid");
+            let theirs: Reference = image.parse().expect("the crate takes it");
+            let folded = fold_host(theirs.registry());
+            prop_assert_eq!(ours.registry(), Some(&*folded));
+            prop_assert_eq!(ours.repository(), theirs.repository());
+            prop_assert_eq!(ours.digest(), theirs.digest());
+        }
+    }
+}

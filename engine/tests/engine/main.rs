@@ -1,0 +1,27 @@
+//! The meaning of the product, through the engine's public interface.
+
+mod answers;
+mod decisions;
+mod evasion;
+mod laws;
+mod linear;
+#[path = "../../../tests/harness/linear_time.rs"]
+mod linear_time;
+#[path = "../../../tests/harness/long_rules.rs"]
+mod long_rules;
+mod rules_file;
+mod understanding;
+
+use pullthrough_engine::Policy;
+use pullthrough_engine::config;
+
+/// The policy of these rules, given as the entries of `rules`.
+fn policy(rules: &str) -> Policy {
+    file(&format!("rules:\n{rules}"))
+}
+
+/// The policy of a rules file without its first two lines.
+fn file(text: &str) -> Policy {
+    let text = format!("apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\n{text}");
+    Policy::from(config::parse("rules.yaml", &text).unwrap_or_else(|error| panic!("{error}")))
+}

@@ -1,0 +1,298 @@
+//! The rules file: what it takes, what it refuses, and that its schema says the same.
+
+use pullthrough_engine::config::{self, Config, KUBERNETES_REGISTRY};
+
+const EXAMPLE: &str = include_str!("../../../tests/data/rules.yaml");
+
+fn error(rules: &str) -> String {
+    let text = format!("apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules:\n{rules}\n");
+    match config::parse("rules.yaml", &text) {
+        Ok(_) => panic!("accepted:\n{text}"),
+        Err(error) => error.to_string(),
+    }
+}
+
+const LONG_NAME: &str =
+    "  - {name: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa, from: [a.io], to: c.io}";
+
+#[test]
+fn the_example_of_the_documentation_is_valid() {
+    let config = config::parse("rules.yaml", EXAMPLE).unwrap_or_else(|error| panic!("{error}"));
+    let names: Vec<&str> = config.rules.iter().map(|rule| rule.name.as_str()).collect();
+    assert_eq!(names, ["kubernetes", "docker-hub", "gitlab"]);
+}
+
+#[test]
+fn a_problem_is_shown_with_its_place_and_its_cure() {
+    insta::assert_snapshot!(error("  - name: k8s\n    form: [registry.k8s.io]\n    to: cache.example.com"), @r"
+    error: unknown field `form`
+     --> rules.yaml:5:5
+      |
+    5 |     form: [registry.k8s.io]
+      |     ^^^^
+      |
+      = help: did you mean `from`? Known here: `name`, `from`, `pattern`, `to`, `except`, `namespaces`, `imagePullSecrets`, `mode`
+    ");
+}
+
+/// Each with the line and column that it must name, and a part of what to write instead.
+#[test]
+fn every_problem_names_its_place_and_a_cure() {
+    for (rules, place, cure) in [
+        ("  - {name: a, from: [a.io], to: c.io, modus: observe}", "4:39", "did you mean `mode`?"),
+        ("  - {name: a, from: [a.io], to: c.io, mode: watch}", "4:45", "known here: `enforce`, `observe`"),
+        ("  - {name: a, from: [a.io]}", "4:15", "add `to:`"),
+        ("  - {from: [a.io], to: c.io}", "4:20", "add `name:`"),
+        ("  - {name: '', from: [a.io], to: c.io}", "4:12", "name the rule"),
+        ("  - {name: .a, from: [a.io], to: c.io}", "4:12", "begin with a letter or a digit"),
+        ("  - {name: a b, from: [a.io], to: c.io}", "4:12", "use letters, digits"),
+        (r#"  - {name: "a\n2026 ERROR", from: [a.io], to: c.io}"#, "4:12", "use letters, digits"),
+        (r#"  - {name: "a\e[31m", from: [a.io], to: c.io}"#, "4:12", "use letters, digits"),
+        ("  - {name: é, from: [a.io], to: c.io}", "4:12", "use letters, digits"),
+        (LONG_NAME, "4:12", "at most 63 characters"),
+        ("  - {name: a, name: b, from: [a.io], to: c.io}", "4:15", "keep one of them"),
+        ("  - {name: a, from: [a.io], to: c.io}\n  - {name: a, from: [b.io], to: c.io}", "5:12", "a name of its own"),
+        ("  - {name: a, from: a.io, to: c.io}", "4:21", "write `[…]` around it"),
+        ("  - {name: a, from: [], to: c.io}", "4:21", "list at least one registry host"),
+        ("  - {name: a, to: c.io}", "4:12", "add `from:"),
+        ("  - {name: a, from: [a.io], pattern: 'a', to: c.io}", "4:38", "keep one"),
+        ("  - {name: a, from: [nginx], to: c.io}", "4:22", "write `docker.io/library/nginx`"),
+        ("  - {name: a, from: [mycorp/app], to: c.io}", "4:22", "write `docker.io/mycorp/app`"),
+        ("  - {name: a, from: ['https://a.io/x/'], to: c.io}", "4:22", "write `a.io/x`"),
+        ("  - {name: a, from: ['a.io/x:1'], to: c.io}", "4:22", "write `a.io/x`"),
+        ("  - {name: a, from: ['a.io:latest'], to: c.io}", "4:22", "write `a.io`"),
+        ("  - {name: a, from: ['a.io/x@sha256:00'], to: c.io}", "4:22", "write `a.io/x`"),
+        ("  - {name: a, from: ['*.a.io'], to: c.io}", "4:22", "there is `pattern`"),
+        ("  - {name: a, from: ['a.io/'], to: c.io}", "4:22", "write `a.io`"),
+        ("  - {name: a, from: ['a.io/X'], to: c.io}", "4:22", "lower-case"),
+        ("  - {name: a, from: ['-a.io'], to: c.io}", "4:22", "no valid host"),
+        ("  - {name: a, from: [''], to: c.io}", "4:22", "such as `registry.k8s.io`"),
+        ("  - {name: a, from: [a.io], to: cache}", "4:33", "as in `cache.example.com/cache`"),
+        ("  - {name: a, from: [a.io], to: 'c.io/$1'}", "4:33", "use `pattern`"),
+        ("  - {name: a, pattern: '(a', to: c.io}", "4:24", "unclosed group"),
+        (r#"  - {name: a, pattern: "a\e[2J", to: c.io}"#, "4:24", "remove it"),
+        ("  - {name: a, pattern: 'a)|(b', to: c.io}", "4:24", "unopened group"),
+        ("  - {name: a, pattern: '(a)', to: 'c.io/$2'}", "4:35", "it has `$1`"),
+        ("  - {name: a, pattern: 'a', to: 'c.io/${b}'}", "4:33", "it has none"),
+        ("  - {name: a, pattern: 'a', to: 'c.io/$x'}", "4:33", "write `$1` to `$9`"),
+        ("  - {name: a, pattern: '(a)', to: '$1/x'}", "4:35", "no registry host"),
+        ("  - {name: a, pattern: '(a)', to: 'c.io/X$1'}", "4:35", "`X$1` is no valid path"),
+        ("  - {name: a, from: [a.io/x], to: c.io, except: [a.io/y]}", "4:50", "one of `a.io/x/…`"),
+        (
+            "  - {name: a, from: [docker.io/library], to: c.io, except: [docker.io/nginx]}",
+            "4:61",
+            "is not `docker.io/library/nginx`",
+        ),
+        ("  - {name: a, from: [a.io], to: c.io, namespaces: {}}", "4:51", "write one of the two"),
+        (
+            "  - {name: a, from: [a.io], to: c.io, namespaces: {include: [a], exclude: [b]}}",
+            "4:51",
+            "write one of the two",
+        ),
+        ("  - {name: a, from: [a.io], to: c.io, namespaces: {include: []}}", "4:51", "remove `namespaces`"),
+        ("  - {name: a, from: [a.io], to: c.io, namespaces: {include: ['a?']}}", "4:62", "`*` for any characters"),
+        ("  - {name: a, from: [a.io], to: c.io, imagePullSecrets: [Bad_Name]}", "4:58", "the name of a Secret"),
+        ("  - {name: a, from: [a.io], to: c.io, except: }", "4:45", "write its value"),
+        ("  - {name: ~, from: [a.io], to: c.io}", "4:12", "write its value"),
+        ("  - [a]", "4:5", "write `key: value` lines"),
+        ("  - {name: a", "4:5", "unclosed bracket"),
+    ] {
+        let error = error(rules);
+        assert!(error.contains(&format!("rules.yaml:{place}")), "{rules}: not at {place}:\n{error}");
+        assert!(error.contains(cure), "{rules}: no `{cure}` in:\n{error}");
+    }
+}
+
+/// As above, of entries of `manifests`.
+#[test]
+fn every_problem_of_a_declaration_names_its_place_and_a_cure() {
+    for (entry, place, cure) in [
+        ("{group: a.io, kind: A, image: [$.a]}", "5:28", "did you mean `images`?"),
+        ("{group: a.io, kind: A}", "5:5", "add `podSpecs`"),
+        ("{images: [$.a]}", "5:5", "add `group` and `kind`, `files`, or `keys`"),
+        ("{kind: A, images: [$.a]}", "5:12", "write both"),
+        ("{group: a.io, images: [$.a]}", "5:13", "write both"),
+        ("{group: a.io, kind: A, files: [a], images: [$.a]}", "5:13", "keep one"),
+        ("{kind: A, files: [a], images: [$.a]}", "5:12", "keep one"),
+        ("{group: a.io/v1, kind: A, images: [$.a]}", "5:13", "without a version: `a.io`"),
+        ("{group: v1, kind: A, images: [$.a]}", "5:13", "without a version: `\"\"`"),
+        ("{group: '', kind: pods/x, images: [$.a]}", "5:23", "such as `Rollout`"),
+        ("{group: '', kind: '', images: [$.a]}", "5:23", "such as `Rollout`"),
+        ("{group: a.io, kind: A, images: []}", "5:36", "list something in it"),
+        ("{group: a.io, kind: A, images: }", "5:34", "write its value"),
+        ("{files: [], images: [$.a]}", "5:13", "name files"),
+        ("{files: [''], images: [$.a]}", "5:14", "write a name"),
+        ("{files: ['a{'], images: [$.a]}", "5:14", "it is no pattern"),
+        ("{files: [a], images: [spec.image]}", "5:27", "write `$.spec.image`"),
+        ("{files: [a], images: [/spec/image]}", "5:27", "write `$.spec.image`"),
+        ("{files: [a], images: ['$.a[?(@.b)]']}", "5:27", "`[?(@.b)]` is not understood"),
+        ("{files: [a], images: ['$.a[1:2]']}", "5:27", "`[1:2]` is not understood"),
+        ("{files: [a], images: ['$.a[-1]']}", "5:27", "`[-1]` is not understood"),
+        ("{files: [a], images: ['$a']}", "5:27", "`a` is not understood"),
+        ("{files: [a], images: ['$..*']}", "5:27", "`..*` is not understood"),
+        ("{files: [a], images: ['$.a.']}", "5:27", "`.` is not understood"),
+        ("{files: [a], images: [\"$['a]\"]}", "5:27", "write `['name']`"),
+        ("{files: [a], images: ['$.é%']}", "5:27", "`%` is not understood"),
+        ("{group: apps, kind: Deployment, args: [image]}", "5:44", "write it as in the arguments"),
+        ("{group: apps, kind: Deployment, args: ['--image=x']}", "5:44", "write the flag alone"),
+        ("{group: apps, kind: Deployment, env: ['A B']}", "5:43", "write letters"),
+        ("{group: a.io, kind: A, env: [A]}", "5:33", "say where the PodSpec is"),
+        ("{files: [a], args: [--a]}", "5:24", "say where the PodSpec is"),
+        ("{group: '*', kind: A, args: [--a]}", "5:13", "write it for both"),
+        ("{group: '*', kind: '*', images: [$.a]}", "5:37", "name the group and the kind"),
+        ("{files: [a], keys: [b], images: [$.a]}", "5:24", "keep one"),
+        (
+            "{group: a.io, kind: A, images: [$.a], parameters: [{reference: $(a), values: [$.b]}]}",
+            "5:68",
+            "with `NAME` for the name of the parameter",
+        ),
+        (
+            "{group: a.io, kind: A, images: [$.a], parameters: [{reference: NAME, values: [$.b]}]}",
+            "5:68",
+            "with `NAME` for the name of the parameter",
+        ),
+        (
+            "{group: a.io, kind: A, images: [$.a], parameters: [{reference: $(NAME), values: []}]}",
+            "5:85",
+            "where the values of parameters stand",
+        ),
+        (
+            "{group: a.io, kind: A, images: [$.a], parameters: [{reference: $(NAME), values: [b]}]}",
+            "5:86",
+            "write `$.b`",
+        ),
+        (
+            "{group: a.io, kind: A, podSpecs: [$.a], parameters: [{reference: $(NAME), values: [$.b]}]}",
+            "5:57",
+            "say which fields have them",
+        ),
+        ("{keys: [], images: [$.a]}", "5:12", "name keys"),
+        ("{group: a.io, kind: A, keys: [a], images: [$.a]}", "5:13", "keep one"),
+        ("{files: [a], objects: [$.a]}", "5:27", "name a group and a kind"),
+        ("{files: [a], images: ['$.a[?@.b == c]']}", "5:27", "`[?@.b == c]` is not understood"),
+        ("{files: [a], images: ['$.a[?@.b == \"c]']}", "5:27", "is not understood"),
+    ] {
+        let text = format!("apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules: []\nmanifests:\n  - {entry}\n");
+        let error = config::parse("rules.yaml", &text).expect_err(entry).to_string();
+        assert!(error.contains(&format!("rules.yaml:{place}")), "{entry}: not at {place}:\n{error}");
+        assert!(error.contains(cure), "{entry}: no `{cure}` in:\n{error}");
+    }
+}
+
+#[test]
+fn the_head_of_the_file_is_checked() {
+    for (text, place, cure) in [
+        ("", "1:1", "apiVersion: pullthrough.dev/v1alpha1"),
+        ("kind: Rules\nrules: []", "2:1", "add `apiVersion:`"),
+        ("apiVersion: v1\nkind: Rules\nrules: []", "1:13", "write `pullthrough.dev/v1alpha1`"),
+        ("apiVersion: pullthrough.dev/v1alpha1\nkind: Rule\nrules: []", "2:7", "write `Rules`"),
+        (
+            "apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules: []\n---\na: b",
+            "5:1",
+            "keep all rules in one document",
+        ),
+        ("apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules:\n", "3:6", "write its value"),
+        (
+            "apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nallowOptOut: yes\nrules: []",
+            "3:14",
+            "write `true` or `false`",
+        ),
+        (
+            "apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nwhenNotUnderstood: refuse\nrules: []",
+            "3:20",
+            "known here: `allow`, `deny`",
+        ),
+        ("apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrule: []", "3:1", "did you mean `rules`?"),
+    ] {
+        let error = config::parse("rules.yaml", text).expect_err(text).to_string();
+        assert!(error.contains(&format!("rules.yaml:{place}")) && error.contains(cure), "{text:?}:\n{error}");
+    }
+}
+
+#[test]
+fn the_built_in_rule_takes_every_name_of_the_registry() {
+    let policy = pullthrough_engine::Policy::from(Config::for_cache("cache.example.com/k8s").expect("a valid prefix"));
+    for host in KUBERNETES_REGISTRY {
+        let image = format!("{host}/pause:3.9");
+        let question =
+            pullthrough_engine::Question { image: &image, namespace: "default", pull_never: false, previous: None };
+        let decision = policy.decide(question);
+        assert!(decision.reason().is_none(), "{image}: {decision:?}");
+    }
+    assert!(Config::for_cache("cache").is_err());
+}
+
+/// What the schema accepts is what the code reads, as far as a schema can tell.
+#[test]
+fn the_schema_and_the_code_agree() {
+    let schema = serde_json::to_value(config::schema()).expect("a schema is JSON");
+    let validator = jsonschema::validator_for(&schema).expect("a valid schema");
+    let with = |rule: &str| format!("apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules:\n  - {rule}\n");
+    let mut documents = vec![
+        EXAMPLE.to_owned(),
+        "apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules: []\n".to_owned(),
+        "apiVersion: pullthrough.dev/v2\nkind: Rules\nrules: []\n".to_owned(),
+        "apiVersion: pullthrough.dev/v1alpha1\nkind: Rule\nrules: []\n".to_owned(),
+        "apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\n".to_owned(),
+        "apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules: []\nallowOptOut: 1\n".to_owned(),
+        "apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules: []\nextra: true\n".to_owned(),
+        "apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules: []\nwhenNotUnderstood: deny\n".to_owned(),
+        "apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules: []\nwhenNotUnderstood: maybe\n".to_owned(),
+    ];
+    documents.extend(
+        [
+            "{name: a, from: [a.io], to: c.io}",
+            "{name: a, pattern: 'a', to: c.io, except: [a.io], imagePullSecrets: [s], mode: enforce}",
+            "{name: a, from: [a.io], to: c.io, namespaces: {include: [x]}}",
+            "{name: a, from: [a.io], to: c.io, namespaces: {exclude: [x]}, mode: observe}",
+            "{name: a, from: [a.io], pattern: a, to: c.io}",
+            "{name: a, to: c.io}",
+            "{name: '', from: [a.io], to: c.io}",
+            "{name: 'a b', from: [a.io], to: c.io}",
+            "{name: -a, from: [a.io], to: c.io}",
+            "{name: A.b_c-9, from: [a.io], to: c.io}",
+            "{name: a, from: [], to: c.io}",
+            "{name: a, from: a.io, to: c.io}",
+            "{name: a, from: [a.io]}",
+            "{name: a, from: [a.io], to: c.io, mode: watch}",
+            "{name: a, from: [a.io], to: c.io, namespaces: {}}",
+            "{name: a, from: [a.io], to: c.io, namespaces: {include: [x], exclude: [y]}}",
+            "{name: a, from: [a.io], to: c.io, namespaces: {include: []}}",
+            "{name: a, from: [a.io], to: c.io, typo: 1}",
+            "{name: a, from: ~, pattern: a, to: c.io}",
+            "{name: a, from: [a.io], to: c.io, except: ~}",
+            "{name: a, from: [a.io], to: c.io, namespaces: ~}",
+        ]
+        .map(with),
+    );
+    documents.extend(
+        [
+            "{group: a.io, kind: A, images: [$.a]}",
+            "{group: '', kind: Pod, args: [--a], env: [A_*]}",
+            "{group: a.io, kind: A, podSpecs: [$.a], splitImages: ['$..a'], args: [-a]}",
+            "{files: ['**/a'], splitImages: ['$..image']}",
+            "{group: a.io, kind: A}",
+            "{group: a.io, images: [$.a]}",
+            "{kind: A, images: [$.a]}",
+            "{images: [$.a]}",
+            "{group: a.io, kind: A, files: [a], images: [$.a]}",
+            "{group: a.io, files: [a], images: [$.a]}",
+            "{group: a.io, kind: '', images: [$.a]}",
+            "{group: a.io, kind: A, images: []}",
+            "{files: [], images: [$.a]}",
+            "{files: [a], images: ~}",
+            "{files: [a], images: [$.a], typo: 1}",
+        ]
+        .map(|entry| {
+            format!("apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules: []\nmanifests:\n  - {entry}\n")
+        }),
+    );
+    let mut verdicts = [0, 0];
+    for document in documents {
+        let instance: serde_json::Value = serde_saphyr::from_str(&document).expect("YAML");
+        let accepted = config::parse("rules.yaml", &document).is_ok();
+        assert_eq!(validator.is_valid(&instance), accepted, "{document}");
+        verdicts[usize::from(accepted)] += 1;
+    }
+    assert!(verdicts.iter().all(|&count| count > 4), "both verdicts are exercised");
+}
