@@ -11,7 +11,7 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use pullthrough_engine::config;
-use pullthrough_engine::{ImageRef, Options, Policy, Question, answer};
+use pullthrough_engine::{Context, ImageRef, Policy, Question, answer};
 
 #[path = "../../benches/common/mod.rs"]
 mod common;
@@ -28,7 +28,7 @@ fn answers(criterion: &mut Criterion) {
     for review in [common::one(), common::realistic(), common::none(), common::ephemeral(), common::large()] {
         group.throughput(Throughput::Bytes(review.body.len() as u64));
         group.bench_function(review.name, |bencher| {
-            bencher.iter(|| answer(&policy, Options { warnings: true }, black_box(&review.body)));
+            bencher.iter(|| answer(Context::of(&policy), black_box(&review.body)));
         });
     }
     group.finish();

@@ -5,12 +5,13 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use super::bounds::MAX_PATCH_BYTES;
+use super::context::Context;
 use super::decision::Decision;
 use super::list::{Change, List};
 use super::outline::may_change_an_image;
 use super::patch;
 use super::pod::{Place, Pod, Site};
-use super::policy::{Policy, Previous, Question, WhenNotUnderstood};
+use super::policy::{Previous, Question, WhenNotUnderstood};
 use super::response;
 use super::review::{self, Asked, Objects, Operation, Resource, Unreadable};
 
@@ -19,6 +20,12 @@ use super::review::{self, Asked, Objects, Operation, Resource, Unreadable};
 pub struct Options {
     /// Whether people are told by `kubectl` what was rewritten.
     pub warnings: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { warnings: true }
+    }
 }
 
 /// The AdmissionReview to send back, as JSON, and what it says.
@@ -73,21 +80,22 @@ impl Outcome {
     }
 }
 
-/// Answers an AdmissionReview: a pure function of the request, the rules and the options.
+/// Answers an AdmissionReview: a pure function of the request and of its context.
 ///
 /// # Errors
 ///
 /// Where the body is no AdmissionReview of `admission.k8s.io/v1`, and so has no `uid` to answer to. Whatever is wrong
 /// inside the object is allowed unchanged instead, or denied if the rules say so.
-pub fn answer<'a>(policy: &'a Policy, options: Options, body: &'a [u8]) -> Result<Answer<'a>, Unreadable> {
-    let (mut asked, objects) = review::read(body)?;
+pub fn answer<'a>(context: Context<'a>, body: &'a [u8]) -> Result<Answer<'a>, Unreadable> {
+    let (asked, objects) = review::read(body)?;
     let old_object = objects.old_object;
-    let (images, patch, problem) = match understand(policy, &mut asked, objects) {
-        Ok((images, patch)) => (images, patch, None),
+    let Understood { name, decided } = understand(context, &asked, objects);
+    let (images, patch, problem) = match decided {
+        Ok(Decided { images, patch }) => (images, patch, None),
         Err(problem) => (Vec::new(), None, Some(problem)),
     };
     let is_denied = problem.is_some()
-        && policy.settings().when_not_understood == WhenNotUnderstood::Deny
+        && context.policy.settings().when_not_understood == WhenNotUnderstood::Deny
         && may_be_denied(&asked, body, old_object);
     let outcome = match (&problem, &patch) {
         (Some(_), _) if is_denied => Outcome::Denied,
@@ -95,7 +103,7 @@ pub fn answer<'a>(policy: &'a Policy, options: Options, body: &'a [u8]) -> Resul
         (None, Some(_)) => Outcome::Patched,
         (None, None) => Outcome::Unchanged,
     };
-    let warn = options.warnings && !asked.is_machine && !is_denied;
+    let warn = context.options.warnings && !asked.is_machine && !is_denied;
     let body = response::write(&response::Content {
         uid: &asked.uid,
         patch,
@@ -103,7 +111,8 @@ pub fn answer<'a>(policy: &'a Policy, options: Options, body: &'a [u8]) -> Resul
         warnings: if warn { response::warnings(&images, problem.as_deref()) } else { Vec::new() },
         decisions: &images,
     });
-    let Asked { uid, resource, operation, name, namespace, dry_run, is_machine: _ } = asked;
+    let Asked { uid, resource, operation, name: asked_name, namespace, dry_run, is_machine: _ } = asked;
+    let name = if asked_name.is_empty() { name } else { asked_name };
     Ok(Answer {
         body,
         summary: Summary { resource, operation, dry_run, outcome, uid, namespace, name, images, problem },
@@ -121,31 +130,58 @@ fn may_be_denied(asked: &Asked, body: &[u8], old_object: Option<&RawValue>) -> b
     }
 }
 
-/// The decisions, and the patch in JSON.
-type Understood<'a> = (Vec<ImageDecision<'a>>, Option<Vec<u8>>);
+/// What is made of the objects of a request.
+struct Understood<'a> {
+    /// The object's name, else its `generateName`, else empty.
+    name: Cow<'a, str>,
+    /// What is decided, or what could not be understood.
+    decided: Result<Decided<'a>, String>,
+}
 
-fn understand<'a>(policy: &'a Policy, asked: &mut Asked<'a>, objects: Objects<'a>) -> Result<Understood<'a>, String> {
-    match (asked.resource, asked.operation) {
-        (Resource::Other, _) => {
-            return Err("only Pods are rewritten, and the request is for another resource".to_owned());
-        }
-        (Resource::Pods, Operation::Create | Operation::Update) => {}
-        (Resource::PodsEphemeralContainers, Operation::Update) => {}
-        _ => return Ok(Understood::default()),
-    }
+#[derive(Default)]
+struct Decided<'a> {
+    images: Vec<ImageDecision<'a>>,
+    /// In JSON.
+    patch: Option<Vec<u8>>,
+}
+
+fn understand<'a>(context: Context<'a>, asked: &Asked<'a>, objects: Objects<'a>) -> Understood<'a> {
     let Objects { object, old_object } = objects;
-    let unreadable = |error: serde_json::Error| format!("the Pod can't be read: {error}");
-    let mut pod = object.map_err(unreadable)?.ok_or("the request has no object")?;
-    let additions = (asked.operation == Operation::Create).then(|| patch::Additions::new(policy, &pod));
-    let metadata = pod.metadata.take().unwrap_or_default();
-    if asked.name.is_empty() {
-        asked.name = [&metadata.name, &metadata.generate_name]
-            .into_iter()
-            .flatten()
-            .find(|name| !name.is_empty())
-            .map_or(Cow::Borrowed(""), |name| name.0.clone());
+    let pod = match pod(asked, object) {
+        Ok(Some(pod)) => pod,
+        Ok(None) => return Understood { name: Cow::default(), decided: Ok(Decided::default()) },
+        Err(problem) => return Understood { name: Cow::default(), decided: Err(problem) },
+    };
+    let names = pod.metadata.iter().flat_map(|metadata| [&metadata.name, &metadata.generate_name]).flatten();
+    let name = names.map(|name| &name.0).find(|name| !name.is_empty()).cloned().unwrap_or_default();
+    Understood { name, decided: decide(context, asked, pod, old_object) }
+}
+
+/// The Pod of a request, where its images count.
+fn pod<'a>(asked: &Asked, object: Result<Option<Pod<'a>>, serde_json::Error>) -> Result<Option<Pod<'a>>, String> {
+    match (asked.resource, asked.operation) {
+        (Resource::Other, _) => Err("only Pods are rewritten, and the request is for another resource".to_owned()),
+        (Resource::Pods, Operation::Create | Operation::Update)
+        | (Resource::PodsEphemeralContainers, Operation::Update) => {
+            object.map_err(unreadable)?.ok_or("the request has no object".to_owned()).map(Some)
+        }
+        _ => Ok(None),
     }
-    let kept = policy.keeps_all(metadata.state());
+}
+
+fn unreadable(error: serde_json::Error) -> String {
+    format!("the Pod can't be read: {error}")
+}
+
+/// Decides about each image.
+fn decide<'a>(
+    context: Context<'a>,
+    asked: &Asked,
+    pod: Pod<'a>,
+    old_object: Option<&RawValue>,
+) -> Result<Decided<'a>, String> {
+    let additions = (asked.operation == Operation::Create).then(|| patch::Additions::new(context.policy, &pod));
+    let kept = pod.metadata.as_ref().and_then(|metadata| context.policy.keeps_all(metadata.state()));
     let before = match (asked.operation, old_object) {
         (Operation::Update, Some(old_object)) => {
             Before::new(serde_json::from_str(old_object.get()).map_err(unreadable)?)
@@ -160,7 +196,7 @@ fn understand<'a>(policy: &'a Policy, asked: &mut Asked<'a>, objects: Objects<'a
             continue;
         }
         let decision = kept.map(Decision::keep).unwrap_or_else(|| {
-            policy.decide(Question {
+            context.decide(Question {
                 image: &image,
                 namespace: &asked.namespace,
                 pull_never,
@@ -176,7 +212,7 @@ fn understand<'a>(policy: &'a Policy, asked: &mut Asked<'a>, objects: Objects<'a
         images.push(ImageDecision { place, image, decision });
     }
     let patch = patch::write(&images, additions)?;
-    Ok((images, patch))
+    Ok(Decided { images, patch })
 }
 
 /// The images of the old object, by list and name.

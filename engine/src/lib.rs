@@ -11,6 +11,7 @@
 mod answer;
 mod bounds;
 pub mod config;
+mod context;
 mod decision;
 pub mod declared;
 mod host;
@@ -32,6 +33,7 @@ pub use answer::{Answer, ImageDecision, Options, Outcome, Summary, answer};
 pub use bounds::{
     MAX_IMAGES, MAX_PATCH_BYTES, MAX_REFERENCE_BYTES, MAX_UID_BYTES, STORED_BYTES, memory_bytes, most_memory_bytes,
 };
+pub use context::{Context, Facts};
 pub use decision::{Decision, Reason};
 pub use host::{ALIASES, DOCKER_HUB, aliases_of, fold_host};
 pub use image::{ImageRef, InvalidReference, has_host};

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use smallvec::SmallVec;
 
-use super::bounds::MAX_REFERENCE_BYTES;
+use super::context::Context;
 use super::decision::{Decision, Reason};
 use super::image::ImageRef;
-use super::rule::{Fit, Matcher, Mode, Rewritten, Rule};
+use super::rule::{Fit, Matcher, Rewritten, Rule};
 
 /// Checked rules, indexed so that a decision costs the same for one `from` as for thousands.
 #[derive(Debug)]
@@ -78,6 +78,28 @@ pub struct PodState {
     pub opted_out: bool,
 }
 
+/// What a search among the rules ends with.
+pub(super) enum Search<'p, 'n> {
+    None,
+    /// A rule matches, but not in this namespace, and no other does.
+    OutsideNamespace {
+        rule: &'p Rule,
+    },
+    Excepted {
+        rule: &'p Rule,
+    },
+    Match {
+        rule: &'p Rule,
+        rewritten: Rewritten<'n>,
+    },
+}
+
+impl Search<'_, '_> {
+    pub fn is_match(&self) -> bool {
+        matches!(self, Self::Match { .. })
+    }
+}
+
 /// How far a rule came.
 #[derive(Debug)]
 pub struct Tried<'p> {
@@ -123,71 +145,61 @@ impl Policy {
         }
     }
 
+    /// Decides without facts: as if every cache were up.
     pub fn decide(&self, question: Question) -> Decision<'_> {
-        match self.before_rules(&question) {
-            Ok(image) => self.route(&image, question.namespace),
-            Err(decision) => decision,
-        }
+        Context::of(self).decide(question)
     }
 
     /// Every rule that was tried for an image, up to the one that ended the search; none where the decision fell before.
     pub fn tried<'p>(&'p self, image: &ImageRef, namespace: &str) -> Vec<Tried<'p>> {
-        let mut tried = Vec::new();
+        let mut tried: Vec<Tried> = Vec::new();
         if self.is_cached(image.canonical()) {
             return tried;
         }
-        for rule in &self.rules {
-            let fit = rule.fit(image, namespace);
-            let is_last = matches!(fit, Fit::Excepted { .. } | Fit::Match(_));
-            tried.push(Tried { rule, fit: fit.map(drop) });
-            if is_last {
-                break;
-            }
+        // What is no candidate does not match.
+        let no_match = |rule| Tried { rule, fit: Fit::NoMatch };
+        let search = self.walk(image, namespace, |index, fit| {
+            tried.extend(self.rules[tried.len()..index].iter().map(no_match));
+            tried.push(Tried { rule: &self.rules[index], fit });
+        });
+        if let Search::None | Search::OutsideNamespace { .. } = search {
+            tried.extend(self.rules[tried.len()..].iter().map(no_match));
         }
         tried
     }
 
-    /// All that is decided without asking what the rules make of the image.
-    fn before_rules<'q>(&self, question: &Question<'q>) -> Result<ImageRef<'q>, Decision<'_>> {
-        if matches!(question.image, "" | "auto") {
-            return Err(Decision::keep(Reason::Placeholder));
+    /// Tries the rules in file order, and tells the observer how far each candidate came, by its index.
+    pub(super) fn walk<'p, 'n>(
+        &'p self,
+        image: &'n ImageRef,
+        namespace: &str,
+        mut observe: impl FnMut(usize, Fit<'p, ()>),
+    ) -> Search<'p, 'n> {
+        let mut outside_namespace = None;
+        for index in self.candidate_indexes(image.canonical()) {
+            let rule = &self.rules[index];
+            let fit = rule.fit(image, namespace);
+            observe(index, fit.without_result());
+            match fit {
+                Fit::NoMatch => {}
+                Fit::NotInNamespace => outside_namespace = outside_namespace.or(Some(rule)),
+                Fit::Excepted { .. } => return Search::Excepted { rule },
+                Fit::Match(rewritten) => return Search::Match { rule, rewritten },
+            }
         }
-        if question.previous.is_some_and(|previous| previous.image == question.image) {
-            return Err(Decision::keep(Reason::Unchanged));
+        match outside_namespace {
+            Some(rule) => Search::OutsideNamespace { rule },
+            None => Search::None,
         }
-        if question.image.len() > MAX_REFERENCE_BYTES {
-            return Err(Decision::keep(Reason::Invalid));
-        }
-        let image = ImageRef::parse(question.image).map_err(|_| Decision::keep(Reason::Invalid))?;
-        if let Some(Previous { image: previous, immutable: true }) = question.previous
-            && let Some(decision) = self.restore(&image, previous, question.namespace)
-        {
-            return Err(decision);
-        }
-        if question.pull_never { Err(Decision::keep(Reason::PullNever)) } else { Ok(image) }
     }
 
-    fn route(&self, image: &ImageRef, namespace: &str) -> Decision<'_> {
-        if self.is_cached(image.canonical()) {
-            return Decision::keep(Reason::AlreadyCached);
-        }
-        let (rule, rewritten) = match self.search(image, namespace) {
-            Ok(found) => found,
-            Err(decision) => return decision,
-        };
-        let result = [&rewritten.name, image.suffix()].concat();
-        let reason = if !self.is_valid_result(&result, namespace) {
-            Reason::ResultInvalid
-        } else if rule.mode == Mode::Observe {
-            Reason::Observed
-        } else {
-            return Decision::Rewrite { rule, result };
-        };
-        Decision::Keep { reason, rule: Some(rule) }
+    /// A walk that nobody observes.
+    pub(super) fn search<'n>(&self, image: &'n ImageRef, namespace: &str) -> Search<'_, 'n> {
+        self.walk(image, namespace, |_, _| {})
     }
 
     /// Whether a canonical name is under some rule's `to`.
-    fn is_cached(&self, name: &str) -> bool {
+    pub(super) fn is_cached(&self, name: &str) -> bool {
         self.uses_above(name).any(|used| used.is_target)
             || self.pattern_rules.iter().any(|&index| self.rules[index].matcher.is_above(name))
     }
@@ -199,70 +211,18 @@ impl Policy {
     }
 
     /// The rules that may match a canonical name, in file order.
-    fn candidates(&self, name: &str) -> impl Iterator<Item = &Rule> {
+    pub(super) fn candidates(&self, name: &str) -> impl Iterator<Item = &Rule> {
+        self.candidate_indexes(name).into_iter().map(|index| &self.rules[index])
+    }
+
+    fn candidate_indexes(&self, name: &str) -> SmallVec<[usize; 8]> {
         let sources = self.uses_above(name).flat_map(|used| &used.sources);
         let mut candidates: SmallVec<[usize; 8]> = sources.chain(&self.pattern_rules).copied().collect();
         candidates.sort_unstable();
         candidates.dedup();
-        candidates.into_iter().map(|index| &self.rules[index])
-    }
-
-    /// The first rule in file order that matches, or why there is none.
-    fn search<'n>(&self, image: &'n ImageRef, namespace: &str) -> Result<(&Rule, Rewritten<'n>), Decision<'_>> {
-        let mut outside_namespace = None;
-        for rule in self.candidates(image.canonical()) {
-            match rule.fit(image, namespace) {
-                Fit::NoMatch => {}
-                Fit::NotInNamespace => outside_namespace = outside_namespace.or(Some(rule)),
-                Fit::Excepted { .. } => return Err(Decision::Keep { reason: Reason::Excepted, rule: Some(rule) }),
-                Fit::Match(rewritten) => return Ok((rule, rewritten)),
-            }
-        }
-        Err(match outside_namespace {
-            Some(rule) => Decision::Keep { reason: Reason::NamespaceExcluded, rule: Some(rule) },
-            None => Decision::keep(Reason::NoRule),
-        })
-    }
-
-    /// Short enough for every client, on a host that it names, and left alone when it comes round again.
-    fn is_valid_result(&self, result: &str, namespace: &str) -> bool {
-        ImageRef::parse(result).is_ok_and(|image| {
-            image.written_name_bytes() <= MAX_NAME_BYTES
-                && image.host_is_written()
-                && (self.is_cached(image.canonical()) || self.search(&image, namespace).is_err())
-        })
-    }
-
-    /// The old value of a place that can't be changed, if it is what the new one was rewritten to.
-    ///
-    /// The rules may have changed since. So neither mode nor namespaces nor exceptions count here; and where no rule gives
-    /// the old value itself, one that is under some `to` and ends in the same path will do. An old value under no `to` of
-    /// today counts if a rule sends the new one elsewhere and none would send the old one: then the cache has moved.
-    fn restore(&self, image: &ImageRef, previous: &str, namespace: &str) -> Option<Decision<'_>> {
-        let old = ImageRef::parse(previous).ok().filter(|old| old.suffix() == image.suffix())?;
-        let (mut given_by_a_rule, mut same_path) = (false, ends_in(old.repository(), image.repository()));
-        for found in self.candidates(image.canonical()).filter_map(|rule| rule.matcher.find(image)) {
-            let Rewritten { name, tail } = found.rewritten();
-            given_by_a_rule |= previous.strip_suffix(old.suffix()) == Some(&name);
-            same_path |= ends_in(old.repository(), tail);
-        }
-        let moved = || {
-            old.host_is_written()
-                && self.search(image, namespace).is_ok_and(|(rule, _)| rule.mode == Mode::Enforce)
-                && self.search(&old, namespace).is_err()
-        };
-        let restored = given_by_a_rule || (same_path && (self.is_cached(old.canonical()) || moved()));
-        restored.then(|| Decision::Restore { result: previous.to_owned() })
+        candidates
     }
 }
-
-/// Whether the last components of a path are these; none are no evidence.
-fn ends_in(path: &str, tail: &str) -> bool {
-    !tail.is_empty() && path.strip_suffix(tail).is_some_and(|head| head.is_empty() || head.ends_with('/'))
-}
-
-/// Host, slash and path together, as several clients limit them.
-const MAX_NAME_BYTES: usize = 255;
 
 /// A name's prefixes that end where a component ends, the whole last.
 pub fn boundaries(name: &str) -> impl DoubleEndedIterator<Item = &str> {

@@ -320,12 +320,13 @@ pub enum Fit<'p, R> {
 }
 
 impl<'p, R> Fit<'p, R> {
-    pub(super) fn map<S>(self, f: impl FnOnce(R) -> S) -> Fit<'p, S> {
+    /// The same, but for what a match gives.
+    pub(super) fn without_result(&self) -> Fit<'p, ()> {
         match self {
             Self::NoMatch => Fit::NoMatch,
             Self::NotInNamespace => Fit::NotInNamespace,
             Self::Excepted { by } => Fit::Excepted { by },
-            Self::Match(result) => Fit::Match(f(result)),
+            Self::Match(_) => Fit::Match(()),
         }
     }
 }

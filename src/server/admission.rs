@@ -18,10 +18,10 @@ use super::log;
 use super::metrics::{Metrics, RuleCounters, Shed};
 use super::progress::Visit;
 use super::turns::Turns;
-use crate::engine::{self, Answer, Options, Policy, Unreadable};
+use crate::engine::{self, Answer, Context, Facts, Options, Policy, Unreadable};
 
 /// The function that answers: [`crate::engine::answer`]. Tests bring others, such as one that panics.
-pub type AnswerFn = for<'a> fn(&'a Policy, Options, &'a [u8]) -> Result<Answer<'a>, Unreadable>;
+pub type AnswerFn = for<'a> fn(Context<'a>, &'a [u8]) -> Result<Answer<'a>, Unreadable>;
 
 /// A policy and the name of the text it was made from.
 #[derive(Debug)]
@@ -173,7 +173,8 @@ impl Admission {
         // Nothing of `self` is left half-changed by a panic: counters are atomic, the policy is read only.
         let answer = catch_unwind(AssertUnwindSafe(|| {
             let active = self.active.load();
-            let answer = (self.answer)(&active.policy, self.options, bytes)?;
+            let context = Context { policy: &active.policy, facts: Facts::NONE, options: self.options };
+            let answer = (self.answer)(context, bytes)?;
             self.metrics.admission(&active.counters, &answer.summary);
             log::admission(&answer.summary);
             Ok(answer.body)

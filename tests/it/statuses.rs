@@ -166,12 +166,11 @@ async fn too_slow() {
 #[tokio::test]
 async fn a_panic_is_one_requests_matter() {
     fn panics_at_a_b<'a>(
-        policy: &'a Policy,
-        options: Options,
+        context: engine::Context<'a>,
         body: &'a [u8],
     ) -> Result<engine::Answer<'a>, engine::Unreadable> {
         assert_ne!(body, b"b", "a secret in a panic's message");
-        engine::answer(policy, options, body)
+        engine::answer(context, body)
     }
     let endpoint = Endpoint::new(panics_at_a_b, Limits::default(), bounds()).await;
     for _ in 0..3 {

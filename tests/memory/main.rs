@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use peak_alloc::PeakAlloc;
 use pullthrough::config;
-use pullthrough::engine::{MAX_IMAGES, Options, Policy, answer, memory_bytes, most_memory_bytes};
+use pullthrough::engine::{Context, MAX_IMAGES, Policy, answer, memory_bytes, most_memory_bytes};
 
 #[global_allocator]
 static ALLOCATED: PeakAlloc = PeakAlloc;
@@ -104,7 +104,7 @@ fn an_answer_holds_no_more_than_the_engine_says() {
                 review("UPDATE", "{}", &object),
                 object.clone(),
             ] {
-                let answer = || answer(&policy, Options { warnings: true }, body.as_bytes());
+                let answer = || answer(Context::of(&policy), body.as_bytes());
                 let (held, bound) = (most_held(answer), memory_bytes(body.as_bytes()));
                 let start: String = body.chars().take(400).collect();
                 assert!(held <= bound, "{held} of {bound} for {} bytes: {start}", body.len());

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use libfuzzer_sys::fuzz_target;
 use pullthrough_engine::config;
-use pullthrough_engine::{MAX_PATCH_BYTES, Operation, Options, Outcome, Policy, Resource, answer};
+use pullthrough_engine::{Context, MAX_PATCH_BYTES, Operation, Options, Outcome, Policy, Resource, answer};
 use serde_json::Value;
 
 const RULES: &str = "
@@ -41,6 +41,7 @@ fuzz_target!(|input: (u8, u8, &str, &str)| {
     let (settings, request, object, old_object) = input;
     let policy = &POLICIES[usize::from(settings & 7)];
     let options = Options { warnings: settings & 8 == 0 };
+    let context = Context { options, ..Context::of(policy) };
     let operation = OPERATIONS[usize::from(request & 3)];
     let (resource, subresource) = RESOURCES[usize::from(request >> 2 & 3)];
     let body = match request & 16 {
@@ -50,7 +51,7 @@ fuzz_target!(|input: (u8, u8, &str, &str)| {
             "subResource":"{subresource}","operation":"{operation}","userInfo":{{"username":"jane"}},"object":{object},"oldObject":{old_object}}}}}"#
         ),
     };
-    let Ok(answer) = answer(policy, options, body.as_bytes()) else { return };
+    let Ok(answer) = answer(context, body.as_bytes()) else { return };
     let review: Value = serde_json::from_slice(&answer.body).expect("JSON");
     let summary = answer.summary;
     assert_eq!(review["response"]["allowed"], summary.outcome != Outcome::Denied);

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use proptest::prelude::*;
-use pullthrough_engine::{MAX_IMAGES, Operation, Options, Outcome, Policy, Reason, Resource, answer};
+use pullthrough_engine::{Context, MAX_IMAGES, Operation, Options, Outcome, Policy, Reason, Resource, answer};
 use serde_json::{Value, json};
 
 use crate::{file, policy};
@@ -84,7 +84,7 @@ impl Answered {
 }
 
 fn ask_bytes(policy: &Policy, body: &[u8]) -> Result<Answered, String> {
-    let answer = answer(policy, Options { warnings: true }, body).map_err(|error| error.to_string())?;
+    let answer = answer(Context::of(policy), body).map_err(|error| error.to_string())?;
     let review: Value = serde_json::from_slice(&answer.body).expect("JSON");
     assert_eq!(review["apiVersion"], "admission.k8s.io/v1");
     assert_eq!(review["kind"], "AdmissionReview");
@@ -345,7 +345,8 @@ fn people_are_warned_and_machines_are_not() {
         assert!(ask(&policy, &review).warnings().is_empty(), "{user}");
     }
     let body = create(object).to_string();
-    let silent = answer(&policy, Options { warnings: false }, body.as_bytes()).expect("an answer");
+    let silent = answer(Context { options: Options { warnings: false }, ..Context::of(&policy) }, body.as_bytes())
+        .expect("an answer");
     assert!(!String::from_utf8_lossy(&silent.body).contains("warnings"));
 }
 
@@ -529,7 +530,7 @@ fn a_summary_says_what_was_asked() {
     review["request"]["dryRun"] = json!(true);
     review["request"]["name"] = json!("");
     let body = review.to_string();
-    let summary = answer(&policy, Options { warnings: true }, body.as_bytes()).expect("an answer").summary;
+    let summary = answer(Context::of(&policy), body.as_bytes()).expect("an answer").summary;
     assert_eq!((summary.resource, summary.operation, summary.dry_run), (Resource::Pods, Operation::Create, true));
     assert_eq!((&*summary.name, &*summary.namespace), ("web-", "default"));
 }

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
-use pullthrough_engine::{Options, Outcome, Policy, answer};
+use pullthrough_engine::{Context, Outcome, Policy, answer};
 use serde_json::{Map, Value, json};
 
 use crate::file;
@@ -43,7 +43,7 @@ fn review(resource: &str, operation: &str, object: &Value, old_object: &Value) -
 
 /// The decisions on the images, and the patch.
 fn decided(body: &str) -> (Outcome, Vec<String>, Value) {
-    let answer = answer(&POLICY, Options { warnings: true }, body.as_bytes()).expect("an answer");
+    let answer = answer(Context::of(&POLICY), body.as_bytes()).expect("an answer");
     let response: Value = serde_json::from_slice(&answer.body).expect("JSON");
     let images =
         answer.summary.images.iter().map(|image| format!("{} {} {:?}", image.place, image.image, image.decision));

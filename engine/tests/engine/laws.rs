@@ -2,7 +2,7 @@
 
 use oci_spec::distribution::Reference;
 use proptest::prelude::*;
-use pullthrough_engine::{DOCKER_HUB, Decision, ImageRef, Policy, Question, Reason, fold_host};
+use pullthrough_engine::{DOCKER_HUB, Decision, Fit, ImageRef, Policy, Question, Reason, fold_host};
 
 use crate::policy;
 
@@ -105,6 +105,26 @@ proptest! {
         let image = format!("{}/{path}", target.replace("$1", "g").replace("$2", "h").replace("$3", "i"));
         let decision = decide(&policy, &image, "default");
         prop_assert_eq!(decision.reason(), Some(Reason::AlreadyCached), "{}", image);
+    }
+
+    /// In file order and without a gap, and none of those that the index passes over would match.
+    #[test]
+    fn what_was_tried_is_every_rule_up_to_the_one_that_decides(policy in rules(), image in image(), namespace in "ci-1|default") {
+        let parsed = ImageRef::parse(&image).expect("an image");
+        let tried = policy.tried(&parsed, &namespace);
+        let decision = decide(&policy, &image, &namespace);
+        if decision.reason() == Some(Reason::AlreadyCached) {
+            prop_assert!(tried.is_empty());
+            return Ok(());
+        }
+        for (rule, tried) in policy.rules().iter().zip(&tried) {
+            prop_assert!(std::ptr::eq(rule, tried.rule));
+            prop_assert_eq!(rule.takes(&parsed), tried.fit != Fit::NoMatch, "{}", &rule.name);
+        }
+        match tried.last().map(|tried| (&tried.fit, tried.rule)) {
+            Some((Fit::Match(()), rule)) => prop_assert_eq!(&decision.rule().expect("a rule").name, &rule.name),
+            _ => prop_assert_eq!(tried.len(), policy.rules().len()),
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Twice as much takes about twice as long: no list is walked once for each entry of another.
 
 use pullthrough_engine::config::{self, Config};
-use pullthrough_engine::{Options, Outcome, Policy, answer};
+use pullthrough_engine::{Context, Outcome, Policy, answer};
 use serde_json::{Value, json};
 
 use crate::file;
@@ -92,12 +92,11 @@ fn answers_take_linear_time() {
     ] {
         let bodies =
             [200, 1600].map(|size| review(operation, &spec(size), &json!({"volumes": volumes(size, "c.io/r")})));
-        let answered =
-            |body: &String| drop(answer(&policy, Options { warnings: true }, body.as_bytes()).expect("an answer"));
+        let answered = |body: &String| drop(answer(Context::of(&policy), body.as_bytes()).expect("an answer"));
         let [short, long] = bodies.each_ref().map(|body| computed(|| answered(body)));
         assert!(long < short * 20, "{what}: {short:?}, {long:?}");
     }
     let body = review("CREATE", &spec(400), &Value::Null);
-    let answer = answer(&policy, Options { warnings: true }, body.as_bytes()).expect("an answer");
+    let answer = answer(Context::of(&policy), body.as_bytes()).expect("an answer");
     assert_eq!(answer.summary.outcome, Outcome::Patched);
 }

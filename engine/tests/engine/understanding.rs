@@ -1,6 +1,6 @@
 //! What can't be understood, and what becomes of it: `whenNotUnderstood`.
 
-use pullthrough_engine::{MAX_IMAGES, MAX_PATCH_BYTES, MAX_UID_BYTES, Options, Outcome, Policy, answer};
+use pullthrough_engine::{Context, MAX_IMAGES, MAX_PATCH_BYTES, MAX_UID_BYTES, Outcome, Policy, answer};
 use serde_json::Value;
 
 use crate::file;
@@ -22,7 +22,7 @@ fn review(resource: &str, operation: &str, object: &str, old_object: &str) -> St
 }
 
 fn ask(policy: &Policy, body: &str) -> (Outcome, Value) {
-    let answer = answer(policy, Options { warnings: true }, body.as_bytes()).unwrap_or_else(|error| panic!("{error}"));
+    let answer = answer(Context::of(policy), body.as_bytes()).unwrap_or_else(|error| panic!("{error}"));
     let review: Value = serde_json::from_slice(&answer.body).expect("JSON");
     (answer.summary.outcome, review["response"].clone())
 }
@@ -109,13 +109,13 @@ fn problems_are_short_whatever_the_input() {
         format!(r#"{{"metadata":{{"annotations":{long}}}}}"#),
     ] {
         let body = review("pods", "CREATE", &object, "null");
-        let answer = answer(&policy, Options { warnings: true }, body.as_bytes()).expect("an answer");
+        let answer = answer(Context::of(&policy), body.as_bytes()).expect("an answer");
         let problem = answer.summary.problem.expect("a problem");
         assert!(problem.len() < 200, "{problem}");
         assert!(answer.body.len() < 1000);
     }
     for body in [long.clone(), format!(r#"{{"request":{long}}}"#), format!(r#"{{"request":{{"userInfo":{long}}}}}"#)] {
-        let error = answer(&policy, Options { warnings: true }, body.as_bytes()).expect_err("no review").to_string();
+        let error = answer(Context::of(&policy), body.as_bytes()).expect_err("no review").to_string();
         assert!(error.len() < 200, "{error}");
     }
 }
@@ -126,11 +126,11 @@ fn what_is_echoed_and_what_is_answered_has_a_bound() {
     let with_uid = |bytes| body.replace(r#""uid":"u""#, &format!(r#""uid":"{}""#, "u".repeat(bytes)));
     assert_eq!(ask(&denying(), &with_uid(MAX_UID_BYTES)).0, Outcome::Unchanged);
     let longer = with_uid(MAX_UID_BYTES + 1);
-    let error = answer(&denying(), Options { warnings: true }, longer.as_bytes()).expect_err("too long").to_string();
+    let error = answer(Context::of(&denying()), longer.as_bytes()).expect_err("too long").to_string();
     assert_eq!(error, "the AdmissionReview's `request.uid` has 257 bytes; at most 256 are answered");
 
     let deep = review("pods", "CREATE", &format!("{}{}", "[".repeat(600_000), "]".repeat(600_000)), "null");
-    let error = answer(&denying(), Options { warnings: true }, deep.as_bytes()).expect_err("too deep").to_string();
+    let error = answer(Context::of(&denying()), deep.as_bytes()).expect_err("too deep").to_string();
     assert_eq!(error, "the body has more than 10000 levels of objects and lists");
 
     let containers = |count: usize, image: &str| {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::cluster::api::{Api, Failure, Target};
 use crate::cluster::pages::Pages;
 use crate::cluster::words::parse_secs;
-use crate::engine::{self, Decision, Options, Policy, Reason};
+use crate::engine::{self, Context, Decision, Options, Policy, Reason};
 
 /// Kept of each kind in each namespace.
 const EXAMPLES: usize = 3;
@@ -111,8 +111,8 @@ impl Survey {
             return;
         }
         let review = review(raw, &metadata.namespace);
-        let options = Options { warnings: false };
-        let Ok(answer) = engine::answer(scope.policy, options, review.as_bytes()) else { return };
+        let context = Context { options: Options { warnings: false }, ..Context::of(scope.policy) };
+        let Ok(answer) = engine::answer(context, review.as_bytes()) else { return };
         let images = &answer.summary.images;
         let kept_for = |reason| images.iter().any(|image| image.decision.reason() == Some(reason));
         let rewritten = images.iter().find_map(|image| match &image.decision {
