@@ -4,9 +4,10 @@ use std::ops::ControlFlow::{self, Break, Continue};
 
 use super::answer::Options;
 use super::bounds::MAX_REFERENCE_BYTES;
-use super::decision::{Decision, Reason};
+use super::decision::Decision;
 use super::image::ImageRef;
 use super::policy::{Policy, Previous, Question, Search};
+use super::reason::Reason;
 use super::rule::{Mode, Rewritten};
 
 /// What is known of the world outside when a request is answered. It is collected elsewhere and does not change while it is

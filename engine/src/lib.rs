@@ -25,6 +25,7 @@ mod pod_kind;
 mod policy;
 mod prefix;
 mod prefixes;
+mod reason;
 mod response;
 mod review;
 mod rule;
@@ -34,7 +35,7 @@ pub use bounds::{
     MAX_IMAGES, MAX_PATCH_BYTES, MAX_REFERENCE_BYTES, MAX_UID_BYTES, STORED_BYTES, memory_bytes, most_memory_bytes,
 };
 pub use context::{Context, Facts};
-pub use decision::{Decision, Reason};
+pub use decision::Decision;
 pub use host::{ALIASES, DOCKER_HUB, aliases_of, fold_host};
 pub use image::{ImageRef, InvalidReference, has_host};
 pub use list::{Change, Entries, Kustomize, List};
@@ -43,6 +44,7 @@ pub use pod_kind::PodKind;
 pub use policy::{PodState, Policy, Previous, Question, Settings, Tried, WhenNotUnderstood, boundaries};
 pub use prefix::{InvalidPrefix, Prefix};
 pub use prefixes::Prefixes;
+pub use reason::{Dependence, Reason};
 pub use review::{Operation, Resource, Unreadable};
 pub use rule::{
     Fit, Glob, InvalidGlob, InvalidPattern, InvalidTemplate, Matcher, Mode, Namespaces, Pattern, Rule, Template,

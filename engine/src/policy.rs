@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use smallvec::SmallVec;
 
 use super::context::Context;
-use super::decision::{Decision, Reason};
+use super::decision::Decision;
 use super::image::ImageRef;
+use super::reason::Reason;
 use super::rule::{Fit, Matcher, Rewritten, Rule};
 
 /// Checked rules, indexed so that a decision costs the same for one `from` as for thousands.

@@ -8,7 +8,8 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use sha2::{Digest as _, Sha256};
 
 use super::answer::ImageDecision;
-use super::decision::{Decision, Reason};
+use super::decision::Decision;
+use super::reason::Reason;
 use super::review::{API_VERSION, KIND};
 use super::rule::Rule;
 

@@ -1,10 +1,13 @@
 //! The shape of a file of cases, from which its JSON Schema is made too.
 
-use schemars::JsonSchema;
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
 use crate::config::{ApiVersion, present, some};
+use crate::engine::Reason;
 
 /// What rules should make of images.
 #[derive(Deserialize, JsonSchema)]
@@ -66,17 +69,16 @@ pub enum PullPolicyEntry {
     Never,
 }
 
-#[derive(JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[expect(dead_code, reason = "only its schema is used")]
-enum ReasonName {
-    Placeholder,
-    Invalid,
-    PullNever,
-    AlreadyCached,
-    Excepted,
-    NamespaceExcluded,
-    NoRule,
-    ResultInvalid,
-    Observed,
+// Only its schema is used.
+struct ReasonName;
+
+impl JsonSchema for ReasonName {
+    fn schema_name() -> Cow<'static, str> {
+        Cow::Borrowed("ReasonName")
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let names: Vec<&str> = super::reasons().map(Reason::as_str).collect();
+        json_schema!({"type": "string", "enum": names})
+    }
 }

@@ -9,7 +9,7 @@ use self::flow::{Built, Finding, Flow};
 use super::entry::Renaming;
 use super::tree::{Image, Include, Listed, Node, Tree};
 use super::{Options, Plan};
-use crate::engine::{Decision, Question, has_host};
+use crate::engine::{Decision, Question, Reason, has_host};
 use crate::files::Source;
 use crate::manifest::Field;
 use crate::manifest::kustomization::Kind;
@@ -202,13 +202,12 @@ impl<'t> Build<'t> {
     }
 
     /// Why an image is kept where it stands.
-    fn reason(&self, number: usize) -> Option<&'static str> {
+    fn reason(&self, number: usize) -> Option<Reason> {
         let (image, policy) = (&self.tree.images[number], self.options.policy);
         let Field { object, image: text, pull_never, .. } = &image.field;
         let namespace = self.namespace(image, self.namespaces[number].as_deref());
         let question = Question { image: text, namespace, pull_never: *pull_never, previous: None };
-        let reason = policy.keeps_all(object.state).or_else(|| policy.decide(question).reason());
-        reason.map(|reason| reason.as_str())
+        policy.keeps_all(object.state).or_else(|| policy.decide(question).reason())
     }
 
     fn ask(&self, image: &str, namespace: &str, pull_never: bool) -> (String, Option<String>) {

@@ -16,7 +16,7 @@ use self::build::Build;
 pub use self::outside::Outside;
 use self::tree::Tree;
 pub use self::tree::{everything, is_reached, plain};
-use crate::engine::Policy;
+use crate::engine::{Policy, Reason};
 use crate::files::Source;
 use crate::manifest::Known;
 
@@ -38,7 +38,7 @@ pub enum Verdict {
         result: String,
     },
     /// Nothing has to change, for the reason that the rules give in the namespace of what is built.
-    Keep(Option<&'static str>),
+    Keep(Option<Reason>),
     /// It has no host, and a kustomization that is not among the files may rename it.
     ShortName,
     /// A kustomization renames it that is not to be edited.

@@ -66,7 +66,7 @@ pub enum Use {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
     Rewrite { result: String, rule: String },
-    Keep { reason: &'static str, rule: Option<String> },
+    Keep { reason: Reason, rule: Option<String> },
 }
 
 /// Why no webhook sees what is pulled there.
@@ -171,8 +171,8 @@ impl From<&Decision<'_>> for Verdict {
         let name = |rule: &Rule| rule.name.clone();
         match decision {
             Decision::Rewrite { rule, result } => Self::Rewrite { result: result.clone(), rule: name(rule) },
-            Decision::Restore { .. } => Self::Keep { reason: Reason::Unchanged.as_str(), rule: None },
-            Decision::Keep { reason, rule } => Self::Keep { reason: reason.as_str(), rule: rule.map(name) },
+            Decision::Restore { .. } => Self::Keep { reason: Reason::Unchanged, rule: None },
+            Decision::Keep { reason, rule } => Self::Keep { reason: *reason, rule: rule.map(name) },
         }
     }
 }

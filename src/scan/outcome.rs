@@ -19,9 +19,8 @@ impl Outcome {
     pub const ALL: [Self; 5] = [Self::Rewritten, Self::Cached, Self::LeftAlone, Self::OutOfReach, Self::Undecided];
 
     pub fn of(finding: &Finding) -> Self {
-        let cached = Reason::AlreadyCached.as_str();
         match (&finding.verdict, finding.out_of_reach) {
-            (Some(Verdict::Keep { reason, .. }), _) if *reason == cached => Self::Cached,
+            (Some(Verdict::Keep { reason: Reason::AlreadyCached, .. }), _) => Self::Cached,
             (_, Some(_)) => Self::OutOfReach,
             (Some(Verdict::Rewrite { .. }), None) => Self::Rewritten,
             (Some(Verdict::Keep { .. }), None) => Self::LeftAlone,

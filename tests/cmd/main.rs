@@ -15,6 +15,7 @@ use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 
 use pullthrough::cluster::doctor::fault::Fault;
+use pullthrough::engine::Reason;
 use pullthrough::lint::Lint;
 use serde_json::{Value, json};
 
@@ -186,6 +187,22 @@ fn the_lints_and_the_cases_of_check_are_documented() {
     let cases = std::fs::read_to_string("tests/data/examples/tests.yaml").expect("a file of this repository");
     let text = [head, start, &table, end, before, "```yaml\n", &cases, "```", after].concat();
     is_current(FILE, &text, "the page with the lints that the code has, and the cases of tests/data/examples");
+}
+
+/// As [`what_is_generated_is_current`].
+#[test]
+fn the_reasons_are_documented() {
+    const FILE: &str = "docs/reference.md";
+    let (start, end) = ("<!-- reasons: written by `make generate` -->\n", "<!-- end of reasons -->");
+    let page = std::fs::read_to_string(FILE).expect("a file of this repository");
+    let (head, rest) = page.split_once(start).expect("where the table starts");
+    let (_, tail) = rest.split_once(end).expect("where it ends");
+    let mut table = String::from("\n| Reason | When |\n| --- | --- |\n");
+    for reason in Reason::ALL {
+        let _ = writeln!(table, "| `{}` | {} |", reason.as_str(), reason.when());
+    }
+    table.push('\n');
+    is_current(FILE, &[head, start, &table, end, tail].concat(), "the page with the reasons that the engine has");
 }
 
 fn is_current(file: &str, text: &str, what: &str) {

@@ -1,12 +1,13 @@
 //! What came of one text.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::PathBuf;
 
 use crate::cli::catalogue::CatalogueArgs;
 use crate::config::Config;
-use crate::engine::{Decision, Policy, has_host};
+use crate::engine::{Decision, Policy, Reason, has_host};
 use crate::files::{Problem, Source, Writer};
 use crate::kustomize::{self, Outside, Plan, Verdict};
 use crate::manifest::kustomization::{JSON_PATCH, SELECTOR};
@@ -69,7 +70,7 @@ pub struct Done {
     pub template_line: Option<usize>,
     pub contents: Contents,
     pub unknowns: Unknowns,
-    pub kept: BTreeMap<&'static str, usize>,
+    pub kept: BTreeMap<KeptFor, usize>,
     /// Images that a kustomization elsewhere may name, or does: the first of each reason, as many as are shown.
     pub left: Vec<LeftImage>,
     /// Where they are kept: before, and after if that differs.
@@ -79,7 +80,7 @@ pub struct Done {
 pub struct LeftImage {
     pub line: usize,
     pub image: String,
-    pub reason: &'static str,
+    pub reason: KeptFor,
 }
 
 /// What is done with a field.
@@ -88,8 +89,8 @@ enum Action {
         rule: String,
         result: String,
     },
-    Keep(&'static str),
-    Leave(&'static str),
+    Keep(Reason),
+    Leave(KeptFor),
     Refuse {
         after: String,
         why: String,
@@ -106,12 +107,43 @@ pub struct Refused {
     pub pointer: String,
 }
 
-/// Of images without a host that a kustomization elsewhere may name.
-pub const SHORT_NAME: &str = "short_name";
-/// Of what `--no-kustomize` leaves.
-pub const NAMED: &str = "named_by_kustomization";
-/// Of files that kustomizations put into ConfigMaps and Secrets.
-pub const DATA: &str = "generator_data";
+/// Why an image is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeptFor {
+    /// The rules keep it.
+    Rules(Reason),
+    /// It has no host, and a kustomization elsewhere may name it.
+    ShortName,
+    /// A kustomization names it that `--no-kustomize` leaves.
+    Named,
+    /// A kustomization puts its file into a ConfigMap or Secret.
+    Data,
+}
+
+impl KeptFor {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Rules(reason) => reason.as_str(),
+            Self::ShortName => "short_name",
+            Self::Named => "named_by_kustomization",
+            Self::Data => "generator_data",
+        }
+    }
+}
+
+/// By their words, as the summary lists them.
+impl Ord for KeptFor {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_str().cmp(other.as_str())
+    }
+}
+
+impl PartialOrd for KeptFor {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
 /// How many of them are named.
 pub const LEFT_SHOWN: usize = 5;
 
@@ -182,12 +214,12 @@ impl Task {
         let actions: Vec<Action> = fields.iter().map(|field| self.action(&done.name, field, may_be_included)).collect();
         for (field, action) in fields.iter().zip(&actions) {
             match action {
-                Action::Keep(reason) => *done.kept.entry(reason).or_default() += 1,
+                Action::Keep(reason) => *done.kept.entry(KeptFor::Rules(*reason)).or_default() += 1,
                 Action::Leave(reason) => {
-                    let count = done.kept.entry(reason).or_default();
+                    let count = done.kept.entry(*reason).or_default();
                     *count += 1;
                     if *count <= LEFT_SHOWN {
-                        done.left.push(LeftImage { line: field.line, image: field.image.clone(), reason });
+                        done.left.push(LeftImage { line: field.line, image: field.image.clone(), reason: *reason });
                     }
                 }
                 Action::Refuse { after, why } => done.refused.push(Refused::of(field, after, why.clone())),
@@ -218,23 +250,23 @@ impl Task {
         let counts_alone = !field.place.starts_with(SELECTOR) && !field.place.starts_with(JSON_PATCH);
         let decided = || match field.decide(&self.policy, &self.namespace) {
             Decision::Rewrite { rule, result } => Action::Write { rule: rule.name.clone(), result },
-            decision => decision.reason().map_or(Action::Skip, |reason| Action::Keep(reason.as_str())),
+            decision => decision.reason().map_or(Action::Skip, Action::Keep),
         };
         match self.plan.verdict(name, field.object.document, &field.pointer) {
             Some(Verdict::Write { rule, result }) => Action::Write { rule: rule.clone(), result: result.clone() },
-            Some(Verdict::Keep(Some(reason))) if counts_alone => Action::Keep(reason),
+            Some(Verdict::Keep(Some(reason))) if counts_alone => Action::Keep(*reason),
             Some(Verdict::Keep(None)) if counts_alone => decided().kept(),
             Some(Verdict::Keep(_) | Verdict::InStep) => Action::Skip,
             Some(Verdict::Data) if self.known.deep => decided(),
-            Some(Verdict::Data) => Action::Leave(DATA),
-            Some(Verdict::ShortName) => Action::Leave(SHORT_NAME),
+            Some(Verdict::Data) => Action::Leave(KeptFor::Data),
+            Some(Verdict::ShortName) => Action::Leave(KeptFor::ShortName),
             Some(Verdict::Named) if is_entry => Action::Skip,
-            Some(Verdict::Named) => Action::Leave(NAMED),
+            Some(Verdict::Named) => Action::Leave(KeptFor::Named),
             Some(Verdict::Refused { after, why }) => Action::Refuse { after: after.clone(), why: why.clone() },
             None if !counts_alone || is_entry && self.no_kustomize => Action::Skip,
             None => match decided() {
                 Action::Write { .. } if may_be_included && !self.rewrite_short_names && is_short(field) => {
-                    Action::Leave(SHORT_NAME)
+                    Action::Leave(KeptFor::ShortName)
                 }
                 action => action,
             },

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::super::{output, unknown};
-use super::outcome::{DATA, Done, LEFT_SHOWN, Left, NAMED, Outcome, Refused, SHORT_NAME};
+use super::outcome::{Done, KeptFor, LEFT_SHOWN, Left, Outcome, Refused};
 use crate::cluster::words::{count, few};
 use crate::files::{self, Problem, Skipped, Source};
 use crate::manifest::Unreadable;
@@ -87,10 +87,10 @@ impl<'o> Summary<'o> {
         }
         let why = "without a host, since a kustomization that is not read may rename them: name the whole tree, or use \
                    --rewrite-short-names";
-        self.tell_left(SHORT_NAME, why);
+        self.tell_left(KeptFor::ShortName, why);
         let why = "in files that kustomizations put into ConfigMaps and Secrets: rewrite them with --deep";
-        self.tell_left(DATA, why);
-        self.tell_left(NAMED, "that kustomizations name or hold, since --no-kustomize leaves those unchanged");
+        self.tell_left(KeptFor::Data, why);
+        self.tell_left(KeptFor::Named, "that kustomizations name or hold, since --no-kustomize leaves those unchanged");
         let is_template = |outcome: &Outcome| match outcome {
             Ok(done) => done.template_line.is_some() || done.unreadable.iter().any(|text| text.is_template),
             Err(Left::Unreadable(text)) => text.is_template,
@@ -148,8 +148,8 @@ impl<'o> Summary<'o> {
         files::silent(self.paths, said.chain(problems)).collect()
     }
 
-    fn tell_left(&self, reason: &str, why: &str) {
-        let count_of = |done: &Done| done.kept.get(reason).copied().unwrap_or_default();
+    fn tell_left(&self, reason: KeptFor, why: &str) {
+        let count_of = |done: &Done| done.kept.get(&reason).copied().unwrap_or_default();
         let total: usize = self.done().map(count_of).sum();
         if total == 0 {
             return;
@@ -170,9 +170,9 @@ impl<'o> Summary<'o> {
         let refused: usize = self.done().map(|done| done.refused.len()).sum();
         let unreadable: usize = self.done().map(|done| done.unreadable.len()).sum();
         let left_alone = self.problems.len() + self.outcomes.iter().filter(|outcome| outcome.is_err()).count();
-        let mut kept: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut kept: BTreeMap<KeptFor, usize> = BTreeMap::new();
         for (reason, count) in self.done().flat_map(|done| &done.kept) {
-            *kept.entry(reason).or_default() += count;
+            *kept.entry(*reason).or_default() += count;
         }
         let read = count(self.done().count(), "file");
         if rewritten + refused + kept.len() + unreadable + left_alone == 0 {
@@ -181,7 +181,8 @@ impl<'o> Summary<'o> {
         let verb = if self.is_done { "rewritten" } else { "to be rewritten" };
         let mut text = format!("{read}: {} {verb} in {changed}", count(rewritten, "image"));
         text += &format!(", {} kept", kept.values().sum::<usize>() + refused);
-        let mut reasons: Vec<String> = kept.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+        let mut reasons: Vec<String> =
+            kept.iter().map(|(reason, count)| format!("{count} {}", reason.as_str())).collect();
         reasons.extend((refused > 0).then(|| format!("{refused} refused")));
         if !reasons.is_empty() {
             text += &format!(" ({})", reasons.join(", "));

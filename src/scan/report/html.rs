@@ -230,7 +230,7 @@ fn verdict(row: &Row) -> Markup {
                 code { "→ " (visible(result)) } " " span.quiet { "(rule " (visible(rule)) ")" }
             },
             Some(Verdict::Keep { reason, rule }) => {
-                span.quiet { (prose(&words::reason(reason, rule.as_deref()))) }
+                span.quiet { (prose(&words::reason(*reason, rule.as_deref()))) }
             },
             None => {},
         }

@@ -49,7 +49,7 @@ impl<'f> Line<'f> {
         let Finding { image, registry, repository, place, in_use, verdict, out_of_reach } = finding;
         let (decision, result, rule, reason) = match verdict {
             Some(Verdict::Rewrite { result, rule }) => (Some("rewrite"), Some(result), Some(rule), None),
-            Some(Verdict::Keep { reason, rule }) => (Some("keep"), Some(image), rule.as_ref(), Some(*reason)),
+            Some(Verdict::Keep { reason, rule }) => (Some("keep"), Some(image), rule.as_ref(), Some(reason.as_str())),
             None => (None, None, None, None),
         };
         let line = Self {

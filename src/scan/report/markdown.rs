@@ -135,7 +135,7 @@ fn verdict(row: &Row) -> String {
         Verdict::Rewrite { result, rule } => format!("→ {} (rule {})", code(result), code(rule)),
         Verdict::Keep { reason, rule } => {
             let rule = rule.as_deref().map(|rule| format!(" (rule {})", code(rule))).unwrap_or_default();
-            format!("{}: {}{rule}", code(reason), words::describe(reason))
+            format!("{}: {}{rule}", code(reason.as_str()), reason.describe())
         }
     });
     [reach, verdict].into_iter().flatten().collect::<Vec<_>>().join("; ")

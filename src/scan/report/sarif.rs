@@ -210,7 +210,9 @@ fn result(rule: Rule, forbidden: Option<&str>, entry: &Entry, place: &Place) -> 
     let finding = &entry.finding;
     let (decision, result, by, reason) = match &finding.verdict {
         Some(Verdict::Rewrite { result, rule }) => (Some("rewrite"), Some(result), Some(rule), None),
-        Some(Verdict::Keep { reason, rule }) => (Some("keep"), Some(&finding.image), rule.as_ref(), Some(*reason)),
+        Some(Verdict::Keep { reason, rule }) => {
+            (Some("keep"), Some(&finding.image), rule.as_ref(), Some(reason.as_str()))
+        }
         None => (None, None, None, None),
     };
     json!({
@@ -247,7 +249,7 @@ fn message(forbidden: Option<&str>, entry: &Entry, place: &Place) -> String {
             let _ = write!(text, "; by the rules it would be {result} (rule {rule})");
         }
         Some(Verdict::Keep { reason, rule }) => {
-            let _ = write!(text, "; the rules leave it alone ({})", words::reason(reason, rule.as_deref()));
+            let _ = write!(text, "; the rules leave it alone ({})", words::reason(*reason, rule.as_deref()));
         }
         None => {}
     }

@@ -55,15 +55,10 @@ pub fn subject(report: &Report) -> String {
     visible(&[&*report.subject, &rules].concat())
 }
 
-/// What the reason means, for people.
-pub fn describe(reason: &str) -> &'static str {
-    Reason::ALL.into_iter().find(|known| known.as_str() == reason).map_or("", Reason::describe)
-}
-
 /// `no_rule: no rule matches`, and the rule where it is the reason.
-pub fn reason(reason: &str, rule: Option<&str>) -> String {
+pub fn reason(reason: Reason, rule: Option<&str>) -> String {
     let rule = rule.map(|rule| format!(" (rule {rule})")).unwrap_or_default();
-    visible(&format!("{reason}: {}{rule}", describe(reason)))
+    visible(&format!("{}: {}{rule}", reason.as_str(), reason.describe()))
 }
 
 /// What becomes of an image; nothing where nobody can say.
@@ -74,7 +69,7 @@ pub fn verdict(row: &Row) -> String {
     };
     let verdict = row.verdict().map(|verdict| match verdict {
         Verdict::Rewrite { result, rule } => visible(&format!("→ {result} (rule {rule})")),
-        Verdict::Keep { reason, rule } => self::reason(reason, rule.as_deref()),
+        Verdict::Keep { reason, rule } => self::reason(*reason, rule.as_deref()),
     });
     [Some(reach).filter(|reach| !reach.is_empty()), verdict].into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
@@ -207,6 +202,6 @@ mod tests {
         assert_eq!(few(&["a", "b", "c", "d"], 9), "a, b, c and 6 more");
         assert_eq!(few(&["a", ""], 2), "a, (blank)");
         assert_eq!(visible("a\u{1b}[2J\u{9b}\u{202e}é"), "a\u{fffd}[2J\u{fffd}\u{fffd}é");
-        assert_eq!(reason("no_rule", None), "no_rule: no rule matches");
+        assert_eq!(reason(Reason::NoRule, None), "no_rule: no rule matches");
     }
 }
