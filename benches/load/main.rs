@@ -16,7 +16,7 @@ mod null;
 mod process;
 mod report;
 
-#[path = "../common/mod.rs"]
+#[path = "../../engine/benches/common/mod.rs"]
 mod common;
 
 use std::path::{Path, PathBuf};

@@ -13,7 +13,6 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use pullthrough_engine::config;
 use pullthrough_engine::{Context, ImageRef, Policy, Question, answer};
 
-#[path = "../../benches/common/mod.rs"]
 mod common;
 
 const COUNTS: [usize; 4] = [1, 10, 100, 1000];

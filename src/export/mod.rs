@@ -1,6 +1,7 @@
 //! The same rules for other parts of the platform: one file each.
 //!
-//! Every export takes [`Rule`] and [`Settings`] apart without `..`, so that none can overlook a field that is new.
+//! Every export takes [`Rule`](crate::engine::Rule) and [`Settings`](crate::engine::Settings) apart without `..`, so that none
+//! can overlook a field that is new.
 //!
 //! Nothing is approximated: an [`Export`] lists each part of the rules that its format does not support as an [`Omission`].
 

@@ -14,7 +14,7 @@ pub struct Review {
 
 macro_rules! recorded {
     ($name:literal) => {
-        Review { name: $name, body: include_bytes!(concat!("../../tests/data/reviews/", $name, ".json")).to_vec() }
+        Review { name: $name, body: include_bytes!(concat!("../../../tests/data/reviews/", $name, ".json")).to_vec() }
     };
 }
 
