@@ -168,11 +168,11 @@ impl<'t> Reading<'_, 't> {
         };
         let Inner { documents, lookalikes } = if is_read { Inner::read(value) } else { Inner::unread(value) };
         let (line, column) = (self.lines.line(at), self.lines.column(at));
+        let inner = Lines::new(value);
         for document in documents {
             let Seen { found, suspects, texts, .. } = self.look_into(&document, text);
             let found = in_order(&document, found);
             part.plan.add_unwritable(&found, QUOTED);
-            let inner = Lines::new(value);
             let fields = found.into_iter().filter_map(|found| field(&document, found, &inner));
             part.fields.extend(fields.map(|field| Field { line, column, is_in_text: true, ..field }));
             for suspect in suspects {

@@ -1,6 +1,5 @@
 //! Texts in a document that may be manifests of their own: data of ConfigMaps and Secrets, annotations, values of charts, scripts.
 
-use std::mem;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -67,48 +66,42 @@ pub(super) fn of(document: &Document, header: &Header, number: usize) -> Vec<Tex
         Class::NoImages | Class::Workload | Class::Unknown => {}
     }
     let mut texts = Vec::new();
-    let mut before = "";
-    for node in document.descendants(header.root) {
-        let Content::Scalar { value, style, tag } = document.node(node).content else { continue };
-        // Which is its key, if it has one.
-        let key = mem::replace(&mut before, value);
-        let is_plain = may_have_images(value) && is_long(value, style);
-        let may_be_image = || is_name(key) && resolve::resolve(value, style, tag) == Resolved::String;
-        if !(is_plain || data == Some(Holder::Secret) || may_be_image()) {
-            continue;
-        }
-        let Some(steps) = document.steps(header.root, node) else { continue };
-        let holder = match (steps.as_slice(), data) {
-            ([Step::Key("metadata"), Step::Key("annotations"), Step::Key(_)], _) if is_object => Holder::Annotation,
-            ([Step::Key("status" | "metadata"), ..], _) if is_object => continue,
-            ([Step::Key("data" | "stringData"), Step::Key(_)], Some(data)) => data,
-            (steps, _) if steps.iter().any(|step| DESCRIPTIONS.contains(step)) => continue,
-            _ if is_object => Holder::Field,
-            _ => Holder::Document,
-        };
-        let form = match (holder, steps.as_slice()) {
-            (Holder::Secret, [Step::Key("data"), _]) => match decoded(value) {
-                Some(text) => Form::Encoded(text),
-                None => continue,
-            },
-            _ if is_plain => Form::Plain,
+    document.walk(header.root, |node, steps| {
+        let Content::Scalar { value, style, tag } = document.node(node).content else { return };
+        let Some(holder) = holder(steps, is_object, data) else { return };
+        let is_string = resolve::resolve(value, style, tag) == Resolved::String;
+        let form = match (holder, steps) {
+            (Holder::Secret, [Step::Key("data"), _]) => decoded(value).map(Form::Encoded),
+            _ if may_have_images(value) && is_long(value, style) => Some(Form::Plain),
             (Holder::ConfigMap | Holder::Secret | Holder::Annotation, [.., Step::Key(key)])
-                if is_name(key) && is_image(value) =>
+                if is_name(key) && is_string && is_image(value) =>
             {
-                Form::Image
+                Some(Form::Image)
             }
-            _ => continue,
+            _ => None,
         };
-        texts.push(Text {
+        texts.extend(form.map(|form| Text {
             holder,
             object: Arc::new(header.object(document, number)),
             node,
-            pointer: below(&header.pointer, &steps),
-            path: unknown::path(&steps),
+            pointer: below(&header.pointer, steps),
+            path: unknown::path(steps),
             form,
-        });
-    }
+        }));
+    });
     texts
+}
+
+/// What holds the text at the end of these steps, `data` if it is in the data of one.
+fn holder(steps: &[Step], is_object: bool, data: Option<Holder>) -> Option<Holder> {
+    match (steps, data) {
+        ([Step::Key("metadata"), Step::Key("annotations"), Step::Key(_)], _) if is_object => Some(Holder::Annotation),
+        ([Step::Key("status" | "metadata"), ..], _) if is_object => None,
+        ([Step::Key("data" | "stringData"), Step::Key(_)], Some(data)) => Some(data),
+        (steps, _) if steps.iter().any(|step| DESCRIPTIONS.contains(step)) => None,
+        _ if is_object => Some(Holder::Field),
+        _ => Some(Holder::Document),
+    }
 }
 
 fn decoded(value: &str) -> Option<String> {
@@ -160,14 +153,17 @@ impl<'t> Inner<'t> {
             inner.documents = documents;
             return inner;
         }
-        let mut bodies = Vec::new();
+        let mut bodies: Vec<Range<usize>> = Vec::new();
         for body in here_documents(text) {
             if let Some(documents) = documents(text, body.clone()) {
                 inner.documents.extend(documents);
                 bodies.push(body);
             }
         }
-        let is_read = |offset: usize| bodies.iter().any(|body| body.contains(&offset));
+        let is_read = |offset: usize| {
+            let next = bodies.partition_point(|body| body.end <= offset);
+            bodies.get(next).is_some_and(|body| body.contains(&offset))
+        };
         inner.lookalikes = lookalikes(text);
         inner.lookalikes.retain(|&(offset, _)| !is_read(offset));
         inner

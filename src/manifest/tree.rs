@@ -180,31 +180,51 @@ impl<'t> Document<'t> {
         })
     }
 
-    /// A node and all that is written below it, in the order of the text.
-    pub fn descendants(&self, id: Id) -> impl Iterator<Item = Id> + use<'_, 't> {
-        (id.0..self.after(id)).map(Id)
+    /// Gives each value below a node, in the order of the text, with the steps to it. What is merged, and what keys have below
+    /// them, is left out.
+    pub fn walk<'d>(&'d self, root: Id, mut each: impl FnMut(Id, &[Step<'d>])) {
+        let (mut steps, mut open): (Vec<Step>, Vec<(Id, u32)>) = (Vec::new(), Vec::new());
+        let mut at = root;
+        loop {
+            each(at, &steps);
+            if matches!(self.kind(at), Kind::Sequence | Kind::Mapping) {
+                open.push((at, at.0 + 1));
+                steps.push(Step::Index(0));
+            }
+            let Some(next) = self.next_value(&mut steps, &mut open) else { return };
+            at = next;
+        }
     }
 
-    /// The steps from a node to a value below it; nothing where it is a key, or is merged into a mapping.
-    pub fn steps(&self, from: Id, to: Id) -> Option<Vec<Step<'_>>> {
-        let (mut steps, mut at) = (Vec::new(), from);
-        while at != to {
-            let holds = |child: &Id| to.0 < self.after(*child);
-            let (step, child) = match self.kind(at) {
-                Kind::Sequence => {
-                    let (index, child) = self.children(at).enumerate().find(|(_, child)| holds(child))?;
-                    (Step::Index(index), child)
+    /// The next value of the collections that are open, each with the position of what follows in it.
+    fn next_value<'d>(&'d self, steps: &mut Vec<Step<'d>>, open: &mut Vec<(Id, u32)>) -> Option<Id> {
+        while let Some((collection, next)) = open.last_mut() {
+            let (first, end) = (collection.0 + 1, self.after(*collection));
+            let is_mapping = self.kind(*collection) == Kind::Mapping;
+            if *next >= end {
+                open.pop();
+                steps.pop();
+                continue;
+            }
+            let step = steps.last_mut()?;
+            let mut value = Id(*next);
+            if is_mapping {
+                let key = value;
+                value = Id(self.after(key));
+                *next = self.after(value);
+                match self.scalar(key).filter(|_| !self.is_merge_key(key)) {
+                    Some(name) => *step = Step::Key(name),
+                    None => continue,
                 }
-                _ => {
-                    let (key, value) = self.pairs(at).find(|(_, value)| holds(value))?;
-                    let name = self.scalar(key).filter(|_| value <= to && !self.is_merge_key(key))?;
-                    (Step::Key(name), value)
+            } else {
+                *next = self.after(value);
+                if let (Step::Index(index), true) = (&mut *step, value.0 > first) {
+                    *index += 1;
                 }
-            };
-            steps.push(step);
-            at = child;
+            }
+            return Some(value);
         }
-        Some(steps)
+        None
     }
 
     /// The position behind a node and all that is below it.

@@ -9,7 +9,7 @@ const FEW: usize = 150;
 /// Texts that grow with the number of their images.
 type Text = (&'static str, &'static str, fn(usize) -> String);
 
-const TEXTS: [Text; 9] = [
+const TEXTS: [Text; 14] = [
     ("JSON on one line", "l.json", |size| list(size, "", "\"")),
     ("JSON on lines", "l.json", |size| list(size, "\n", "\"")),
     ("YAML in braces on one line", "l.yaml", |size| list(size, "", "'")),
@@ -21,6 +21,27 @@ const TEXTS: [Text; 9] = [
     ("documents", "d.yaml", |size| documents(size, "")),
     ("documents among others that can't be read", "d.yaml", |size| documents(size, "a: 'x\n---\n")),
     ("comments", "c.yaml", |size| documents(1, &"# é\n".repeat(20 * size))),
+    ("texts of a ConfigMap", "t.yaml", |size| {
+        let texts =
+            (0..size).map(|at| format!("  t{at}: |\n    {{\"kind\": \"Pod\", \"image\": \"k8s.gcr.io/{at}\"}}\n"));
+        format!("apiVersion: v1\nkind: ConfigMap\ndata:\n{}", texts.collect::<String>())
+    }),
+    ("quoted texts on one line", "t.json", |size| {
+        let texts: Vec<String> = (0..size).map(|at| format!(r#""t{at}":"é\nimage: k8s.gcr.io/{at}""#)).collect();
+        format!(r#"{{"apiVersion":"v1","kind":"ConfigMap","data":{{{}}}}}"#, texts.join(","))
+    }),
+    ("documents in a block", "t.yaml", |size| {
+        let indented: String = documents(size, "").lines().map(|line| format!("    {line}\n")).collect();
+        format!("apiVersion: v1\nkind: ConfigMap\ndata:\n  a: |\n{indented}")
+    }),
+    ("documents in a quoted text", "t.json", |size| {
+        let text = serde_json::Value::from(documents(size, ""));
+        format!(r#"{{"apiVersion":"v1","kind":"ConfigMap","data":{{"a":{text}}}}}"#)
+    }),
+    ("here-documents", "t.yaml", |size| {
+        let pod = |at| format!("    cat <<E\n    kind: Pod\n    E\n    image: k8s.gcr.io/{at}\n");
+        format!("run:\n  a: |\n{}", (0..size).map(pod).collect::<String>())
+    }),
     ("a quoted scalar on many lines", "q.yaml", |size| documents(1, &format!("a: \"{}\"\n", "é\n".repeat(20 * size)))),
 ];
 
@@ -46,7 +67,8 @@ fn manifests_are_read_and_changed_in_linear_time() {
     for (what, file, text) in TEXTS {
         let rewrite = |size| {
             let text = text(size);
-            if let Ok(manifest) = Manifest::read(file, &text, &Known::default()) {
+            let known = Known { deep: true, ..Known::default() };
+            if let Ok(manifest) = Manifest::read(file, &text, &known) {
                 manifest.write(|field| Some(field.image.replace("k8s.gcr.io", "c.io")));
             }
         };
