@@ -153,15 +153,22 @@ pub(super) fn read<'t>(
 
 /// What `vars` and `replacements` take the text from. Without a path, `vars` take the name.
 fn copies_images(document: &Document, root: Id) -> Option<&'static str> {
-    let is_image = |item: Id, path: &[&str]| {
-        let path = document.at(item, path).and_then(|node| document.string(node));
-        path.is_some_and(|path| path.ends_with("image") || path.ends_with("image.reference"))
+    let is_image = |node: Id| {
+        document.string(node).is_some_and(|path| path.ends_with("image") || path.ends_with("image.reference"))
     };
-    let copies = |key: &str, path: &[&str]| {
-        kustomize::listed(document, root, &[&[key]]).into_iter().any(|(item, _)| is_image(item, path))
+    let at = |item: Id, path: &[&str]| document.at(item, path).is_some_and(is_image);
+    let is_target = |item: Id| {
+        let targets = document.get(item, "targets").and_then(|list| document.items(list)).into_iter().flatten();
+        let paths = targets.filter_map(|target| document.items(document.get(target, "fieldPaths")?));
+        paths.flatten().any(is_image)
     };
-    let vars = copies("vars", &["fieldref", "fieldpath"]).then_some("vars");
-    vars.or_else(|| copies("replacements", &["source", "fieldPath"]).then_some("replacements"))
+    // What is in another file is not looked at.
+    let copies = |item| at(item, &["source", "fieldPath"]) || is_target(item) || document.get(item, "path").is_some();
+    let any = |key, is_it: &dyn Fn(Id) -> bool| {
+        kustomize::listed(document, root, &[&[key]]).into_iter().any(|(item, _)| is_it(item))
+    };
+    let vars = any("vars", &|item| at(item, &["fieldref", "fieldpath"])).then_some("vars");
+    vars.or_else(|| any("replacements", &copies).then_some("replacements"))
 }
 
 /// A field that a configuration lets `images` reach.
@@ -192,6 +199,11 @@ impl Reach {
             }
         });
         is_read.then_some(reaches)
+    }
+
+    /// The last key on the way.
+    pub fn key(&self) -> &str {
+        self.path.last().map_or("", String::as_str)
     }
 
     /// Whether it is that field, by its pointer in the object.
@@ -289,7 +301,8 @@ fn patches<'t>(
 fn inner<'t>(document: &Document<'t>, text: &'t str, node: Id) -> Option<Vec<Document<'t>>> {
     let (start, raw) = texts::block(document, text, node)?;
     let documents = texts::documents(raw, 0..raw.len())?;
-    Some(documents.into_iter().map(|document| document.shifted(start)).collect())
+    let has_aliases = documents.iter().any(Document::has_aliases);
+    (!has_aliases).then(|| documents.into_iter().map(|document| document.shifted(start)).collect())
 }
 
 /// The images of a patch, which is a part of an object, or a JSON patch.

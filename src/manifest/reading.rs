@@ -1,5 +1,6 @@
 //! A text into its parts.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 
 use super::found::Found;
@@ -19,9 +20,9 @@ const MAX_TEXT_BYTES: usize = u32::MAX as usize / 2;
 const MAX_DEPTH: usize = 4;
 
 impl<'t> Part<'_, 't> {
-    fn add(&mut self, document: &Document<'t>, text: &'t str, found: Vec<Found>) {
+    fn add(&mut self, document: &Document<'t>, at: &str, text: &'t str, found: Vec<Found>) {
         let found = in_order(document, found);
-        self.plan.add(document, text, &found);
+        self.plan.add(document, at, text, &found);
         self.fields.extend(found.into_iter().filter_map(|found| field(document, found, self.lines)));
     }
 }
@@ -40,6 +41,8 @@ pub(super) struct Reading<'r, 't> {
     /// Those of them that were read and are not empty.
     read: usize,
     faults: Vec<Fault>,
+    /// Objects in texts of documents.
+    inner_objects: Cell<usize>,
 }
 
 impl<'r, 't> Reading<'r, 't> {
@@ -51,7 +54,19 @@ impl<'r, 't> Reading<'r, 't> {
         part: &'r mut dyn FnMut(Part<'_, 't>),
     ) -> Self {
         let (lines, contents) = (Lines::new(text), Contents::default());
-        Self { file, known, in_tree, part, text, lines, contents, documents: 0, read: 0, faults: Vec::new() }
+        Self {
+            file,
+            known,
+            in_tree,
+            part,
+            text,
+            lines,
+            contents,
+            documents: 0,
+            read: 0,
+            faults: Vec::new(),
+            inner_objects: Cell::default(),
+        }
     }
 
     pub fn run(mut self) -> Result<Outline, Unreadable> {
@@ -73,7 +88,8 @@ impl<'r, 't> Reading<'r, 't> {
                 }
             }),
         };
-        let Self { file, lines, contents, read, faults, .. } = self;
+        let Self { file, lines, mut contents, read, faults, inner_objects, .. } = self;
+        contents.objects += inner_objects.get();
         let template_line = template.map(|offset| lines.line(offset));
         let mut unreadable = faults.into_iter().map(|fault| unreadable(file, &lines, fault));
         match unreadable.next() {
@@ -112,9 +128,9 @@ impl<'r, 't> Reading<'r, 't> {
         self.contents.objects += objects;
         let lookalikes = suspects.into_iter().map(|suspect| lookalike(document, suspect, lines)).collect();
         let mut part = Part { fields: Vec::new(), lookalikes, kustomization, plan: Plan::default(), lines };
-        part.add(document, self.text, found);
+        part.add(document, "", self.text, found);
         for Embedded { document, found, suspects } in embedded {
-            part.add(&document, self.text, found);
+            part.add(&document, "", self.text, found);
             part.lookalikes.extend(suspects.into_iter().map(|suspect| lookalike(&document, suspect, lines)));
         }
         if let Some(kustomization) = &part.kustomization {
@@ -144,7 +160,7 @@ impl<'t> Reading<'_, 't> {
             let document = document.shifted(start);
             let Seen { found, suspects, texts, .. } = self.look_into(&document, &text);
             let first = part.fields.len();
-            part.add(&document, self.text, found);
+            part.add(&document, &text.pointer, self.text, found);
             part.fields[first..].iter_mut().for_each(|field| field.is_in_text = true);
             for suspect in suspects {
                 let lookalike = lookalike(&document, suspect, &self.lines);
@@ -191,6 +207,7 @@ impl<'t> Reading<'_, 't> {
         let mut seen = Seen::default();
         let rest = objects::look(document, origin, self.known, &mut |item| seen.append(item));
         seen.append(rest);
+        self.inner_objects.set(self.inner_objects.get() + seen.objects);
         let Text { pointer, path, .. } = text;
         for found in &mut seen.found {
             found.place = format!("{path}/{}", found.place);

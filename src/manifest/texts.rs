@@ -125,10 +125,14 @@ pub(super) fn block<'t>(document: &Document, text: &'t str, node: Id) -> Option<
     let start = text[..node.span.start].rfind('\n').map_or(0, |at| at + 1);
     let start = if text[start..node.span.start].trim().is_empty() { start } else { node.span.start };
     let raw = text.get(start..node.span.end)?;
-    let same = |(raw, value): (&str, &str)| raw.trim_start() == value.trim_start();
-    let is_literal =
-        raw.trim_end().lines().count() == value.trim_end().lines().count() && raw.lines().zip(value.lines()).all(same);
+    let (mut raw_lines, mut lines) = (lines(raw), lines(value));
+    let is_literal = raw_lines.by_ref().eq(lines.by_ref());
     is_literal.then_some((start, raw))
+}
+
+/// Without their margin, from the first that is not empty to the last.
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    text.trim_end().lines().map(str::trim_start).skip_while(|line| line.is_empty())
 }
 
 /// What can be read of a text.
@@ -193,25 +197,39 @@ pub(super) fn documents<'t>(text: &'t str, part: Range<usize>) -> Option<Vec<Doc
     }
     let is_collection = |document: &Document, root: Id| document.is_mapping(root) || document.items(root).is_some();
     documents.retain(|document| document.root().is_some_and(|root| !document.is_null(root)));
-    let are_manifests = documents
-        .iter()
-        .all(|document| document.root().is_some_and(|root| is_collection(document, root)) && !document.has_aliases());
+    let are_manifests =
+        documents.iter().all(|document| document.root().is_some_and(|root| is_collection(document, root)));
     (are_manifests && !documents.is_empty()).then_some(documents)
 }
 
-/// The parts between lines that begin with `---`, where all of them may be indented alike.
+/// The parts between lines that separate documents, where all lines may be indented alike.
 fn separated(text: &str, part: Range<usize>) -> Vec<Range<usize>> {
     let (mut parts, mut start, mut at) = (Vec::new(), part.start, part.start);
+    let mut margin = None;
     for line in text[part.clone()].split_inclusive('\n') {
         let content = line.trim_start();
-        if content.strip_prefix("---").is_some_and(|rest| rest.trim().is_empty() || rest.starts_with([' ', '#'])) {
+        let indentation = line.len() - content.len();
+        if content.is_empty() || indentation > *margin.get_or_insert(indentation) {
+            at += line.len();
+            continue;
+        }
+        if let Some(bytes) = separator(content) {
             parts.push(start..at);
-            start = at + (line.len() - content.len()) + "---".len();
+            start = at + indentation + bytes;
         }
         at += line.len();
     }
     parts.push(start..part.end);
     parts
+}
+
+/// The bytes of what separates documents at the start of a line: a marker, or a whole directive.
+fn separator(line: &str) -> Option<usize> {
+    let is_alone = |rest: &str| rest.trim().is_empty() || rest.starts_with([' ', '#']);
+    match line.strip_prefix("---").or_else(|| line.strip_prefix("...")) {
+        Some(rest) => is_alone(rest).then_some(line.len() - rest.len()),
+        None => (line.starts_with("%YAML ") || line.starts_with("%TAG ")).then_some(line.len()),
+    }
 }
 
 /// The bodies of here-documents in a script of a shell.
@@ -275,16 +293,31 @@ fn written(text: &str) -> impl Iterator<Item = Written<'_>> {
         let offset = start + colon.unwrap_or_default() + 1;
         start = end;
         let (key, after) = part.split_at(colon?);
-        let after = &after[1..];
-        let value = after.split(" #").next().unwrap_or_default().trim_end_matches(ENDS).trim();
+        let rest = without_properties(&after[1..]);
+        let value = rest.split(" #").next().unwrap_or_default().trim_end_matches(ENDS).trim();
+        // It may stand on the next line.
+        let is_below = value.starts_with(['>', '|']) || (value.is_empty() && part.ends_with('\n'));
+        let (written, before) = match is_below {
+            true => (text[end..].lines().next().unwrap_or_default(), end),
+            false => (rest, offset + after.len() - 1 - rest.len()),
+        };
+        let value = if is_below { written.trim() } else { value };
         let bare = value.trim_matches(QUOTES);
         Some(Written {
             key: key.trim_matches([' ', '\t', '-']).trim_matches(QUOTES),
             value: bare,
-            offset: offset + after.len() - after.trim_start().trim_start_matches(QUOTES).len(),
+            offset: before + written.len() - written.trim_start().trim_start_matches(QUOTES).len(),
             is_string: bare.len() < value.len() || resolve::plain(bare) == Resolved::String,
         })
     })
+}
+
+/// What follows an anchor and a tag.
+fn without_properties(value: &str) -> &str {
+    match value.trim_start().split_once(' ') {
+        Some((property, rest)) if property.starts_with(['&', '!']) => without_properties(rest),
+        _ => value,
+    }
 }
 
 #[cfg(test)]

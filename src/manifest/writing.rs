@@ -55,8 +55,9 @@ pub(super) struct Plan<'t> {
 }
 
 impl<'t> Plan<'t> {
-    /// Adds a target for each that was found, in their order.
-    pub fn add(&mut self, document: &Document<'t>, text: &'t str, found: &[Found]) {
+    /// Adds a target for each that was found, in their order. `at` is the pointer of the text that the document is in, if it is
+    /// in one.
+    pub fn add(&mut self, document: &Document<'t>, at: &str, text: &'t str, found: &[Found]) {
         let mut positions: HashMap<Id, usize> = HashMap::new();
         for found in found {
             let slots = found.slots.iter().map(|slot| {
@@ -79,7 +80,8 @@ impl<'t> Plan<'t> {
             self.targets.push(Target { shape: found.shape.clone(), slots });
         }
         if document.has_aliases() && !found.is_empty() {
-            for (id, used) in uses::of(document, &|id| positions.contains_key(&id)) {
+            for (id, mut used) in uses::of(document, &|id| positions.contains_key(&id)) {
+                used.pointer.insert_str(0, at);
                 if let Some(site) = positions.get(&id).and_then(|&position| self.sites.get_mut(position)) {
                     site.uses.push(used);
                 }

@@ -135,6 +135,11 @@ fn a_gate_understands_texts_where_they_are_read() {
         let codes: Vec<_> = run(&File(text), rules, &["--deep"]).into_iter().map(|(code, ..)| code).collect();
         assert_eq!(codes, expected.map(Some), "{text}");
     }
+    // A file of a CI system alone, whose script has a manifest.
+    let script = format!("run: |\n  kubectl apply -f - <<END\n  {}\n  END\n", POD.trim_end().replace('\n', "\n  "));
+    for (code, told, arguments) in run(&File(&script), RULES, &["--deep"]) {
+        assert_eq!(code, Some(0), "{arguments:?}: {told}");
+    }
 }
 
 /// Exports that may leave nothing out, and `check`, are gates too.

@@ -400,6 +400,33 @@ fn places_that_kustomize_does_not_know_by_itself_are_right() {
     );
 
     let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: a, image: quay.io/a/b:1}]}\n";
+    // The rules know nothing of the kind, and an entry finds its image beside that of a Pod.
+    let foo = "---\napiVersion: e.com/v1\nkind: Foo\nmetadata: {name: a}\nspec: {foo: {image: 'quay.io/a/b:1'}}\n";
+    let entry = "images: [{name: quay.io/a/b, newTag: '3'}]\n";
+    let resources = "resources: [p.yaml]\nconfigurations: [c.yaml]\n";
+    let component = format!("apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\n{entry}");
+    for (base, more) in [
+        (resources.to_owned(), vec![("top/kustomization.yaml", format!("resources: [../base]\n{entry}"))]),
+        (resources.to_owned() + entry, vec![]),
+        (
+            resources.to_owned(),
+            vec![
+                ("component/kustomization.yaml", component),
+                ("top/kustomization.yaml", "resources: [../base]\ncomponents: [../component]\n".to_owned()),
+            ],
+        ),
+    ] {
+        let mut files = vec![
+            ("base/kustomization.yaml", base),
+            ("base/p.yaml", format!("{pod}{foo}")),
+            ("base/c.yaml", "images: [{path: spec/foo/image, kind: Foo}]\n".to_owned()),
+        ];
+        files.extend(more);
+        let told = &["Foo of e.com: 1 field", "p.yaml:4: quay.io/a/b:1 is not made", "can't all be right"][..];
+        let differing: &[&str] = if files.len() > 3 { &["base", "top"] } else { &["base"] };
+        check(Case { files, differing, told }, &[]);
+    }
+
     let generator = |more: &str| {
         vec![
             ("top/kustomization.yaml", format!("configMapGenerator: [{{name: c, files: [a.yaml=pod.yaml]}}]\n{more}")),
@@ -426,11 +453,19 @@ fn what_is_not_followed_is_noted() {
     let names = vars.replace("'spec.template.spec.containers[0].image'", "metadata.name");
     let replacements = "resources: [web.yaml]\nreplacements:\n- source: {kind: Deployment, fieldPath: \
                         'spec.template.spec.containers.0.image'}\n  targets: []\n";
+    let from_elsewhere = "resources: [web.yaml]\nreplacements:\n- source: {kind: ConfigMap, fieldPath: data.img}\n  targets:\n  - select: {kind: \
+                          Deployment}\n    fieldPaths: ['spec.template.spec.containers.0.image']\n";
+    let in_a_file = "resources: [web.yaml]\nreplacements: [{path: r.yaml}]\n";
+    let names_alone = "resources: [web.yaml]\nreplacements:\n- source: {kind: Deployment, fieldPath: metadata.name}\n  targets:\n  - select: \
+                       {kind: Deployment}\n    fieldPaths: [metadata.namespace]\n";
     let never = "resources: [web.yaml]\npatches:\n- patch: |\n    apiVersion: apps/v1\n    kind: Deployment\n    metadata: {name: web}\n    \
                  spec: {template: {spec: {containers: [{name: web, imagePullPolicy: Never}]}}}\n";
     for (text, note) in [
         (vars, "`vars` copies an image: compare"),
         (replacements, "`replacements` copies an image: compare"),
+        (from_elsewhere, "`replacements` copies an image: compare"),
+        (in_a_file, "`replacements` copies an image: compare"),
+        (names_alone, ""),
         (never, "a patch sets `imagePullPolicy`: compare"),
         (&names, ""),
     ] {

@@ -44,7 +44,7 @@ fn texts() -> impl Iterator<Item = (String, String)> {
     files().into_iter().filter_map(move |(name, text, parse)| {
         let manifest = Manifest::read("", &text, &known).ok()?;
         let is_read = parse == "yaml" && manifest.unreadable().is_empty() && manifest.template_line().is_none();
-        (is_read && is_plain(&text) && !text.contains(['&', '*'])).then_some((name, text))
+        (is_read && is_plain(&text)).then_some((name, text))
     })
 }
 
@@ -101,6 +101,40 @@ fn a_manifest_in_a_quoted_text_is_found_and_not_changed() {
     assert!(images >= 100, "{images} images");
 }
 
+/// Where the bytes of a text are not those of a file: markers, directives and empty lines, with a margin before them.
+#[test]
+fn blocks_are_read_as_files_are() {
+    const POD: &str = "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n";
+    let pod = |images: &[&str]| {
+        images.iter().fold(POD.to_owned(), |pod, image| format!("{pod}  - {{name: a, image: {image}}}\n"))
+    };
+    let nested = "apiVersion: v1\nkind: ConfigMap\ndata:\n  a.yaml: |\n    kind: A\n    ---\n    kind: B\nother:\n";
+    let one = pod(&["quay.io/a/b:1"]);
+    for (name, text, images) in [
+        ("an empty line", format!("\n\n{one}"), 1),
+        ("an end", format!("{one}...\n"), 1),
+        ("an end between", format!("{one}...\n---\n{one}"), 2),
+        ("a directive", format!("%YAML 1.2\n---\n{one}"), 1),
+        ("a marker in a text", format!("{nested}---\n{one}"), 1),
+        ("an alias", pod(&["&i quay.io/a/b:1", "*i"]), 2),
+        ("another alias", pod(&["quay.io/a/b:1"]).replace("name: a", "name: &n a, other: *n"), 1),
+        (
+            "a folded image",
+            one.replace(" quay.io", "\n      quay.io").replace('{', "").replace("}", "").replace("name: a, ", ""),
+            1,
+        ),
+    ] {
+        let whole = with_block(&text);
+        let known = deep(true);
+        let manifest = Manifest::read("", &whole, &known).expect("a manifest");
+        let found: Vec<&str> = manifest.fields().iter().map(|field| field.image.as_str()).collect();
+        assert_eq!(found, vec!["quay.io/a/b:1"; images], "{name}\n{whole}");
+        let written = manifest.write(|_| Some("c.io/a/b:1".to_owned()));
+        assert_eq!(written.text, whole.replace("quay.io", "c.io"), "{name}: {:?}", written.refused);
+        assert!(manifest.lookalikes().is_empty(), "{name}");
+    }
+}
+
 /// What holds texts, with what is found in them where they are read, and where they are not.
 #[test]
 fn texts_are_told_apart() {
@@ -115,7 +149,7 @@ fn texts_are_told_apart() {
     let script = format!("set -e\ncat <<'END' | kubectl apply -f -\n{POD}\nEND\n");
     let head = |kind: &str| format!("apiVersion: v1\nkind: {kind}\nmetadata: {{name: a}}\n");
     // The fields that are found, and what looks like an image in texts that are not understood.
-    let rows: [(&str, String, Holder, usize, usize); 16] = [
+    let rows: [(&str, String, Holder, usize, usize); 20] = [
         ("data", head("ConfigMap") + &format!("data: {{a.json: '{POD}'}}\n"), Holder::ConfigMap, 1, 0),
         ("an image", head("ConfigMap") + "data: {WEB_IMAGE: 'quay.io/a/b'}\n", Holder::ConfigMap, 0, 1),
         ("a setting", head("ConfigMap") + "data:\n  a: |\n    worker: {image: quay.io/a/b}\n", Holder::ConfigMap, 0, 1),
@@ -151,6 +185,34 @@ fn texts_are_told_apart() {
             Holder::ConfigMap,
             0,
             1,
+        ),
+        (
+            "a folded setting",
+            head("ConfigMap") + "data:\n  a: |\n    worker:\n      image: >-\n        quay.io/a/b\n",
+            Holder::ConfigMap,
+            0,
+            1,
+        ),
+        (
+            "an indented setting",
+            head("ConfigMap") + "data:\n  a: |\n    worker:\n      image:\n        quay.io/a/b\n",
+            Holder::ConfigMap,
+            0,
+            1,
+        ),
+        (
+            "an anchor",
+            head("ConfigMap") + "data:\n  a: |\n    worker:\n      image: &i !!str quay.io/a/b\n",
+            Holder::ConfigMap,
+            0,
+            1,
+        ),
+        (
+            "no value",
+            head("ConfigMap") + "data:\n  a: |\n    worker:\n      image:\n        name: quay.io/a/b\n",
+            Holder::ConfigMap,
+            0,
+            0,
         ),
         ("a status", head("Service") + &format!("status: {{a: '{POD}'}}\n"), Holder::Field, 0, 0),
         (

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use rayon::prelude::*;
 use regex::Regex;
 
-use super::{FLUX, Image, Include, Listed, Node, Patch, Tree, everything, is_reached, is_volume, plain};
+use super::{FLUX, FieldPath, Image, Include, Listed, Node, Patch, Tree, everything, is_reached, is_volume, plain};
 use crate::files::Source;
 use crate::kustomize::{Options, Outside};
 use crate::manifest::kustomization::{Entry, Kind, Kustomization, Reach, SELECTOR, Target, is_known_kind};
@@ -74,6 +74,7 @@ impl Tree {
             })
             .collect();
         reading.contents.extend(found);
+        reading.know_configured_places();
         reading.add_nodes();
         reading.tree
     }
@@ -88,6 +89,24 @@ fn is_kustomization_file(path: &Path) -> bool {
 }
 
 impl Reading<'_> {
+    /// Looks at all fields that configurations may let `images` reach, whether or not the rules know them.
+    fn know_configured_places(&mut self) {
+        let mut keys = BTreeSet::new();
+        for (file, content) in &self.contents {
+            let Some(folder) = self.sources[*file].path.as_deref().and_then(Path::parent) else { continue };
+            for name in content.kustomizations.iter().flat_map(|kustomization| &kustomization.configurations) {
+                let reaches = fs::read_to_string(folder.join(name)).ok().and_then(|text| Reach::of(&text));
+                keys.extend(reaches.into_iter().flatten().map(|reach| reach.key().to_owned()));
+            }
+        }
+        let paths: Vec<_> = keys.iter().filter_map(|key| FieldPath::parse(&format!("$..{key}")).ok()).collect();
+        if let Some(of_any_kind) = self.everything.declared.last_mut().filter(|_| !paths.is_empty()) {
+            of_any_kind.images.extend(paths);
+            let files: Vec<usize> = self.contents.drain().map(|(file, _)| file).collect();
+            files.into_iter().for_each(|file| self.load(file));
+        }
+    }
+
     fn content(&self, source: &Source, text: &str) -> Content {
         let read = |known| Manifest::read_in_tree(&source.name, text, known);
         let (Ok(manifest), Ok(everything)) = (read(self.known), read(&self.everything)) else {
