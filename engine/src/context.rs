@@ -84,7 +84,7 @@ impl<'c> Context<'c> {
         }
     }
 
-    /// Short enough for every client, on a host that it names, and left alone when it comes round again.
+    /// Short enough for every client, on a host that it names, and unchanged when it is decided again.
     fn is_valid_result(self, result: &str, namespace: &str) -> bool {
         ImageRef::parse(result).is_ok_and(|image| {
             image.written_name_bytes() <= MAX_NAME_BYTES

@@ -20,6 +20,7 @@ mod json;
 mod list;
 mod outline;
 mod patch;
+mod pattern;
 mod pod;
 mod pod_kind;
 mod policy;
@@ -29,6 +30,7 @@ mod reason;
 mod response;
 mod review;
 mod rule;
+mod template;
 
 pub use answer::{Answer, ImageDecision, Options, Outcome, Summary, answer};
 pub use bounds::{
@@ -39,6 +41,7 @@ pub use decision::Decision;
 pub use host::{ALIASES, DOCKER_HUB, aliases_of, fold_host};
 pub use image::{ImageRef, InvalidReference, has_host};
 pub use list::{Change, Entries, Kustomize, List};
+pub use pattern::{InvalidPattern, Pattern};
 pub use pod::{MIRROR_ANNOTATION, ORIGINALS_ANNOTATION, Place, Pod, REWRITE_DISABLED, REWRITE_LABEL, Site};
 pub use pod_kind::PodKind;
 pub use policy::{PodState, Policy, Previous, Question, Settings, Tried, WhenNotUnderstood, boundaries};
@@ -46,6 +49,5 @@ pub use prefix::{InvalidPrefix, Prefix};
 pub use prefixes::Prefixes;
 pub use reason::{Dependence, Reason};
 pub use review::{Operation, Resource, Unreadable};
-pub use rule::{
-    Fit, Glob, InvalidGlob, InvalidPattern, InvalidTemplate, Matcher, Mode, Namespaces, Pattern, Rule, Template,
-};
+pub use rule::{Fit, Glob, InvalidGlob, Matcher, Mode, Namespaces, Rule};
+pub use template::{InvalidTemplate, Template};

@@ -194,7 +194,7 @@ impl Policy {
         }
     }
 
-    /// A walk that nobody observes.
+    /// A walk without an observer.
     pub(super) fn search<'n>(&self, image: &'n ImageRef, namespace: &str) -> Search<'_, 'n> {
         self.walk(image, namespace, |_, _| {})
     }

@@ -1,10 +1,10 @@
-//! Why an image is left alone, in words that metrics, logs, `explain` and audit annotations share.
+//! Why an image is not rewritten, in words that metrics, logs, `explain` and audit annotations share.
 
 use std::cmp::Ordering;
 
 macro_rules! reasons {
     ($($(#[doc = $when:literal])+ $reason:ident, $word:literal, $of:ident, $sentence:literal;)+) => {
-        /// Why an image is left alone. When several apply, the first in this order is given.
+        /// Why an image is not rewritten. When several apply, the first in this order is given.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Reason { $($(#[doc = $when])+ $reason),+ }
 

@@ -28,7 +28,7 @@ pub fn realistic() -> Review {
     recorded!("b-realistic")
 }
 
-/// One container, left alone; 2.2 KB.
+/// One container, not rewritten; 2.2 KB.
 pub fn none() -> Review {
     recorded!("c-none")
 }

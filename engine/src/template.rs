@@ -1,0 +1,172 @@
+//! What a pattern's groups are put into.
+
+use regex::{Captures, Regex};
+use thiserror::Error;
+
+use super::pattern::Pattern;
+use super::prefix::{InvalidPrefix, Prefix};
+
+/// A `to` in which `$1`…`$9` and `${name}` stand for the groups of a pattern.
+#[derive(Debug, Clone)]
+pub struct Template {
+    written: String,
+    parts: Vec<Part>,
+    /// The literal start, to tell most names apart without the expression.
+    literal_start: String,
+    /// The template with each group as `.+`, and what lies below it.
+    under: Regex,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Literal(String),
+    Group(usize),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum InvalidTemplate {
+    #[error(transparent)]
+    Prefix(#[from] InvalidPrefix),
+    #[error("`{0}` is no group; write `$1` to `$9`, or `${{name}}`")]
+    Syntax(String),
+    #[error("the pattern has no group `{group}`; it has {known}")]
+    UnknownGroup { group: String, known: String },
+}
+
+impl Template {
+    pub fn parse(written: &str, pattern: &Pattern) -> Result<Self, InvalidTemplate> {
+        let parts = parse_parts(written, pattern)?;
+        // With a letter for each group it must be a prefix like any other; so the canonical form of the literals is known.
+        Prefix::parse(&with_groups(&parts, |_| "x".to_owned())).map_err(|error| match error.of_target() {
+            InvalidPrefix::NotACache { .. } => InvalidPrefix::NotACache { written: written.to_owned() },
+            InvalidPrefix::Host { .. } => {
+                InvalidPrefix::Host { host: written.split('/').next().unwrap_or_default().to_owned() }
+            }
+            InvalidPrefix::Path { .. } => {
+                InvalidPrefix::Path { path: written.split_once('/').map_or(written, |(_, path)| path).to_owned() }
+            }
+            other => other,
+        })?;
+        let (literal_start, expression) = under_expression(&parts);
+        #[expect(clippy::expect_used, reason = "escaped literals between `.+` always compile")]
+        let under = Regex::new(&expression).expect("a template's expression");
+        Ok(Self { written: written.to_owned(), parts, literal_start, under })
+    }
+
+    pub fn written(&self) -> &str {
+        &self.written
+    }
+
+    /// What every canonical name under it begins with.
+    pub fn literal_start(&self) -> &str {
+        &self.literal_start
+    }
+
+    /// An anchored expression that matches the canonical names under it.
+    pub fn under(&self) -> &str {
+        self.under.as_str()
+    }
+
+    /// With a letter for each group.
+    pub fn sample(&self) -> String {
+        self.with_groups(|_| "x".to_owned())
+    }
+
+    /// With something else for each group, by its number from 1 on.
+    pub fn with_groups(&self, group: impl FnMut(usize) -> String) -> String {
+        with_groups(&self.parts, group)
+    }
+
+    pub(super) fn expand(&self, groups: &Captures) -> String {
+        let mut result = String::new();
+        for part in &self.parts {
+            match part {
+                Part::Literal(text) => result.push_str(text),
+                Part::Group(index) => result.push_str(groups.get(*index).map_or("", |group| group.as_str())),
+            }
+        }
+        result
+    }
+
+    /// Whether a canonical name is what this template can give, or lies below that.
+    pub(super) fn is_above(&self, name: &str) -> bool {
+        name.starts_with(&self.literal_start) && self.under.is_match(name)
+    }
+}
+
+fn with_groups(parts: &[Part], mut group: impl FnMut(usize) -> String) -> String {
+    let texts = parts.iter().map(|part| match part {
+        Part::Literal(text) => text.clone(),
+        Part::Group(index) => group(*index),
+    });
+    texts.collect()
+}
+
+fn parse_parts(written: &str, pattern: &Pattern) -> Result<Vec<Part>, InvalidTemplate> {
+    let names: Vec<Option<&str>> = pattern.groups().collect();
+    let mut parts = Vec::new();
+    let mut rest = written;
+    while let Some((literal, after)) = rest.split_once('$') {
+        if !literal.is_empty() {
+            parts.push(Part::Literal(literal.to_owned()));
+        }
+        let (group, after) = if let Some((name, after)) = after.strip_prefix('{').and_then(|name| name.split_once('}'))
+        {
+            (name, after)
+        } else if after.starts_with(|c: char| matches!(c, '1'..='9')) {
+            after.split_at(1)
+        } else {
+            let shown: String = after.chars().take(1).collect();
+            return Err(InvalidTemplate::Syntax(format!("${shown}")));
+        };
+        let index = match group.parse() {
+            Ok(index) => Some(index).filter(|index| (1..names.len()).contains(index)),
+            Err(_) => names.iter().position(|name| *name == Some(group)),
+        };
+        let Some(index) = index else {
+            return Err(InvalidTemplate::UnknownGroup { group: group.to_owned(), known: known_groups(&names) });
+        };
+        parts.push(Part::Group(index));
+        rest = after;
+    }
+    if !rest.is_empty() {
+        parts.push(Part::Literal(rest.to_owned()));
+    }
+    Ok(parts)
+}
+
+fn known_groups(names: &[Option<&str>]) -> String {
+    let groups: Vec<String> = names
+        .iter()
+        .enumerate()
+        .skip(1)
+        .map(|(index, name)| name.map_or_else(|| format!("`${index}`"), |name| format!("`${{{name}}}`")))
+        .collect();
+    if groups.is_empty() { "none".to_owned() } else { groups.join(", ") }
+}
+
+/// The literal start and the whole as an expression, the host's literals folded.
+fn under_expression(parts: &[Part]) -> (String, String) {
+    let mut in_host = true;
+    let mut literal_start = String::new();
+    let mut expression = String::from(r"\A");
+    for (index, part) in parts.iter().enumerate() {
+        let Part::Literal(text) = part else {
+            expression.push_str(".+");
+            continue;
+        };
+        let folded = match (in_host, text.split_once('/')) {
+            (false, _) => text.clone(),
+            (true, None) => text.to_ascii_lowercase(),
+            (true, Some((host, path))) if index == 0 => [&super::host::fold_host(host), "/", path].concat(),
+            (true, Some((host, path))) => [&super::host::fold_port(&host.to_ascii_lowercase()), "/", path].concat(),
+        };
+        in_host = in_host && !text.contains('/');
+        if index == 0 {
+            literal_start.clone_from(&folded);
+        }
+        expression.push_str(&regex::escape(&folded));
+    }
+    expression.push_str(r"(?:/.*)?\z");
+    (literal_start, expression)
+}
