@@ -11,7 +11,8 @@ use regex::Regex;
 
 use crate::engine::declared::{Declaration, Path as FieldPath, Subject, file_glob};
 use crate::engine::{Entries, Kustomize, List};
-use crate::manifest::kustomization::{Entry, JSON_PATCH, Kind, Kustomization, Reach, Target};
+use crate::manifest::kustomization::{Entry, JSON_PATCH, Kind, Kustomization, Target};
+use crate::manifest::reach::Reach;
 use crate::manifest::{Field, Known, Object};
 
 const FLUX: &str = "kustomize.toolkit.fluxcd.io";

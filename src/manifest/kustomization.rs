@@ -7,11 +7,11 @@ use std::sync::Arc;
 use super::found::{Found, Shape, Slot};
 use super::kustomize;
 use super::lines::Lines;
-use super::objects::{self, Header, Origin, Seen};
+use super::objects::{self, Header, Origin};
 use super::pointer::{Step, below};
 use super::tree::{Document, Id};
 use super::unknown::Suspect;
-use super::{Field, Known, Object, texts, yaml};
+use super::{Known, Object, texts, yaml};
 use crate::engine::{Kustomize, List, PodKind};
 
 /// How the place of the `name` of an entry of `images` begins.
@@ -171,53 +171,6 @@ fn copies_images(document: &Document, root: Id) -> Option<&'static str> {
     vars.or_else(|| any("replacements", &copies).then_some("replacements"))
 }
 
-/// A field that a configuration lets `images` reach.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reach {
-    /// Empty for any, as the kind.
-    group: String,
-    kind: String,
-    /// The keys on the way, without positions.
-    path: Vec<String>,
-}
-
-impl Reach {
-    /// Those of a configuration, `None` where it can't be read.
-    pub fn of(text: &str) -> Option<Vec<Self>> {
-        let mut reaches = Vec::new();
-        let mut is_read = true;
-        yaml::each(text, |document| {
-            let Ok(document) = document else {
-                is_read = false;
-                return;
-            };
-            let Some(root) = document.root() else { return };
-            for (item, _) in kustomize::listed(&document, root, &[&["images"]]) {
-                let string = |key| document.get(item, key).and_then(|node| document.string(node)).unwrap_or_default();
-                let path = string("path").split('/').map(|key| key.trim_end_matches("[]").to_owned()).collect();
-                reaches.push(Self { group: string("group").to_owned(), kind: string("kind").to_owned(), path });
-            }
-        });
-        is_read.then_some(reaches)
-    }
-
-    /// The last key on the way.
-    pub fn key(&self) -> &str {
-        self.path.last().map_or("", String::as_str)
-    }
-
-    /// Whether it is that field, by its pointer in the object.
-    pub fn is_of(&self, field: &Field, pointer: &str) -> bool {
-        let Object { api_version, kind, .. } = &*field.object;
-        let group = api_version.split_once('/').map_or("", |(group, _)| group);
-        let is_position = |key: &&str| *key == "-" || key.bytes().all(|byte| byte.is_ascii_digit());
-        let keys = pointer.split('/').skip(1).filter(|key| !is_position(key));
-        (self.kind.is_empty() || self.kind == *kind)
-            && (self.group.is_empty() || self.group == group)
-            && keys.eq(self.path.iter().map(String::as_str))
-    }
-}
-
 fn is_inline(text: &str) -> bool {
     text.contains(['\n', '{']) || text.contains(": ")
 }
@@ -317,9 +270,7 @@ fn images(
     let (mut found, mut suspects) = (Vec::new(), Vec::new());
     if document.is_mapping(root) {
         let origin = Origin { file: "", document: object.document };
-        let mut seen = Seen::default();
-        let rest = objects::look(document, origin, known, &mut |item| seen.append(item));
-        seen.append(rest);
+        let seen = objects::look_at_all(document, origin, known);
         (found, suspects) = (seen.found, seen.suspects);
     } else if is_known_kind(kind) {
         json_patch(document, root, "", object, &mut found);

@@ -20,6 +20,7 @@ mod objects;
 mod path;
 mod pods;
 mod pointer;
+pub mod reach;
 mod reading;
 mod resolve;
 mod scalar;
@@ -72,6 +73,13 @@ pub struct Object {
     pub name: String,
     /// What keeps all images of the Pod, or of the template's Pods.
     pub state: PodState,
+}
+
+impl Object {
+    /// Its API group, empty for the core group.
+    pub fn group(&self) -> &str {
+        objects::group(&self.api_version)
+    }
 }
 
 /// An image in a text.

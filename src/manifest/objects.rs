@@ -48,7 +48,7 @@ impl Header {
     }
 }
 
-fn group(api_version: &str) -> &str {
+pub(super) fn group(api_version: &str) -> &str {
     api_version.split_once('/').map_or("", |(group, _)| group)
 }
 
@@ -73,6 +73,14 @@ impl Seen {
         self.is_other |= is_other;
         self.texts.extend(texts);
     }
+}
+
+/// As [`look`], with all objects of a List together.
+pub(super) fn look_at_all(document: &Document, origin: Origin, known: &Known) -> Seen {
+    let mut seen = Seen::default();
+    let rest = look(document, origin, known, &mut |item| seen.append(item));
+    seen.append(rest);
+    seen
 }
 
 /// Every image of a document, and what looks like one. What an object of a List has goes to `item`, and the rest is returned:

@@ -204,9 +204,7 @@ impl<'t> Reading<'_, 't> {
     /// What a document in a text has, with the text in its places.
     fn look_into(&self, document: &Document, text: &Text) -> Seen {
         let origin = Origin { file: "", document: text.object.document };
-        let mut seen = Seen::default();
-        let rest = objects::look(document, origin, self.known, &mut |item| seen.append(item));
-        seen.append(rest);
+        let mut seen = objects::look_at_all(document, origin, self.known);
         self.inner_objects.set(self.inner_objects.get() + seen.objects);
         let Text { pointer, path, .. } = text;
         for found in &mut seen.found {

@@ -136,10 +136,7 @@ impl Subject {
         match (api_version.as_str(), kind.as_str()) {
             _ if let Some(in_text) = lookalike.in_text => Self::Texts(in_text),
             ("", _) | (_, "") => Self::File(name(file).to_owned()),
-            (api_version, kind) => {
-                let group = api_version.split_once('/').map_or("", |(group, _)| group);
-                Self::Kind { group: group.to_owned(), kind: kind.to_owned() }
-            }
+            (_, kind) => Self::Kind { group: lookalike.object.group().to_owned(), kind: kind.to_owned() },
         }
     }
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use super::{Build, Mode, nodes};
 use crate::kustomize::entry::Renaming;
 use crate::kustomize::tree::{self, Include, Listed, Patch};
-use crate::manifest::kustomization::{Kind, Reach};
+use crate::manifest::kustomization::Kind;
+use crate::manifest::reach::Reach;
 
 /// An image on its way through the kustomizations.
 #[derive(Debug, Clone)]

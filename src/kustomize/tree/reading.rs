@@ -11,7 +11,8 @@ use regex::Regex;
 use super::{FLUX, FieldPath, Image, Include, Listed, Node, Patch, Tree, everything, is_reached, is_volume, plain};
 use crate::files::Source;
 use crate::kustomize::{Options, Outside};
-use crate::manifest::kustomization::{Entry, Kind, Kustomization, Reach, SELECTOR, Target, is_known_kind};
+use crate::manifest::kustomization::{Entry, Kind, Kustomization, SELECTOR, Target, is_known_kind};
+use crate::manifest::reach::Reach;
 use crate::manifest::{Field, KUSTOMIZATION_FILES, Known, Manifest};
 
 /// Where a patch without an image keeps the one that it patches from being pulled.
@@ -36,6 +37,8 @@ struct Reading<'r> {
     no_kustomize: bool,
     by_path: HashMap<&'r Path, usize>,
     contents: HashMap<usize, Content>,
+    /// What each configuration lets `images` reach; nothing where it can't be read.
+    configurations: HashMap<PathBuf, Option<Vec<Reach>>>,
     /// The positions of a file's images in the tree, once they are there.
     images: HashMap<(usize, bool), Vec<usize>>,
     /// The same of entries, by file, document and pointer.
@@ -58,6 +61,7 @@ impl Tree {
                 .filter_map(|(at, source)| Some((source.path.as_deref()?, at)))
                 .collect(),
             contents: HashMap::new(),
+            configurations: HashMap::new(),
             images: HashMap::new(),
             entries: HashMap::new(),
             nodes: HashMap::new(),
@@ -91,14 +95,14 @@ fn is_kustomization_file(path: &Path) -> bool {
 impl Reading<'_> {
     /// Looks at all fields that configurations may let `images` reach, whether or not the rules know them.
     fn know_configured_places(&mut self) {
-        let mut keys = BTreeSet::new();
         for (file, content) in &self.contents {
             let Some(folder) = self.sources[*file].path.as_deref().and_then(Path::parent) else { continue };
             for name in content.kustomizations.iter().flat_map(|kustomization| &kustomization.configurations) {
-                let reaches = fs::read_to_string(folder.join(name)).ok().and_then(|text| Reach::of(&text));
-                keys.extend(reaches.into_iter().flatten().map(|reach| reach.key().to_owned()));
+                let configuration = self.configurations.entry(folder.join(name));
+                configuration.or_insert_with_key(|path| Reach::of(&fs::read_to_string(path).ok()?));
             }
         }
+        let keys: BTreeSet<&str> = self.configurations.values().flatten().flatten().map(Reach::key).collect();
         let paths: Vec<_> = keys.iter().filter_map(|key| FieldPath::parse(&format!("$..{key}")).ok()).collect();
         if let Some(of_any_kind) = self.everything.declared.last_mut().filter(|_| !paths.is_empty()) {
             of_any_kind.images.extend(paths);
@@ -201,9 +205,9 @@ impl Reading<'_> {
         }
         let mut reaches = Vec::new();
         for name in &kustomization.configurations {
-            match fs::read_to_string(folder.join(name)).ok().and_then(|text| Reach::of(&text)) {
-                Some(more) => reaches.extend(more),
-                None => is_blind = true,
+            match self.configurations.get(&folder.join(name)) {
+                Some(Some(more)) => reaches.extend_from_slice(more),
+                Some(None) | None => is_blind = true,
             }
         }
         for image in self.images_of(file, true) {
