@@ -1,13 +1,13 @@
-//! `pullthrough rewrite` and `scan` on much text, beside `sed -i`: `cargo bench --bench rewrite`.
+//! `pullthrough rewrite` and `scan` on large inputs, compared with `sed -i`: `cargo bench --bench rewrite`.
 //!
-//! Two texts are changed by both: 10,000 files, those of tests/data/manifests over and over, and a List of 26 MB on one line.
-//! In each round both get a new copy, and take turns in who begins. `sed` replaces the registry wherever `image:` stands
-//! before it, and so also in places that are no image and in files that are no YAML: it is the least that anything could do
-//! which reads and writes these files. It writes all of them anew; `rewrite` writes those that change.
+//! Both change two inputs: 10,000 files (those of tests/data/manifests repeated), and a List of 26 MB on one line. In each
+//! round both get a new copy, and they take turns in starting. `sed` replaces the registry after `image:`, also in fields that are not
+//! images and in files that are not YAML. It is a lower bound for a program that reads and writes these files. It writes all files;
+//! `rewrite` writes those that change.
 //!
-//! Then memory and time of two texts with 400,000 images each: a List on one line, and documents of YAML. Each command runs on
-//! the whole text and on a quarter of it. More memory than [`MOST_MIB`], or time that grows much faster than the text, is an
-//! error.
+//! Then it measures memory and time of two texts with 400,000 images: a List on one line, and documents of YAML. Each command
+//! runs on the whole text and on a quarter of it. It fails with more memory than [`MOST_MIB`], or if the time grows much faster than
+//! the text.
 
 #[path = "../tests/harness/measure.rs"]
 mod measure;
@@ -25,12 +25,12 @@ use self::measure::{Cost, measure};
 const FILES: usize = 10_000;
 const FILES_PER_FOLDER: usize = 100;
 const ROUNDS: usize = 5;
-/// With two images each.
+/// Each has two images.
 const PODS: usize = 200_000;
-/// Of the line that `sed` gets too.
+/// The Pods of the line that `sed` changes too.
 const PODS_OF_LINE: usize = 122_000;
 const MOST_MIB: f64 = 200.0;
-/// Four times as much text may take up to so many times as long.
+/// The largest ratio of the time for four times the text.
 const MOST_GROWTH: f64 = 8.0;
 const MANIFESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/manifests");
 const PULLTHROUGH: &str = env!("CARGO_BIN_EXE_pullthrough");
@@ -38,16 +38,16 @@ const SED: &str = r#"s#(image"?: *["']?)(registry\.k8s\.io|k8s\.gcr\.io)/#\1cach
 const RULES: &str = "apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules:\n\
     - {name: kubernetes, from: [registry.k8s.io, k8s.gcr.io], to: cache.example.com/k8s}\n";
 
-/// A text with so many Pods, and the name of its file.
+/// A name, the name of the file, and a function that returns a text with a number of Pods.
 type Text = (&'static str, &'static str, fn(usize) -> String);
 const TEXTS: [Text; 2] = [("a List on one line", "list.json", list), ("YAML documents", "documents.yaml", documents)];
 
 fn main() -> Result<()> {
-    // `cargo test` builds benchmarks too, and runs them without this.
+    // `cargo test --benches` runs benchmarks without this argument.
     if !env::args().any(|argument| argument == "--bench") {
         return Ok(());
     }
-    let folder = tempfile::tempdir().context("make a folder")?;
+    let folder = tempfile::tempdir().context("create a folder")?;
     let folder = folder.path();
     let rules = folder.join("rules.yaml");
     fs::write(&rules, RULES)?;
@@ -86,7 +86,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Prints how long `rewrite` and `sed` take for a folder.
+/// Prints the time that `rewrite` and `sed` take for a folder.
 fn compare(what: &str, bytes: usize, folder: &Path, rules: &Path, original: &Path) -> Result<()> {
     let mut times: [Vec<Duration>; 2] = Default::default();
     for round in 0..ROUNDS {
@@ -114,7 +114,7 @@ fn compare(what: &str, bytes: usize, folder: &Path, rules: &Path, original: &Pat
     Ok(())
 }
 
-/// Returns how many bytes there are.
+/// Writes the files. Returns the number of bytes.
 fn write_files(original: &Path) -> Result<usize> {
     let mut texts: Vec<String> = walkdir::WalkDir::new(MANIFESTS)
         .sort_by_file_name()
@@ -135,7 +135,7 @@ fn write_files(original: &Path) -> Result<usize> {
     Ok(bytes)
 }
 
-/// A List on one line, as `kubectl get --raw` prints it.
+/// Returns a List on one line, as `kubectl get --raw` prints it.
 fn list(pods: usize) -> String {
     let mut text = String::from(r#"{"apiVersion":"v1","kind":"List","items":["#);
     for pod in 0..pods {
@@ -162,7 +162,7 @@ fn documents(pods: usize) -> String {
     text
 }
 
-/// Thousands of Pods have the same.
+/// Returns the images of a Pod, which thousands of Pods share.
 fn images(pod: usize) -> [String; 2] {
     [format!("registry.k8s.io/app-{}:v1.{}", pod % 1_000, pod % 20), format!("k8s.gcr.io/proxy-{}:v2", pod % 100)]
 }
@@ -170,7 +170,7 @@ fn images(pod: usize) -> [String; 2] {
 fn rewrite(rules: &Path, copy: &Path) -> Result<()> {
     let mut command = Command::new(PULLTHROUGH);
     command.args(["rewrite", "-w", "--rules"]).arg(rules).arg(copy).stderr(Stdio::null());
-    // Some files of the corpus can't be parsed.
+    // Some files of the corpus do not parse.
     let status = command.status().context("run pullthrough")?;
     ensure!(matches!(status.code(), Some(0 | 2)), "pullthrough failed ({status})");
     Ok(())

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Makes a certificate authority and a serving certificate for development: ca.crt, tls.crt and tls.key.
+# Creates a CA and a serving certificate for development: ca.crt, tls.crt and tls.key.
 #
 #   dev.sh [FOLDER [NAME...]]
 #
-# FOLDER is certs/dev by default. NAMEs are the DNS names and IP addresses to serve under, by default localhost, 127.0.0.1,
-# ::1 and pullthrough.pullthrough.svc. Files that serve these names for another day are kept; otherwise all are made anew.
+# The default of FOLDER is certs/dev. NAMEs are the DNS names and IP addresses in the certificate, by default localhost,
+# 127.0.0.1, ::1 and pullthrough.pullthrough.svc. If the files have these names and are valid for another day, they are reused.
+# Otherwise all files are created again.
 set -euo pipefail
 umask 077
 
@@ -15,7 +16,7 @@ fail() {
   exit 1
 }
 
-# Whether the name is a DNS name or an IP address, in the words of subjectAltName.
+# Prints the type of a name in subjectAltName: DNS or IP.
 kind() {
   case $1 in
     '' | -* | *[!A-Za-z0-9.:*-]*) fail "'$1' is neither a DNS name nor an IP address" ;;
@@ -25,7 +26,7 @@ kind() {
   esac
 }
 
-# Whether the certificate is of this authority, this key and these names, and good for another day.
+# Succeeds if the certificate has this CA, this key and these names, and is valid for another day.
 is_good() {
   local name option
   for name in "${names[@]}"; do
@@ -42,7 +43,7 @@ make_all() {
     alternative_names+=$separator$(kind "$name"):$name
     separator=,
   done
-  # Instead of the system's openssl.cnf, which may add extensions of its own.
+  # Replaces the openssl.cnf of the system, which may add extensions.
   printf '%s\n' '[req]' distinguished_name=name '[name]' >openssl.cnf
   printf '%s\n' "subjectAltName=$alternative_names" basicConstraints=critical,CA:FALSE \
     keyUsage=critical,digitalSignature extendedKeyUsage=serverAuth \
@@ -63,18 +64,18 @@ folder=${1:-$(dirname "${BASH_SOURCE[0]}")/dev}
 names=("${@:2}")
 ((${#names[@]})) || names=(localhost 127.0.0.1 ::1 pullthrough.pullthrough.svc)
 for name in "${names[@]}"; do kind "$name" >/dev/null; done
-mkdir -p "$folder" || fail "can't make the folder $folder: name another as the first argument"
+mkdir -p "$folder" || fail "can't create the folder $folder: pass another folder as the first argument"
 folder=$(cd "$folder" && pwd)
 
 if is_good; then
-  echo "dev.sh: the certificate in $folder is good for ${names[*]}; nothing to do" >&2
+  echo "dev.sh: the certificate in $folder is valid for ${names[*]}; nothing to do" >&2
   exit
 fi
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
-log=$(make_all 2>&1) || fail "openssl can't make a certificate for ${names[*]}:"$'\n'"$log"
-# The authority's key goes with $work: nobody can sign another certificate that those who trust this one would trust.
+log=$(make_all 2>&1) || fail "openssl failed to create a certificate for ${names[*]}:"$'\n'"$log"
+# The key of the CA is removed with $work, so no further certificate of this CA can be signed.
 mv ca.crt tls.crt tls.key "$folder"
-echo "dev.sh: made ca.crt, tls.crt and tls.key in $folder for ${names[*]}, good for $days days" >&2
+echo "dev.sh: created ca.crt, tls.crt and tls.key in $folder for ${names[*]}, valid for $days days" >&2

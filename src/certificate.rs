@@ -1,6 +1,6 @@
-//! Certificates, wherever they come from: how they are made, whether one is trusted, and by which time.
+//! Certificates: how to issue them, whether a client trusts one, and the clock to check them with.
 
-pub mod authority;
+pub mod ca;
 pub mod clock;
 pub mod leaf;
 pub mod trust;

@@ -1,4 +1,4 @@
-//! What talks to the Kubernetes API.
+//! Clients of the Kubernetes API: managed certificates, doctor and scan.
 
 pub mod api;
 pub mod certificates;
@@ -7,8 +7,7 @@ pub mod doctor;
 mod failure;
 pub mod pages;
 pub mod scan;
-mod selector;
-pub mod words;
+pub mod selector;
 
 use k8s_openapi::Resource as _;
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, MutatingWebhookConfiguration};
@@ -24,6 +23,7 @@ const WEBHOOKS: Target<'static> = Target {
     name: None,
 };
 
+/// Returns pullthrough's webhook of a configuration.
 fn our_webhook(configuration: &MutatingWebhookConfiguration) -> Option<&MutatingWebhook> {
     configuration.webhooks.iter().flatten().find(|webhook| webhook.name == WEBHOOK_NAME)
 }

@@ -1,7 +1,8 @@
-//! Files with manifests: finding them below folders, reading them as text, and giving them another. And files that a command
-//! makes among those of others.
+//! Files with manifests: finds them below folders, reads them as text, and replaces their text. Also manages files that a
+//! command creates among those of users.
 
 pub mod marked;
+pub mod rules;
 mod writer;
 
 use std::collections::HashSet;
@@ -16,47 +17,58 @@ use rustix::fs::OFlags;
 use walkdir::{DirEntry, WalkDir};
 
 use self::writer::TEMPORARY_PREFIX;
-pub use self::writer::{Writer, write};
+pub use self::writer::{Writer, write_for_now};
+use crate::config;
 
-/// How a file's name ends that is read below a folder, in any letter case.
+/// The suffixes of files that are read below a folder, in any letter case.
 const SUFFIXES: [&str; 3] = [".yaml", ".yml", ".json"];
-/// And what may follow, where such a file is made by a template.
+/// A further suffix, of files that a template tool renders.
 const TEMPLATE_SUFFIXES: [&str; 4] = [".template", ".tmpl", ".tpl", ".gotmpl"];
-/// kustomize takes this name too.
+/// kustomize reads this name too.
 const KUSTOMIZATION: &str = "Kustomization";
-/// What helps against a file that is none.
+/// The fix for an entry that is no regular file.
 const MOVE: &str = "move it out of the folder";
 const GIT: &str = ".git";
-/// How much is read of a file with another name, to see whether it is a manifest.
+/// The number of bytes to read of a file with another name, to find out whether it is a manifest.
 const START_BYTES: u64 = 8 << 10;
 
-/// A text to be read.
+/// A text to read.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Source {
-    /// What messages call it: the path as it was named, or found below what was named; `-` for standard input.
+    /// Its name in messages: the path as given, or found below one that was given. `-` is standard input.
     pub name: String,
-    /// Without symbolic links; nothing for standard input.
+    /// The path without symbolic links. `None` for standard input.
     pub path: Option<PathBuf>,
-    /// It was named itself, and not found below a folder.
+    /// The user named the file itself, not a folder above it.
     pub is_named: bool,
 }
 
-/// What can't be looked at, and why.
+/// A path that is unreadable or not writable. Displays the fix too, if there is one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{name}: {why}")]
+#[error("{name}: {}", self.reason())]
 pub struct Problem {
     pub name: String,
     pub why: String,
+    pub fix: Option<&'static str>,
 }
 
 impl Problem {
     pub fn new(path: &Path, error: &io::Error) -> Self {
-        let why = match error.kind() {
-            io::ErrorKind::NotFound => "no such file or folder".to_owned(),
-            io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-            _ => error.to_string(),
+        let (why, fix) = match error.kind() {
+            io::ErrorKind::NotFound => ("not found".to_owned(), Some("check the path")),
+            io::ErrorKind::IsADirectory => ("it is a folder".to_owned(), Some("name a file")),
+            io::ErrorKind::PermissionDenied => ("permission denied".to_owned(), Some("let this user read it")),
+            _ => (error.to_string(), None),
         };
-        Self { name: path.display().to_string(), why }
+        Self { name: path.display().to_string(), why, fix }
+    }
+
+    /// Returns why, and the fix.
+    pub fn reason(&self) -> String {
+        match self.fix {
+            Some(fix) => format!("{}; {fix}", self.why),
+            None => self.why.clone(),
+        }
     }
 }
 
@@ -72,9 +84,8 @@ impl Source {
 
     /// # Errors
     ///
-    /// Where it can't be read, or is not UTF-8.
+    /// Fails if the file is unreadable, or not UTF-8.
     pub fn read(&self) -> Result<String, Problem> {
-        let problem = |why| Problem { name: self.name.clone(), why };
         let mut bytes = Vec::new();
         let read = match &self.path {
             Some(path) if self.is_named => fs::File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)),
@@ -85,38 +96,39 @@ impl Source {
         String::from_utf8(bytes).map_err(|error| {
             let valid = error.utf8_error().valid_up_to();
             let line = 1 + error.as_bytes()[..valid].iter().filter(|&&byte| byte == b'\n').count();
-            problem(format!("line {line} is not UTF-8; save it as UTF-8"))
+            let why = format!("line {line} is not UTF-8");
+            Problem { name: self.name.clone(), why, fix: Some("save it as UTF-8") }
         })
     }
 }
 
-/// What was not looked at, why, and what to do about it.
+/// A file that was skipped, with the reason and the fix.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{name}: {why}; {cure}")]
-pub struct Skipped {
+#[error("{name}: {why}; {fix}")]
+pub struct SkippedFile {
     pub name: String,
     pub why: String,
-    pub cure: &'static str,
+    pub fix: &'static str,
 }
 
-/// What paths stand for.
+/// The files of some paths.
 #[derive(Debug, Default)]
 pub struct Found {
     pub sources: Vec<Source>,
     pub problems: Vec<Problem>,
-    /// What looks like a manifest, or a folder with some, and is not one of the tree's files.
-    pub skipped: Vec<Skipped>,
-    /// The named folders, without symbolic links.
+    /// Entries that look like a manifest, or a folder with some, and are not part of the tree.
+    pub skipped: Vec<SkippedFile>,
+    /// The given folders, without symbolic links.
     roots: Vec<PathBuf>,
-    /// Below these.
+    /// Symbolic links below them.
     links: Vec<PathBuf>,
-    /// By their real paths: two links to a file must not be written at once.
+    /// Real paths, since two links to one file must not be written in parallel.
     seen: HashSet<PathBuf>,
 }
 
-/// The texts that paths stand for, each file once: `-` is standard input, a file is taken whatever its name, and below a
-/// folder the files that may be manifests, sorted by name. Nothing below `.git`, and nothing outside the named folders. Files
-/// that only links name come last.
+/// Finds the texts of paths, each file once. `-` is standard input. A file is read whatever its name. Below a folder, files
+/// that may be manifests are read, sorted by name, but nothing below `.git` and nothing outside the given folders. Files
+/// that only links name are last.
 pub fn find(paths: &[PathBuf]) -> Found {
     let mut found = Found::default();
     for path in paths {
@@ -124,7 +136,7 @@ pub fn find(paths: &[PathBuf]) -> Found {
             found.add(Source::standard_input());
             continue;
         }
-        // A pipe, as the shell's `<(…)` names it, has no real path.
+        // A pipe from the shell's `<(…)` has no real path.
         let real = fs::canonicalize(path).unwrap_or_else(|_| path.clone());
         match fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => {
@@ -148,8 +160,8 @@ impl Found {
         }
     }
 
-    fn skip(&mut self, path: &Path, why: String, cure: &'static str) {
-        self.skipped.push(Skipped { name: path.display().to_string(), why, cure });
+    fn skip(&mut self, path: &Path, why: String, fix: &'static str) {
+        self.skipped.push(SkippedFile { name: path.display().to_string(), why, fix });
     }
 
     fn walk(&mut self, folder: &Path, real: &Path) {
@@ -170,7 +182,7 @@ impl Found {
         if kind.is_symlink() {
             self.links.push(entry.into_path());
         } else if kind.is_file() && entry.file_name().as_encoded_bytes().starts_with(TEMPORARY_PREFIX.as_bytes()) {
-            self.skip(entry.path(), "left by a run that was interrupted".to_owned(), "remove it");
+            self.skip(entry.path(), "temporary file of an interrupted run".to_owned(), "remove it");
         } else if kind.is_file() {
             if is_manifest(entry.path()) {
                 let real = real.join(entry.path().strip_prefix(folder).unwrap_or(entry.path()));
@@ -194,7 +206,7 @@ impl Found {
         }
         if !self.roots.iter().any(is_below) {
             let why = format!("a symbolic link to {}, outside the folder", real.display());
-            self.skip(link, why, "name the link itself to have it followed");
+            self.skip(link, why, "pass the link itself as an argument");
         } else if kind.is_file() {
             self.add(Source::file(link, real, false));
         } else if !kind.is_dir() {
@@ -203,7 +215,19 @@ impl Found {
     }
 }
 
-/// Those of the paths in which nothing lies that is named: each by its own name and its real path.
+pub const NOTHING_FIX: &str = "check the path, or the command that writes the manifests";
+
+/// Returns what is in a path without a Kubernetes object, and the fix.
+pub fn nothing(path: &Path) -> (&'static str, &'static str) {
+    let text = fs::metadata(path).ok().filter(fs::Metadata::is_file).and_then(|_| fs::read_to_string(path).ok());
+    match text.as_deref().and_then(config::kind).as_deref() {
+        Some("Rules") => ("this is a rules file", "pass it with --rules"),
+        Some("Tests") => ("this is a tests file", "pass it to `pullthrough test`"),
+        _ => ("no Kubernetes object", NOTHING_FIX),
+    }
+}
+
+/// Returns the paths without any of the named files below them. Each file has its name and its real path.
 pub fn silent<'p, 'n>(
     paths: &'p [PathBuf],
     named: impl Iterator<Item = (&'n str, Option<&'n Path>)>,
@@ -221,18 +245,18 @@ pub fn silent<'p, 'n>(
 
 fn special(kind: FileType) -> &'static str {
     match () {
-        () if kind.is_fifo() => "a named pipe, and not a file",
-        () if kind.is_socket() => "a socket, and not a file",
-        () => "a device, and not a file",
+        () if kind.is_fifo() => "a named pipe, not a file",
+        () if kind.is_socket() => "a socket, not a file",
+        () => "a device, not a file",
     }
 }
 
-/// Some files of /proc have reads that wait for ever, and a pipe may have taken a file's place.
+/// Some files of /proc block reads for ever, and a pipe may have replaced a file.
 fn open_found(path: &Path) -> io::Result<fs::File> {
     OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)
 }
 
-/// Whether a file below a folder may be a manifest: by its name, or since its first line that says anything is
+/// Returns whether a file below a folder may be a manifest: by its name, or because its first line with content is
 /// `apiVersion:` or `kind:`.
 fn is_manifest(path: &Path) -> bool {
     path.file_name().is_some_and(has_name_of_manifest) || starts_like_manifest(path)
@@ -258,7 +282,7 @@ fn starts_like_manifest(path: &Path) -> bool {
 mod tests {
     use super::*;
 
-    /// Names below a new folder, each with the text `apiVersion: v1`.
+    /// Creates a folder with files of these names, each with the text `apiVersion: v1`.
     fn folder(names: &[&str]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         for name in names {
@@ -329,7 +353,7 @@ mod tests {
         let Found { sources, problems, .. } = find(&[at("absent"), folder.path().to_owned()]);
         assert_eq!(sources, []);
         let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        let why = "no such file or folder";
+        let why = "not found; check the path";
         assert_eq!(texts, ["absent", "broken.yaml"].map(|name| format!("{}: {why}", at(name).display())));
     }
 

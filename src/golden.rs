@@ -1,4 +1,4 @@
-//! What rules should make of images, as a file of cases says it.
+//! Tests of rules: images, each with the expected decision.
 
 mod schema;
 
@@ -10,7 +10,7 @@ use crate::engine::{Decision, Dependence, Policy, Question, Reason};
 
 const KIND: &str = "Tests";
 
-/// An image, and what should become of it.
+/// An image, and the expected decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Case {
     /// Counted from 1.
@@ -20,10 +20,11 @@ pub struct Case {
     /// `imagePullPolicy: Never`.
     pub pull_never: bool,
     pub expected: Expected,
-    /// The rule that should decide; any, if it is not said.
+    /// The expected rule; `None` accepts any.
     pub rule: Option<String>,
 }
 
+/// An expected decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expected {
     Result(String),
@@ -31,11 +32,13 @@ pub enum Expected {
 }
 
 impl Case {
+    /// Decides about the image.
     pub fn decide<'p>(&self, policy: &'p Policy) -> Decision<'p> {
         let Self { image, namespace, pull_never, .. } = self;
         policy.decide(Question { image, namespace, pull_never: *pull_never, previous: None })
     }
 
+    /// Returns whether a decision is the expected one.
     pub fn is_met_by(&self, decision: &Decision) -> bool {
         let is_expected = match (&self.expected, decision) {
             (Expected::Result(expected), Decision::Rewrite { result, .. }) => expected == result,
@@ -47,17 +50,17 @@ impl Case {
     }
 }
 
-/// Reads a file of cases. `name` is what errors call it.
+/// Reads a tests file. `name` is its name in errors.
 ///
 /// # Errors
 ///
-/// With every problem of the file that can be told at once.
+/// Returns every problem of the file that can be found at once.
 pub fn parse(name: &str, text: &str) -> Result<Vec<Case>, RulesError> {
     let file: TestsFile = config::read(name, text, KIND)?;
     let TestsFile { api_version, kind, tests } = file;
     let mut problems = Vec::new();
-    let mut problem = |span: Range<usize>, message: String, cure: String| {
-        problems.push(Problem { message, cure: Some(cure), span });
+    let mut problem = |span: Range<usize>, message: String, fix: String| {
+        problems.push(Problem { message, fix: Some(fix), span });
     };
     let place = config::bytes;
     if api_version.value != API_VERSION {
@@ -68,8 +71,8 @@ pub fn parse(name: &str, text: &str) -> Result<Vec<Case>, RulesError> {
         problem(place(kind.defined), format!("unknown kind `{}`", kind.value), format!("write `{KIND}`"));
     }
     if tests.value.is_empty() {
-        let cure = "add a case: an `image`, and its `result` or `reason`";
-        problem(place(tests.defined), "there are no cases".to_owned(), cure.to_owned());
+        let fix = "add a case with an `image`, and its `result` or `reason`";
+        problem(place(tests.defined), "`tests` is empty".to_owned(), fix.to_owned());
     }
     let mut cases = Vec::new();
     for entry in tests.value {
@@ -79,8 +82,8 @@ pub fn parse(name: &str, text: &str) -> Result<Vec<Case>, RulesError> {
             (Some(result), None) => Some(Expected::Result(result)),
             (None, Some(reason)) => match self::reason(&reason.value) {
                 Ok(reason) => Some(Expected::Reason(reason)),
-                Err((message, cure)) => {
-                    problem(place(reason.defined), message, cure);
+                Err((message, fix)) => {
+                    problem(place(reason.defined), message, fix);
                     None
                 }
             },
@@ -89,14 +92,14 @@ pub fn parse(name: &str, text: &str) -> Result<Vec<Case>, RulesError> {
                 problem(
                     place(reason.defined),
                     message,
-                    "keep one: an image is rewritten, or kept for a reason".to_owned(),
+                    "remove one: an image has a `result` if it is rewritten, and a `reason` if not".to_owned(),
                 );
                 None
             }
             (None, None) => {
                 let message = "the case has neither `result` nor `reason`".to_owned();
-                let cure = "add the `result` that the image is rewritten to, or the `reason` that it is kept for";
-                problem(at.clone(), message, cure.to_owned());
+                let fix = "add the `result` if the image is rewritten, or the `reason` if not";
+                problem(at.clone(), message, fix.to_owned());
                 None
             }
         };
@@ -113,7 +116,7 @@ pub fn parse(name: &str, text: &str) -> Result<Vec<Case>, RulesError> {
     if problems.is_empty() { Ok(cases) } else { Err(RulesError::new(problems, name, text)) }
 }
 
-/// Those that a case can expect.
+/// Returns the reasons that a case can expect.
 fn reasons() -> impl Iterator<Item = Reason> {
     Reason::ALL.iter().copied().filter(|reason| reason.depends_on() == Dependence::Image)
 }
@@ -123,14 +126,14 @@ fn reason(name: &str) -> Result<Reason, (String, String)> {
         return Ok(reason);
     }
     let message = match Reason::ALL.iter().find(|reason| reason.as_str() == name) {
-        Some(reason) => format!("`{name}` depends on more than a case says: {}", reason.describe()),
+        Some(reason) => format!("`{name}` can't be tested, because it depends on the whole Pod: {}", reason.describe()),
         None => format!("unknown reason `{name}`"),
     };
     let known: Vec<String> = reasons().map(|reason| format!("`{}`", reason.as_str())).collect();
     Err((message, format!("known here: {}", known.join(", "))))
 }
 
-/// The JSON Schema of a file of cases, for editors.
+/// Returns the JSON Schema of a tests file, for editors.
 pub fn schema() -> schemars::Schema {
     schemars::schema_for!(TestsFile)
 }
@@ -141,9 +144,9 @@ mod tests {
 
     /// Each with the line and column that it must name, and a part of what to write instead.
     #[test]
-    fn every_problem_names_its_place_and_a_cure() {
+    fn every_problem_names_its_place_and_a_fix() {
         let head = format!("apiVersion: {API_VERSION}\nkind: Tests\n");
-        for (text, place, cure) in [
+        for (text, place, fix) in [
             ("", "1:1", "`kind: Tests`"),
             (
                 "apiVersion: v1\nkind: Tests\ntests: [{image: a, reason: no_rule}]",
@@ -166,7 +169,7 @@ mod tests {
         ] {
             let error = parse("tests.yaml", text).expect_err(text).to_string();
             assert!(error.contains(&format!("tests.yaml:{place}")), "{text}: not at {place}:\n{error}");
-            assert!(error.contains(cure), "{text}: no `{cure}` in:\n{error}");
+            assert!(error.contains(fix), "{text}: no `{fix}` in:\n{error}");
         }
     }
 }

@@ -1,33 +1,45 @@
-//! pullthrough sends every image pull of a Kubernetes cluster through the organisation's pull-through cache, by
-//! rewriting image references when Pods are admitted.
+//! pullthrough sends a Kubernetes cluster's image pulls through the organisation's pull-through cache. It rewrites image
+//! references when Pods are admitted.
 //!
-//! | room | what lives there |
+//! | Module | What is in it |
 //! | --- | --- |
-//! | [`engine`] | the meaning: references, rules, decisions, and the answer to an AdmissionReview; pure and synchronous, and a crate of its own |
-//! | [`config`] | the engine's part for the rules file: text in, checked rules or errors with their place out |
-//! | [`certificate`] | how certificates are made, whether one is trusted, and by which time |
-//! | [`server`] | the HTTPS server around the engine: TLS, limits, reloading, metrics, shutdown |
-//! | [`cluster`] | what talks to the Kubernetes API: certificates that look after themselves, the doctor, and the scan |
-//! | [`files`] | finding files with manifests, and reading them |
-//! | [`manifest`] | YAML and JSON text in, the same text out with nothing but images changed |
-//! | [`kustomize`] | what kustomize would build of the files of a run, so that rewriting changes names in step |
-//! | [`scan`] | what a cluster or a tree of manifests pulls, and from where |
-//! | [`golden`] | what rules should make of images, as a file of cases says it |
-//! | [`init`] | rules for a product that caches images, and the commands that create its caches |
-//! | [`lint`] | what is valid in a rules file, but hardly meant |
-//! | [`registries`] | what is known of public registries, and of the registries that caches are |
-//! | [`export`] | the same rules for other parts of the platform |
-//! | [`cli`] | one file per command |
+//! | [`engine`] | references, rules, decisions, and the answer to an AdmissionReview; a crate of its own without I/O |
+//! | [`config`] | the engine's reader of the rules file, with errors that name their place |
+//! | [`certificate`] | certificates: how to issue them, and whether a client trusts one |
+//! | [`server`] | the HTTPS server: connections, TLS, limits, metrics, shutdown |
+//! | [`serve`] | `serve`, which connects server, rules, certificates and cluster: reloads and renewals |
+//! | [`cluster`] | clients of the Kubernetes API: managed certificates, doctor and scan |
+//! | [`files`] | finding, reading and writing files with manifests |
+//! | [`manifest`] | YAML and JSON text in, the same text with other images out |
+//! | [`kustomize`] | what kustomize would build from the files of a run, so that names change in step |
+//! | [`rewrite`] | rewriting manifests in their text |
+//! | [`scan`] | the images of a cluster or of a tree of manifests, and their reports |
+//! | [`golden`] | test cases for rules |
+//! | [`init`] | rules for a cache product, and the commands that create its caches |
+//! | [`lint`] | likely mistakes in a valid rules file |
+//! | [`proxy`] | the proxy for a server, from the environment |
+//! | [`registries`] | public registries, and cache products |
+//! | [`products`] | the model of each cache product: what fills it, what its answers mean, what it serves without its upstream |
+//! | [`diagnosis`] | why a cache does not serve an image |
+//! | [`drill`] | what would start if the upstreams vanished |
+//! | [`verify`] | whether caches serve the rewritten images of a scan |
+//! | [`warm`] | having caches fetch images: the requests, their pace, and what is done |
+//! | [`registry`] | the client of registries, with the credentials of a workstation or a node |
+//! | [`export`] | the rules in other formats |
+//! | [`words`] | times, counts and lists in messages |
+//! | [`cli`] | one file for each command |
 //!
-//! Arrows point one way: `cli → server, scan, cluster, export, init, golden → kustomize → lint, manifest, files → engine,
-//! certificate, registries`.
+//! Dependencies point one way: `cli → serve, drill → cluster, rewrite, verify, warm → server, scan, export, init, golden → kustomize → lint,
+//! manifest, files, diagnosis → engine, certificate, registries, products, registry → proxy, words`.
 
-// `cli::output` prints: standard output is data. And serving never fails a Pod.
+// Only `cli::output` prints, since standard output is data. Serving never fails a Pod, so nothing panics on purpose.
 #![deny(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod certificate;
 pub mod cli;
 pub mod cluster;
+pub mod diagnosis;
+pub mod drill;
 pub mod export;
 pub mod files;
 pub mod golden;
@@ -35,12 +47,20 @@ pub mod init;
 pub mod kustomize;
 pub mod lint;
 pub mod manifest;
+pub mod products;
+pub mod proxy;
 pub mod registries;
+pub mod registry;
+pub mod rewrite;
 pub mod scan;
+pub mod serve;
 pub mod server;
+pub mod verify;
+pub mod warm;
+pub mod words;
 
 pub use pullthrough_engine as engine;
 pub use pullthrough_engine::config;
 
-/// Where the API server posts its AdmissionReviews.
+/// The path to which the API server sends AdmissionReviews.
 pub const ADMISSION_PATH: &str = "/mutate";

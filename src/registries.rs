@@ -1,9 +1,9 @@
-//! What is known of public registries, and of the registries that caches are.
+//! Facts about public registries, and about registries that are caches.
 
 use crate::config::KUBERNETES_REGISTRY;
 use crate::engine::{DOCKER_HUB, fold_host};
 
-/// A public registry that caches stand before.
+/// A public registry that can be cached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Upstream {
     Kubernetes,
@@ -18,7 +18,7 @@ pub enum Upstream {
 }
 
 impl Upstream {
-    /// In the order of rules: `gcr.io` stands last, since the Kubernetes project has had names below it.
+    /// In the order of rules. `gcr.io` is last, because the Kubernetes project had names below it.
     pub const ALL: [Self; 9] = [
         Self::Kubernetes,
         Self::DockerHub,
@@ -31,6 +31,7 @@ impl Upstream {
         Self::Gcr,
     ];
 
+    /// Returns its canonical host.
     pub const fn host(self) -> &'static str {
         match self {
             Self::Kubernetes => "registry.k8s.io",
@@ -45,7 +46,7 @@ impl Upstream {
         }
     }
 
-    /// What its rule is called, and its place in a cache.
+    /// Returns the name of its rule and of its path in a cache.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Kubernetes => "k8s",
@@ -60,7 +61,7 @@ impl Upstream {
         }
     }
 
-    /// What its operator calls it.
+    /// Returns its product name.
     pub const fn title(self) -> &'static str {
         match self {
             Self::Kubernetes => "the registry of the Kubernetes project",
@@ -75,7 +76,7 @@ impl Upstream {
         }
     }
 
-    /// Every name that its images are pulled by.
+    /// Returns every name of it in images.
     pub fn names(self) -> Vec<&'static str> {
         match self {
             Self::Kubernetes => KUBERNETES_REGISTRY.to_vec(),
@@ -83,7 +84,7 @@ impl Upstream {
         }
     }
 
-    /// Where its API answers.
+    /// Returns the host of its API.
     pub const fn endpoint(self) -> &'static str {
         match self {
             Self::DockerHub => "registry-1.docker.io",
@@ -91,7 +92,7 @@ impl Upstream {
         }
     }
 
-    /// By one of the names of its host.
+    /// Returns the registry with a host, by any name of the host.
     pub fn of_host(host: &str) -> Option<Self> {
         match &*fold_host(host) {
             "k8s.gcr.io" => Some(Self::Kubernetes),
@@ -100,20 +101,21 @@ impl Upstream {
     }
 }
 
-/// What an Amazon ECR pull-through cache can stand before, beside other private registries of Amazon, Azure and Chainguard.
+/// The public upstreams of pull-through caches of Amazon ECR. Private registries of Amazon, Azure and Chainguard are supported too.
 /// docs.aws.amazon.com/AmazonECR/latest/userguide/pull-through-cache.html
 pub const ECR_UPSTREAMS: [Upstream; 6] =
     [Upstream::Kubernetes, Upstream::DockerHub, Upstream::Ghcr, Upstream::Quay, Upstream::GitLab, Upstream::EcrPublic];
 
-/// What an artifact cache of Azure Container Registry can stand before.
+/// The upstreams of artifact caches of Azure Container Registry.
 /// learn.microsoft.com/azure/container-registry/artifact-cache-overview
-pub const ACR_UPSTREAMS: [Upstream; 7] = [
+pub const ACR_UPSTREAMS: [Upstream; 8] = [
     Upstream::Kubernetes,
     Upstream::DockerHub,
     Upstream::Ghcr,
     Upstream::Quay,
     Upstream::EcrPublic,
     Upstream::Mcr,
+    Upstream::Nvcr,
     Upstream::Gcr,
 ];
 
@@ -125,13 +127,13 @@ pub struct EcrHost<'h> {
 }
 
 impl<'h> EcrHost<'h> {
-    /// Whether a host is meant to be one.
+    /// Returns whether a host is meant as a registry of Amazon ECR, valid or not.
     pub fn is_meant(host: &str) -> bool {
         [".dkr.ecr.", ".dkr.ecr-fips.", ".dkr-ecr.", ".dkr-ecr-fips."].iter().any(|middle| host.contains(middle))
             || host.starts_with("dkr.ecr.")
     }
 
-    /// `ACCOUNT.dkr.ecr.REGION.amazonaws.com`, in every partition, with FIPS or dual-stack endpoints too.
+    /// Parses `ACCOUNT.dkr.ecr.REGION.amazonaws.com`, in every partition, with FIPS and dual-stack endpoints.
     pub fn parse(host: &'h str) -> Option<Self> {
         let (account, rest) = host.split_once('.')?;
         let rest = ["dkr.ecr.", "dkr.ecr-fips.", "dkr-ecr.", "dkr-ecr-fips."]
@@ -147,15 +149,15 @@ impl<'h> EcrHost<'h> {
     }
 }
 
-/// How long a prefix of ECR's pull-through cache rules may be.
+/// Characters of a prefix of ECR's pull-through cache rules.
 pub const ECR_PREFIX_CHARS: std::ops::RangeInclusive<usize> = 2..=30;
 
-/// Whether ECR takes a path as the name of a repository: `__` and several dashes in a row, which others take, are not allowed.
+/// Returns whether ECR accepts a path as the name of a repository. It rejects `__` and several dashes in a row.
 pub fn is_ecr_path(path: &str) -> bool {
     path.split('/').flat_map(|component| component.split(['.', '_', '-'])).all(|word| !word.is_empty())
 }
 
-/// Other registries, and parts of them, that have the same images. What one of a group has below it, the others have too.
+/// Groups of registries, or parts of them, that have the same images at the same paths. The first is the one to name.
 const SAME_IMAGES: [&[&str]; 5] = [
     &KUBERNETES_REGISTRY,
     &[DOCKER_HUB, "mirror.gcr.io"],
@@ -164,24 +166,35 @@ const SAME_IMAGES: [&[&str]; 5] = [
     &["registry.redhat.io", "registry.access.redhat.com"],
 ];
 
-/// Whether two canonical names, or prefixes of names, lead to the same images.
+/// Returns the rank of a canonical prefix among those of the same images. The lowest is the one to name.
+pub fn preference(name: &str) -> usize {
+    SAME_IMAGES
+        .iter()
+        .filter_map(|group| group.iter().position(|alias| below(name, alias).is_some()))
+        .max()
+        .unwrap_or(0)
+}
+
+/// Returns the rest of a name after a prefix of whole components.
+fn below<'n>(name: &'n str, prefix: &str) -> Option<&'n str> {
+    name.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Returns whether two canonical names, or prefixes of names, are of the same images.
 pub fn are_aliases(one: &str, other: &str) -> bool {
-    let below = |name: &str, prefix: &str| {
-        name.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with('/')).map(str::to_owned)
-    };
     one == other
         || SAME_IMAGES.iter().any(|group| {
-            let rests: Vec<String> = group.iter().filter_map(|alias| below(one, alias)).collect();
+            let rests: Vec<&str> = group.iter().filter_map(|alias| below(one, alias)).collect();
             group.iter().filter_map(|alias| below(other, alias)).any(|rest| rests.contains(&rest))
         })
 }
 
-/// Whether `docker.io/library` has an image of that name.
+/// Returns whether `docker.io/library` has an image of that name.
 pub fn is_official(name: &str) -> bool {
     OFFICIAL_IMAGES.split_ascii_whitespace().any(|official| official == name)
 }
 
-/// As github.com/docker-library/official-images names them, those no longer built included.
+/// The names in github.com/docker-library/official-images, including those no longer built.
 const OFFICIAL_IMAGES: &str = "
     adminer adoptopenjdk aerospike almalinux alpine alt amazoncorretto amazonlinux api-firewall arangodb archlinux
     backdrop bash bonita buildpack-deps busybox caddy cassandra centos chronograf cirros clearlinux clefos clickhouse

@@ -1,29 +1,38 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that the tests need whose programs are missing.
 #
-#   install.sh [--check] [cluster]
+#   install.sh [--check] [ecosystem|caches|cluster]
 #
-# Without `cluster` those of `make test`: a browser without a screen, shells, and what reads man pages and scripts. With it
-# those of `make test-cluster`: a container runtime with its network, registries, what builds images, and Prometheus; none of
-# their services is started. With --check it only tells what is missing.
+# Without an argument it installs those of `make test`. `ecosystem` installs those of `make test-ecosystem`: a browser, shells,
+# and programs that read man pages and scripts. `caches` installs those of `make test-caches`: a registry and a container runtime.
+# `cluster` installs those of `make test-cluster`: a container runtime with its network, registries, programs that build images,
+# and Prometheus. It starts none of their services. With --check it only lists the missing packages.
 set -euo pipefail
 
-# What is looked for on the PATH, and the packages that have it.
+# Programs of the PATH, and the packages that have them.
 programs=(
-  chromium:chromium chromedriver:chromium-driver   # opens reports
-  zsh:zsh fish:fish                                # complete commands
-  mandoc:mandoc man:man-db shellcheck:shellcheck   # read what is generated
-  jq:jq curl:curl docker-registry:docker-registry  # what is generated calls, and a cache
-  python3:python3-venv git:git patch:patch         # take what `rewrite` prints
+  curl:curl                                        # the line that `serve` prints
 )
-also=(fonts-liberation)
+ecosystem_programs=(
+  chromium:chromium chromedriver:chromium-driver   # open reports
+  zsh:zsh fish:fish                                # complete commands
+  mandoc:mandoc man:man-db shellcheck:shellcheck   # read man pages and scripts
+  jq:jq curl:curl docker-registry:docker-registry  # called by the scripts of `init`, and a cache
+  python3:python3-venv git:git patch:patch         # pre-commit, and programs that apply a diff
+  npm:npm                                          # downloads the schema of Renovate
+)
+ecosystem_packages=(fonts-liberation)
+caches_programs=(
+  docker-registry:docker-registry                  # a cache
+  containerd:containerd ctr:containerd             # pull from it
+)
 cluster_packages=(
-  buildah mmdebstrap skopeo docker-registry        # images and where they are kept
-  containerd runc containernetworking-plugins      # the node's Pods
-  iproute2 iptables util-linux                     # the node's network and namespaces
-  ca-certificates gcc libc6-dev                    # what Rust links with
-  prometheus                                       # what scrapes, and promtool
-  libfaketime                                      # a clock that is wrong
+  buildah mmdebstrap skopeo docker-registry        # build and store images
+  containerd runc containernetworking-plugins      # run the Pods of the node
+  iproute2 iptables util-linux                     # network and namespaces of the node
+  ca-certificates gcc libc6-dev                    # link Rust programs
+  prometheus                                       # scrapes, and has promtool
+  libfaketime                                      # sets a wrong clock
 )
 
 fail() {
@@ -41,25 +50,31 @@ if [[ ${1:-} == --check ]]; then
   shift
 fi
 missing=()
+also=()
 case ${1:-} in
   cluster)
     for package in "${cluster_packages[@]}"; do
       is_installed "$package" || missing+=("$package")
     done
+    programs=()
     ;;
-  '')
-    for program in "${programs[@]}"; do
-      command -v "${program%%:*}" >/dev/null || missing+=("${program#*:}")
-    done
+  ecosystem)
+    programs=("${ecosystem_programs[@]}")
+    also=("${ecosystem_packages[@]}")
     ;;
-  *) fail "unknown: $1; leave it out, or write cluster" ;;
+  caches) programs=("${caches_programs[@]}") ;;
+  '') ;;
+  *) fail "unknown argument: $1; write ecosystem, caches or cluster, or no argument" ;;
 esac
+for program in "${programs[@]}"; do
+  command -v "${program%%:*}" >/dev/null || missing+=("${program#*:}")
+done
 ((${#missing[@]})) || exit 0
 [[ -z $check ]] || fail "these Debian packages are missing: ${missing[*]}: run tests/install.sh $*"
-((EUID == 0)) || fail "these are missing: ${missing[*]}: install them, or run this as root on Debian"
-[[ ${1:-} == cluster ]] || missing+=("${also[@]}")
+((EUID == 0)) || fail "these Debian packages are missing: ${missing[*]}: install them, or run this as root on Debian"
+missing+=("${also[@]}")
 
-# Debian asks this program whether a service may start; 101 is no.
+# Debian runs this program to ask whether a service may start. 101 means no.
 policy=/usr/sbin/policy-rc.d
 if [[ ! -e $policy ]]; then
   trap 'rm -f "$policy"' EXIT
@@ -69,6 +84,6 @@ fi
 
 export DEBIAN_FRONTEND=noninteractive
 install=(apt-get install --yes --quiet --no-install-recommends "${missing[@]}")
-# The lists of a fresh machine are missing, or name packages that are gone.
+# The package lists of a fresh machine are missing or outdated.
 "${install[@]}" || { apt-get update --quiet && "${install[@]}"; } ||
-  fail "apt-get can't install ${missing[*]}, see above"
+  fail "apt-get failed to install ${missing[*]}, see above"

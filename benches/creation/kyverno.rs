@@ -1,4 +1,4 @@
-//! Kyverno's admission controller beside the API server, and its kinds of policy, one at a time.
+//! Kyverno's admission controller beside the API server, with one kind of policy at a time.
 
 use std::path::Path;
 
@@ -40,14 +40,14 @@ pub struct Kyverno {
 }
 
 impl Kyverno {
-    /// Asked about the Pods of its own namespace alone.
+    /// Starts the controller, with a webhook for the Pods of its own namespace.
     pub fn start(cluster: &ControlPlane) -> Result<Self> {
         cluster.create_namespace(NAMESPACE);
         let webhooks = json!({"namespaceSelector": in_namespaces(&[NAMESPACE])}).to_string();
         Ok(Self { server: harness::kyverno::start(cluster, json!({"webhooks": webhooks}))?, installed: None })
     }
 
-    /// Has the policy of this kind alone.
+    /// Installs the policy of this kind, and removes the other.
     pub fn install(&mut self, cluster: &ControlPlane, kind: Kind, rules: &Path) -> Result<()> {
         if let Some(policy) = self.installed.take() {
             cluster.kubectl_with(&["delete", "-f", "-"], &policy.to_string()).ok();

@@ -1,12 +1,11 @@
-//! What each way of rewriting within the cluster adds to creating a Pod: `cargo bench --bench creation`.
+//! The time that ways of rewriting in the cluster add to the creation of a Pod: `cargo bench --bench creation`.
 //!
-//! A real API server and etcd create the same Pod (three containers and two init containers, of which three images are
-//! rewritten, or five that stay) in one namespace for each way, taking turns in one run, one request after the other. A figure is the
-//! median over the rounds; what counts is the difference to the namespace where nothing is registered. Every Pod is
-//! compared with what it must become.
+//! A real API server and etcd create the same Pod in one namespace for each way. The Pod has three containers and two init
+//! containers; either three images are rewritten, or none is. The namespaces take turns in one run, one request after the other. A
+//! figure is the median over the rounds. Compare it with the namespace without rewriting. Every Pod is checked.
 //!
-//! Kyverno's admission controller, alone and with its defaults, has the policies of `export kyverno`. It is registered
-//! for all of its namespaces at once, so its two kinds of policy are measured one after the other, each beside the rest.
+//! Kyverno's admission controller runs with its defaults and the policies of `export kyverno`. It has one webhook for all of its
+//! namespaces. So its two kinds of policy are measured one after the other, each with the other ways.
 
 #[path = "../../tests/harness/mod.rs"]
 mod harness;
@@ -22,18 +21,18 @@ use serde_json::{Value, json};
 
 use kyverno::Kyverno;
 
-/// What each way of rewriting within the cluster adds to creating a Pod.
+/// Measures the time that each way of rewriting in the cluster adds to the creation of a Pod.
 #[derive(Debug, Parser)]
 struct Args {
-    /// Pods created in each way, for each kind of Pod
+    /// Number of Pods for each way and each kind of Pod
     #[arg(long, value_name = "COUNT", default_value_t = 300)]
     rounds: usize,
 
-    /// Leave Kyverno out, which takes minutes to compile the first time
+    /// Skip Kyverno, which takes minutes to compile the first time
     #[arg(long)]
     without_kyverno: bool,
 
-    /// Given by cargo
+    /// Passed by cargo
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -53,13 +52,13 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_pullthrough");
 const DEADLINE: Duration = Duration::from_secs(120);
 const WARM_UP: usize = 20;
 
-/// A namespace, and what is registered for it.
+/// A namespace, and the way of rewriting in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     Nothing,
     Policy,
     Webhook,
-    /// The webhook, and the ValidatingAdmissionPolicy that watches it.
+    /// The webhook, and the ValidatingAdmissionPolicy that reports what it did not rewrite.
     Watched,
     Both,
     Kyverno(kyverno::Kind),
@@ -121,9 +120,10 @@ fn register(cluster: &ControlPlane, webhook: &Webhook) -> Result<()> {
     for mut object in export(&["admission-policy", "--rules", &rules, "--action", "rewrite,audit"])? {
         let kind = object["kind"].as_str().unwrap_or_default().to_owned();
         if kind.ends_with("Binding") {
-            let namespaces: &[&str] = match kind.starts_with("Mutating") {
-                true => &[Way::Policy.namespace(), Way::Both.namespace()],
-                false => &[Way::Watched.namespace()],
+            let namespaces: &[&str] = if kind.starts_with("Mutating") {
+                &[Way::Policy.namespace(), Way::Both.namespace()]
+            } else {
+                &[Way::Watched.namespace()]
             };
             object["spec"]["matchResources"] = json!({"namespaceSelector": in_namespaces(namespaces)});
         }
@@ -136,14 +136,14 @@ fn in_namespaces(names: &[&str]) -> Value {
     json!({"matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "In", "values": names}]})
 }
 
-/// The objects that `pullthrough export` prints.
+/// Returns the objects that `pullthrough export` prints.
 fn export(arguments: &[&str]) -> Result<Vec<Value>> {
     let output = Command::new(PROGRAM).arg("export").args(arguments).output().context("run pullthrough")?;
     ensure!(output.status.success(), "pullthrough export: {}", String::from_utf8_lossy(&output.stderr));
     Ok(serde_saphyr::from_multiple(&String::from_utf8(output.stdout)?)?)
 }
 
-/// The Pods, by what becomes of them.
+/// Returns the Pods: one that is rewritten, and one that is not.
 fn pods() -> [(&'static str, Value); 2] {
     let pod = |images: [&str; 5]| {
         let container = |index: usize| json!({"name": format!("c{index}"), "image": images[index]});
@@ -190,7 +190,7 @@ fn measure(client: &Client, ways: &[Way], rounds: usize) -> Result<Times> {
     Ok(times)
 }
 
-/// Creates a Pod, and tells how long it took.
+/// Creates a Pod, and returns the time that it took.
 fn create(client: &Client, way: Way, pod: &Value) -> Result<Duration> {
     let start = Instant::now();
     let created = client.post(&format!("/api/v1/namespaces/{}/pods", way.namespace()), pod)?;

@@ -1,5 +1,5 @@
-//! A client that costs little, so that it is the server that is measured: requests are written as prepared bytes, and of
-//! an answer only its status and its length are read.
+//! A client with a low cost, so that the server dominates the figures. It writes prepared bytes, and reads only status and length of
+//! a response.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,17 +20,17 @@ pub struct Client {
     connector: TlsConnector,
 }
 
-/// What came of a load.
+/// The results of a load.
 #[derive(Debug)]
 pub struct Load {
-    /// One of each answered request.
+    /// The latency of each answered request.
     pub latencies: Vec<Duration>,
     pub elapsed: Duration,
 }
 
 impl Client {
-    /// A client that sleeps has to be woken by the server's system call that answers it. That would be charged to servers
-    /// that are slower than the client, and not to faster ones; so one with a processor of its own had better not sleep.
+    /// Creates a client. If it sleeps, the server's system call that answers it must wake it, which costs the server time. Servers that
+    /// are faster than the client do not have that cost. So a client with a CPU of its own should not sleep.
     pub fn new(authority: &str, never_sleeps: bool) -> Result<Self> {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(authority.as_bytes())?)?;
@@ -51,7 +51,7 @@ impl Client {
         Ok(Self { runtime, connector: TlsConnector::from(Arc::new(config)) })
     }
 
-    /// One request on a connection of its own.
+    /// Sends one request on a new connection.
     pub fn first_answer(&self, address: SocketAddr, body: &[u8]) -> Result<()> {
         let request = request(body);
         self.runtime.block_on(async {
@@ -60,7 +60,7 @@ impl Client {
         })
     }
 
-    /// Requests on so many connections for so long, each sent when the last of its connection was answered.
+    /// Sends requests on `connections` connections for `duration`, each after the response to the last.
     pub fn load(&self, address: SocketAddr, body: &[u8], connections: usize, duration: Duration) -> Result<Load> {
         let request: Arc<[u8]> = request(body).into();
         self.runtime.block_on(async {
@@ -135,10 +135,10 @@ impl Connection {
     }
 }
 
-/// The Content-Length in the header of an answer that must be a 200.
+/// Returns the Content-Length of a response, which must have status 200.
 fn body_bytes(header: &[u8]) -> Result<usize> {
     let header = std::str::from_utf8(header)?;
-    let (status, fields) = header.split_once("\r\n").context("a header of one line")?;
+    let (status, fields) = header.split_once("\r\n").context("the header has only one line")?;
     if !status.starts_with("HTTP/1.1 200 ") {
         bail!("answered {status}");
     }
@@ -147,5 +147,5 @@ fn body_bytes(header: &[u8]) -> Result<usize> {
         .filter_map(|field| field.split_once(": "))
         .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
         .and_then(|(_, length)| length.parse().ok())
-        .context("no Content-Length in the answer")
+        .context("no Content-Length in the response")
 }

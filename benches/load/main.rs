@@ -1,15 +1,14 @@
-//! The whole server under load, beside a null webhook: `cargo bench --bench load`, quickly with `-- --quick`.
+//! The whole server under load, compared with a null webhook: `cargo bench --bench load`, with `-- --quick` in less time.
 //!
-//! It compares the release build of `pullthrough serve`, as it comes (metrics, limits, logging at info into a pipe that
-//! is read), with a webhook that does nothing: the same hyper, tokio-rustls and aws-lc-rs, TLS 1.3, ECDSA P-256 and
-//! TCP_NODELAY; it reads the body, and its answer is constant. What is above it is what pullthrough itself costs.
-//! A third server, `1,000 rules`, is pullthrough with the same rule behind 999 others.
+//! It compares the release build of `pullthrough serve` with a webhook that does nothing. pullthrough has its defaults: metrics,
+//! limits, and a log at info into a pipe that is read. Both use the same hyper, tokio-rustls and aws-lc-rs, TLS 1.3, ECDSA P-256 and
+//! TCP_NODELAY. The null webhook reads the body and sends a constant response. The difference is the cost of pullthrough. A third
+//! server, `1,000 rules`, is pullthrough with the same rule behind 999 others.
 //!
-//! Servers run on one processor and the client on another, where `taskset` and two processors are there. Each figure is
-//! the median of the rounds, and in each round all servers have their turn. CPU is the server process's user and system
-//! time by the kernel's scheduler, divided by the requests answered: the figure that is worth comparing. It too differs
-//! from machine to machine; the ratios of one run hold. Latencies and rates are those of a client that sends the next
-//! request when the last was answered.
+//! If there are `taskset` and two CPUs, the servers run on one CPU and the client on another. Each figure is the median of the
+//! rounds, and each round runs all servers. CPU is the user and system time of the server process by the kernel's scheduler, divided
+//! by the requests answered. Compare this figure. It differs between machines; the ratios within one run are stable. Latencies and
+//! rates are those of a client that sends the next request after the response to the last.
 
 mod client;
 mod null;
@@ -29,22 +28,22 @@ use client::Client;
 use process::{Processors, Server};
 use report::{Figures, Row};
 
-/// The server under load beside a null webhook.
+/// Measures the server under load, compared with a null webhook.
 #[derive(Debug, Parser)]
 struct Args {
-    /// Short rounds, and few: for a look, not for a verdict
+    /// Run few and short rounds, for a rough result
     #[arg(long)]
     quick: bool,
 
-    /// Rounds, of which each figure is the median
+    /// Number of rounds; each figure is their median
     #[arg(long, value_name = "COUNT")]
     rounds: Option<usize>,
 
-    /// Seconds of load for a server in one round
+    /// Seconds of load for each server in a round
     #[arg(long, value_name = "SECONDS")]
     secs: Option<f64>,
 
-    /// Only this body; repeat it for more
+    /// Only this body; repeat the option for more
     #[arg(long, value_name = "NAME")]
     body: Vec<String>,
 
@@ -52,11 +51,11 @@ struct Args {
     #[arg(long, value_name = "FILE")]
     other: Option<PathBuf>,
 
-    /// Given by cargo
+    /// Passed by cargo
     #[arg(long, hide = true)]
     bench: bool,
 
-    /// What the null webhook is started with: its certificate and its key
+    /// Certificate and key of the null webhook
     #[arg(long, hide = true, num_args = 2, value_name = "FILE")]
     null_webhook: Vec<PathBuf>,
 }
@@ -64,7 +63,7 @@ struct Args {
 const CONNECTIONS: usize = 8;
 const WARM_UP: Duration = Duration::from_millis(300);
 
-/// The servers' names in the table.
+/// The names of the servers in the table.
 const NULL: &str = "null";
 const PULLTHROUGH: &str = "pullthrough";
 const MANY_RULES: &str = "1,000 rules";
@@ -77,11 +76,11 @@ fn main() -> Result<()> {
     }
     let rounds = args.rounds.unwrap_or(if args.quick { 1 } else { 5 });
     let duration = Duration::from_secs_f64(args.secs.unwrap_or(if args.quick { 1.0 } else { 3.0 }));
-    ensure!(rounds > 0 && !duration.is_zero(), "there is nothing to measure");
+    ensure!(rounds > 0 && !duration.is_zero(), "no body to measure");
 
     let processors = Processors::claim();
     println!("{processors}\n{rounds} rounds of {duration:?}\n");
-    let folder = tempfile::tempdir().context("make a folder")?;
+    let folder = tempfile::tempdir().context("create a folder")?;
     let commands = Commands::new(folder.path(), args.other.as_deref(), &processors)?;
     let never_sleeps = matches!(processors, Processors::Split { .. });
     let client = Client::new(&commands.authority, never_sleeps)?;
@@ -106,7 +105,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// How each server is started.
+/// The command of each server.
 struct Commands {
     authority: String,
     servers: Vec<(&'static str, Vec<PathBuf>)>,
@@ -155,11 +154,11 @@ impl Commands {
     }
 }
 
-/// Milliseconds from the start of each server's process to its first answer.
+/// Returns the milliseconds from the start of each server's process to its first response.
 fn starts(commands: &Commands, client: &Client, rounds: usize) -> Result<Vec<f64>> {
     let body = common::realistic().body;
     let mut millis = vec![Vec::new(); commands.servers().count()];
-    // One round more than is counted: the first reads the binaries from the disk.
+    // The first round is not counted, because it reads the binaries from disk.
     for round in 0..=rounds {
         for ((_, command), millis) in commands.servers().zip(&mut millis) {
             let start = Instant::now();
@@ -173,7 +172,7 @@ fn starts(commands: &Commands, client: &Client, rounds: usize) -> Result<Vec<f64
     Ok(millis.into_iter().map(report::median).collect())
 }
 
-/// One body for each server in turn, and that for each round.
+/// Measures one body: in each round, one server after the other.
 fn measure(
     servers: &mut [(&'static str, Server)],
     client: &Client,

@@ -1,4 +1,4 @@
-//! The webhook that does nothing, which is as little as an answer over this TLS and HTTP can cost.
+//! A webhook that does nothing: the lower bound of a response over this TLS and HTTP.
 
 use std::convert::Infallible;
 use std::path::Path;
@@ -34,7 +34,7 @@ pub fn serve(certificate: &Path, key: &Path) -> Result<()> {
     let acceptor = TlsAcceptor::from(Arc::new(config));
     runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.context("listen")?;
-        // As pullthrough's log says it.
+        // The format of pullthrough's log.
         eprintln!("serving listen=[{}]", listener.local_addr()?);
         loop {
             let (stream, _) = listener.accept().await?;
@@ -43,7 +43,7 @@ pub fn serve(certificate: &Path, key: &Path) -> Result<()> {
     })
 }
 
-/// A connection that fails is its client's to report.
+/// The client reports a connection that fails.
 async fn connection(stream: TcpStream, acceptor: TlsAcceptor) -> Result<()> {
     stream.set_nodelay(true)?;
     let stream = acceptor.accept(stream).await?;

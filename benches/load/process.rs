@@ -1,4 +1,4 @@
-//! The servers' processes: where they run, what they use, and that they end.
+//! The processes of the servers: their CPUs, their usage, and their end.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use std::{fmt, fs, io, thread};
 
 use anyhow::{Context, Result};
 
-/// Which processors are whose.
+/// The CPUs of servers and client.
 #[derive(Debug)]
 pub enum Processors {
     Split { server: usize, client: usize },
@@ -17,7 +17,7 @@ pub enum Processors {
 }
 
 impl Processors {
-    /// Moves this process to its own; call it before there are other threads.
+    /// Moves this process to the CPU of the client. Call it before other threads start.
     pub fn claim() -> Self {
         let [server, client] = match allowed().as_deref() {
             Some([first, second, ..]) => [*first, *second],
@@ -33,7 +33,7 @@ impl Processors {
         }
     }
 
-    /// A command that runs on the servers' processor.
+    /// Returns a command that runs on the CPU of the servers.
     pub fn of_server(&self, command: impl IntoIterator<Item = PathBuf>) -> Vec<PathBuf> {
         let pin = match self {
             Self::Split { server, .. } => vec!["taskset".into(), "-c".into(), server.to_string().into()],
@@ -54,7 +54,7 @@ impl fmt::Display for Processors {
     }
 }
 
-/// The processors that this process may use, from lists such as `0-3,8`.
+/// Returns the CPUs that this process may use, from lists such as `0-3,8`.
 fn allowed() -> Option<Vec<usize>> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?.trim();
@@ -65,7 +65,7 @@ fn allowed() -> Option<Vec<usize>> {
     Some(ranges.collect::<Option<Vec<_>>>()?.into_iter().flatten().collect())
 }
 
-/// A server's process, killed when this is dropped.
+/// The process of a server, killed when this value is dropped.
 #[derive(Debug)]
 pub struct Server {
     child: Child,
@@ -73,7 +73,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server and waits until its log says where it listens.
+    /// Starts a server, and waits until its log has its address.
     pub fn start(command: &[PathBuf]) -> Result<Self> {
         let child = Command::new(&command[0])
             .args(&command[1..])
@@ -94,12 +94,12 @@ impl Server {
                 break address;
             }
         };
-        // Somebody reads the log, as where a container runs. The thread ends with the process.
+        // A container runtime reads the log too. The thread ends with the process.
         thread::spawn(move || io::copy(&mut log, &mut io::sink()));
         Ok(server)
     }
 
-    /// The time that all threads together were on a processor. The main thread's own file has that thread alone.
+    /// Returns the CPU time of all threads. The file of the main thread has only that thread.
     pub fn cpu(&self) -> Result<Duration> {
         let mut nanos = 0;
         for thread in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
@@ -109,7 +109,7 @@ impl Server {
         Ok(Duration::from_nanos(nanos))
     }
 
-    /// The resident set.
+    /// Returns the resident set, in MiB.
     pub fn memory_mib(&self) -> Result<f64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
@@ -119,13 +119,13 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Both fail only where it has ended already.
+        // Both fail only if the process has ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// The first address in ` listen=[…]`.
+/// Returns the first address in ` listen=[…]`.
 fn address(line: &str) -> Option<SocketAddr> {
     let (_, rest) = line.split_once(" listen=[")?;
     rest.split([',', ']']).next()?.parse().ok()

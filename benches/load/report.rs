@@ -1,20 +1,20 @@
-//! From measurements to tables.
+//! Tables of the measurements.
 
 use std::time::Duration;
 
 use super::client::Load;
 use super::{CONNECTIONS, MANY_RULES, NULL, OTHER, PULLTHROUGH};
 
-/// All that was measured.
+/// All measurements.
 pub struct Figures {
-    /// Milliseconds from a server's start to its first answer.
+    /// Milliseconds from the start of a server to its first response.
     pub starts: Vec<(&'static str, f64)>,
     /// MiB before the first request.
     pub idle: Vec<(&'static str, f64)>,
     pub rows: Vec<Row>,
 }
 
-/// One server under one load, in one round or as the median of all.
+/// One server with one load: one round, or the median of all.
 #[derive(Debug, Clone, Copy)]
 pub struct Round {
     cpu_micros: f64,
@@ -69,7 +69,7 @@ impl Row {
     }
 }
 
-/// Of an even number, the upper of the two in the middle.
+/// Returns the median. With an even number of values, it is the upper of the two in the middle.
 pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
@@ -98,7 +98,7 @@ pub fn print(figures: &Figures) {
     }
 }
 
-/// The figures that have a target, as far as they were measured.
+/// Prints the measured figures that have a target.
 fn targets(figures: &Figures, server: &str) {
     let Figures { starts, idle, rows } = figures;
     let median = |server: &str, body: &str, connections: usize| {

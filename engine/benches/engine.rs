@@ -1,11 +1,11 @@
 //! The engine alone, without server and network: `cargo bench --bench engine`.
 //!
-//! | group | compares |
+//! | group | what it measures |
 //! | --- | --- |
-//! | `answer` | bodies: what an admission costs by the size of its review; throughput in bytes of the body |
-//! | `decide` | numbers of rules, and of `from` in one rule, for an image that the last of them matches and for one that none matches: the times of a row of four are to be about the same |
-//! | `parse_image` | forms of a reference: which need a canonical name of their own |
-//! | `parse_rules` | a file of 1 rule and of 1,000: what a reload costs |
+//! | `answer` | an admission by the size of its review; throughput in bytes of the body |
+//! | `decide` | rules files of different length, for an image that the last rule matches and for one that no rule matches; expected: about the same time for the four of a row |
+//! | `parse_image` | forms of a reference; some need a canonical name |
+//! | `parse_rules` | a rules file with 1 and with 1,000 rules, as on a reload |
 
 use std::hint::black_box;
 

@@ -1,41 +1,29 @@
-//! From the bytes of a request to the bytes of its answer.
+//! Turns the bytes of a request into the bytes of its answer.
 
 use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::bounds::MAX_PATCH_BYTES;
+use super::bounds::{MAX_PATCH_BYTES, MAX_WOULD_BE_BYTES};
 use super::context::Context;
-use super::decision::Decision;
+use super::decision::{Decision, ImageDecision};
+use super::json::Text;
 use super::list::{Change, List};
 use super::outline::may_change_an_image;
 use super::patch;
 use super::pod::{Place, Pod, Site};
 use super::policy::{Previous, Question, WhenNotUnderstood};
 use super::response;
-use super::review::{self, Asked, Objects, Operation, Resource, Unreadable};
+use super::review::{self, Asking, Objects, Operation, Resource, Unreadable};
 
-/// What of an answer is up to the operator, and not to the rules.
-#[derive(Debug, Clone, Copy)]
-pub struct Options {
-    /// Whether people are told by `kubectl` what was rewritten.
-    pub warnings: bool,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { warnings: true }
-    }
-}
-
-/// The AdmissionReview to send back, as JSON, and what it says.
+/// The AdmissionReview to send back, as JSON, and its summary.
 #[derive(Debug)]
 pub struct Answer<'a> {
     pub body: Vec<u8>,
     pub summary: Summary<'a>,
 }
 
-/// What metrics and logs say of an admission.
+/// An admission as metrics and logs report it.
 #[derive(Debug)]
 pub struct Summary<'a> {
     pub resource: Resource,
@@ -44,28 +32,23 @@ pub struct Summary<'a> {
     pub outcome: Outcome,
     pub uid: Cow<'a, str>,
     pub namespace: Cow<'a, str>,
-    /// The object's name, else its `generateName`, else empty.
+    /// The object's name; empty while the API server has not generated it.
     pub name: Cow<'a, str>,
-    /// Every image that was looked at.
+    /// The start of the name that the API server generates. Empty if the object has a name.
+    pub generate_name: Cow<'a, str>,
+    /// The decision about each image of the request.
     pub images: Vec<ImageDecision<'a>>,
-    /// What could not be understood.
+    /// Why the object can't be understood.
     pub problem: Option<String>,
-}
-
-#[derive(Debug)]
-pub struct ImageDecision<'a> {
-    pub place: Place<'a>,
-    pub image: Cow<'a, str>,
-    pub decision: Decision<'a>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
     Patched,
     Unchanged,
-    /// Allowed unchanged, since the object can't be understood.
+    /// Allowed unchanged because the object can't be understood.
     NotUnderstood,
-    /// Denied, since the object can't be understood and the rules say so.
+    /// Denied because the object can't be understood and the rules say `whenNotUnderstood: deny`.
     Denied,
 }
 
@@ -82,14 +65,15 @@ impl Outcome {
 
 /// Answers an AdmissionReview: a pure function of the request and of its context.
 ///
+/// An object that can't be understood is not an error. It is allowed unchanged, or denied if the rules say so.
+///
 /// # Errors
 ///
-/// Where the body is no AdmissionReview of `admission.k8s.io/v1`, and so has no `uid` to answer to. Whatever is wrong
-/// inside the object is allowed unchanged instead, or denied if the rules say so.
+/// Returns an error if the body is not an AdmissionReview of `admission.k8s.io/v1` with a `uid` to answer to.
 pub fn answer<'a>(context: Context<'a>, body: &'a [u8]) -> Result<Answer<'a>, Unreadable> {
     let (asked, objects) = review::read(body)?;
     let old_object = objects.old_object;
-    let Understood { name, decided } = understand(context, &asked, objects);
+    let Understood { name: object_name, generate_name, decided } = understand(context, &asked, objects);
     let (images, patch, problem) = match decided {
         Ok(Decided { images, patch }) => (images, patch, None),
         Err(problem) => (Vec::new(), None, Some(problem)),
@@ -111,16 +95,29 @@ pub fn answer<'a>(context: Context<'a>, body: &'a [u8]) -> Result<Answer<'a>, Un
         warnings: if warn { response::warnings(&images, problem.as_deref()) } else { Vec::new() },
         decisions: &images,
     });
-    let Asked { uid, resource, operation, name: asked_name, namespace, dry_run, is_machine: _ } = asked;
-    let name = if asked_name.is_empty() { name } else { asked_name };
+    let Asking { uid, resource, operation, name, namespace, dry_run, is_machine: _ } = asked;
+    let name = if name.is_empty() { object_name } else { name };
+    let generate_name = if name.is_empty() { generate_name } else { Cow::default() };
     Ok(Answer {
         body,
-        summary: Summary { resource, operation, dry_run, outcome, uid, namespace, name, images, problem },
+        summary: Summary {
+            resource,
+            operation,
+            dry_run,
+            outcome,
+            uid,
+            namespace,
+            name,
+            generate_name,
+            images,
+            problem,
+        },
     })
 }
 
-/// Of what can't be understood: a Pod that is created, or an update that may bring another image.
-fn may_be_denied(asked: &Asked, body: &[u8], old_object: Option<&RawValue>) -> bool {
+/// Returns whether a request that can't be understood may be denied: the creation of a Pod, or an update that may change an
+/// image.
+fn may_be_denied(asked: &Asking, body: &[u8], old_object: Option<&RawValue>) -> bool {
     match (asked.resource, asked.operation) {
         (Resource::Pods, Operation::Create) => true,
         (Resource::Pods | Resource::PodsEphemeralContainers, Operation::Update) => {
@@ -130,35 +127,44 @@ fn may_be_denied(asked: &Asked, body: &[u8], old_object: Option<&RawValue>) -> b
     }
 }
 
-/// What is made of the objects of a request.
+/// The result of reading the objects of a request.
 struct Understood<'a> {
-    /// The object's name, else its `generateName`, else empty.
+    /// The object's `name`, or empty.
     name: Cow<'a, str>,
-    /// What is decided, or what could not be understood.
+    /// The object's `generateName`, or empty.
+    generate_name: Cow<'a, str>,
+    /// The decisions, or why the object can't be understood.
     decided: Result<Decided<'a>, String>,
+}
+
+impl<'a> Understood<'a> {
+    fn nameless(decided: Result<Decided<'a>, String>) -> Self {
+        Self { name: Cow::default(), generate_name: Cow::default(), decided }
+    }
 }
 
 #[derive(Default)]
 struct Decided<'a> {
     images: Vec<ImageDecision<'a>>,
-    /// In JSON.
+    /// JSON.
     patch: Option<Vec<u8>>,
 }
 
-fn understand<'a>(context: Context<'a>, asked: &Asked<'a>, objects: Objects<'a>) -> Understood<'a> {
+fn understand<'a>(context: Context<'a>, asked: &Asking<'a>, objects: Objects<'a>) -> Understood<'a> {
     let Objects { object, old_object } = objects;
     let pod = match pod(asked, object) {
         Ok(Some(pod)) => pod,
-        Ok(None) => return Understood { name: Cow::default(), decided: Ok(Decided::default()) },
-        Err(problem) => return Understood { name: Cow::default(), decided: Err(problem) },
+        Ok(None) => return Understood::nameless(Ok(Decided::default())),
+        Err(problem) => return Understood::nameless(Err(problem)),
     };
-    let names = pod.metadata.iter().flat_map(|metadata| [&metadata.name, &metadata.generate_name]).flatten();
-    let name = names.map(|name| &name.0).find(|name| !name.is_empty()).cloned().unwrap_or_default();
-    Understood { name, decided: decide(context, asked, pod, old_object) }
+    let text = |text: &Option<Text<'a>>| text.as_ref().map(|text| text.0.clone()).unwrap_or_default();
+    let names = pod.metadata.as_ref().map(|metadata| (text(&metadata.name), text(&metadata.generate_name)));
+    let (name, generate_name) = names.unwrap_or_default();
+    Understood { name, generate_name, decided: decide(context, asked, pod, old_object) }
 }
 
-/// The Pod of a request, where its images count.
-fn pod<'a>(asked: &Asked, object: Result<Option<Pod<'a>>, serde_json::Error>) -> Result<Option<Pod<'a>>, String> {
+/// Returns the Pod of a request; `None` if the request can't change an image.
+fn pod<'a>(asked: &Asking, object: Result<Option<Pod<'a>>, serde_json::Error>) -> Result<Option<Pod<'a>>, String> {
     match (asked.resource, asked.operation) {
         (Resource::Other, _) => Err("only Pods are rewritten, and the request is for another resource".to_owned()),
         (Resource::Pods, Operation::Create | Operation::Update)
@@ -173,15 +179,15 @@ fn unreadable(error: serde_json::Error) -> String {
     format!("the Pod can't be read: {error}")
 }
 
-/// Decides about each image.
+/// Decides about each image of a Pod.
 fn decide<'a>(
     context: Context<'a>,
-    asked: &Asked,
+    asked: &Asking,
     pod: Pod<'a>,
     old_object: Option<&RawValue>,
 ) -> Result<Decided<'a>, String> {
     let additions = (asked.operation == Operation::Create).then(|| patch::Additions::new(context.policy, &pod));
-    let kept = pod.metadata.as_ref().and_then(|metadata| context.policy.keeps_all(metadata.state()));
+    let reason_for_all = pod.metadata.as_ref().and_then(|metadata| context.policy.reason_for_all(metadata.state()));
     let before = match (asked.operation, old_object) {
         (Operation::Update, Some(old_object)) => {
             Before::new(serde_json::from_str(old_object.get()).map_err(unreadable)?)
@@ -190,12 +196,12 @@ fn decide<'a>(
     };
     let sites = pod.into_sites();
     let mut images = Vec::with_capacity(sites.len());
-    let mut patch_bytes = 0;
+    let (mut patch_bytes, mut would_be_bytes) = (0, 0);
     for Site { place, image, pull_never } in sites {
         if asked.resource != Resource::Pods && place.list.change() != Change::Additions {
             continue;
         }
-        let decision = kept.map(Decision::keep).unwrap_or_else(|| {
+        let mut decision = reason_for_all.map(Decision::not_rewritten).unwrap_or_else(|| {
             context.decide(Question {
                 image: &image,
                 namespace: &asked.namespace,
@@ -208,6 +214,12 @@ fn decide<'a>(
         }
         if patch_bytes > MAX_PATCH_BYTES {
             return Err(patch::TOO_LARGE.to_owned());
+        }
+        if let Decision::NotRewritten { would_be: would_be @ Some(_), .. } = &mut decision {
+            would_be_bytes += would_be.as_ref().map_or(0, String::len);
+            if would_be_bytes > MAX_WOULD_BE_BYTES {
+                *would_be = None;
+            }
         }
         images.push(ImageDecision { place, image, decision });
     }
@@ -226,7 +238,7 @@ impl<'a> Before<'a> {
         Self(sites)
     }
 
-    /// At the same place; the last one of several.
+    /// Returns the image at the same place; the last one if there are several.
     fn at(&self, place: &Place) -> Option<&str> {
         let wanted = (place.list, &*place.name);
         let end = self.0.partition_point(|site| (site.place.list, &*site.place.name) <= wanted);

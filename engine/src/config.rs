@@ -1,13 +1,16 @@
-//! The rules file: its schema, and how text becomes checked rules or errors that name place and cure.
+//! The rules file: its schema, and its checks, whose errors have a place and a fix.
 
 mod checker;
 mod declarations;
 mod places;
 mod problem;
 mod schema;
+mod shape;
 mod source;
+mod structural;
 
 use std::fmt;
+use std::ops::Range;
 
 use annotate_snippets::Level;
 use serde::de::DeserializeOwned;
@@ -17,7 +20,6 @@ use self::checker::Checker;
 pub use self::checker::{is_dns_label, is_object_name};
 pub use self::declarations::{is_group, is_kind};
 pub use self::places::Places;
-use self::problem::structural;
 pub use self::problem::{Problem, bytes};
 pub use self::schema::{ApiVersion, present, some};
 use self::schema::{DeclarationsFile, RulesFile};
@@ -25,11 +27,18 @@ pub use self::source::Source;
 use crate::declared::Declaration;
 use crate::{InvalidPrefix, Matcher, Mode, Namespaces, Policy, Prefix, Prefixes, Rule, Settings};
 
-/// Of the rules file, and of a file that tests rules.
+/// The `apiVersion` of rules files and of tests files.
 pub const API_VERSION: &str = "pullthrough.dev/v1alpha1";
+const API_GROUP: &str = "pullthrough.dev/";
 const KIND: &str = "Rules";
 
-/// What `--cache PREFIX` sends through the cache: the registry of the Kubernetes project, under each of its names.
+/// The most rules of one file: about twice as many as fit into a ConfigMap of 1 MiB at 100 bytes a rule.
+pub const MAX_RULES: usize = 20_000;
+
+/// The most entries of `caches` in a file.
+pub const MAX_CACHES: usize = 1_000;
+
+/// The sources of the rule of `--cache PREFIX`: the registry of the Kubernetes project, under each of its names.
 pub const KUBERNETES_REGISTRY: [&str; 7] = [
     "registry.k8s.io",
     "k8s.gcr.io",
@@ -40,29 +49,33 @@ pub const KUBERNETES_REGISTRY: [&str; 7] = [
     "asia.gcr.io/k8s-artifacts-prod",
 ];
 
-/// A rules file that was read and checked.
+/// A checked rules file.
 #[derive(Debug, Clone)]
 pub struct Config {
     pub settings: Settings,
     pub rules: Vec<Rule>,
-    /// Where manifests have images, beside the kinds that are known.
+    /// The place of the list of rules in the text, in bytes.
+    pub rules_place: Range<usize>,
+    /// The place of each prefix of `settings.caches` in the text.
+    pub cache_places: Vec<Range<usize>>,
+    /// Declarations of images in manifests, beside the built-in kinds.
     pub manifests: Vec<Declaration>,
-    /// Where each rule stands in the text; none for the built-in one.
+    /// The place of each rule in the text; none for the built-in rule.
     pub places: Vec<Places>,
 }
 
 impl From<Config> for Policy {
-    fn from(Config { settings, rules, manifests: _, places: _ }: Config) -> Self {
+    fn from(Config { settings, rules, rules_place: _, cache_places: _, manifests: _, places: _ }: Config) -> Self {
         Self::new(rules, settings)
     }
 }
 
 impl Config {
-    /// The built-in Kubernetes rule, as `--cache PREFIX` asks for it.
+    /// Returns the built-in Kubernetes rule of `--cache PREFIX`.
     ///
     /// # Errors
     ///
-    /// Where `prefix` is no registry host, or host and path.
+    /// Returns an error if `prefix` is not a registry host, or a host and a path.
     pub fn for_cache(prefix: &str) -> Result<Self, InvalidPrefix> {
         let to = Prefix::parse(prefix).map_err(InvalidPrefix::of_target)?;
         let from = KUBERNETES_REGISTRY.into_iter().map(Prefix::parse).collect::<Result<_, _>>()?;
@@ -74,41 +87,78 @@ impl Config {
             image_pull_secrets: Vec::new(),
             mode: Mode::Enforce,
         };
-        Ok(Self { settings: Settings::default(), rules: vec![rule], manifests: Vec::new(), places: Vec::new() })
+        Ok(Self {
+            settings: Settings::default(),
+            rules: vec![rule],
+            rules_place: 0..0,
+            cache_places: Vec::new(),
+            manifests: Vec::new(),
+            places: Vec::new(),
+        })
     }
 }
 
-/// What tells one content of a rules file from another: the start of its SHA-256, as `pullthrough_rules_info` has it.
+/// Returns the fingerprint of a rules file: the start of its SHA-256, as in `pullthrough_rules_info`.
 pub fn fingerprint(content: &[u8]) -> String {
     let digest = Sha256::digest(content);
     digest[..8].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The JSON Schema of the rules file, for editors.
+/// Returns the JSON Schema of the rules file, for editors.
 pub fn schema() -> schemars::Schema {
     schemars::schema_for!(RulesFile)
 }
 
-/// Problems that are drawn at most, each with its line, which may have all the others too.
+/// Problems that are drawn with their line. Each line may have all the other problems too.
 const MAX_DRAWN: usize = 100;
 
-/// All that is wrong with a rules file, or with one that tests them. Displays each problem with file, line, column, the line itself and a cure.
+/// The problems of a rules file or a tests file. Displays each with file, line, column, the line itself and a fix.
 #[derive(Debug)]
 pub struct RulesError {
     pub problems: Vec<Problem>,
+    /// The first problem of the YAML hides those after it.
+    pub is_first_only: bool,
     drawn: String,
+    styled: String,
+    line: String,
 }
 
 impl RulesError {
-    /// Draws the problems of a text. `name` is what the text is called.
+    /// Draws the problems of a text. `name` is the name of the text in errors.
     pub fn new(problems: Vec<Problem>, name: &str, text: &str) -> Self {
         let source = Source::new(name, text);
-        let mut drawn: Vec<String> =
-            problems.iter().take(MAX_DRAWN).map(|problem| problem.render(Level::ERROR, None, &source)).collect();
-        if problems.len() > MAX_DRAWN {
-            drawn.push(format!("error: {} more problems in {name}", problems.len() - MAX_DRAWN));
+        let draw = |render: fn(&Problem, Level<'static>, Option<&str>, &Source) -> String| {
+            let problems_shown = problems.iter().take(MAX_DRAWN);
+            let mut drawn: Vec<String> =
+                problems_shown.map(|problem| render(problem, Level::ERROR, None, &source)).collect();
+            if problems.len() > MAX_DRAWN {
+                drawn.push(format!("error: {} more problems in {name}", problems.len() - MAX_DRAWN));
+            }
+            drawn.join("\n\n")
+        };
+        let mut line = problems.first().map(|problem| problem.line(&source)).unwrap_or_default();
+        match problems.len() {
+            0 | 1 => {}
+            2 => line.push_str("; 1 more problem"),
+            count => line.push_str(&format!("; {} more problems", count - 1)),
         }
-        Self { drawn: drawn.join("\n\n"), problems }
+        Self {
+            drawn: draw(Problem::render),
+            styled: draw(Problem::render_styled),
+            line,
+            problems,
+            is_first_only: false,
+        }
+    }
+
+    /// Returns what it displays, with ANSI colours.
+    pub fn styled(&self) -> &str {
+        &self.styled
+    }
+
+    /// Returns the first problem and how many there are, in one line that begins with `file:line:column`.
+    pub fn line(&self) -> &str {
+        &self.line
     }
 }
 
@@ -120,7 +170,7 @@ impl fmt::Display for RulesError {
 
 impl std::error::Error for RulesError {}
 
-/// Reads a rules file. `name` is what errors call it.
+/// Reads a rules file. `name` is its name in errors.
 ///
 /// ```
 /// let error = pullthrough_engine::config::parse("rules.yaml", "apiVersion: pullthrough.dev/v1\nkind: Rules\nrules: []\n").unwrap_err();
@@ -129,7 +179,7 @@ impl std::error::Error for RulesError {}
 ///
 /// # Errors
 ///
-/// With every problem of the file that can be told at once.
+/// Returns every problem of the file that can be found at once.
 pub fn parse(name: &str, text: &str) -> Result<Config, RulesError> {
     let file: RulesFile = read(name, text, KIND)?;
     let mut checker = Checker::default();
@@ -137,11 +187,11 @@ pub fn parse(name: &str, text: &str) -> Result<Config, RulesError> {
     if checker.problems.is_empty() { Ok(config) } else { Err(RulesError::new(checker.problems, name, text)) }
 }
 
-/// Reads a file that has declarations alone, as the rules file has them below `manifests`. `kind` is what errors call such a file.
+/// Reads a file with declarations alone, as below `manifests` of a rules file. `kind` is the kind of the file in errors.
 ///
 /// # Errors
 ///
-/// With every problem of the file that can be told at once.
+/// Returns every problem of the file that can be found at once.
 pub fn declarations(name: &str, text: &str, kind: &str) -> Result<Vec<Declaration>, RulesError> {
     let file: DeclarationsFile = read(name, text, kind)?;
     let mut checker = Checker::default();
@@ -149,14 +199,37 @@ pub fn declarations(name: &str, text: &str, kind: &str) -> Result<Vec<Declaratio
     if checker.problems.is_empty() { Ok(declarations) } else { Err(RulesError::new(checker.problems, name, text)) }
 }
 
-/// Reads a file of this project, as far as its schema can tell.
+/// Reads a file of this project, and checks its schema.
 ///
 /// # Errors
 ///
-/// With the first problem of the YAML.
+/// Returns the first problem of the YAML.
 pub fn read<T: DeserializeOwned>(name: &str, text: &str, kind: &str) -> Result<T, RulesError> {
-    // Comments that are emitted are limited to 32 in a row. `yes` and `on` are strings in YAML 1.2.
-    let options = serde_saphyr::options! { emit_comments: false, strict_booleans: true };
-    serde_saphyr::from_str_with_options(text, options)
-        .map_err(|error| RulesError::new(vec![structural(text, &error, kind)], name, text))
+    serde_saphyr::from_str_with_options(text, options(text)).map_err(|error| {
+        let error = RulesError::new(vec![structural::problem(text, &error, kind)], name, text);
+        // Of another file, nothing else matters.
+        RulesError { is_first_only: self::kind(text).is_some_and(|found| found == kind), ..error }
+    })
+}
+
+/// Returns the kind of a file of this project, whether it is valid or not.
+pub fn kind(text: &str) -> Option<String> {
+    let documents = shape::documents(text).ok()?;
+    let root = &documents.first()?.value;
+    let field = |name| root.field(name).and_then(|field| field.value.as_text());
+    let is_own = field("apiVersion")?.starts_with(API_GROUP);
+    field("kind").filter(|_| is_own).map(str::to_owned)
+}
+
+fn options(text: &str) -> serde_saphyr::Options {
+    let defaults = serde_saphyr::Budget::default();
+    // No text has more nodes than bytes, so a text never has too many: memory is in proportion to the file.
+    let nodes = defaults.max_nodes.max(text.len());
+    serde_saphyr::options! {
+        // Comments that are emitted are limited to 32 in a row.
+        emit_comments: false,
+        // `yes` and `on` are strings in YAML 1.2.
+        strict_booleans: true,
+        budget: serde_saphyr::budget! { max_nodes: nodes, max_events: defaults.max_events.max(nodes.saturating_mul(3)) },
+    }
 }

@@ -1,30 +1,47 @@
-//! What is decided about one image, in words that metrics, logs, `explain` and audit annotations share.
+//! The decision about one image, in terms that metrics, logs, `explain` and audit annotations share.
 
+use std::borrow::Cow;
+
+use super::pod::Place;
 use super::reason::Reason;
 use super::rule::Rule;
 
-/// What is decided about one image.
+/// The decision about one image.
 #[derive(Debug, Clone)]
 pub enum Decision<'p> {
-    /// Write `result` instead, because of this rule.
+    /// The rule rewrites the image to `result`.
     Rewrite { rule: &'p Rule, result: String },
-    /// Write what stands there already, since the API server refuses anything else: a Pod's image volumes and its
-    /// existing ephemeral containers can't be changed. The reason is [`Reason::Unchanged`].
+    /// The stored image is restored, because the API server rejects any other: a Pod's image volumes and its existing
+    /// ephemeral containers are immutable. The reason is [`Reason::Unchanged`].
     Restore { result: String },
-    /// Leave the image alone. The rule is there where it is the reason.
-    Keep { reason: Reason, rule: Option<&'p Rule> },
+    /// The image is not rewritten. `rule` is set if a rule is the reason.
+    NotRewritten {
+        reason: Reason,
+        rule: Option<&'p Rule>,
+        /// The name that the rule would give the image, for [`Reason::Observed`].
+        would_be: Option<String>,
+    },
 }
 
 impl<'p> Decision<'p> {
-    pub(super) const fn keep(reason: Reason) -> Self {
-        Self::Keep { reason, rule: None }
+    pub(super) const fn not_rewritten(reason: Reason) -> Self {
+        Self::NotRewritten { reason, rule: None, would_be: None }
     }
 
+    /// Returns the rule that rewrites the image, or because of which it is not rewritten.
     pub fn rule(&self) -> Option<&'p Rule> {
         match self {
             Self::Rewrite { rule, .. } => Some(rule),
             Self::Restore { .. } => None,
-            Self::Keep { rule, .. } => *rule,
+            Self::NotRewritten { rule, .. } => *rule,
+        }
+    }
+
+    /// Returns the name that a rule would give the image, if another reason than its matching keeps the rule from rewriting.
+    pub fn would_be(&self) -> Option<&str> {
+        match self {
+            Self::Rewrite { .. } | Self::Restore { .. } => None,
+            Self::NotRewritten { would_be, .. } => would_be.as_deref(),
         }
     }
 
@@ -33,7 +50,15 @@ impl<'p> Decision<'p> {
         match self {
             Self::Rewrite { .. } => None,
             Self::Restore { .. } => Some(Reason::Unchanged),
-            Self::Keep { reason, .. } => Some(*reason),
+            Self::NotRewritten { reason, .. } => Some(*reason),
         }
     }
+}
+
+/// An image of a Pod, and the decision about it.
+#[derive(Debug)]
+pub struct ImageDecision<'a> {
+    pub place: Place<'a>,
+    pub image: Cow<'a, str>,
+    pub decision: Decision<'a>,
 }

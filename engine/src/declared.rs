@@ -1,4 +1,4 @@
-//! Where a rules file and the catalogue say that images are, beside the kinds that are known.
+//! Declarations of images in kinds that are not built in, from a rules file or the catalogue.
 
 mod path;
 
@@ -16,15 +16,15 @@ pub struct Declaration {
     pub pod_specs: Vec<Path>,
     /// Each is an image.
     pub images: Vec<Path>,
-    /// Each is an image if it names its registry: others have another default than Docker Hub.
+    /// Each is an image if it has a registry: without one, the default is another than Docker Hub.
     pub qualified_images: Vec<Path>,
-    /// Each is a mapping of `registry`, `repository`, `tag` and `digest`, or of `repository`, `image` and `version`.
+    /// Each is a mapping with `registry`, `repository`, `tag` and `digest`, or of `repository`, `image` and `version`.
     pub split_images: Vec<Path>,
-    /// Each is the values of a Helm chart.
+    /// Each has the values of a Helm chart.
     pub helm_values: Vec<Path>,
-    /// Each is an object of its own.
+    /// Each is a nested object.
     pub objects: Vec<Path>,
-    /// What stands for an image in `images`.
+    /// References that may take the place of an image in `images`.
     pub parameters: Vec<Parameter>,
     /// Flags that take an image, in `command` and `args` of every container.
     pub args: Vec<String>,
@@ -32,22 +32,24 @@ pub struct Declaration {
     pub env: Vec<NameGlob>,
 }
 
-/// A text such as `$(params.NAME)`, and where the image stands that it refers to.
+/// A reference such as `$(params.NAME)`, and the paths of the images that it can refer to.
 #[derive(Debug, Clone)]
 pub struct Parameter {
     before_name: String,
     after_name: String,
-    /// Each stands beside the `name` of the parameter.
+    /// Each has the `name` of the parameter beside it.
     pub values: Vec<Path>,
 }
 
 impl Parameter {
-    /// Where the name of the parameter stands in a reference.
+    /// The place of the parameter's name in a reference.
     const NAME: &str = "NAME";
 
+    /// Makes a parameter of a reference that has `NAME`.
+    ///
     /// # Errors
     ///
-    /// Where the reference does not have the name once, with a text before it. The message says what to write instead.
+    /// Returns what to write instead, if the reference does not have the name once with a text before it.
     pub fn new(reference: &str, values: Vec<Path>) -> Result<Self, &'static str> {
         match reference.split_once(Self::NAME) {
             Some((before, after)) if !before.is_empty() && !after.contains(Self::NAME) => {
@@ -57,49 +59,49 @@ impl Parameter {
         }
     }
 
-    /// The name of the parameter that a text is, and nothing else.
+    /// Returns the name of the parameter, if the whole text is a reference.
     pub fn name_in<'t>(&self, text: &'t str) -> Option<&'t str> {
         text.strip_prefix(self.before_name.as_str())?.strip_suffix(self.after_name.as_str())
     }
 }
 
-/// What a declaration is about.
+/// The objects or documents that a declaration applies to.
 #[derive(Debug, Clone)]
 pub enum Subject {
     /// Objects, in any version of the group.
     Kind { group: String, kind: String },
-    /// Objects of any kind: their containers.
+    /// The containers of objects of any kind.
     AnyKind,
-    /// Documents of files, whatever they are.
+    /// All documents of some files.
     Files(Vec<GlobMatcher>),
-    /// Documents that are no Kubernetes objects, and have each of these keys.
+    /// Documents that are not Kubernetes objects, and have each of these keys.
     Keys(Vec<String>),
 }
 
 /// A variable's name in which `*` stands for any characters.
 #[derive(Debug, Clone)]
 pub struct NameGlob {
-    /// What is before the first `*`: most names are told apart by it.
+    /// The text before the first `*`, which rejects most names.
     start: String,
     glob: GlobMatcher,
 }
 
-/// Why a text is no name of files, or of variables. The message says what to write instead.
+/// Why a text is not a pattern of file or variable names. The message says what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum InvalidGlob {
     #[error("it is empty; write a name, in which `*` stands for any characters")]
     Empty,
-    #[error("`{0}` can't be in it; write letters, digits, `_`, `-`, `.`, and `*` for any characters")]
+    #[error("`{0}` is not allowed; write letters, digits, `_`, `-`, `.`, and `*` for any characters")]
     Character(char),
-    #[error("it is no pattern: {0}")]
+    #[error("it is not a valid pattern: {0}")]
     Pattern(String),
 }
 
-/// A path, or the last parts of one, with `*` for what is no `/` and `**` for any folders.
+/// Parses the pattern of a path, or of its last parts. `*` stands for any characters except `/`, and `**` for any folders.
 ///
 /// # Errors
 ///
-/// Where the text is no pattern.
+/// Returns an error if the text is not a pattern.
 pub fn file_glob(text: &str) -> Result<GlobMatcher, InvalidGlob> {
     let pattern = match text.strip_prefix("./").unwrap_or(text) {
         "" => return Err(InvalidGlob::Empty),
@@ -110,11 +112,11 @@ pub fn file_glob(text: &str) -> Result<GlobMatcher, InvalidGlob> {
     glob.map(|glob| glob.compile_matcher()).map_err(|error| InvalidGlob::Pattern(error.kind().to_string()))
 }
 
-/// A variable's name in which `*` stands for any characters.
+/// Parses a variable's name in which `*` stands for any characters.
 ///
 /// # Errors
 ///
-/// Where the text has other characters than such names have.
+/// Returns an error if the text has characters that names of variables do not have.
 pub fn name_glob(text: &str) -> Result<NameGlob, InvalidGlob> {
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '*');
     match text.chars().find(|&c| !is_allowed(c)) {
@@ -136,7 +138,7 @@ impl NameGlob {
 }
 
 impl Subject {
-    /// Whether it has containers that are known without a declaration.
+    /// Returns whether it has containers that need no declaration.
     pub fn has_containers(&self) -> bool {
         match self {
             Self::Kind { group, kind } => PodKind::of(group, kind).is_some(),
@@ -147,7 +149,7 @@ impl Subject {
 }
 
 impl Declaration {
-    /// One that says nothing yet.
+    /// Returns an empty declaration.
     pub fn new(subject: Subject) -> Self {
         Self {
             subject,
@@ -163,7 +165,7 @@ impl Declaration {
         }
     }
 
-    /// Whether it is about objects of a group and kind.
+    /// Returns whether it applies to objects of a group and kind.
     pub fn is_of(&self, group: &str, kind: &str) -> bool {
         match &self.subject {
             Subject::Kind { group: of_group, kind: of_kind } => kind == of_kind && group == of_group,
@@ -171,7 +173,7 @@ impl Declaration {
         }
     }
 
-    /// Whether it is about a file, by its path.
+    /// Returns whether it applies to a file, by its path.
     pub fn is_of_file(&self, file: &str) -> bool {
         match &self.subject {
             Subject::Files(globs) => globs.iter().any(|glob| glob.is_match(file)),

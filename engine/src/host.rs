@@ -1,8 +1,8 @@
-//! Registry hosts: what is one, and which names are the same.
+//! Registry hosts: which texts are hosts, and which hosts are the same registry.
 
 use std::borrow::Cow;
 
-/// Docker Hub, which a reference without a host means.
+/// The host of a reference without one.
 pub const DOCKER_HUB: &str = "docker.io";
 
 /// Other names of a registry, each with its canonical host.
@@ -10,7 +10,7 @@ pub const DOCKER_HUB: &str = "docker.io";
 /// | name | source |
 /// | --- | --- |
 /// | `index.docker.io` | `legacyDefaultDomain` in `normalize.go` of `github.com/distribution/reference` |
-/// | `registry-1.docker.io` | where Docker Hub's API answers: `DefaultHost` in `core/remotes/docker/registry.go` of containerd |
+/// | `registry-1.docker.io` | the host of Docker Hub's API: `DefaultHost` in `core/remotes/docker/registry.go` of containerd |
 /// | `registry.hub.docker.com` | the same API under Docker Hub's own domain |
 /// | `ecr-public.aws.com` | the dual-stack name: docs.aws.amazon.com/AmazonECR/latest/public/public-ecr-requests.html |
 pub const ALIASES: [(&str, &str); 4] = [
@@ -20,12 +20,12 @@ pub const ALIASES: [(&str, &str); 4] = [
     ("ecr-public.aws.com", "public.ecr.aws"),
 ];
 
-/// The other names of a canonical host.
+/// Returns the other names of a canonical host.
 pub fn aliases_of<'h>(host: &'h str) -> impl Iterator<Item = &'h str> {
     ALIASES.into_iter().filter(move |(_, of)| *of == host).map(|(alias, _)| -> &'h str { alias })
 }
 
-/// What comes before the first slash, if it is meant as a host (`splitDockerDomain`), and the rest.
+/// Splits off the text before the first slash if it counts as a host (`splitDockerDomain`).
 pub(super) fn split_host(name: &str) -> (Option<&str>, &str) {
     match name.split_once('/') {
         Some((first, rest))
@@ -37,20 +37,18 @@ pub(super) fn split_host(name: &str) -> (Option<&str>, &str) {
     }
 }
 
-/// Lower case, with its port as a number and none of 443, and one name for each registry.
+/// Returns the canonical form of a host: lower case, the port as a number, no port 443, one name for each registry.
 pub fn fold_host(host: &str) -> Cow<'_, str> {
     let host = fold_port(host);
-    let host = match host.bytes().any(|b| b.is_ascii_uppercase()) {
-        true => Cow::Owned(host.to_ascii_lowercase()),
-        false => host,
-    };
+    let host = if host.bytes().any(|b| b.is_ascii_uppercase()) { Cow::Owned(host.to_ascii_lowercase()) } else { host };
     match ALIASES.iter().find(|(alias, _)| *alias == host) {
         Some((_, of)) => Cow::Borrowed(of),
         None => host,
     }
 }
 
-/// Go reads a port as a number (`parsePort` in its package `net`), so zeros before it make no difference.
+/// Returns a host with its port as a number and without port 443. Go ignores leading zeros (`parsePort` in its package
+/// `net`).
 pub(super) fn fold_port(host: &str) -> Cow<'_, str> {
     let Some((name, port)) = host.rsplit_once(':').filter(|(_, port)| is_port(port)) else {
         return Cow::Borrowed(host);
@@ -67,7 +65,7 @@ fn is_port(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// `domain` of the grammar: a name of DNS labels or an IPv6 address in brackets, and perhaps a port.
+/// Returns whether a text is a `domain` of the grammar: DNS labels or an IPv6 address in brackets, and optionally a port.
 pub(super) fn is_host(host: &str) -> bool {
     let (name, port) = match host.rfind(':') {
         Some(colon) if !host.ends_with(']') => (&host[..colon], Some(&host[colon + 1..])),

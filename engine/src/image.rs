@@ -1,5 +1,5 @@
-//! Image references, read as `github.com/distribution/reference` 0.6.0 reads them (`ParseNormalizedNamed`),
-//! with the host folded first so that one image has one canonical name.
+//! Image references, parsed as `github.com/distribution/reference` 0.6.0 parses them (`ParseNormalizedNamed`). The host is
+//! folded first, so that one image has one canonical name.
 
 use std::borrow::Cow;
 
@@ -7,13 +7,13 @@ use thiserror::Error;
 
 use super::host::{DOCKER_HUB, fold_host, is_host, split_host};
 
-/// Where Docker Hub keeps the images that are written with one component.
+/// The path on Docker Hub of images that are written with one component.
 const OFFICIAL_IMAGES: &str = "library/";
 /// `RepositoryNameTotalLengthMax` of the reference implementation: bytes of the path alone.
 const MAX_PATH_BYTES: usize = 255;
 const MAX_TAG_BYTES: usize = 128;
 
-/// A valid image reference: what was written, and the canonical name that rules match on.
+/// A valid image reference: the written text, and the canonical name that rules match.
 ///
 /// ```
 /// use pullthrough_engine::ImageRef;
@@ -29,18 +29,24 @@ pub struct ImageRef<'a> {
     /// Bytes of `written` before the tag and the digest.
     name_len: usize,
     canonical: Cow<'a, str>,
-    /// Bytes of `canonical` that are the host; 0 where there is none.
+    /// Bytes of `canonical` that are the host; 0 if there is none.
     host_len: usize,
     host_is_written: bool,
     tag: Option<&'a str>,
     digest: Option<&'a str>,
 }
 
-/// Why a string is no image reference.
+/// Why a string is not an image reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum InvalidReference {
     #[error("the name is 64 hexadecimal digits, which could be an image ID")]
     Identifier,
+    #[error("it has a scheme; images have none")]
+    Scheme,
+    #[error("it has white space; images have none")]
+    Space,
+    #[error("the repository has upper-case letters; write it in lower case")]
+    UpperCase,
     #[error("the repository must be lower-case letters and digits, separated by `.`, `_`, `__` or dashes")]
     Repository,
     #[error("the repository is longer than {MAX_PATH_BYTES} bytes")]
@@ -53,8 +59,29 @@ pub enum InvalidReference {
     Digest,
 }
 
+impl InvalidReference {
+    /// Returns the same error, or a more precise one for the whole text.
+    fn of(self, written: &str) -> Self {
+        match self {
+            _ if written.contains("://") => Self::Scheme,
+            _ if written.contains(char::is_whitespace) => Self::Space,
+            Self::Repository if ImageRef::read(&written.to_ascii_lowercase()).is_ok() => Self::UpperCase,
+            other => other,
+        }
+    }
+}
+
 impl<'a> ImageRef<'a> {
+    /// Parses a reference.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the text is not a reference.
     pub fn parse(written: &'a str) -> Result<Self, InvalidReference> {
+        Self::read(written).map_err(|error| error.of(written))
+    }
+
+    fn read(written: &'a str) -> Result<Self, InvalidReference> {
         let (before_digest, digest) = match written.split_once('@') {
             Some((rest, digest)) if is_digest(digest) => (rest, Some(digest)),
             Some(_) => return Err(InvalidReference::Digest),
@@ -74,11 +101,14 @@ impl<'a> ImageRef<'a> {
             return Err(InvalidReference::Repository);
         }
         let (host, path, host_is_written) = match host {
-            // An impossible host is no host: the whole name is the path (`foo_bar.com/baz`).
-            Some(host) if !is_host(host) => match is_path(name) {
-                true => (Cow::Borrowed(""), name, false),
-                false => return Err(InvalidReference::Repository),
-            },
+            // If the host is invalid, the whole name is the path (`foo_bar.com/baz`).
+            Some(host) if !is_host(host) => {
+                if is_path(name) {
+                    (Cow::Borrowed(""), name, false)
+                } else {
+                    return Err(InvalidReference::Repository);
+                }
+            }
             Some(host) => (fold_host(host), path, true),
             None => (Cow::Borrowed(DOCKER_HUB), path, false),
         };
@@ -99,17 +129,17 @@ impl<'a> ImageRef<'a> {
         Ok(Self { written, name_len: name.len(), canonical, host_len, host_is_written, tag, digest })
     }
 
-    /// Host and path in canonical form; the path alone where the reference has no host.
+    /// Returns host and path in canonical form; the path alone if the reference has no host.
     pub fn canonical(&self) -> &str {
         &self.canonical
     }
 
-    /// The canonical registry host, with its port.
+    /// Returns the canonical registry host, with its port.
     pub fn registry(&self) -> Option<&str> {
         (self.host_len > 0).then(|| &self.canonical[..self.host_len])
     }
 
-    /// The canonical path below the host.
+    /// Returns the canonical path below the host.
     pub fn repository(&self) -> &str {
         match self.host_len {
             0 => &self.canonical,
@@ -125,28 +155,29 @@ impl<'a> ImageRef<'a> {
         self.digest
     }
 
-    /// Tag and digest with their separators, byte for byte as they were written.
+    /// Returns tag and digest with their separators, byte for byte as written.
     pub fn suffix(&self) -> &'a str {
         &self.written[self.name_len..]
     }
 
-    /// Host, slash and path as they were written, in bytes.
+    /// Returns the bytes of host, slash and path as written.
     pub(super) fn written_name_bytes(&self) -> usize {
         self.name_len
     }
 
-    /// Whether the host stands in the string, and is not Docker Hub by implication.
+    /// Returns whether the written text has a host.
     pub fn host_is_written(&self) -> bool {
         self.host_is_written
     }
 }
 
-/// Whether a text is a reference that names its host.
+/// Returns whether a text is a reference with a host.
 pub fn has_host(image: &str) -> bool {
     ImageRef::parse(image).is_ok_and(|image| image.host_is_written())
 }
 
-/// `remote-name` of the grammar: components of lower-case letters and digits with single separators.
+/// Returns whether a text is a `remote-name` of the grammar: components of lower-case letters and digits with single
+/// separators.
 pub(super) fn is_path(path: &str) -> bool {
     path.split('/').all(|component| {
         let alphanumeric = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit();

@@ -1,7 +1,7 @@
-//! Narrow reading of JSON: known fields are borrowed, and everything else is skipped without looking at it.
+//! Narrow reading of JSON: known fields are borrowed, and all others are skipped unread.
 //!
-//! Nothing is remembered of what is skipped, so its size and number cost time alone. A known field that comes twice is an
-//! error, since a JSON pointer could not say which of the two it means. No error quotes the input, which may be long.
+//! Skipped fields cost time but no memory. A duplicate known key is an error, because a JSON pointer could not say which of
+//! the two it means. No error quotes the input, which may be long.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use super::bounds::MAX_TEXT_BYTES;
 
-/// A string, borrowed from the input where it has no escapes.
+/// A string, borrowed from the input if it has no escapes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Text<'a>(pub Cow<'a, str>);
 
@@ -25,7 +25,7 @@ impl std::ops::Deref for Text<'_> {
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
-    /// By way of the raw value: the reader would decode into a buffer of its own.
+    /// Reads the raw value, because the JSON reader would decode into a buffer of its own.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Quoted::deserialize(deserializer).map(Quoted::text)
     }
@@ -44,15 +44,15 @@ impl<'de: 'a, 'a> Deserialize<'de> for Quoted<'a> {
 }
 
 impl<'a> Quoted<'a> {
-    /// Bytes of the longest key that is known, if each were written as an escape.
+    /// Bytes of the longest known key, if each character were an escape.
     const LONGEST_KEY: usize = 6 * 64;
 
-    /// Its escapes stay in one that is too long to be anything.
+    /// Returns the decoded string. One that is too long to be valid keeps its escapes.
     pub fn text(self) -> Text<'a> {
         Text(if self.0.len() > MAX_TEXT_BYTES { Cow::Borrowed(self.0) } else { self.decoded() })
     }
 
-    /// Half a surrogate pair becomes U+FFFD, as in Go.
+    /// Returns the decoded string. Half a surrogate pair becomes U+FFFD, as in Go.
     pub fn decoded(self) -> Cow<'a, str> {
         if !self.0.contains('\\') {
             return Cow::Borrowed(self.0);
@@ -65,17 +65,17 @@ impl<'a> Quoted<'a> {
         Cow::Owned(text)
     }
 
-    /// Bytes without the escapes.
+    /// Returns the bytes of the decoded string.
     pub fn decoded_bytes(self) -> usize {
         self.pieces().map(|(literal, escaped)| literal.len() + escaped.map_or(0, char::len_utf8)).sum()
     }
 
-    /// The key of an object, to be compared with known ones: a longer one comes back as it is.
+    /// Returns the key of an object to compare with known keys. One that is longer than all of them is not decoded.
     pub fn key(self) -> Cow<'a, str> {
         if self.0.len() > Self::LONGEST_KEY { Cow::Borrowed(self.0) } else { self.decoded() }
     }
 
-    /// Literal text, each with the escape behind it. The reader has checked the syntax.
+    /// Returns literal texts, each with the escape behind it. The JSON reader has checked the syntax.
     fn pieces(self) -> impl Iterator<Item = (&'a str, Option<char>)> {
         let mut rest = self.0;
         std::iter::from_fn(move || {
@@ -93,7 +93,7 @@ impl<'a> Quoted<'a> {
     }
 }
 
-/// What `\uXXXX` stands for, perhaps with its second half, and what follows.
+/// Returns the character of `\uXXXX`, with its second half if there is one, and the rest.
 fn unicode(text: &str) -> (char, &str) {
     let unit = |text: &str| text.get(..4).and_then(|hex| u16::from_str_radix(hex, 16).ok());
     let after = text.get(4..).unwrap_or_default();
@@ -116,7 +116,7 @@ fn simple(escape: u8) -> char {
     }
 }
 
-/// A list that is walked once and not kept, or null. Each entry goes to the function, which may end the walk with a message.
+/// A list, or null, that is read once and not stored. The function gets each entry, and may stop with a message.
 pub struct Each<T, F>(F, PhantomData<T>);
 
 impl<'de, T: Deserialize<'de>, F: FnMut(T) -> Result<(), &'static str>> Each<T, F> {
@@ -156,7 +156,11 @@ impl<'de, T: Deserialize<'de>, F: FnMut(T) -> Result<(), &'static str>> Visitor<
     }
 }
 
-/// Keeps the value of a known field, which has no value yet.
+/// Stores the value of a known field.
+///
+/// # Errors
+///
+/// Returns an error if the field has a value already.
 pub fn once<T, E: Error>(field: &mut Option<T>, key: &str, value: impl FnOnce() -> Result<T, E>) -> Result<(), E> {
     if field.is_some() {
         return Err(E::custom(format_args!("duplicate key `{key}`")));
@@ -165,7 +169,7 @@ pub fn once<T, E: Error>(field: &mut Option<T>, key: &str, value: impl FnOnce() 
     Ok(())
 }
 
-/// A struct that is read from a JSON object. Unlike serde's derived code it takes no array in its place.
+/// Declares a struct that is read from a JSON object. Unlike serde's derived code, it rejects an array.
 macro_rules! object {
     ($(#[$meta:meta])* $visibility:vis struct $name:ident<$lifetime:lifetime $(, $param:ident)?> {
         $($field_visibility:vis $field:ident: $type:ty = $key:pat,)*
@@ -217,7 +221,7 @@ macro_rules! object {
 }
 pub(super) use object;
 
-/// How many levels of objects and lists a text has at most. It need not be JSON.
+/// Returns the levels of objects and lists of a text, which need not be JSON.
 pub(super) fn depth(text: &str) -> usize {
     let (mut depth, mut deepest) = (0_usize, 0);
     let (mut in_string, mut is_escaped) = (false, false);

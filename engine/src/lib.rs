@@ -1,7 +1,7 @@
-//! The meaning of pullthrough: what an image reference is, which rule it falls under, how an AdmissionReview is answered,
-//! and the rules file. Pure and synchronous: no clock, file, environment, socket, process, thread or log.
+//! The decisions of pullthrough: image references, the rules file, which rule matches, and the answer to an
+//! AdmissionReview. Pure and synchronous: no clock, file, environment, socket, process, thread or log.
 //!
-//! `clippy.toml` lists what of the standard library would break that, and `dependencies.txt` the crates that do not.
+//! `clippy.toml` lists the parts of the standard library that are not allowed, and `dependencies.txt` the allowed crates.
 
 #![forbid(unsafe_code)]
 #![deny(clippy::disallowed_macros, clippy::disallowed_methods, clippy::disallowed_types)]
@@ -10,6 +10,7 @@
 
 mod answer;
 mod bounds;
+mod cache;
 pub mod config;
 mod context;
 mod decision;
@@ -18,6 +19,7 @@ mod host;
 mod image;
 mod json;
 mod list;
+mod memory;
 mod outline;
 mod patch;
 mod pattern;
@@ -32,20 +34,20 @@ mod review;
 mod rule;
 mod template;
 
-pub use answer::{Answer, ImageDecision, Options, Outcome, Summary, answer};
-pub use bounds::{
-    MAX_IMAGES, MAX_PATCH_BYTES, MAX_REFERENCE_BYTES, MAX_UID_BYTES, STORED_BYTES, memory_bytes, most_memory_bytes,
-};
-pub use context::{Context, Facts};
-pub use decision::Decision;
+pub use answer::{Answer, Outcome, Summary, answer};
+pub use bounds::{MAX_IMAGES, MAX_PATCH_BYTES, MAX_REFERENCE_BYTES, MAX_UID_BYTES, STORED_BYTES};
+pub use cache::{Cache, Product};
+pub use context::{AnswerOptions, Context, Facts, is_placeholder};
+pub use decision::{Decision, ImageDecision};
 pub use host::{ALIASES, DOCKER_HUB, aliases_of, fold_host};
 pub use image::{ImageRef, InvalidReference, has_host};
 pub use list::{Change, Entries, Kustomize, List};
+pub use memory::{memory_bytes, most_memory_bytes};
 pub use pattern::{InvalidPattern, Pattern};
 pub use pod::{MIRROR_ANNOTATION, ORIGINALS_ANNOTATION, Place, Pod, REWRITE_DISABLED, REWRITE_LABEL, Site};
 pub use pod_kind::PodKind;
-pub use policy::{PodState, Policy, Previous, Question, Settings, Tried, WhenNotUnderstood, boundaries};
-pub use prefix::{InvalidPrefix, Prefix};
+pub use policy::{PodState, Policy, Previous, Question, Settings, Tried, WhenNotUnderstood};
+pub use prefix::{InvalidPrefix, Prefix, boundaries};
 pub use prefixes::Prefixes;
 pub use reason::{Dependence, Reason};
 pub use review::{Operation, Resource, Unreadable};

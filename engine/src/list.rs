@@ -1,14 +1,14 @@
-//! The lists of a Pod's spec that hold images.
+//! The lists of a Pod's spec that have images.
 
 /// Declares the lists, in the order in which decisions are listed.
 macro_rules! lists {
     ($($list:ident, $name:literal, $entries:ident, $change:ident, $kustomize:ident;)+) => {
-        /// A list of a Pod's spec that holds images.
+        /// A list of a Pod's spec that has images.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
         pub enum List { $($list),+ }
 
         impl List {
-            /// In the order in which decisions are listed.
+            /// All lists, in the order in which decisions are listed.
             pub const ALL: [Self; [$($name),+].len()] = [$(Self::$list),+];
 
             pub const fn as_str(self) -> &'static str {
@@ -37,16 +37,16 @@ lists! {
     Volumes, "volumes", Volumes, Nothing, PodSpecs;
 }
 
-/// What a list consists of, which says where its images are.
+/// The kind of a list's entries, which determines where their images are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Entries {
     Containers,
-    /// They have an image if they are image volumes.
+    /// Image volumes have an image, others none.
     Volumes,
 }
 
 impl Entries {
-    /// The keys from an entry to its image. They need no escapes in a JSON pointer.
+    /// Returns the keys from an entry to its image. They need no escapes in a JSON pointer.
     pub const fn image(self) -> &'static [&'static str] {
         match self {
             Self::Containers => &["image"],
@@ -54,7 +54,7 @@ impl Entries {
         }
     }
 
-    /// The keys from an entry to the pull policy of its image.
+    /// Returns the keys from an entry to the pull policy of its image.
     pub const fn pull_policy(self) -> &'static [&'static str] {
         match self {
             Self::Containers => &["imagePullPolicy"],
@@ -63,17 +63,17 @@ impl Entries {
     }
 }
 
-/// What of a list the API server lets change in a Pod that exists.
+/// The changes to a list that the API server allows in an existing Pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
     /// The images of its entries.
     Images,
-    /// Entries are added through `pods/ephemeralcontainers`, and never change.
+    /// Entries can be added through `pods/ephemeralcontainers`, and never change.
     Additions,
     Nothing,
 }
 
-/// Where kustomize's `images` look for a list (`api/filters/imagetag`, `api/internal/konfig/builtinpluginconsts`).
+/// Where kustomize's `images` apply to a list (`api/filters/imagetag`, `api/internal/konfig/builtinpluginconsts`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kustomize {
     /// Below any key of any object.
@@ -84,7 +84,7 @@ pub enum Kustomize {
 }
 
 impl List {
-    /// The list whose image a path leads to, as in `spec/containers/0/image`.
+    /// Returns the list of the image at a path such as `spec/containers/0/image`.
     pub fn of_image(path: &[&str]) -> Option<Self> {
         Self::ALL.into_iter().find(|list| {
             let entry = path.strip_suffix(list.entries().image());
@@ -92,7 +92,7 @@ impl List {
         })
     }
 
-    /// Whether the API server refuses another image at the same place.
+    /// Returns whether the API server rejects another image at the same place.
     pub const fn is_immutable(self) -> bool {
         match self.change() {
             Change::Images => false,
@@ -114,7 +114,7 @@ mod tests {
         *value = json!(text);
     }
 
-    /// The table and the other modules that know what an entry looks like agree.
+    /// The table agrees with the other modules that know the shape of an entry.
     #[test]
     fn images_are_read_where_the_table_has_them() {
         for list in List::ALL {
@@ -133,9 +133,9 @@ mod tests {
             let operation = json!({"op": "replace", "path": pointer, "value": ""}).to_string();
             assert!(
                 operation.len() < replace_bytes(""),
-                "patch.rs: REPLACE_BYTES, bounds.rs: REWRITTEN_BYTES: {operation}"
+                "patch.rs: REPLACE_BYTES, memory.rs: REWRITTEN_BYTES: {operation}"
             );
-            assert!(list.entries().image().contains(&"image"), "bounds.rs: memory_bytes counts the key of an image");
+            assert!(list.entries().image().contains(&"image"), "memory.rs: memory_bytes counts the key of an image");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What can be read of an update that can't be understood: whether it may bring another image.
+//! Whether an update that can't be understood may change an image.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -23,8 +23,8 @@ object! {
     }
 }
 
-/// Not where the specs are the same, byte for byte, as where a finalizer is removed, and not of what is being deleted. What
-/// can't be read may change.
+/// Returns whether an update may change an image. It does not if the specs are the same byte for byte, as when a finalizer
+/// is removed, or if the object is being deleted. An unreadable spec may change.
 pub(super) fn may_change_an_image(object: Option<&RawValue>, old_object: Option<&RawValue>) -> bool {
     let spec = |object| read::<Outline>(object).map(|outline| outline.spec.map(RawValue::get));
     let is_being_deleted = |object| {

@@ -1,4 +1,4 @@
-//! The JSON patch (RFC 6902): image strings are replaced, and on CREATE what a rule asks for is added beside them.
+//! The JSON patch (RFC 6902): it replaces image strings. On CREATE it adds pull secrets and the originals' annotation.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
@@ -7,20 +7,19 @@ use serde::Serialize;
 use serde::de::DeserializeSeed;
 use serde_json::value::RawValue;
 
-use super::answer::ImageDecision;
 use super::bounds::MAX_PATCH_BYTES;
-use super::decision::Decision;
+use super::decision::{Decision, ImageDecision};
 use super::json::{Each, Quoted};
 use super::pod::{LocalObjectReference, ORIGINALS_ANNOTATION, Pod};
 use super::policy::Policy;
 use super::response::write_json;
 
-/// Bytes of all annotations of an object; the API server refuses more (`TotalAnnotationSizeLimitB`).
+/// Bytes of all annotations of an object; the API server rejects more (`TotalAnnotationSizeLimitB`).
 const MAX_ANNOTATIONS_BYTES: usize = 256 << 10;
-/// Of the operation that replaces an image, at most, without the image.
+/// Bytes of the operation that replaces an image, at most, without the image.
 const REPLACE_BYTES: usize = 71;
 
-/// What a Pod had before, where something may be added to it.
+/// The parts of a Pod that a patch may add to.
 pub(super) struct Additions<'a> {
     policy: &'a Policy,
     has_metadata: bool,
@@ -28,7 +27,7 @@ pub(super) struct Additions<'a> {
     annotations_bytes: usize,
     /// The annotation of an earlier round of the same admission.
     originals: Option<Quoted<'a>>,
-    /// The list, where the Pod has one.
+    /// The list, if the Pod has one.
     pull_secrets: Option<&'a RawValue>,
 }
 
@@ -54,7 +53,7 @@ struct Operation<'o, V> {
     value: V,
 }
 
-/// A patch in JSON, but for its last bracket.
+/// A patch in JSON, without its last bracket.
 struct Patch {
     json: Vec<u8>,
 }
@@ -66,19 +65,19 @@ impl Patch {
     }
 }
 
-/// The patch in JSON; nothing where no image is rewritten.
+/// Returns the patch in JSON; `None` if no image is rewritten.
 ///
 /// # Errors
 ///
-/// Where the Pod's list of pull secrets can't be read, or the patch is too large.
+/// Returns an error if the Pod's list of pull secrets is unreadable, or the patch is too large.
 pub(super) fn write(images: &[ImageDecision], additions: Option<Additions>) -> Result<Option<Vec<u8>>, String> {
     let results = || {
         images.iter().filter_map(|image| match &image.decision {
             Decision::Rewrite { result, .. } | Decision::Restore { result } => Some((&image.place, result)),
-            Decision::Keep { .. } => None,
+            Decision::NotRewritten { .. } => None,
         })
     };
-    // As many bytes at once as it takes.
+    // One allocation instead of a buffer that doubles.
     let bytes: usize = results().map(|(_, result)| replace_bytes(result)).sum();
     let mut patch = Patch { json: Vec::with_capacity(bytes) };
     for (place, result) in results() {
@@ -95,10 +94,10 @@ pub(super) fn write(images: &[ImageDecision], additions: Option<Additions>) -> R
     if patch.json.len() > MAX_PATCH_BYTES { Err(TOO_LARGE.to_owned()) } else { Ok(Some(patch.json)) }
 }
 
-/// Why there is no patch.
+/// The problem of a patch beyond [`MAX_PATCH_BYTES`].
 pub(super) const TOO_LARGE: &str = "the patch would be larger than the API server could store";
 
-/// Of the operation with which an image is replaced.
+/// Returns the bytes of the operation that replaces an image.
 pub(super) const fn replace_bytes(result: &str) -> usize {
     REPLACE_BYTES + result.len()
 }
@@ -119,14 +118,14 @@ impl Additions<'_> {
         }
     }
 
-    /// Nothing where it does not fit beside the annotations that are there.
+    /// Returns the value of the annotation; `None` if it does not fit beside the existing annotations.
     fn originals_value(&self, images: &[ImageDecision]) -> Option<String> {
         if !self.policy.settings().record_originals {
             return None;
         }
         let mut left = MAX_ANNOTATIONS_BYTES.checked_sub(self.annotations_bytes + ORIGINALS_ANNOTATION.len())?;
         let mut originals: BTreeMap<Cow<str>, Cow<str>> = match &self.originals {
-            // Somebody else's value under this name is not ours to replace.
+            // A value of another origin is not replaced.
             Some(earlier) => serde_json::from_str(&earlier.decoded()).ok()?,
             None => BTreeMap::new(),
         };
@@ -138,7 +137,7 @@ impl Additions<'_> {
         (self.annotations_bytes + ORIGINALS_ANNOTATION.len() + value.len() <= MAX_ANNOTATIONS_BYTES).then_some(value)
     }
 
-    /// Those of the rules that the Pod lacks, in the order of its images. Its list is walked once.
+    /// Adds the pull secrets of the rules that the Pod lacks, in the order of its images. Its list is read once.
     fn pull_secrets(&self, images: &[ImageDecision], patch: &mut Patch) -> Result<(), String> {
         let mut rules = HashSet::new();
         let rules = images.iter().filter_map(|image| match &image.decision {

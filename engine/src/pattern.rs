@@ -1,4 +1,4 @@
-//! A regular expression that names match.
+//! The regular expression of a rule.
 
 use regex::{Captures, Regex};
 use thiserror::Error;
@@ -11,35 +11,40 @@ pub struct Pattern(Regex);
 pub enum InvalidPattern {
     #[error("it does not compile: {0}")]
     Syntax(String),
-    #[error("it has a control character, which no name has; remove it")]
+    #[error("it has a control character, and names have none; remove it")]
     Control,
 }
 
 impl Pattern {
+    /// Parses a pattern.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if it does not compile, or has a control character.
     pub fn parse(text: &str) -> Result<Self, InvalidPattern> {
         // Patterns are printed where a control character could forge lines.
         if text.contains(char::is_control) {
             return Err(InvalidPattern::Control);
         }
-        // On its own first, so that `a)|(b` can't climb out of the anchors.
+        // First without anchors, so that `a)|(b` can't escape from them.
         Regex::new(text)
             .and_then(|_| Regex::new(&format!(r"\A(?:{text})\z")))
             .map(Self)
             .map_err(|error| InvalidPattern::Syntax(last_line(&error.to_string())))
     }
 
-    /// The expression with its anchors.
+    /// Returns the expression with its anchors.
     pub fn anchored(&self) -> &str {
         self.0.as_str()
     }
 
-    /// The expression without the anchors.
+    /// Returns the expression without the anchors.
     pub fn written(&self) -> &str {
         let anchored = self.anchored();
         anchored.strip_prefix(r"\A(?:").and_then(|text| text.strip_suffix(r")\z")).unwrap_or(anchored)
     }
 
-    /// The names of the groups, first that of the whole.
+    /// Returns the names of the groups, first that of the whole.
     pub(super) fn groups(&self) -> impl Iterator<Item = Option<&str>> {
         self.0.capture_names()
     }
@@ -49,7 +54,7 @@ impl Pattern {
     }
 }
 
-/// The regex crate draws the expression over several lines and says what is wrong in the last.
+/// Returns the last line of an error: the regex crate draws the expression over the lines before it.
 fn last_line(message: &str) -> String {
     message.lines().next_back().unwrap_or_default().trim_start_matches("error: ").to_owned()
 }

@@ -1,4 +1,4 @@
-//! The parts of a Pod that count, borrowed from its JSON.
+//! The parts of a Pod that decisions need, borrowed from its JSON.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,17 +11,17 @@ use super::json::{self, Quoted, Text, object, once};
 use super::list::{Entries, List};
 use super::policy::PodState;
 
-/// The label that switches rewriting off, where the rules file allows it.
+/// The label that disables rewriting, if the rules file allows it.
 pub const REWRITE_LABEL: &str = "pullthrough.dev/rewrite";
-/// Its value.
+/// The value of [`REWRITE_LABEL`].
 pub const REWRITE_DISABLED: &str = "disabled";
-/// The annotation with the references as they were written.
+/// The annotation with the references as written.
 pub const ORIGINALS_ANNOTATION: &str = "pullthrough.dev/original-images";
-/// On the API server's shadow of a static Pod.
+/// The annotation of a mirror Pod, which represents a static Pod in the API server.
 pub const MIRROR_ANNOTATION: &str = "kubernetes.io/config.mirror";
 
 object! {
-    /// A Pod, or the template of Pods.
+    /// A Pod, or a template of Pods.
     pub struct Pod<'a> {
         pub metadata: Option<Metadata<'a>> = "metadata",
         pub spec: Option<Spec<'a>> = "spec",
@@ -39,7 +39,7 @@ object! {
 }
 
 impl Metadata<'_> {
-    /// What of a Pod keeps all its images.
+    /// Returns the state of a Pod that applies to all its images.
     pub fn state(&self) -> PodState {
         let rewrite = self.labels.as_ref().and_then(|labels| labels.rewrite.as_deref());
         PodState {
@@ -56,12 +56,12 @@ object! {
     }
 }
 
-/// What counts of the annotations, which are walked as a whole for their size.
+/// The annotations that decisions need, and the size of all annotations.
 #[derive(Debug, Default)]
 pub struct Annotations<'a> {
     pub is_mirror: bool,
     pub originals: Option<Quoted<'a>>,
-    /// Bytes of all keys and values, which the API server limits.
+    /// Bytes of all keys and values. The API server limits them.
     pub total_bytes: usize,
 }
 
@@ -107,12 +107,12 @@ impl<'a> Deserialize<'a> for Annotations<'a> {
     }
 }
 
-/// The images of a spec, and what a patch may add to.
+/// The images of a spec, and the list that a patch may add to.
 #[derive(Debug, Default)]
 pub struct Spec<'a> {
-    /// By list and in order.
+    /// The images, by list and in order.
     pub sites: Vec<Site<'a>>,
-    /// Walked only if a rule has pull secrets.
+    /// The list, which is read only if a rule has pull secrets.
     pub image_pull_secrets: Option<&'a RawValue>,
 }
 
@@ -170,11 +170,11 @@ impl<'a> Deserialize<'a> for Spec<'a> {
     }
 }
 
-/// The images of a spec so far.
+/// The images of a spec that are read so far.
 #[derive(Default)]
 struct Sites<'a> {
     list: Vec<Site<'a>>,
-    /// Of images and names.
+    /// Bytes of images and names.
     bytes: usize,
 }
 
@@ -182,7 +182,7 @@ struct Sites<'a> {
 type Found<'a> = (Option<Quoted<'a>>, Option<Quoted<'a>>, Option<Text<'a>>);
 
 impl<'a> Sites<'a> {
-    /// Reads one list into it.
+    /// Returns a reader of one list.
     fn each<T: Deserialize<'a>>(
         &mut self,
         list: List,
@@ -234,7 +234,7 @@ object! {
     }
 }
 
-/// Where in a Pod an image stands. Displays as `containers/app`; by position where it has no name.
+/// The place of an image in a Pod. Displays as `containers/app`; by position if the entry has no name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place<'a> {
     pub list: List,
@@ -252,7 +252,7 @@ impl fmt::Display for Place<'_> {
 }
 
 impl Place<'_> {
-    /// The JSON pointer to the image string, which needs no escapes.
+    /// Returns the JSON pointer to the image string, which needs no escapes.
     pub(super) fn pointer(&self) -> String {
         let mut pointer = format!("/spec/{}/{}", self.list.as_str(), self.index);
         for key in self.list.entries().image() {
@@ -262,17 +262,17 @@ impl Place<'_> {
     }
 }
 
-/// An image and where it stands.
+/// An image and its place.
 #[derive(Debug, Clone)]
 pub struct Site<'a> {
     pub place: Place<'a>,
-    /// Empty where there is none.
+    /// Empty if there is none.
     pub image: Cow<'a, str>,
     pub pull_never: bool,
 }
 
 impl<'a> Pod<'a> {
-    /// Every image of the Pod, by list and in order.
+    /// Returns every image of the Pod, by list and in order.
     pub fn into_sites(self) -> Vec<Site<'a>> {
         self.spec.map(|spec| spec.sites).unwrap_or_default()
     }

@@ -1,12 +1,12 @@
-//! The kinds of Kubernetes' own that are a Pod or have a template of Pods.
+//! The built-in Kubernetes kinds that are a Pod or have a template of Pods.
 
 /// A kind that is a Pod or has a template of Pods.
 #[derive(Debug, PartialEq, Eq)]
 pub struct PodKind {
-    /// Its API groups, first the one that clusters have it in, as `v1`. Manifests of any version have it in the others too.
+    /// Its API groups, first the one of current clusters. Older manifests have the others.
     pub groups: &'static [&'static str],
     pub kind: &'static str,
-    /// Its plural in the API.
+    /// Its plural name in the API.
     pub resource: &'static str,
     /// The keys from an object to the PodSpec.
     pub pod_spec: &'static [&'static str],
@@ -43,7 +43,7 @@ impl PodKind {
         Self::ALL.iter().find(|known| known.kind == kind && known.groups.contains(&group))
     }
 
-    /// The keys from an object to the Pod or the template, which has the PodSpec; none where the object is a Pod.
+    /// Returns the keys from an object to the Pod or template with the PodSpec; none if the object is a Pod.
     pub fn pod(&self) -> &'static [&'static str] {
         self.pod_spec.split_last().map_or(&[], |(_, pod)| pod)
     }

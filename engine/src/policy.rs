@@ -1,16 +1,16 @@
-//! The rules as one value that decides about images.
+//! The rules, indexed for decisions about images.
 
 use std::collections::HashMap;
 
 use smallvec::SmallVec;
 
-use super::context::Context;
-use super::decision::Decision;
+use super::cache::Cache;
 use super::image::ImageRef;
+use super::prefix::boundaries;
 use super::reason::Reason;
 use super::rule::{Fit, Matcher, Rewritten, Rule};
 
-/// Checked rules, indexed so that a decision costs the same for one `from` as for thousands.
+/// Checked rules, indexed so that a decision takes the same time for one `from` as for thousands.
 #[derive(Debug)]
 pub struct Policy {
     rules: Vec<Rule>,
@@ -22,27 +22,29 @@ pub struct Policy {
     pattern_rules: Vec<usize>,
 }
 
-/// What a rules file says beside its rules.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// The settings of a rules file, beside its rules.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// Whether a Pod's or namespace's label may switch rewriting off.
+    /// Whether a Pod's or namespace's label may disable rewriting.
     pub allow_opt_out: bool,
     /// Whether a Pod gets an annotation with its references as written.
     pub record_originals: bool,
     pub when_not_understood: WhenNotUnderstood,
+    /// What is known of the registries in `to`.
+    pub caches: Vec<Cache>,
 }
 
-/// What becomes of a Pod that can't be understood, on CREATE, and on UPDATE where an image may have changed.
+/// The answer for a Pod that can't be understood, on CREATE, and on UPDATE if an image may have changed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum WhenNotUnderstood {
-    /// It is admitted unchanged.
+    /// The Pod is admitted unchanged.
     #[default]
     Allow,
-    /// It is denied: the only denial there is.
+    /// The Pod is denied. No other request is ever denied.
     Deny,
 }
 
-/// What a canonical prefix is to the rules.
+/// How the rules use a canonical prefix.
 #[derive(Debug, Default)]
 struct PrefixUse {
     is_target: bool,
@@ -50,36 +52,37 @@ struct PrefixUse {
     sources: Vec<usize>,
 }
 
-/// One image and what of its surroundings counts.
+/// One image, and the context that a decision needs.
 #[derive(Debug, Clone, Copy)]
 pub struct Question<'q> {
     pub image: &'q str,
     pub namespace: &'q str,
     /// `imagePullPolicy: Never`.
     pub pull_never: bool,
-    /// What stood at the same place before an update.
+    /// The image at the same place before an update.
     pub previous: Option<Previous<'q>>,
 }
 
+/// An image before an update.
 #[derive(Debug, Clone, Copy)]
 pub struct Previous<'q> {
     pub image: &'q str,
-    /// The API server refuses another image at this place.
+    /// Whether the API server rejects another image at this place.
     pub immutable: bool,
 }
 
-/// What of a Pod counts for all its images.
+/// The state of a Pod that applies to all its images.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PodState {
     /// `metadata.deletionTimestamp` is set.
     pub deleting: bool,
-    /// It is the API server's shadow of a static Pod.
+    /// It is a mirror Pod: it represents a static Pod in the API server.
     pub mirror: bool,
-    /// Its label says that it is not to be rewritten.
+    /// Its label disables rewriting.
     pub opted_out: bool,
 }
 
-/// What a search among the rules ends with.
+/// The result of a search among the rules.
 pub(super) enum Search<'p, 'n> {
     None,
     /// A rule matches, but not in this namespace, and no other does.
@@ -101,7 +104,7 @@ impl Search<'_, '_> {
     }
 }
 
-/// How far a rule came.
+/// A rule, and how far it matched an image.
 #[derive(Debug)]
 pub struct Tried<'p> {
     pub rule: &'p Rule,
@@ -109,6 +112,7 @@ pub struct Tried<'p> {
 }
 
 impl Policy {
+    /// Indexes rules.
     pub fn new(rules: Vec<Rule>, settings: Settings) -> Self {
         let mut prefixes: HashMap<String, PrefixUse> = HashMap::new();
         let mut pattern_rules = Vec::new();
@@ -131,12 +135,12 @@ impl Policy {
         &self.rules
     }
 
-    pub fn settings(&self) -> Settings {
-        self.settings
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
-    /// Why nothing of a Pod is rewritten.
-    pub fn keeps_all(&self, state: PodState) -> Option<Reason> {
+    /// Returns why no image of a Pod is rewritten; `None` if the rules decide about each.
+    pub fn reason_for_all(&self, state: PodState) -> Option<Reason> {
         let PodState { deleting, mirror, opted_out } = state;
         match () {
             () if deleting => Some(Reason::Deleting),
@@ -146,18 +150,13 @@ impl Policy {
         }
     }
 
-    /// Decides without facts: as if every cache were up.
-    pub fn decide(&self, question: Question) -> Decision<'_> {
-        Context::of(self).decide(question)
-    }
-
-    /// Every rule that was tried for an image, up to the one that ended the search; none where the decision fell before.
+    /// Returns every rule that is tried for an image, up to the one that ends the search; none if the rules do not decide.
     pub fn tried<'p>(&'p self, image: &ImageRef, namespace: &str) -> Vec<Tried<'p>> {
         let mut tried: Vec<Tried> = Vec::new();
         if self.is_cached(image.canonical()) {
             return tried;
         }
-        // What is no candidate does not match.
+        // Rules that are not candidates do not match.
         let no_match = |rule| Tried { rule, fit: Fit::NoMatch };
         let search = self.walk(image, namespace, |index, fit| {
             tried.extend(self.rules[tried.len()..index].iter().map(no_match));
@@ -169,7 +168,7 @@ impl Policy {
         tried
     }
 
-    /// Tries the rules in file order, and tells the observer how far each candidate came, by its index.
+    /// Tries the rules in file order, and reports the index and fit of each candidate to the observer.
     pub(super) fn walk<'p, 'n>(
         &'p self,
         image: &'n ImageRef,
@@ -194,24 +193,24 @@ impl Policy {
         }
     }
 
-    /// A walk without an observer.
+    /// Tries the rules in file order.
     pub(super) fn search<'n>(&self, image: &'n ImageRef, namespace: &str) -> Search<'_, 'n> {
         self.walk(image, namespace, |_, _| {})
     }
 
-    /// Whether a canonical name is under some rule's `to`.
+    /// Returns whether a canonical name is under some rule's `to`.
     pub(super) fn is_cached(&self, name: &str) -> bool {
         self.uses_above(name).any(|used| used.is_target)
             || self.pattern_rules.iter().any(|&index| self.rules[index].matcher.is_above(name))
     }
 
-    /// What the prefixes at and above a canonical name are to the rules.
+    /// Returns how the rules use the prefixes at and above a canonical name.
     fn uses_above(&self, name: &str) -> impl Iterator<Item = &PrefixUse> {
         let above = boundaries(name).take_while(|prefix| prefix.len() <= self.longest_prefix);
         above.filter_map(|prefix| self.prefixes.get(prefix))
     }
 
-    /// The rules that may match a canonical name, in file order.
+    /// Returns the rules that may match a canonical name, in file order.
     pub(super) fn candidates(&self, name: &str) -> impl Iterator<Item = &Rule> {
         self.candidate_indexes(name).into_iter().map(|index| &self.rules[index])
     }
@@ -223,9 +222,4 @@ impl Policy {
         candidates.dedup();
         candidates
     }
-}
-
-/// A name's prefixes that end where a component ends, the whole last.
-pub fn boundaries(name: &str) -> impl DoubleEndedIterator<Item = &str> {
-    name.match_indices('/').map(|(slash, _)| &name[..slash]).chain(std::iter::once(name))
 }

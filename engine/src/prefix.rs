@@ -1,4 +1,4 @@
-//! A registry host, or a host and a path: what `from`, `except` and `to` name.
+//! A registry host, or a host and a path, as in `from`, `except` and `to`.
 
 use thiserror::Error;
 
@@ -12,60 +12,92 @@ pub struct Prefix {
     canonical: String,
 }
 
-/// Why a string is no prefix. The message says what to write instead.
+/// Why a string is not a prefix. The message says what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum InvalidPrefix {
-    #[error("it is empty; write a registry host such as `registry.k8s.io`, or a host and a path")]
+    #[error("it is empty; write a registry host, such as `registry.k8s.io`, or a host and a path")]
     Empty,
     #[error("it has a scheme; write `{without}`")]
     Scheme { without: String },
     #[error("it ends in a slash; write `{without}`")]
     TrailingSlash { without: String },
-    #[error(
-        "it has a wildcard; a prefix matches everything below it already, and for anything else there is `pattern`"
-    )]
+    #[error("it has a wildcard; remove it, since a prefix matches everything below it, or use `pattern`")]
     Wildcard,
     #[error("it has a digest; write `{without}`")]
     Digest { without: String },
     #[error("it has a tag; write `{without}`")]
     Tag { without: String },
-    #[error(
-        "its first component is no registry host (a host has a `.` or a `:`, or is `localhost`); write `{suggestion}`"
-    )]
+    #[error("its first component is not a registry host (with a `.` or a `:`, or `localhost`); write `{suggestion}`")]
     NotAHost { written: String, suggestion: String },
     #[error(
-        "its first component is no registry host (a host has a `.` or a `:`, or is `localhost`); \
+        "its first component is not a registry host (with a `.` or a `:`, or `localhost`); \
          write the cache's host first, as in `cache.example.com/{written}`"
     )]
     NotACache { written: String },
+    #[error("did you mean `{suggestion}`?")]
+    Misspelled { suggestion: String },
+    #[error("it has white space; remove it, or, if the text spans several lines, check their indentation")]
+    Space,
     #[error(
-        "`{host}` is no valid host: it takes letters, digits and inner dashes between dots, or an IPv6 address in brackets, and perhaps a port"
+        "`{host}` is not a valid host; use letters, digits and inner dashes between dots, or an IPv6 address in brackets, and optionally a port number"
     )]
     Host { host: String },
     #[error(
-        "`{path}` is no valid path: it takes lower-case letters and digits, separated by `/`, `.`, `_`, `__` or dashes"
+        "`{path}` is not a valid path; use lower-case letters and digits, separated by `/`, `.`, `_`, `__` or dashes"
     )]
     Path { path: String },
 }
 
 impl InvalidPrefix {
-    /// The same for a `to`: what it lacks is the cache's host, which can't be guessed.
+    /// Returns the same error for a `to`: the missing host is that of the cache, which is unknown.
     pub fn of_target(self) -> Self {
         match self {
             Self::NotAHost { written, .. } => Self::NotACache { written },
             other => other,
         }
     }
+
+    /// Returns the same error, or one with the nearest valid text if there is one.
+    pub(super) fn with_suggestion(self, written: &str, is_valid: impl Fn(&str) -> bool) -> Self {
+        if !matches!(self, Self::Host { .. } | Self::Path { .. }) {
+            return self;
+        }
+        match nearest(written) {
+            suggestion if is_valid(&suggestion) => Self::Misspelled { suggestion },
+            _ if written.contains(char::is_whitespace) => Self::Space,
+            _ => self,
+        }
+    }
+}
+
+/// Returns a text without the most frequent mistakes: upper case in the path, outer white space, repeated slashes.
+fn nearest(written: &str) -> String {
+    let slashes = written.replace('\\', "/");
+    let mut parts = slashes.split('/').map(str::trim);
+    let host = parts.next().unwrap_or_default();
+    let path = parts.filter(|part| !part.is_empty()).map(|part| part.to_lowercase());
+    std::iter::once(host.trim_end_matches(['.', ':']).to_owned()).chain(path).collect::<Vec<_>>().join("/")
 }
 
 impl Prefix {
+    /// Parses a prefix.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the text is not a host, or a host and a path.
     pub fn parse(written: &str) -> Result<Self, InvalidPrefix> {
-        let (host, path) = check(written)?;
+        let (host, path) =
+            check(written).map_err(|error| error.with_suggestion(written, |nearest| check(nearest).is_ok()))?;
         let canonical = match path {
             "" => fold_host(host).into_owned(),
             path => [&fold_host(host), "/", path].concat(),
         };
         Ok(Self { written: written.to_owned(), canonical })
+    }
+
+    /// Checks a text without parsing it.
+    pub(super) fn check(written: &str) -> Result<(), InvalidPrefix> {
+        check(written).map(drop)
     }
 
     pub fn written(&self) -> &str {
@@ -76,23 +108,28 @@ impl Prefix {
         &self.canonical
     }
 
-    /// The canonical host.
+    /// Returns the canonical host.
     pub fn host(&self) -> &str {
         self.canonical.split('/').next().unwrap_or_default()
     }
 
-    /// What follows this prefix in a canonical name, if the name is it or lies below it.
+    /// Returns the rest of a canonical name behind this prefix; `None` if the name is not at or below it.
     pub fn strip<'n>(&self, name: &'n str) -> Option<&'n str> {
         name.strip_prefix(&self.canonical).filter(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
-    /// Whether every name below `other` is below this prefix too.
+    /// Returns whether every name below `other` is below this prefix too.
     pub fn covers(&self, other: &Self) -> bool {
         self.strip(&other.canonical).is_some()
     }
 }
 
-/// The host and the path, each valid.
+/// Returns the prefixes of a name that end with a component, the whole name last.
+pub fn boundaries(name: &str) -> impl DoubleEndedIterator<Item = &str> {
+    name.match_indices('/').map(|(slash, _)| &name[..slash]).chain(std::iter::once(name))
+}
+
+/// Returns the host and the path, each valid.
 fn check(written: &str) -> Result<(&str, &str), InvalidPrefix> {
     if written.is_empty() {
         return Err(InvalidPrefix::Empty);
@@ -121,7 +158,7 @@ fn check(written: &str) -> Result<(&str, &str), InvalidPrefix> {
         return Err(InvalidPrefix::Tag { without: written[..colon].to_owned() });
     }
     if first != "localhost" && !first.contains(['.', ':']) {
-        // The same repository as an image would be read as: `nginx` is `docker.io/library/nginx`.
+        // The repository of the image with this name: `nginx` is `docker.io/library/nginx`.
         let official = if path.is_empty() { "library/" } else { "" };
         return Err(InvalidPrefix::NotAHost {
             written: written.to_owned(),

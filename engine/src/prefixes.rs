@@ -1,17 +1,16 @@
-//! A list of prefixes in which the one above a name is found without a look at all of them.
+//! A list of prefixes, sorted to find the one above a name without comparing all of them.
 
 use std::ops::Deref;
 
-use super::policy::boundaries;
-use super::prefix::Prefix;
+use super::prefix::{Prefix, boundaries};
 
-/// Prefixes in the order in which they were written. The first that matches counts.
+/// Prefixes in written order. The first that matches counts.
 #[derive(Debug, Clone, Default)]
 pub struct Prefixes {
     list: Vec<Prefix>,
-    /// Positions in the list, by canonical name, of several the first one alone.
+    /// Positions in the list, sorted by canonical name; for duplicates the first one alone.
     sorted: Vec<usize>,
-    /// Bytes.
+    /// Bytes of the longest canonical name.
     longest: usize,
 }
 
@@ -35,12 +34,12 @@ impl FromIterator<Prefix> for Prefixes {
 }
 
 impl Prefixes {
-    /// The first prefix that a canonical name is at or below.
+    /// Returns the first prefix that a canonical name is at or below.
     pub fn first_above(&self, name: &str) -> Option<&Prefix> {
         self.position_above(name).map(|position| &self.list[position])
     }
 
-    /// Where that prefix stands.
+    /// Returns the position of that prefix.
     pub fn position_above(&self, name: &str) -> Option<usize> {
         let positions = boundaries(name).take_while(|above| above.len() <= self.longest).filter_map(|above| {
             let found = self.sorted.binary_search_by(|&position| self.list[position].canonical().cmp(above));

@@ -1,4 +1,4 @@
-//! Why an image is not rewritten, in words that metrics, logs, `explain` and audit annotations share.
+//! Why an image is not rewritten, in terms that metrics, logs, `explain` and audit annotations share.
 
 use std::cmp::Ordering;
 
@@ -11,22 +11,22 @@ macro_rules! reasons {
         impl Reason {
             pub const ALL: &[Self] = &[$(Self::$reason),+];
 
-            /// What it is called, for good: also as the label of a metric.
+            /// Returns its stable name, which is also the label of a metric.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$reason => $word),+ }
             }
 
-            /// What it depends on.
+            /// Returns what it depends on.
             pub const fn depends_on(self) -> Dependence {
                 match self { $(Self::$reason => Dependence::$of),+ }
             }
 
-            /// A few words for people.
+            /// Returns a short description.
             pub const fn describe(self) -> &'static str {
                 match self { $(Self::$reason => $sentence),+ }
             }
 
-            /// When it is given, as the reference says it.
+            /// Returns when it applies, for the documentation.
             pub const fn when(self) -> &'static str {
                 match self { $(Self::$reason => concat!($($when),+).trim_ascii()),+ }
             }
@@ -34,12 +34,12 @@ macro_rules! reasons {
     };
 }
 
-/// What a reason depends on, beside the rules.
+/// The input that a reason depends on, beside the rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dependence {
     /// The image, its namespace and its pull policy alone.
     Image,
-    /// The Pod, or what it was before an update.
+    /// The Pod, or its state before an update.
     Request,
 }
 
@@ -47,16 +47,16 @@ reasons! {
     /// The Pod is being deleted.
     Deleting, "deleting", Request, "the Pod is being deleted";
     /// The Pod mirrors a static Pod (annotation `kubernetes.io/config.mirror`), which only the kubelet can change.
-    MirrorPod, "mirror_pod", Request, "the Pod mirrors a static Pod, which only its node can change";
+    MirrorPod, "mirror_pod", Request, "the Pod mirrors a static Pod, which only the kubelet can change";
     /// The Pod has the label `pullthrough.dev/rewrite: disabled`, and the rules say `allowOptOut: true`.
     OptedOut, "opted_out", Request, "the Pod's label pullthrough.dev/rewrite is disabled";
     /// The image is empty, or `auto`, which Istio fills in.
-    Placeholder, "placeholder", Image, "the image is empty or `auto`, to be filled in by somebody else";
-    /// UPDATE, and the image is as it was.
-    Unchanged, "unchanged", Request, "the image is as it was before the update";
-    /// Not an image reference. The kubelet will report it.
+    Placeholder, "placeholder", Image, "the image is empty or `auto`, a placeholder that another webhook fills in";
+    /// The image is the same as before the update.
+    Unchanged, "unchanged", Request, "the image is the same as before the update";
+    /// The image is not a valid reference. The kubelet reports it.
     Invalid, "invalid", Image, "not an image reference";
-    /// `imagePullPolicy: Never` (an image volume's `pullPolicy`): the image is preloaded.
+    /// `imagePullPolicy` is `Never` (`pullPolicy` of an image volume): the image is preloaded on the node.
     PullNever, "pull_never", Image, "imagePullPolicy is Never: the image is preloaded on the node";
     /// The image is under some rule's `to`.
     AlreadyCached, "already_cached", Image, "the image is already under a rule's `to`";
@@ -66,14 +66,14 @@ reasons! {
     NamespaceExcluded, "namespace_excluded", Image, "a rule matches, but not in this namespace";
     /// No rule matches.
     NoRule, "no_rule", Image, "no rule matches";
-    /// Host, slash and path of the result would be over 255 characters (the limit of several clients), or it would be no
-    /// image of a registry that it names, or a rule would rewrite it again.
-    ResultInvalid, "result_invalid", Image, "the result would be over 255 characters, or no image of the cache";
+    /// The result is invalid. Host, slash and path are over 255 characters, the limit of several clients. Or it has no host. Or a
+    /// rule would rewrite it again.
+    ResultInvalid, "result_invalid", Image, "the result is longer than 255 characters, or not an image in the cache";
     /// A rule matches, in `mode: observe`.
     Observed, "observed", Image, "a rule matches, but it only observes";
 }
 
-/// By their words, as lists are sorted.
+/// Sorts by name.
 impl Ord for Reason {
     fn cmp(&self, other: &Self) -> Ordering {
         self.as_str().cmp(other.as_str())

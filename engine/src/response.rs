@@ -1,4 +1,4 @@
-//! The AdmissionReview that goes back. Its types are our own: kube 5.0.0 writes the patch as an array of numbers.
+//! The AdmissionReview of an answer. Its types are defined here because kube 5.0.0 writes the patch as an array of numbers.
 
 use std::collections::HashMap;
 
@@ -7,19 +7,18 @@ use base64::prelude::BASE64_STANDARD;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use sha2::{Digest as _, Sha256};
 
-use super::answer::ImageDecision;
-use super::decision::Decision;
+use super::decision::{Decision, ImageDecision};
 use super::reason::Reason;
 use super::review::{API_VERSION, KIND};
-use super::rule::Rule;
+use super::rule::{Mode, Rule};
 
 /// Characters that the API server's documentation asks a warning not to exceed.
 const MAX_WARNING_CHARS: usize = 120;
-/// Few are read.
+/// More warnings would not be read.
 const MAX_WARNINGS: usize = 4;
 /// Characters of the message of a denial.
 const MAX_DENIAL_CHARS: usize = 512;
-/// Bytes of one audit annotation; beyond them the decisions that are left are counted.
+/// Bytes of one audit annotation. Decisions that do not fit are counted.
 const MAX_AUDIT_BYTES: usize = 16 << 10;
 
 /// Bytes of an answer beside its patch: the audit annotation with each quote escaped, warnings, and `uid`.
@@ -27,7 +26,7 @@ const MOST_BESIDE_A_PATCH_BYTES: usize = 2 * MAX_AUDIT_BYTES;
 
 pub(super) struct Content<'c> {
     pub uid: &'c str,
-    /// In JSON.
+    /// JSON.
     pub patch: Option<Vec<u8>>,
     /// Why the request is denied.
     pub denied: Option<String>,
@@ -60,7 +59,7 @@ struct Response<'r> {
     audit_annotations: Option<Single>,
 }
 
-/// What `kubectl` shows of a denied request.
+/// The status of a denied request, which `kubectl` shows.
 #[derive(serde::Serialize)]
 struct Status<'r> {
     code: u16,
@@ -91,7 +90,7 @@ pub(super) fn write(content: &Content) -> Vec<u8> {
             audit_annotations: audit_annotation(decisions),
         },
     };
-    // A patch is too large for a buffer that doubles.
+    // A large patch must not be copied by a buffer that doubles.
     let patch_bytes = patch.as_ref().map_or(0, |patch| patch.len().div_ceil(3) * 4);
     let mut body = Vec::with_capacity(patch_bytes + MOST_BESIDE_A_PATCH_BYTES.min(512 + 256 * decisions.len()));
     write_json(&mut body, &review);
@@ -99,7 +98,10 @@ pub(super) fn write(content: &Content) -> Vec<u8> {
 }
 
 /// Appends a value.
-#[expect(clippy::expect_used, reason = "strings and maps with string keys always serialise, and a Vec takes it all")]
+#[expect(
+    clippy::expect_used,
+    reason = "strings and maps with string keys always serialise, and writing to a Vec never fails"
+)]
 pub(super) fn write_json(to: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
     serde_json::to_writer(to, value).expect("serialising to memory");
 }
@@ -115,7 +117,7 @@ impl Serialize for Single {
     }
 }
 
-/// What an audit annotation says of an image.
+/// The decision about an image in an audit annotation.
 #[derive(serde::Serialize)]
 struct Audited<'d> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -126,9 +128,11 @@ struct Audited<'d> {
     rule: Option<&'d str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     to: Option<&'d str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    would_be: Option<&'d str>,
 }
 
-/// The decisions under a key of their own: a key that is set can't be set again, and reinvocation asks about the same Pod.
+/// Returns the decisions under a key with their hash: a key can be set once, and a reinvocation has the same Pod.
 fn audit_annotation(decisions: &[ImageDecision]) -> Option<Single> {
     if decisions.is_empty() {
         return None;
@@ -137,7 +141,8 @@ fn audit_annotation(decisions: &[ImageDecision]) -> Option<Single> {
     for (index, ImageDecision { place, image, decision }) in decisions.iter().enumerate() {
         let (from, to) = match decision {
             Decision::Rewrite { result, .. } | Decision::Restore { result } => (Some(&**image), Some(&**result)),
-            Decision::Keep { .. } => (None, None),
+            Decision::NotRewritten { would_be: Some(_), .. } => (Some(&**image), None),
+            Decision::NotRewritten { would_be: None, .. } => (None, None),
         };
         let reason = decision.reason().map(Reason::as_str);
         let rule = decision.rule().map(|rule| &*rule.name);
@@ -145,12 +150,12 @@ fn audit_annotation(decisions: &[ImageDecision]) -> Option<Single> {
         if index > 0 {
             value.push(b',');
         }
-        // Names may be of any length: they are validated after admission.
+        // Names may have any length: they are validated after admission.
         let fits = before + place.name.len() + from.map_or(0, str::len) <= MAX_AUDIT_BYTES;
         if fits {
             write_json(&mut value, &place.to_string());
             value.push(b':');
-            write_json(&mut value, &Audited { from, reason, rule, to });
+            write_json(&mut value, &Audited { from, reason, rule, to, would_be: decision.would_be() });
         }
         if !fits || value.len() > MAX_AUDIT_BYTES {
             value.truncate(before);
@@ -166,12 +171,16 @@ fn audit_annotation(decisions: &[ImageDecision]) -> Option<Single> {
     Some(Single(key, String::from_utf8(value).unwrap_or_default()))
 }
 
-/// One line for each rule that rewrote something, in the order of the images.
+/// Returns one line for each rule that rewrites images, or would if it enforced, in the order of the images.
 pub(super) fn warnings(images: &[ImageDecision], problem: Option<&str>) -> Vec<String> {
     let mut counts: Vec<(&Rule, usize)> = Vec::new();
     let mut positions: HashMap<*const Rule, usize> = HashMap::new();
     for image in images {
-        let Decision::Rewrite { rule, .. } = &image.decision else { continue };
+        let (Decision::Rewrite { rule, .. }
+        | Decision::NotRewritten { reason: Reason::Observed, rule: Some(rule), .. }) = &image.decision
+        else {
+            continue;
+        };
         let position = *positions.entry(std::ptr::from_ref(*rule)).or_insert(counts.len());
         match counts.get_mut(position) {
             Some((_, count)) => *count += 1,
@@ -179,27 +188,32 @@ pub(super) fn warnings(images: &[ImageDecision], problem: Option<&str>) -> Vec<S
         }
     }
     let problem = problem.map(|problem| format!("pullthrough did not rewrite this object: {problem}"));
-    let rewritten = counts.iter().map(|(rule, count)| {
-        let images = if *count == 1 { "image is" } else { "images are" };
+    let matched = counts.iter().map(|(rule, count)| {
+        let images = match (rule.mode, count) {
+            (Mode::Enforce, 1) => "image is",
+            (Mode::Enforce, _) => "images are",
+            (Mode::Observe, 1) => "image would be",
+            (Mode::Observe, _) => "images would be",
+        };
         format!("pullthrough: {count} {images} pulled through {} (rule {})", rule.matcher.target(), rule.name)
     });
-    let mut lines: Vec<String> = problem.into_iter().chain(rewritten).take(MAX_WARNINGS).collect();
+    let mut lines: Vec<String> = problem.into_iter().chain(matched).take(MAX_WARNINGS).collect();
     if counts.len() > MAX_WARNINGS {
         let more = counts.len() - (MAX_WARNINGS - 1);
         lines.truncate(MAX_WARNINGS - 1);
-        lines.push(format!("pullthrough: {more} more rules rewrote images"));
+        lines.push(format!("pullthrough: {more} more rules match images"));
     }
     lines.iter().map(|line| printable(line, MAX_WARNING_CHARS)).collect()
 }
 
-/// Why a Pod is denied.
+/// Returns the message of a denial.
 pub(super) fn denial(problem: &str) -> String {
     let line =
-        format!("pullthrough can't read this Pod, and its rules deny such Pods (whenNotUnderstood: deny): {problem}");
+        format!("pullthrough can't read this Pod, and the rules deny such Pods (whenNotUnderstood: deny): {problem}");
     printable(&line, MAX_DENIAL_CHARS)
 }
 
-/// Without control characters, for which the API server drops a warning, and not too long.
+/// Returns a line without control characters, for which the API server drops a warning, and cut to a length.
 fn printable(line: &str, max_chars: usize) -> String {
     let escaped = line.chars().flat_map(|c| {
         let escape = c.is_control().then(|| c.escape_default());

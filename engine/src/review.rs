@@ -13,18 +13,18 @@ use super::pod::Pod;
 pub(super) const API_VERSION: &str = "admission.k8s.io/v1";
 pub(super) const KIND: &str = "AdmissionReview";
 
-/// The body is no AdmissionReview that can be answered.
+/// Why a body is not an AdmissionReview that can be answered.
 #[derive(Debug, Error)]
 pub enum Unreadable {
     #[error("the body is not UTF-8: {0}")]
     Utf8(#[from] std::str::Utf8Error),
-    #[error("the body is no AdmissionReview in JSON: {0}")]
+    #[error("the body is not an AdmissionReview in JSON: {0}")]
     Json(#[from] serde_json::Error),
     #[error("the body is `{kind}` of `{api_version}`; this webhook answers `{KIND}` of `{API_VERSION}`")]
     Version { api_version: String, kind: String },
     #[error("the AdmissionReview has no `{0}`")]
     Missing(&'static str),
-    #[error("the AdmissionReview's `request.uid` has {0} bytes; at most {MAX_UID_BYTES} are answered")]
+    #[error("the AdmissionReview's `request.uid` has {0} bytes; the limit is {MAX_UID_BYTES}")]
     Uid(usize),
     #[error("the body has more than {MAX_DEPTH} levels of objects and lists")]
     Depth,
@@ -39,7 +39,7 @@ object! {
 }
 
 object! {
-    /// What is asked; `O` is how far its objects are read.
+    /// A request; `O` is the type of its objects.
     pub(super) struct Request<'a, O> {
         uid: Option<Text<'a>> = "uid",
         resource: Option<GroupVersionResource<'a>> = "resource",
@@ -50,7 +50,7 @@ object! {
         user_info: Option<UserInfo<'a>> = "userInfo",
         dry_run: Option<&'a RawValue> = "dryRun",
         object: Option<O> = "object",
-        // Read on UPDATE alone.
+        // Used on UPDATE alone.
         old_object: Option<&'a RawValue> = "oldObject",
     }
 }
@@ -68,7 +68,7 @@ object! {
     }
 }
 
-/// The resource and subresource of a request, as far as they make a difference.
+/// The resource and subresource of a request that decisions distinguish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Resource {
     Pods,
@@ -110,28 +110,28 @@ impl Operation {
     }
 }
 
-/// What every answer needs of a request.
+/// The parts of a request that every answer needs.
 #[derive(Debug)]
-pub(super) struct Asked<'a> {
+pub(super) struct Asking<'a> {
     pub uid: Cow<'a, str>,
     pub resource: Resource,
     pub operation: Operation,
     pub name: Cow<'a, str>,
     pub namespace: Cow<'a, str>,
     pub dry_run: bool,
-    /// A service account, or a component of the cluster.
+    /// The user is a service account or a component of the cluster.
     pub is_machine: bool,
 }
 
 /// The objects of a request.
 pub(super) struct Objects<'a> {
-    /// The new one, or why it can't be read.
+    /// The new object, or why it is unreadable.
     pub object: Result<Option<Pod<'a>>, serde_json::Error>,
     pub old_object: Option<&'a RawValue>,
 }
 
-/// Reads a review; what is wrong inside the objects is no reason not to answer.
-pub(super) fn read(body: &[u8]) -> Result<(Asked<'_>, Objects<'_>), Unreadable> {
+/// Reads a review. An unreadable object is not an error of the review.
+pub(super) fn read(body: &[u8]) -> Result<(Asking<'_>, Objects<'_>), Unreadable> {
     let text = std::str::from_utf8(body)?;
     if text.len() > LARGE_BYTES && json::depth(text) > MAX_DEPTH {
         return Err(Unreadable::Depth);
@@ -148,14 +148,14 @@ pub(super) fn read(body: &[u8]) -> Result<(Asked<'_>, Objects<'_>), Unreadable> 
     }
 }
 
-/// The new object of a review, not read.
+/// Returns the new object of a review, unread.
 pub(super) fn raw_object(body: &[u8]) -> Option<&RawValue> {
     let review: Review<&RawValue> = serde_json::from_slice(body).ok()?;
     review.request?.object
 }
 
 impl<'a, O: Deserialize<'a>> Review<'a, O> {
-    fn check(self) -> Result<(Asked<'a>, Option<O>, Option<&'a RawValue>), Unreadable> {
+    fn check(self) -> Result<(Asking<'a>, Option<O>, Option<&'a RawValue>), Unreadable> {
         let Self { api_version, kind, request } = self;
         let (api_version, kind) = (api_version.unwrap_or_default(), kind.unwrap_or_default());
         if (&*api_version, &*kind) != (API_VERSION, KIND) {
@@ -170,7 +170,7 @@ impl<'a, O: Deserialize<'a>> Review<'a, O> {
         if uid.len() > MAX_UID_BYTES {
             return Err(Unreadable::Uid(uid.len()));
         }
-        let asked = Asked {
+        let asked = Asking {
             uid,
             resource: match (group.as_deref().unwrap_or_default(), resource.as_deref(), subresource.as_deref()) {
                 ("", Some("pods"), None | Some("")) => Resource::Pods,

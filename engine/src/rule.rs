@@ -1,4 +1,4 @@
-//! One rule: which names it matches, in which namespaces, and what it makes of them.
+//! One rule: the names that it matches, its namespaces, and the names that it gives.
 
 use regex::Captures;
 use thiserror::Error;
@@ -21,16 +21,16 @@ pub struct Rule {
     pub mode: Mode,
 }
 
-/// What a rule matches, and what replaces it.
+/// The names that a rule matches, and their replacement.
 #[derive(Debug, Clone)]
 pub enum Matcher {
-    /// What one of `from` matched is replaced by `to`.
+    /// The part of the name that one of `from` matches is replaced by `to`.
     From { from: Prefixes, to: Prefix },
     /// The whole name is replaced by the template.
     Pattern { pattern: Pattern, to: Template },
 }
 
-/// Whether a rule changes images, or only says what it would change.
+/// Whether a rule changes images, or only reports what it would change.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Mode {
     #[default]
@@ -57,7 +57,7 @@ impl Namespaces {
     }
 }
 
-/// A namespace's name in which `*` stands for any characters, also none.
+/// A namespace's name in which `*` stands for any number of characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Glob(String);
 
@@ -97,13 +97,13 @@ impl Glob {
     }
 }
 
-/// How far a rule comes with an image.
+/// How far a rule matches an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fit<'p, R> {
     NoMatch,
     /// It matches, but not in this namespace.
     NotInNamespace,
-    /// It would match, but for this `except`.
+    /// It matches, but this `except` does too.
     Excepted {
         by: &'p Prefix,
     },
@@ -111,7 +111,7 @@ pub enum Fit<'p, R> {
 }
 
 impl<'p, R> Fit<'p, R> {
-    /// The same, but for what a match gives.
+    /// Returns the same fit without the result of a match.
     pub(super) fn without_result(&self) -> Fit<'p, ()> {
         match self {
             Self::NoMatch => Fit::NoMatch,
@@ -122,22 +122,22 @@ impl<'p, R> Fit<'p, R> {
     }
 }
 
-/// What a match gives.
+/// The result of a match.
 #[derive(Debug)]
 pub(super) struct Rewritten<'n> {
     pub name: String,
-    /// The canonical path behind what `from` matched, without its leading slash; the whole path under a pattern.
+    /// The canonical path behind the part that `from` matched, without its leading slash; the whole path for a pattern.
     pub tail: &'n str,
 }
 
 impl Rule {
-    /// Whether it would send an image elsewhere, in whatever namespace.
+    /// Returns whether it would rewrite an image in some namespace.
     pub fn takes(&self, image: &ImageRef) -> bool {
         self.matcher.find(image).is_some() && self.except.first_above(image.canonical()).is_none()
     }
 
     pub(super) fn fit<'n>(&self, image: &'n ImageRef, namespace: &str) -> Fit<'_, Rewritten<'n>> {
-        // The others decide what becomes of a match.
+        // The other fields do not change whether it matches.
         let Self { name: _, matcher, except, namespaces, image_pull_secrets: _, mode: _ } = self;
         let Some(found) = matcher.find(image) else { return Fit::NoMatch };
         if !namespaces.contain(namespace) {
@@ -150,7 +150,7 @@ impl Rule {
     }
 }
 
-/// A match, and what it gives.
+/// A match.
 pub(super) enum Found<'m, 'n> {
     From { to: &'m Prefix, rest: &'n str },
     Pattern { to: &'m Template, groups: Captures<'n>, path: &'n str },
@@ -179,7 +179,7 @@ impl Matcher {
         }
     }
 
-    /// Whether a canonical name is this matcher's `to`, or lies below it.
+    /// Returns whether a canonical name is this matcher's `to`, or below it.
     pub fn is_above(&self, name: &str) -> bool {
         match self {
             Self::From { to, .. } => to.strip(name).is_some(),
@@ -187,7 +187,7 @@ impl Matcher {
         }
     }
 
-    /// `to` as it was written.
+    /// Returns `to` as written.
     pub fn target(&self) -> &str {
         match self {
             Self::From { to, .. } => to.written(),
@@ -195,7 +195,7 @@ impl Matcher {
         }
     }
 
-    /// `from` and `to`, where the rule has no pattern.
+    /// Returns `from` and `to`; `None` if the rule has a pattern.
     pub fn prefixes(&self) -> Option<(&Prefixes, &Prefix)> {
         match self {
             Self::From { from, to } => Some((from, to)),
@@ -203,7 +203,7 @@ impl Matcher {
         }
     }
 
-    /// `from`, where the rule has no pattern.
+    /// Returns `from`; `None` if the rule has a pattern.
     pub fn sources(&self) -> Option<&Prefixes> {
         self.prefixes().map(|(from, _)| from)
     }
@@ -215,7 +215,7 @@ impl Matcher {
         }
     }
 
-    /// The canonical host of `to`, where it has no group.
+    /// Returns the canonical host of `to`; `None` if it has a group.
     pub fn target_host(&self) -> Option<&str> {
         match self {
             Self::From { to, .. } => Some(to.host()),
@@ -223,7 +223,7 @@ impl Matcher {
         }
     }
 
-    /// `to` as a prefix, with a letter for each group.
+    /// Returns `to` as a prefix, with a letter for each group.
     pub fn sample_target(&self) -> Option<Prefix> {
         match self {
             Self::From { to, .. } => Some(to.clone()),

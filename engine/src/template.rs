@@ -1,4 +1,4 @@
-//! What a pattern's groups are put into.
+//! The template that a pattern's groups are inserted into.
 
 use regex::{Captures, Regex};
 use thiserror::Error;
@@ -11,9 +11,9 @@ use super::prefix::{InvalidPrefix, Prefix};
 pub struct Template {
     written: String,
     parts: Vec<Part>,
-    /// The literal start, to tell most names apart without the expression.
+    /// The literal start, which rejects most names without the expression.
     literal_start: String,
-    /// The template with each group as `.+`, and what lies below it.
+    /// Matches the template with each group as `.+`, and names below it.
     under: Regex,
 }
 
@@ -27,7 +27,7 @@ enum Part {
 pub enum InvalidTemplate {
     #[error(transparent)]
     Prefix(#[from] InvalidPrefix),
-    #[error("`{0}` is no group; write `$1` to `$9`, or `${{name}}`")]
+    #[error("`{0}` is not a group; write `$1` to `$9`, or `${{name}}`")]
     Syntax(String),
     #[error("the pattern has no group `{group}`; it has {known}")]
     UnknownGroup { group: String, known: String },
@@ -36,16 +36,22 @@ pub enum InvalidTemplate {
 impl Template {
     pub fn parse(written: &str, pattern: &Pattern) -> Result<Self, InvalidTemplate> {
         let parts = parse_parts(written, pattern)?;
-        // With a letter for each group it must be a prefix like any other; so the canonical form of the literals is known.
-        Prefix::parse(&with_groups(&parts, |_| "x".to_owned())).map_err(|error| match error.of_target() {
-            InvalidPrefix::NotACache { .. } => InvalidPrefix::NotACache { written: written.to_owned() },
-            InvalidPrefix::Host { .. } => {
-                InvalidPrefix::Host { host: written.split('/').next().unwrap_or_default().to_owned() }
-            }
-            InvalidPrefix::Path { .. } => {
-                InvalidPrefix::Path { path: written.split_once('/').map_or(written, |(_, path)| path).to_owned() }
-            }
-            other => other,
+        // With a letter for each group it must be a prefix, so that the canonical form of the literals is known.
+        let is_prefix = |written: &str| {
+            parse_parts(written, pattern).is_ok_and(|parts| Prefix::parse(&with_letters(&parts)).is_ok())
+        };
+        Prefix::check(&with_letters(&parts)).map_err(|error| {
+            let error = match error.of_target() {
+                InvalidPrefix::NotACache { .. } => InvalidPrefix::NotACache { written: written.to_owned() },
+                InvalidPrefix::Host { .. } => {
+                    InvalidPrefix::Host { host: written.split('/').next().unwrap_or_default().to_owned() }
+                }
+                InvalidPrefix::Path { .. } => {
+                    InvalidPrefix::Path { path: written.split_once('/').map_or(written, |(_, path)| path).to_owned() }
+                }
+                other => other,
+            };
+            error.with_suggestion(written, is_prefix)
         })?;
         let (literal_start, expression) = under_expression(&parts);
         #[expect(clippy::expect_used, reason = "escaped literals between `.+` always compile")]
@@ -57,22 +63,22 @@ impl Template {
         &self.written
     }
 
-    /// What every canonical name under it begins with.
+    /// Returns the start of every canonical name under it.
     pub fn literal_start(&self) -> &str {
         &self.literal_start
     }
 
-    /// An anchored expression that matches the canonical names under it.
+    /// Returns an anchored expression that matches the canonical names under it.
     pub fn under(&self) -> &str {
         self.under.as_str()
     }
 
-    /// With a letter for each group.
+    /// Returns the template with a letter for each group.
     pub fn sample(&self) -> String {
         self.with_groups(|_| "x".to_owned())
     }
 
-    /// With something else for each group, by its number from 1 on.
+    /// Returns the template with a text for each group, by its number from 1 on.
     pub fn with_groups(&self, group: impl FnMut(usize) -> String) -> String {
         with_groups(&self.parts, group)
     }
@@ -88,10 +94,14 @@ impl Template {
         result
     }
 
-    /// Whether a canonical name is what this template can give, or lies below that.
+    /// Returns whether this template can give a canonical name or one above it.
     pub(super) fn is_above(&self, name: &str) -> bool {
         name.starts_with(&self.literal_start) && self.under.is_match(name)
     }
+}
+
+fn with_letters(parts: &[Part]) -> String {
+    with_groups(parts, |_| "x".to_owned())
 }
 
 fn with_groups(parts: &[Part], mut group: impl FnMut(usize) -> String) -> String {
@@ -145,7 +155,7 @@ fn known_groups(names: &[Option<&str>]) -> String {
     if groups.is_empty() { "none".to_owned() } else { groups.join(", ") }
 }
 
-/// The literal start and the whole as an expression, the host's literals folded.
+/// Returns the literal start and the whole as an expression, with the host's literals folded.
 fn under_expression(parts: &[Part]) -> (String, String) {
     let mut in_host = true;
     let mut literal_start = String::new();

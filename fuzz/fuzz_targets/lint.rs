@@ -1,4 +1,4 @@
-//! Whatever the rules file, if it is read it can be linted, and no finding's text writes to a terminal.
+//! For any rules file that parses: it can be linted, and the text of a finding has no control characters.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

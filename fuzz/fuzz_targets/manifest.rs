@@ -1,4 +1,4 @@
-//! Whatever the text, it is read or refused; written without a change it is the same; and what is written reads as asked.
+//! For any text that parses: without changes it is written unchanged, and a changed text parses to the new images.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -25,13 +25,13 @@ fuzz_target!(|text: &str| {
     let read = |text| Manifest::read("kustomization.yaml", text, &KNOWN);
     let Ok(manifest) = read(text) else { return };
     assert_eq!(manifest.write(|_| None).text, text);
-    // Another host, and the same tag and digest.
+    // Another host, with the same tag and digest.
     let image = |field: &Field| {
         let (_, rest) = field.image.split_once('/').filter(|(host, _)| host.contains('.'))?;
         Some(format!("cache.example.com/x/{rest}"))
     };
     let written = manifest.write(image);
-    let again = read(&written.text).expect("what was written can be read");
+    let again = read(&written.text).expect("the written text parses");
     assert_eq!(again.fields().len(), manifest.fields().len());
     for (position, (before, after)) in manifest.fields().iter().zip(again.fields()).enumerate() {
         let asked = image(before).filter(|_| written.changed.contains(&position));

@@ -3,8 +3,8 @@
 #
 #   fill.sh VERSION SHA256SUMS
 #
-# SHA256SUMS is what `make checksums` writes. It has to have an archive for each platform of the manifest, with the program
-# and the licence at its top: pullthrough-VERSION-OS-ARCH.tar.gz.
+# SHA256SUMS is the file that `make checksums` writes. It must list pullthrough-VERSION-OS-ARCH.tar.gz for each platform of the
+# manifest. The archives have the program and the licence at their root.
 set -euo pipefail
 
 version=${1:?VERSION} sums=${2:?SHA256SUMS}
@@ -13,7 +13,7 @@ for platform in linux-amd64 linux-arm64 darwin-amd64 darwin-arm64; do
   archive=pullthrough-$version-$platform.tar.gz
   sum=$(awk -v archive="$archive" '$2 == archive || $2 == "*" archive { print $1 }' "$sums")
   if [[ ! $sum =~ ^[0-9a-f]{64}$ ]]; then
-    echo "fill.sh: $sums has no sum of $archive" >&2
+    echo "fill.sh: $sums lacks $archive: run 'make checksums' with it in DIST" >&2
     exit 1
   fi
   manifest=${manifest//@SHA256-$platform@/$sum}

@@ -1,32 +1,32 @@
-//! The time that certificates are made and checked by.
+//! The clock with which certificates are issued and checked.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use k8s_openapi::jiff::Timestamp;
 
-/// This machine's clock, or the API server's where the two differ: it is the API server that checks a serving certificate.
+/// This machine's clock, corrected by the API server's if the two differ. The API server checks the serving certificate.
 #[derive(Debug, Default)]
 pub struct Clock {
     ahead_secs: AtomicI64,
 }
 
-/// A `Date` header has whole seconds and has travelled.
+/// The precision of a `Date` header, which has whole seconds and arrives with delay.
 const IMPRECISION_SECS: u64 = 5;
 
 impl Clock {
-    /// The time.
+    /// Returns the current time.
     pub fn now(&self) -> SystemTime {
         let ahead_secs = self.ahead_secs.load(Ordering::Relaxed);
         let by = Duration::from_secs(ahead_secs.unsigned_abs());
         let own = SystemTime::now();
-        // What can't be told as a time is left as it is.
+        // A correction that is out of range is ignored.
         let corrected = if ahead_secs > 0 { own.checked_sub(by) } else { own.checked_add(by) };
         corrected.unwrap_or(own)
     }
 
-    /// Goes by another clock, which says that it is `time` now. Returns by how many seconds this machine's clock is ahead of
-    /// it, where that is new.
+    /// Sets the current time of the other clock. Returns by how many seconds this machine's clock is ahead of it, if that
+    /// changed.
     pub fn set(&self, time: SystemTime) -> Option<i64> {
         let ahead_secs = match SystemTime::now().duration_since(time) {
             Ok(ahead) => i64::try_from(ahead.as_secs()).unwrap_or(i64::MAX),
@@ -41,7 +41,7 @@ impl Clock {
     }
 }
 
-/// A time in seconds since 1970, as Kubernetes writes it.
+/// Formats a time in seconds since 1970 as Kubernetes does.
 pub fn text(secs: i64) -> String {
     Timestamp::from_second(secs).unwrap_or(Timestamp::MAX).to_string()
 }
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn another_clock_counts_where_it_differs() {
+    fn a_clock_that_differs_is_used() {
         const DAY: Duration = Duration::from_secs(86_400);
         let differs = |clock: &Clock, by: Duration, later: bool| {
             let now = SystemTime::now();

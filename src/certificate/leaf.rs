@@ -1,4 +1,4 @@
-//! A serving certificate by itself: whether a client could accept it, whatever CAs the client trusts.
+//! A serving certificate without its CA: whether a client could accept it, whichever CAs the client trusts.
 
 use std::time::SystemTime;
 
@@ -9,20 +9,20 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::trust::{Distrust, Validity, names};
 
-/// What a certificate says of itself.
+/// The checks of a certificate that do not depend on its CA.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leaf {
     validity: Validity,
-    /// Errors that do not pass with time.
+    /// A fault that does not depend on the time.
     fault: Option<Distrust>,
 }
 
 impl Leaf {
-    /// Reads a certificate that clients will ask for by the names `hosts`, as far as these are known.
+    /// Reads a certificate. `hosts` are the names that clients expect, as far as they are known.
     ///
     /// # Errors
     ///
-    /// Says why it is not a certificate.
+    /// Returns why it is not a certificate.
     pub fn new(certificate: &CertificateDer<'_>, hosts: &[ServerName<'_>]) -> Result<Leaf, String> {
         let (_, parsed) = X509Certificate::from_der(certificate).map_err(|error| error.to_string())?;
         let usage = parsed.extended_key_usage().map_err(|error| error.to_string())?;
@@ -38,7 +38,11 @@ impl Leaf {
         Ok(Leaf { validity: Validity::from(&parsed), fault })
     }
 
-    /// Returns why no client would accept it at `now`.
+    /// Checks whether a client could accept it at `now`.
+    ///
+    /// # Errors
+    ///
+    /// Returns why no client would accept it.
     pub fn check(&self, now: SystemTime) -> Result<(), Distrust> {
         match &self.fault {
             Some(fault) => Err(fault.clone()),
@@ -46,7 +50,7 @@ impl Leaf {
         }
     }
 
-    /// When it expires, in seconds since 1970.
+    /// Returns when it expires, in seconds since 1970.
     pub fn not_after_secs(&self) -> i64 {
         self.validity.not_after_secs
     }
@@ -62,7 +66,7 @@ mod tests {
     type Change = fn(&mut CertificateParams);
 
     #[test]
-    fn each_fault_is_told_apart() {
+    fn each_fault_has_its_error() {
         let host = ServerName::try_from("pullthrough.pullthrough.svc").unwrap();
         let table: [(&[&str], Change, &str); 11] = [
             (&["pullthrough.pullthrough.svc"], |_| {}, ""),
@@ -87,7 +91,7 @@ mod tests {
                 |params| params.not_before = date_time_ymd(2990, 1, 1),
                 "it is not valid before 2990-01-01T00:00:00Z",
             ),
-            // What never gets right comes first.
+            // A fault that does not depend on the time comes first.
             (&["other"], |params| params.not_before = date_time_ymd(2990, 1, 1), "it is for other"),
         ];
         for (names, change, expected) in table {

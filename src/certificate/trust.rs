@@ -1,4 +1,4 @@
-//! Whether the API server would believe a certificate, and if not, why.
+//! Whether the API server would trust a certificate, and if not, why.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -17,18 +17,18 @@ use super::clock;
 
 /// The certificates of a `caBundle`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Bundle(Vec<Authority>);
+pub struct Bundle(Vec<Ca>);
 
-/// One of them.
+/// A certificate of a CA.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Authority {
+pub struct Ca {
     der: CertificateDer<'static>,
     subject: String,
     validity: Validity,
 }
 
-impl Authority {
-    /// SHA-256 of the certificate in DER, in lower-case hexadecimal digits.
+impl Ca {
+    /// Returns the SHA-256 of the certificate in DER, in lower-case hexadecimal digits.
     pub fn sha256(&self) -> String {
         Sha256::digest(&self.der).iter().map(|byte| format!("{byte:02x}")).collect()
     }
@@ -37,7 +37,7 @@ impl Authority {
         self.validity
     }
 
-    /// Returns on which side of its validity `now` is.
+    /// Returns an error if the CA is expired or not yet valid at `now`.
     fn check(&self, now: SystemTime) -> Result<(), Distrust> {
         let subject = || self.subject.clone();
         self.validity.check(now).map_err(|distrust| match distrust {
@@ -50,31 +50,31 @@ impl Authority {
     }
 }
 
-impl TryFrom<CertificateDer<'_>> for Authority {
+impl TryFrom<CertificateDer<'_>> for Ca {
     type Error = String;
 
     fn try_from(der: CertificateDer<'_>) -> Result<Self, String> {
-        let (_, parsed) = X509Certificate::from_der(&der).map_err(|error| format!("no certificate: {error}"))?;
+        let (_, parsed) = X509Certificate::from_der(&der).map_err(|error| format!("not a certificate: {error}"))?;
         let (subject, validity) = (parsed.subject().to_string(), Validity::from(&parsed));
         Ok(Self { der: der.into_owned(), subject, validity })
     }
 }
 
-/// From when until when, in seconds since 1970.
+/// The validity period of a certificate, in seconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Validity {
     pub not_before_secs: i64,
     pub not_after_secs: i64,
 }
 
-/// Less is left of a certificate than it should be.
-const ENDING_SHARE: i64 = 4;
+/// A renewal is overdue if less than this fraction of the lifetime is left: one quarter.
+const EXPIRING_FRACTION: i64 = 4;
 const WEEK_SECS: i64 = 7 * 24 * 60 * 60;
-/// From this lifetime on, a week is little.
+/// From this lifetime on, a renewal is overdue also if less than a week is left.
 const LONG_LIFETIME_SECS: i64 = 28 * 24 * 60 * 60;
 
 impl Validity {
-    /// Of a certificate in DER.
+    /// Reads the validity period of a certificate in DER.
     pub fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
         let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
         Some(Self::from(&parsed))
@@ -84,7 +84,7 @@ impl Validity {
         (self.not_before_secs..=self.not_after_secs).contains(&secs(now))
     }
 
-    /// Returns on which side of it `now` is.
+    /// Returns an error if `now` is after or before the period.
     pub fn check(&self, now: SystemTime) -> Result<(), Distrust> {
         match secs(now) {
             now if now > self.not_after_secs => Err(Distrust::Expired { not_after_secs: self.not_after_secs }),
@@ -93,18 +93,18 @@ impl Validity {
         }
     }
 
-    /// Whether a renewal is overdue: less than a quarter is left, or of a long lifetime less than a week.
-    pub fn is_ending(&self, now: SystemTime) -> bool {
+    /// Returns whether a renewal is overdue: less than a quarter is left, or less than a week of a long lifetime.
+    pub fn is_expiring(&self, now: SystemTime) -> bool {
         let (lifetime, left) = (self.span_secs(), self.left_secs(now));
-        left < lifetime / ENDING_SHARE || (lifetime >= LONG_LIFETIME_SECS && left < WEEK_SECS)
+        left < lifetime / EXPIRING_FRACTION || (lifetime >= LONG_LIFETIME_SECS && left < WEEK_SECS)
     }
 
-    /// How long from its begin to its end.
+    /// Returns the length of the period.
     pub fn span_secs(&self) -> i64 {
         self.not_after_secs.saturating_sub(self.not_before_secs)
     }
 
-    /// How long until the end; negative after it.
+    /// Returns the time until the end; negative after it.
     pub fn left_secs(&self, now: SystemTime) -> i64 {
         self.not_after_secs.saturating_sub(secs(now))
     }
@@ -117,13 +117,13 @@ impl From<&X509Certificate<'_>> for Validity {
     }
 }
 
-/// Why a certificate is not believed.
+/// Why a certificate is not trusted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Distrust {
     /// No published CA signed it.
     #[error("no trusted CA has signed it")]
     WrongCa,
-    #[error("the CA that signed it, {subject}, is not valid now")]
+    #[error("the CA that signed it, {subject}, expired at {}", clock::text(*not_after_secs))]
     CaExpired { subject: String, not_after_secs: i64 },
     #[error("the CA that signed it, {subject}, is not valid before {}", clock::text(*not_before_secs))]
     CaNotYetValid { subject: String, not_before_secs: i64 },
@@ -131,24 +131,24 @@ pub enum Distrust {
     Expired { not_after_secs: i64 },
     #[error("it is not valid before {}", clock::text(*not_before_secs))]
     NotYetValid { not_before_secs: i64 },
-    /// The names it has; a common name is none, since no client goes by it.
+    /// The names of its subjectAltName. Clients ignore its common name.
     #[error("{}", if names.is_empty() { "it has no subjectAltName".to_owned() } else { format!("it is for {}", names.join(", ")) })]
     WrongName { names: Vec<String> },
     #[error("it is not for servers: its extended key usage lacks serverAuth")]
     NotForServers,
-    /// Whatever else.
+    /// Another error.
     #[error("{0}")]
     Unusable(String),
 }
 
 impl Distrust {
-    /// What to do about it, as the end of a sentence.
+    /// Returns the fix, as the end of a sentence.
     pub fn fix(&self) -> &'static str {
         match self {
-            Self::WrongCa => "publish the CA that signed it in caBundle",
+            Self::WrongCa => "set caBundle to the CA that signed it",
             Self::CaExpired { .. } | Self::Expired { .. } => "renew it",
             Self::NotYetValid { .. } => "it is loaded when it becomes valid",
-            Self::CaNotYetValid { .. } => "set the clocks right, or issue another CA and certificate",
+            Self::CaNotYetValid { .. } => "synchronise the clocks, or issue another CA and certificate",
             Self::WrongName { .. } => "issue one whose subjectAltName has the webhook's name, SERVICE.NAMESPACE.svc",
             Self::NotForServers => "issue one with serverAuth",
             Self::Unusable(_) => "issue another one",
@@ -156,41 +156,40 @@ impl Distrust {
     }
 }
 
-/// A certificate that is believed, and the end of the CA that vouches for it.
+/// The validity of a trusted certificate and of its CA.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trusted {
     pub validity: Validity,
-    /// Of the CAs that each vouch for it alone, the one that lasts longest.
+    /// If several CAs of the bundle signed it, the one that expires last. `None` if no CA alone is enough.
     pub ca_validity: Option<Validity>,
 }
 
 impl Bundle {
+    /// Reads CAs in PEM.
+    ///
     /// # Errors
     ///
-    /// What is wrong with the PEM; also where it has no certificate.
+    /// Returns an error if the PEM is damaged or has no certificate.
     pub fn parse(pem: &[u8]) -> Result<Self, String> {
-        let authorities: Vec<_> = authorities(pem).collect::<Result<_, _>>()?;
-        match authorities.is_empty() {
-            true => Err("there is no certificate in it".to_owned()),
-            false => Ok(Self(authorities)),
-        }
+        let cas: Vec<_> = cas(pem).collect::<Result<_, _>>()?;
+        if cas.is_empty() { Err("it has no certificate".to_owned()) } else { Ok(Self(cas)) }
     }
 
-    /// What can be read of it, perhaps nothing.
+    /// Reads the readable CAs of a PEM, possibly none.
     pub fn readable(pem: &[u8]) -> Self {
-        Self(authorities(pem).filter_map(Result::ok).collect())
+        Self(cas(pem).filter_map(Result::ok).collect())
     }
 
-    pub fn contains(&self, authority: &Authority) -> bool {
-        self.0.contains(authority)
+    pub fn contains(&self, ca: &Ca) -> bool {
+        self.0.contains(ca)
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &Authority> {
+    pub fn iter(&self) -> impl Iterator<Item = &Ca> {
         self.0.iter()
     }
 
     pub fn to_pem(&self) -> String {
-        self.0.iter().map(|authority| pem::encode(&Pem::new("CERTIFICATE", authority.der.as_ref()))).collect()
+        self.0.iter().map(|ca| pem::encode(&Pem::new("CERTIFICATE", ca.der.as_ref()))).collect()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -201,35 +200,41 @@ impl Bundle {
         self.0.len()
     }
 
-    /// The names and ends of CAs that have expired.
+    /// Returns subject and end of each expired CA.
     pub fn expired(&self, now: SystemTime) -> impl Iterator<Item = (&str, i64)> {
         let expired = self.0.iter().filter(move |ca| ca.validity.left_secs(now) < 0);
         expired.map(|ca| (ca.subject.as_str(), ca.validity.not_after_secs))
     }
 
-    /// Whether the API server, asking for `name` at `now`, believes a chain.
+    /// Checks whether the API server, which expects `name`, trusts a chain at `now`.
     ///
-    /// Go, and so the API server, wants CAs to be valid at the time too; webpki does not look.
+    /// Go, and so the API server, requires CAs to be valid too. webpki does not check that.
+    ///
+    /// # Errors
+    ///
+    /// Returns why the API server does not trust it.
     pub fn trusts(
         &self,
         chain: &[CertificateDer<'static>],
         name: &ServerName<'_>,
         now: SystemTime,
     ) -> Result<Trusted, Distrust> {
-        let Some(leaf) = chain.first() else { return Err(Distrust::Unusable("no certificate was shown".to_owned())) };
-        let validity = Validity::of(leaf).ok_or_else(|| Distrust::Unusable("it can't be parsed".to_owned()))?;
+        let Some(leaf) = chain.first() else {
+            return Err(Distrust::Unusable("the server presented no certificate".to_owned()));
+        };
+        let validity = Validity::of(leaf).ok_or_else(|| Distrust::Unusable("it is not a certificate".to_owned()))?;
         let (valid, invalid): (Vec<_>, Vec<_>) = self.0.iter().partition(|ca| ca.validity.contains(now));
         match verify(&valid, chain, name, now) {
             Ok(()) => {
-                let vouching = valid.iter().filter(|ca| verify(&[**ca], chain, name, now).is_ok());
-                let ca_validity = vouching.map(|ca| ca.validity).max_by_key(|validity| validity.not_after_secs);
+                let issuers = valid.iter().filter(|ca| verify(&[**ca], chain, name, now).is_ok());
+                let ca_validity = issuers.map(|ca| ca.validity).max_by_key(|validity| validity.not_after_secs);
                 Ok(Trusted { validity, ca_validity })
             }
             Err(CertificateError::UnknownIssuer) => {
-                let culprit = invalid
+                let issuer = invalid
                     .iter()
                     .find(|ca| !matches!(verify(&[**ca], chain, name, now), Err(CertificateError::UnknownIssuer)));
-                let Some(ca) = culprit else { return Err(Distrust::WrongCa) };
+                let Some(ca) = issuer else { return Err(Distrust::WrongCa) };
                 validity.check(now)?;
                 Err(ca.check(now).err().unwrap_or(Distrust::WrongCa))
             }
@@ -240,9 +245,9 @@ impl Bundle {
                 | CertificateError::NotValidYetContext { .. }),
             ) => {
                 validity.check(now)?;
-                let mut issuers = chain.iter().skip(1).filter_map(|der| Authority::try_from(der.clone()).ok());
-                let culprit = issuers.find_map(|issuer| issuer.check(now).err());
-                Err(culprit.unwrap_or_else(|| Distrust::Unusable(error.to_string())))
+                let mut issuers = chain.iter().skip(1).filter_map(|der| Ca::try_from(der.clone()).ok());
+                let invalid = issuers.find_map(|issuer| issuer.check(now).err());
+                Err(invalid.unwrap_or_else(|| Distrust::Unusable(error.to_string())))
             }
             Err(CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }) => {
                 Err(Distrust::WrongName { names: names(leaf) })
@@ -255,32 +260,31 @@ impl Bundle {
     }
 }
 
-impl FromIterator<Authority> for Bundle {
-    /// Takes each once.
-    fn from_iter<I: IntoIterator<Item = Authority>>(authorities: I) -> Self {
+impl FromIterator<Ca> for Bundle {
+    /// Collects CAs without duplicates.
+    fn from_iter<I: IntoIterator<Item = Ca>>(cas: I) -> Self {
         let mut bundle = Self::default();
-        for authority in authorities {
-            if !bundle.0.contains(&authority) {
-                bundle.0.push(authority);
+        for ca in cas {
+            if !bundle.0.contains(&ca) {
+                bundle.0.push(ca);
             }
         }
         bundle
     }
 }
 
-fn authorities(pem: &[u8]) -> impl Iterator<Item = Result<Authority, String>> {
-    CertificateDer::pem_slice_iter(pem)
-        .map(|der| Authority::try_from(der.map_err(|error| format!("damaged PEM: {error}"))?))
+fn cas(pem: &[u8]) -> impl Iterator<Item = Result<Ca, String>> {
+    CertificateDer::pem_slice_iter(pem).map(|der| Ca::try_from(der.map_err(|error| format!("damaged PEM: {error}"))?))
 }
 
 fn verify(
-    authorities: &[&Authority],
+    cas: &[&Ca],
     chain: &[CertificateDer<'static>],
     name: &ServerName<'_>,
     now: SystemTime,
 ) -> Result<(), CertificateError> {
     let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(authorities.iter().map(|ca| ca.der.clone()));
+    roots.add_parsable_certificates(cas.iter().map(|ca| ca.der.clone()));
     let Some((leaf, issuers)) = chain.split_first().filter(|_| !roots.is_empty()) else {
         return Err(CertificateError::UnknownIssuer);
     };
@@ -290,14 +294,14 @@ fn verify(
     let now = UnixTime::since_unix_epoch(Duration::from_secs(secs(now).unsigned_abs()));
     match verifier.verify_server_cert(leaf, issuers, name, &[], now) {
         Ok(_) => Ok(()),
-        // A CA of the same name with another key, such as the one before it.
+        // A CA with the same name and another key, such as the previous one.
         Err(rustls::Error::InvalidCertificate(CertificateError::BadSignature)) => Err(CertificateError::UnknownIssuer),
         Err(rustls::Error::InvalidCertificate(error)) => Err(error),
         Err(_) => Err(CertificateError::BadEncoding),
     }
 }
 
-/// The names that a certificate is for.
+/// Returns the names in a certificate's subjectAltName.
 pub(super) fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
     use x509_parser::extensions::GeneralName;
 
@@ -321,7 +325,7 @@ fn address(bytes: &[u8]) -> String {
     }
 }
 
-/// Seconds since 1970.
+/// Returns seconds since 1970.
 pub fn secs(time: SystemTime) -> i64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |time| i64::try_from(time.as_secs()).unwrap_or(i64::MAX))
 }

@@ -1,26 +1,23 @@
-//! Whether a command goes by the built-in catalogue.
+//! `--no-catalogue`.
 
-use crate::engine::declared::Declaration;
-use crate::manifest::{Catalogue, Known};
+use crate::manifest::Catalogue;
 
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
 pub struct CatalogueArgs {
-    /// Find images in the kinds that Kubernetes defines and the rules file declares alone, not in those of the built-in
-    /// catalogue (Argo, Tekton, Flux, Knative and others).
+    /// Don't use the built-in catalogue of kinds with images (Argo, Tekton, Flux, Knative and others). Images are then found in
+    /// kinds of Kubernetes and in those that the rules file declares.
     #[arg(long)]
     no_catalogue: bool,
 }
 
 impl CatalogueArgs {
-    /// Where images are found.
-    pub fn for_reading(self, declared: Vec<Declaration>) -> anyhow::Result<Known> {
-        let catalogue = if self.no_catalogue { Catalogue::default() } else { Catalogue::built_in()? };
-        Ok(Known { declared, catalogue, ..Known::default() })
+    /// Returns the catalogue for reading images.
+    pub fn for_reading(self) -> anyhow::Result<Catalogue> {
+        Ok(if self.no_catalogue { Catalogue::default() } else { Catalogue::built_in()? })
     }
 
-    /// Where images are changed: not in values of charts, which are other people's defaults.
-    pub fn for_writing(self, declared: Vec<Declaration>) -> anyhow::Result<Known> {
-        let known = self.for_reading(declared)?;
-        Ok(Known { catalogue: known.catalogue.without_files(), ..known })
+    /// Returns the catalogue for changing images. Values of charts are not in it, since they are defaults of their authors.
+    pub fn for_writing(self) -> anyhow::Result<Catalogue> {
+        Ok(self.for_reading()?.without_files())
     }
 }

@@ -1,20 +1,21 @@
-//! `pullthrough certificates`: what people do with managed certificates.
+//! `pullthrough certificates`.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context;
 use clap::Subcommand;
 
+use super::duration::DurationArg;
 use super::kubeconfig::KubeconfigArgs;
 use super::output;
+use super::wait::wait_for;
 use crate::cluster::api::{Api, Failure};
 use crate::cluster::certificates::rotation::{Error, Rotated, Rotation};
 use crate::cluster::certificates::{Names, SECRET_NAME};
 use crate::export::webhook::CONFIGURATION_NAME;
 
-/// For one answer of the API server.
+/// The timeout of one request to the API server.
 const ANSWER: Duration = Duration::from_secs(10);
 
 /// Renew or revoke managed certificates
@@ -29,24 +30,28 @@ enum What {
     Rotate(RotateArgs),
 }
 
-/// Renew the managed certificate now, and with --revoke stop trusting the old one
+/// Renew the managed certificate now; with --revoke, stop trusting the old CA
 ///
-/// Annotates the Secret of `serve --manage-certificates`; its replicas make the new certificate. Then waits until the new CA is
-/// in caBundle, and with --revoke until the old ones are not. Admissions go on meanwhile.
-///
-/// Exit codes: 0 rotated; 1 not rotated in time; 2 it could not be requested.
+/// Annotates the Secret of `serve --manage-certificates`, and the replicas create the new certificate. The command waits until
+/// caBundle has the new CA; with --revoke, until it no longer has the old ones. Admissions continue meanwhile.
 #[derive(clap::Args)]
-#[command(after_long_help = "Examples:
+#[command(after_long_help = "\
+Exit codes:
+  0  rotated
+  1  not rotated in time
+  2  wrong usage, or the request failed
+
+Examples:
   $ pullthrough certificates rotate
   $ pullthrough certificates rotate --revoke --context production")]
 struct RotateArgs {
     #[command(flatten)]
     kubeconfig: KubeconfigArgs,
 
-    /// Revoke the CAs that are trusted now, since a key or the Secret leaked
+    /// Revoke the CAs that are trusted now. Use it after a key or the Secret was disclosed
     ///
-    /// They leave caBundle within a minute: 30 s after the new certificate was made, which replicas serve by then. Without
-    /// --revoke they stay for an hour.
+    /// They are removed from caBundle within a minute: 30s after the new certificate was created, when all replicas serve it.
+    /// Without --revoke, they are removed after an hour.
     #[arg(long)]
     revoke: bool,
 
@@ -54,7 +59,7 @@ struct RotateArgs {
     #[arg(short, long, value_name = "NAMESPACE", default_value = "pullthrough", value_parser = super::parse_namespace)]
     namespace: String,
 
-    /// The Secret, as --certificate-secret of the replicas names it
+    /// The Secret: the value of the replicas' --certificate-secret
     #[arg(long, value_name = "NAME", default_value = SECRET_NAME, value_parser = super::parse_object_name)]
     secret: String,
 
@@ -62,18 +67,19 @@ struct RotateArgs {
     #[arg(long, value_name = "NAME", default_value = CONFIGURATION_NAME, value_parser = super::parse_object_name)]
     configuration: String,
 
-    /// How long to wait for the replicas, in seconds
-    #[arg(long, value_name = "SECONDS", default_value = "120", value_parser = clap::value_parser!(u64).range(1..=3600))]
-    timeout: u64,
+    /// How long to wait for the replicas, 1s to 1h
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value_t = DurationArg::from_secs(120),
+        value_parser = DurationArg::within(DurationArg::from_secs(1)..=DurationArg::from_secs(3600))
+    )]
+    timeout: DurationArg,
 }
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let What::Rotate(args) = args.what;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("can't start")?;
-    let result = runtime.block_on(rotate(args));
-    // A lookup of a name that never ends must not keep the process.
-    runtime.shutdown_background();
-    result
+    wait_for(rotate(args))?
 }
 
 async fn rotate(args: RotateArgs) -> anyhow::Result<ExitCode> {
@@ -83,12 +89,12 @@ async fn rotate(args: RotateArgs) -> anyhow::Result<ExitCode> {
     let names = Names { namespace, secret, configuration };
     let rotation = Rotation::request(&api, names, revoke).await.map_err(explained)?;
     let what = if revoke { "revocation" } else { "renewal" };
-    output::talk(format_args!("{what} requested in {place}; waiting for the replicas"));
-    match tokio::time::timeout(Duration::from_secs(timeout), rotation.follow(&api)).await {
+    output::note(format_args!("{what} requested in {place}; waiting for the replicas"));
+    match tokio::time::timeout(timeout.get(), rotation.follow(&api)).await {
         Ok(rotated) => output::verdict(output::data(text(&rotation, &rotated.map_err(explained)?)), 0),
         Err(_) => {
             output::talk(format_args!(
-                "error: not rotated within {timeout} s; check with `pullthrough doctor` that replicas run with \
+                "error: not rotated within {timeout}; run `pullthrough doctor`, check that replicas run with \
                  --manage-certificates, and read their logs. The request stays in the Secret"
             ));
             Ok(ExitCode::from(1))
@@ -98,7 +104,7 @@ async fn rotate(args: RotateArgs) -> anyhow::Result<ExitCode> {
 
 fn explained(error: Error) -> anyhow::Error {
     let needs = match &error {
-        Error::Api(Failure::Forbidden { needs, .. }) => Some(format!("this needs permission to {needs}")),
+        Error::Api(Failure::Forbidden { needs, .. }) => Some(format!("no permission to {needs}; grant it")),
         _ => None,
     };
     let error = anyhow::Error::from(error);

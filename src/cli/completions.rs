@@ -5,19 +5,27 @@ use super::output;
 
 /// Print completions for a shell
 ///
-/// For Bash, they go where bash-completion looks: ~/.local/share/bash-completion/completions/pullthrough. For Zsh, to the file
-/// _pullthrough in a folder of $fpath; for fish, to ~/.config/fish/completions/pullthrough.fish. For Elvish and PowerShell,
-/// into what the shell reads at its start.
-///
-/// For `kubectl pullthrough …`, those of kubectl go into an executable file of the PATH: kubectl_complete-pullthrough.
-///
-/// Exit codes: 0 done; 2 wrong usage.
+/// Where to write them:
+/// Bash: ~/.local/share/bash-completion/completions/pullthrough.
+/// Zsh: the file _pullthrough in a folder of $fpath.
+/// fish: ~/.config/fish/completions/pullthrough.fish.
+/// Elvish and PowerShell: the profile of the shell.
+/// `kubectl pullthrough`: an executable file kubectl_complete-pullthrough in the PATH.
 #[derive(clap::Args)]
-#[command(after_long_help = "Examples:
+#[command(
+    verbatim_doc_comment,
+    after_long_help = "\
+Exit codes:
+  0  done
+  2  wrong usage
+
+Examples:
   $ pullthrough completions bash > pullthrough
   $ pullthrough completions zsh > _pullthrough
-  $ pullthrough completions kubectl > kubectl_complete-pullthrough")]
+  $ pullthrough completions kubectl > kubectl_complete-pullthrough"
+)]
 pub struct Args {
+    /// The shell, or kubectl.
     shell: For,
 }
 
@@ -47,7 +55,7 @@ impl clap::ValueEnum for For {
     }
 }
 
-/// What kubectl runs to complete the arguments of its plugin. It asks Bash, whatever shell the user has.
+/// The script that kubectl runs to complete the arguments of its plugin. It needs Bash, whichever shell the user has.
 const KUBECTL: &str = include_str!("completions/kubectl.sh");
 
 pub fn run(args: Args) -> anyhow::Result<()> {

@@ -1,24 +1,31 @@
+mod no_match;
+
 use std::fmt::Write;
 use std::io::{self, BufRead};
 
 use serde::Serialize;
 
+use super::output::{ATTENTION, BOLD, DIM, GOOD};
 use super::rules::RulesArgs;
 use super::{output, parse_namespace};
 use crate::engine::{Decision, Fit, ImageRef, Policy, Question, Reason, Tried};
 
-/// Tell what would happen to images, and why
+/// Show what the rules do to images, and why
 ///
-/// For each image: its canonical form, each rule that was tried, and what it is rewritten to or the reason that it is kept.
-///
-/// Exit codes: 0 done; 2 wrong usage, or the rules are invalid or can't be read.
+/// For each image, it prints the canonical form and the rules that were tried. Then follows the rewritten image name, or
+/// the reason why the image is unchanged. Rules that do not match are grouped; those with the host of the image are shown.
 #[derive(clap::Args)]
-#[command(after_long_help = "Examples:
+#[command(after_long_help = "\
+Exit codes:
+  0  done
+  2  wrong usage, or invalid or unreadable rules
+
+Examples:
   $ pullthrough explain --rules rules.yaml nginx registry.k8s.io/pause:3.10
   $ pullthrough explain --rules rules.yaml --namespace kube-system nginx
   $ pullthrough explain --cache cache.example.com/k8s -o json - < images.txt")]
 pub struct Args {
-    /// Images as a Pod names them; `-` reads one a line from standard input.
+    /// Images, as Pods name them. With `-`, one image a line is read from standard input.
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<String>,
 
@@ -29,7 +36,7 @@ pub struct Args {
     #[arg(short, long, value_name = "NAMESPACE", default_value = "default", value_parser = parse_namespace)]
     namespace: String,
 
-    /// How to print: for people, or one JSON object a line.
+    /// Output format: text, or one JSON object a line.
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     output: Format,
 }
@@ -48,7 +55,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         match output {
             Format::Text => {
                 let trail = trail(&policy, image, &namespace, &decision)?;
-                output::data(format_args!("{}\n{trail}", image.escape_debug()))
+                output::styled(format_args!("{BOLD}{}{BOLD:#}\n{trail}", image.escape_debug()))
             }
             Format::Json => output::data(format_args!("{}\n", serde_json::to_string(&Line::new(image, &decision))?)),
         }
@@ -62,7 +69,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Lines end in `\n` and nothing else. What is not UTF-8 is no image, and is shown with replacement characters.
+/// Calls `f` with each line. Lines end in `\n` only. Bytes that are not UTF-8 become replacement characters, which no image has.
 fn each_line(mut input: impl BufRead, mut f: impl FnMut(&str) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let mut line = Vec::new();
     while input.read_until(b'\n', &mut line)? > 0 {
@@ -85,14 +92,15 @@ struct Line<'a> {
     result: &'a str,
     rule: Option<&'a str>,
     reason: Option<&'static str>,
+    would_be: Option<&'a str>,
 }
 
 impl<'a> Line<'a> {
     fn new(written: &'a str, decision: &'a Decision) -> Self {
         let image = ImageRef::parse(written).ok();
         let (kind, result) = match decision {
-            Decision::Rewrite { result, .. } => ("rewrite", result.as_str()),
-            Decision::Restore { .. } | Decision::Keep { .. } => ("keep", written),
+            Decision::Rewrite { result, .. } => ("rewritten", result.as_str()),
+            Decision::Restore { .. } | Decision::NotRewritten { .. } => ("not_rewritten", written),
         };
         let owned = |text: &str| text.to_owned();
         Self {
@@ -106,34 +114,43 @@ impl<'a> Line<'a> {
             result,
             rule: decision.rule().map(|rule| rule.name.as_str()),
             reason: decision.reason().map(|reason| reason.as_str()),
+            would_be: decision.would_be(),
         }
     }
 }
 
-/// How the decision came about, line by line.
+/// Returns how the decision came about, line by line, with ANSI colours.
 pub fn trail(policy: &Policy, written: &str, namespace: &str, decision: &Decision) -> Result<String, std::fmt::Error> {
     let mut text = String::new();
+    let mut line = |label: &str, line: &str| writeln!(text, "  {DIM}{label:<9}{DIM:#}  {line}");
     let image = ImageRef::parse(written);
     match &image {
-        Ok(image) => writeln!(text, "  canonical  {}{}", image.canonical(), image.suffix())?,
-        Err(_) if written.is_empty() => writeln!(text, "  canonical  none: it is empty")?,
-        Err(error) => writeln!(text, "  canonical  none: {error}")?,
+        Ok(image) => line("canonical", &format!("{}{}", image.canonical(), image.suffix()))?,
+        Err(_) if written.is_empty() => line("canonical", "not a valid reference: it is empty")?,
+        Err(error) => line("canonical", &format!("not a valid reference: {error}"))?,
     }
     let is_tried = !matches!(decision.reason(), Some(Reason::Placeholder | Reason::PullNever));
-    let tried = image.ok().filter(|_| is_tried).map(|image| policy.tried(&image, namespace)).unwrap_or_default();
-    for Tried { rule, fit } in tried {
-        let name = &rule.name;
-        match fit {
-            Fit::NoMatch => writeln!(text, "  rule       {name}: does not match")?,
-            Fit::NotInNamespace => writeln!(text, "  rule       {name}: matches, but not in namespace {namespace}")?,
-            Fit::Excepted { by } => writeln!(text, "  rule       {name}: excepts {}", by.written())?,
-            Fit::Match(()) => writeln!(text, "  rule       {name}: matches, to {}", rule.matcher.target())?,
+    if let Some(image) = image.ok().filter(|_| is_tried) {
+        let tried = policy.tried(&image, namespace);
+        let no_match = tried.iter().filter(|tried| tried.fit == Fit::NoMatch).map(|tried| tried.rule);
+        no_match::lines(&image, no_match).iter().try_for_each(|text| line("rule", text))?;
+        for Tried { rule, fit } in tried {
+            let name = &rule.name;
+            match fit {
+                Fit::NoMatch => {}
+                Fit::NotInNamespace => line("rule", &format!("{name}: matches, but not in namespace {namespace}"))?,
+                Fit::Excepted { by } => line("rule", &format!("{name}: excepts {}", by.written()))?,
+                Fit::Match(()) => line("rule", &format!("{name}: matches, to {}", rule.matcher.target()))?,
+            }
         }
     }
     if let Decision::Rewrite { rule, result } = decision {
-        writeln!(text, "  rewrite    {result}  (rule {})", rule.name)?;
+        line("rewrite", &format!("{GOOD}{result}{GOOD:#}  (rule {})", rule.name))?;
     } else if let Some(reason) = decision.reason() {
-        writeln!(text, "  keep       {}: {}", reason.as_str(), reason.describe())?;
+        line("unchanged", &format!("{ATTENTION}{}{ATTENTION:#}: {}", reason.as_str(), reason.describe()))?;
+    }
+    if let (Some(name), Some(rule)) = (decision.would_be(), decision.rule()) {
+        line("would be", &format!("{name}  (rule {})", rule.name))?;
     }
     Ok(text)
 }

@@ -1,4 +1,4 @@
-//! The same rules for other parts of the platform, and what can't be expressed there.
+//! `pullthrough export`.
 
 mod admission_policy;
 mod containerd;
@@ -8,6 +8,7 @@ mod helm_values;
 mod kustomize;
 mod kyverno;
 mod openshift;
+mod renovate;
 mod webhook;
 
 use std::collections::BTreeMap;
@@ -22,9 +23,9 @@ use crate::export::Omission;
 use crate::files::marked::{self, Change};
 use crate::files::{Problem, Writer};
 
-/// Print the rules as other parts of the platform take them
+/// Export the rules to other formats
 ///
-/// What an export can't say is left out of it, never approximated, and told on standard error with the reason.
+/// Rules that a format does not support are omitted, never approximated. Standard error lists each with the reason.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -42,6 +43,7 @@ enum What {
     Openshift(openshift::Args),
     Kustomize(kustomize::Args),
     HelmValues(helm_values::Args),
+    Renovate(renovate::Args),
 }
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -55,42 +57,43 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         What::Openshift(args) => openshift::run(args),
         What::Kustomize(args) => kustomize::run(args),
         What::HelmValues(args) => helm_values::run(args),
+        What::Renovate(args) => renovate::run(args),
     }
 }
 
-/// What becomes of an export that leaves something out.
+/// `--strict`.
 #[derive(clap::Args)]
 struct StrictArgs {
-    /// Exit with 1 where something was left out.
+    /// Exit with 1 if something was omitted.
     #[arg(long)]
     strict: bool,
 }
 
 impl StrictArgs {
-    /// Reports the omissions of an export that was printed, and returns its exit code.
+    /// Prints the omissions of an export, and returns its exit code.
     fn verdict(&self, printed: anyhow::Result<()>, omissions: &[Omission]) -> anyhow::Result<ExitCode> {
         for omission in omissions {
-            output::talk(format_args!("left out: {omission}"));
+            output::talk(format_args!("omitted: {omission}"));
         }
         output::verdict(printed, u8::from(self.strict && !omissions.is_empty()))
     }
 }
 
-/// Prints what to know about an export.
+/// Prints the notes of an export.
 fn note(notes: &[String]) {
     for note in notes {
-        output::talk(format_args!("note: {note}"));
+        output::note(format_args!("note: {note}"));
     }
 }
 
-/// Objects as a stream of YAML documents.
+/// Prints objects as a stream of YAML documents.
 fn documents(objects: &[serde_json::Value]) -> anyhow::Result<()> {
     let documents = objects.iter().map(serde_saphyr::to_string).collect::<Result<Vec<_>, _>>()?;
     output::data(documents.join("---\n"))
 }
 
-/// Writes texts by path below a directory, each of which begins with the marker, and removes what else of `owned` does.
-/// Nothing is written where there are problems already, or a file that somebody else made stands in the way.
+/// Writes texts, which begin with the marker, to their paths below a directory. Other files of `owned` that begin with the marker
+/// are removed. Nothing is written if there are problems already, or if a file of another origin has one of the paths.
 fn write_marked(
     directory: &Path,
     owned: &str,
@@ -100,7 +103,7 @@ fn write_marked(
 ) -> anyhow::Result<()> {
     let nearest = directory.ancestors().find(|folder| folder.exists());
     if let Some(file) = nearest.filter(|folder| !folder.is_dir()) {
-        anyhow::bail!("--directory {}: {} is no folder; name another", directory.display(), file.display());
+        anyhow::bail!("--directory {}: {} is not a folder; use another", directory.display(), file.display());
     }
     let changes = marked::plan(directory, owned, marker, texts);
     let changes = changes.map_err(|more| problems.extend(more)).unwrap_or_default();
@@ -112,8 +115,8 @@ fn write_marked(
     for change in changes {
         change.make(&writer)?;
         match change {
-            Change::Write { path, .. } => output::talk(format_args!("wrote {}", path.display())),
-            Change::Remove { path } => output::talk(format_args!("removed {}", path.display())),
+            Change::Write { path, .. } => output::note(format_args!("wrote {}", path.display())),
+            Change::Remove { path } => output::note(format_args!("removed {}", path.display())),
         }
     }
     Ok(writer.finish()?)

@@ -1,23 +1,21 @@
-//! Which cluster a command looks at.
+//! The cluster of a command.
 
 mod file;
-mod proxy;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, ensure};
+use anyhow::{anyhow, ensure};
 use hyper::Uri;
 use kube::Config;
 
-use self::proxy::Proxy;
 use super::output;
-use crate::cluster::api::chain;
-use crate::cluster::client::without_credentials;
+use crate::cluster::api::{Failure, chain};
+use crate::proxy::{Proxy, without_credentials};
 
 #[derive(Debug, clap::Args)]
 pub struct KubeconfigArgs {
-    /// The kubeconfig file. Default: the variable KUBECONFIG, ~/.kube/config, or the Pod's own service account.
+    /// The kubeconfig file. Default: the variable KUBECONFIG, then ~/.kube/config, then the Pod's service account.
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
 
@@ -27,18 +25,18 @@ pub struct KubeconfigArgs {
 }
 
 impl KubeconfigArgs {
-    /// Returns the cluster's configuration, and reports which one it is on standard error.
+    /// Returns the cluster's configuration, and prints a note with its address.
     pub async fn read(self, timeout: Duration) -> anyhow::Result<Config> {
         let target = Target::find(self.kubeconfig, self.context, timeout).await?;
-        output::talk(format_args!("note: cluster {target}"));
+        output::note(format_args!("note: cluster {target}"));
         Ok(target.config)
     }
 }
 
-/// A cluster, and how it was chosen.
+/// A cluster, with the source of its configuration.
 pub struct Target {
     pub config: Config,
-    /// The context and its file, or the Pod.
+    /// The context and its file, or the Pod, for messages.
     place: String,
     proxy: Option<Proxy>,
 }
@@ -55,37 +53,42 @@ impl std::fmt::Display for Target {
 }
 
 impl Target {
-    /// Finds the cluster as kubectl does, but for this: a Pod's own is taken only if no kubeconfig is named and the default
-    /// one does not exist.
+    /// Finds the cluster as kubectl does, with one difference: the Pod's own cluster is used only if no kubeconfig is named and
+    /// the default one does not exist.
     pub async fn find(file: Option<PathBuf>, context: Option<String>, timeout: Duration) -> anyhow::Result<Self> {
-        // A file may be a pipe that nobody writes to.
+        // A file may be a pipe without a writer.
         let finding = tokio::task::spawn_blocking(|| match file::read(file)? {
             Some(files) => file::target(&files, context),
             None => Self::of_pod(context),
         });
         let found = tokio::time::timeout(timeout, finding).await;
-        found.map_err(|_| anyhow!("the kubeconfig gave no answer within {timeout:?}"))??
+        found.map_err(|_| {
+            anyhow!("reading the kubeconfig took longer than {timeout:?}; check that it is a regular file")
+        })??
     }
 
     fn of_pod(context: Option<String>) -> anyhow::Result<Self> {
-        const INSTEAD: &str = "name a kubeconfig with --kubeconfig or KUBECONFIG";
-        ensure!(context.is_none(), "--context is for a kubeconfig, and there is none at ~/.kube/config; {INSTEAD}");
+        const INSTEAD: &str = "set KUBECONFIG to a kubeconfig";
+        ensure!(context.is_none(), "--context needs a kubeconfig, and ~/.kube/config does not exist; {INSTEAD}");
         ensure!(
             variable("KUBERNETES_SERVICE_HOST").is_some(),
-            "no cluster to look at: there is no kubeconfig at ~/.kube/config, and this is not a Pod; {INSTEAD}"
+            "no cluster: ~/.kube/config does not exist, and this is not a Pod; {INSTEAD}"
         );
-        let config = Config::incluster().map_err(|error| anyhow!("{}", chain(&error))).with_context(|| {
-            format!("no cluster to look at: the Pod's service account is unusable; mount its token, or {INSTEAD}")
+        let config = Config::incluster().map_err(|error| {
+            anyhow!(
+                "no cluster: the Pod's service account is unusable ({}); mount its token, or {INSTEAD}",
+                chain(&error)
+            )
         })?;
         let proxy = Proxy::from_environment(&config.cluster_url, variable)?;
-        Ok(Self { config, place: "the Pod's own, by its service account".to_owned(), proxy }.through_proxy())
+        Ok(Self { config, place: "the Pod's own, with its service account".to_owned(), proxy }.through_proxy())
     }
 
     fn is_plain(&self) -> bool {
         self.config.cluster_url.scheme_str() == Some("http")
     }
 
-    /// kube asks proxies for port 443 unless the server's is given.
+    /// kube connects to port 443 through proxies, unless the server's URL has a port.
     fn through_proxy(mut self) -> Self {
         let Some(proxy) = &self.proxy else { return self };
         self.config.proxy_url = Some(proxy.url.clone());
@@ -99,7 +102,13 @@ impl Target {
     }
 }
 
-/// A variable of the environment, also if it is not UTF-8, so that it is not silently passed over.
+/// Returns the error of a request, with its fix.
+pub fn request_failed(server: &impl std::fmt::Display, failure: &Failure) -> anyhow::Error {
+    let fix = failure.fix().map(|fix| format!("; {fix}")).unwrap_or_default();
+    anyhow!("request to the API server at {server} failed: {failure}{fix}")
+}
+
+/// Returns an environment variable, also if it is not UTF-8, so that it is not silently skipped.
 fn variable(name: &str) -> Option<String> {
     std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }

@@ -10,12 +10,15 @@ use crate::files::Writer;
 
 /// Print a manual page
 ///
-/// Without a command, that of pullthrough itself. `man -l -` shows it; with --dir all pages are written where a packager wants
-/// them.
-///
-/// Exit codes: 0 done; 2 wrong usage, or the folder can't be written to.
+/// Without a command, it is the page of pullthrough itself. `man -l -` shows it. With --dir, the pages of all commands are
+/// written, for packages.
 #[derive(clap::Args)]
-#[command(after_long_help = "Examples:
+#[command(after_long_help = "\
+Exit codes:
+  0  done
+  2  wrong usage, or a folder that can't be written to
+
+Examples:
   $ pullthrough man export webhook > pullthrough-export-webhook.1
   $ pullthrough man --dir .")]
 pub struct Args {
@@ -23,7 +26,7 @@ pub struct Args {
     #[arg(value_name = "COMMAND")]
     command: Vec<String>,
 
-    /// Write the pages of all commands into this folder instead.
+    /// Write the pages of all commands to this folder instead.
     #[arg(long, value_name = "DIR", conflicts_with = "command")]
     dir: Option<PathBuf>,
 }
@@ -34,7 +37,8 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     root.build();
     let Some(dir) = dir else {
         let command = path.iter().try_fold(&root, |command, name| command.find_subcommand(name));
-        let command = command.ok_or_else(|| anyhow!("there is no command `{}`", path.join(" ")))?;
+        let command =
+            command.ok_or_else(|| anyhow!("unknown command `{}`; see `pullthrough --help`", path.join(" ")))?;
         return output::data(String::from_utf8_lossy(&page(command)?));
     };
     let writer = Writer::default();
@@ -53,7 +57,7 @@ fn name(command: &Command) -> &str {
 }
 
 fn page(command: &Command) -> anyhow::Result<Vec<u8>> {
-    // Without a date: the same page comes of the same version.
+    // Without a date, so that builds are reproducible.
     let title = format!(".TH {} 1 \"\" \"pullthrough {}\"\n", name(command).to_uppercase(), env!("CARGO_PKG_VERSION"));
     let mut page = title.into_bytes();
     let man = Man::new(command.clone());
@@ -79,7 +83,7 @@ fn subcommands(command: &Command) -> Roff {
     page
 }
 
-/// What help says below the options: each paragraph with a title is a section, its lines as they are.
+/// Returns the text below the options as sections: each paragraph with a title is one, and its lines stay as they are.
 fn extra(command: &Command) -> Roff {
     let mut page = Roff::new();
     let help = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();

@@ -1,6 +1,4 @@
-mod diff;
 mod function;
-mod outcome;
 mod progress;
 mod summary;
 
@@ -13,88 +11,91 @@ use anyhow::{anyhow, bail};
 use rayon::ThreadPoolBuilder;
 use rayon::prelude::*;
 
-use self::outcome::{Kept, Options, Outcome, Task};
 use self::progress::Progress;
 use self::summary::{Gate, Summary};
 use super::catalogue::CatalogueArgs;
 use super::rules::RulesArgs;
 use super::{output, parse_namespace};
 use crate::files::{self, Found, Source, Writer};
+use crate::rewrite::{Kept, RewriteOptions, Task, TextOutcome, diff};
 
-/// A thread that writes waits for the disk most of the time, and the file system stores together what waits together.
+/// Threads that write mostly wait for the disk, and the file system batches concurrent writes.
 const WRITING_THREADS: usize = 16;
 
 const HELP: &str = "\
+Exit codes:
+  0  done
+  1  with --check: the rules rewrite an image
+  2  wrong usage, invalid rules, or an input that could not be read, parsed or
+     written; with --check also if nothing was inspected, or something was not
+     understood
+
 Examples:
   $ pullthrough rewrite --diff --rules rules.yaml deploy/
   $ pullthrough rewrite -w --rules rules.yaml deploy/ app.yaml
   $ pullthrough rewrite --check --rules rules.yaml deploy/
-  $ helm template ./chart | pullthrough rewrite --rewrite-short-names --rules rules.yaml
+  $ helm template ./chart \\
+      | pullthrough rewrite --rewrite-short-names --rules rules.yaml";
 
-Exit codes: 0 done; 1 with --check: an image is not what the rules want; 2 wrong usage, invalid
-rules, or something could not be read, parsed or written. Templates among files don't count, but
-with --check. With --check, 2 also if there was nothing to inspect, or if something was not
-understood: a template, a path without a Kubernetes object, an object of a kind that is not known
-with fields that look like images. --allow-unknown lets the latter pass.";
-
-/// Rewrite the images in manifests, and not one other byte.
+/// Rewrite the images in manifests, and no other byte
 ///
-/// Reads YAML and JSON: objects, Lists, several documents, the `images` of kustomizations, the kinds of the built-in catalogue,
-/// and what `manifests` in the rules file declares. Images and the kustomizations that name them change in step. Comments,
-/// quotes, line ends and all else stay as they are. A document that can't be read is unchanged and named with its line, and
-/// the others of its file are rewritten. Templates must be rendered first.
+/// Reads YAML and JSON: objects, Lists, streams of documents, and `images` of kustomizations. Besides kinds of Kubernetes, it
+/// knows those of the built-in catalogue and of `manifests` in the rules file. Images and the kustomizations that name them are
+/// rewritten together. Comments, quotes and line ends do not change. Render templates first.
+///
+/// An unreadable document is unchanged, and reported with its line. The other documents of its file are rewritten.
 #[derive(clap::Args)]
 #[command(after_long_help = HELP)]
-// A KRM function may have its rules elsewhere.
+// The functionConfig of a KRM function may have the rules.
 #[command(mut_group("RulesArgs", |group| group.required(false)))]
 pub struct Args {
-    /// Files, and folders with all files below that are named as YAML or JSON, or begin like a manifest. `-`, or none: from
-    /// standard input to standard output.
+    /// Files, and folders. In folders, files are read that are named as YAML or JSON, or that start like a manifest. `-`, or no
+    /// path: standard input to standard output.
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
 
     #[command(flatten)]
     rules: Option<RulesArgs>,
 
-    /// Write the files in place.
+    /// Change the files in place.
     #[arg(short, long)]
     write: bool,
 
-    /// Print what changes, for people and for `patch -p1`.
+    /// Print the changes as a diff, for `patch -p1` too.
     #[arg(long)]
     diff: bool,
 
-    /// Write nothing; list each image that is not what the rules want, and exit with 1 if there is one.
+    /// Change nothing. List the images that the rules rewrite, and exit with 1 if the list is not empty.
     #[arg(long, conflicts_with = "write")]
     check: bool,
 
-    /// With --check: let pass what is not understood. These are objects of kinds that are not known with fields that look
-    /// like images, templates among files, and paths without a Kubernetes object. Nothing to inspect at all still fails.
+    /// With --check: allow what is not understood. This is: fields that look like images in objects of unknown kinds, templates
+    /// in folders, and paths without Kubernetes objects. If there is nothing to inspect, --check still fails.
     #[arg(long, requires = "check")]
     allow_unknown: bool,
 
-    /// The namespace of objects that name none.
+    /// The namespace of objects without one.
     #[arg(short, long, value_name = "NAMESPACE", default_value = "default", value_parser = parse_namespace)]
     namespace: String,
 
     #[command(flatten)]
     catalogue: CatalogueArgs,
 
-    /// Also rewrite images in texts, such as data of ConfigMaps, annotations and scripts, where they are YAML or JSON. What is
-    /// quoted, folded or in base64 is reported, and not rewritten.
+    /// Also rewrite images in texts that are YAML or JSON, such as data of ConfigMaps, annotations and scripts. Quoted, folded
+    /// and base64 texts are reported, and not rewritten.
     #[arg(long)]
     deep: bool,
 
-    /// Don't edit kustomizations. What their `images` name is not rewritten either.
+    /// Don't change kustomizations. Images that their `images` name are not rewritten either.
     #[arg(long)]
     no_kustomize: bool,
 
-    /// Also rewrite images without a host, such as `nginx`, where a kustomization that is not among the files may rename them.
+    /// Also rewrite images without a host, such as `nginx`, that a kustomization outside the files may rename.
     #[arg(long)]
     rewrite_short_names: bool,
 
-    /// Be a KRM function: from a ResourceList on standard input to one on standard output. Its functionConfig may hold the
-    /// rules.
+    /// Run as a KRM function: read a ResourceList from standard input and print it to standard output. Its functionConfig may
+    /// have the rules.
     #[arg(long = "fn", conflicts_with_all = ["paths", "write", "diff", "check"])]
     function: bool,
 }
@@ -114,32 +115,35 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         rewrite_short_names,
         function,
     } = args;
-    let options = Options { namespace, catalogue, deep, no_kustomize, rewrite_short_names };
+    let catalogue = catalogue.for_writing()?;
+    let options = RewriteOptions { namespace, catalogue, deep, no_kustomize, rewrite_short_names };
     let config = rules.map(|rules| rules.load()).transpose()?;
     if function {
         return function::run(config, options);
     }
-    let config = config.ok_or_else(|| anyhow!("name the rules with --rules FILE, or the cache with --cache PREFIX"))?;
+    let config = config.ok_or_else(|| anyhow!("rules missing; set --rules FILE or --cache PREFIX"))?;
     let is_stream = paths.is_empty() || paths.iter().any(|path| path.as_os_str() == "-");
     if write && is_stream {
-        bail!("standard input can't be written in place: leave out -w, and the new text is printed");
+        bail!("standard input can't be changed in place; remove -w to print the new text");
     }
     let is_special = |path: &&PathBuf| fs::metadata(path).is_ok_and(|path| !path.is_file() && !path.is_dir());
     if let Some(path) = paths.iter().find(is_special).filter(|_| write) {
         bail!(
-            "{} is no file, and can't be written in place: leave out -w, and the new text is printed",
+            "{} is not a regular file, and can't be changed in place; remove -w to print the new text",
             path.display()
         );
     }
     if paths.is_empty() && io::stdin().is_terminal() {
-        bail!("name files or folders, or pipe manifests in: helm template CHART | pullthrough rewrite …");
+        bail!("no input; name files or folders, or pipe manifests: helm template CHART | pullthrough rewrite …");
     }
     let print = !(write || diff || check);
     if print && (paths.len() > 1 || paths.iter().any(|path| path.is_dir())) {
-        bail!("say what to do with files: --diff shows what changes, -w writes them, --check only asks");
+        bail!(
+            "several files can't be printed; use --diff to show the changes, -w to write them, or --check to list images"
+        );
     }
 
-    let mut task = Task::new(config, options)?;
+    let mut task = Task::new(config, options);
     task.writer = write.then(Writer::default);
     task.kept = match () {
         () if print || diff => Kept::Texts,
@@ -156,9 +160,9 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         progress.step();
         outcome
     };
-    // 0 is the default: one thread for each processor.
+    // 0 is one thread for each processor.
     let threads = ThreadPoolBuilder::new().num_threads(if write { WRITING_THREADS } else { 0 }).build()?;
-    let outcomes: Vec<Outcome> = threads.install(|| sources.par_iter().map(step).collect());
+    let outcomes: Vec<TextOutcome> = threads.install(|| sources.par_iter().map(step).collect());
     progress.finish();
     problems.extend(task.writer.take().and_then(|writer| writer.finish().err()));
 

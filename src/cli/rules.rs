@@ -1,20 +1,21 @@
-//! Which rules a command goes by.
+//! The rules of a command.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 
-use crate::config::{self, Config};
+use crate::config::Config;
+use crate::files::rules;
 
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 pub struct RulesArgs {
-    /// The rules file (YAML; `pullthrough schema` describes it).
-    #[arg(long, value_name = "FILE", env = "PULLTHROUGH_RULES")]
+    /// The rules file (YAML).
+    #[arg(long, value_name = "FILE", env = "PULLTHROUGH_RULES", conflicts_with = "cache")]
     pub rules: Option<PathBuf>,
 
-    /// Instead of a rules file: send the registry of the Kubernetes project (registry.k8s.io, k8s.gcr.io and its older
-    /// names) to this registry host, or host and path.
+    /// One rule, instead of a rules file. It rewrites images of the Kubernetes project (registry.k8s.io and older names) to
+    /// this registry, with or without a path.
     #[arg(long, value_name = "PREFIX", env = "PULLTHROUGH_CACHE")]
     pub cache: Option<String>,
 }
@@ -24,7 +25,7 @@ impl RulesArgs {
         Ok(self.read()?.0)
     }
 
-    /// What headings call the rules.
+    /// Returns the name of the rules for headings.
     pub fn name(&self) -> String {
         match (&self.rules, &self.cache) {
             (Some(file), _) => file.display().to_string(),
@@ -32,12 +33,12 @@ impl RulesArgs {
         }
     }
 
-    /// The rules, and the bytes that say which they are.
+    /// Returns the rules, and the bytes from which their fingerprint is made.
     pub fn read(&self) -> anyhow::Result<(Config, Vec<u8>)> {
         match (&self.rules, &self.cache) {
             (Some(file), _) => {
-                let content = read_file(file)?;
-                Ok((parse(file, &content)?, content))
+                let content = rules::read(file)?;
+                Ok((rules::parse(file, &content)?, content))
             }
             (None, prefix) => {
                 let prefix = prefix.as_deref().unwrap_or_default();
@@ -47,17 +48,4 @@ impl RulesArgs {
             }
         }
     }
-}
-
-pub fn read_file(file: &Path) -> anyhow::Result<Vec<u8>> {
-    std::fs::read(file).with_context(|| format!("can't read the rules file {}", file.display()))
-}
-
-pub fn parse(file: &Path, content: &[u8]) -> anyhow::Result<Config> {
-    Ok(config::parse(&file.display().to_string(), text(file, content)?)?)
-}
-
-pub fn text<'c>(file: &Path, content: &'c [u8]) -> anyhow::Result<&'c str> {
-    std::str::from_utf8(content)
-        .map_err(|error| anyhow!("{}: not UTF-8 after byte {}; save it as UTF-8", file.display(), error.valid_up_to()))
 }

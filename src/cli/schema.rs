@@ -3,16 +3,14 @@ use crate::{config, golden};
 
 /// Print the JSON Schema of the rules file
 ///
-/// An editor with the YAML language server checks a rules file as it is written if its first line is
+/// Editors with the YAML language server check a rules file with it. Start the file with the line
 /// `# yaml-language-server: $schema=rules.schema.json`.
-///
-/// Exit codes: 0 done; 2 wrong usage.
 #[derive(clap::Args)]
-#[command(after_long_help = "Examples:\n  \
+#[command(after_long_help = "Exit codes:\n  0  done\n  2  wrong usage\n\nExamples:\n  \
     $ pullthrough schema > rules.schema.json\n  \
     $ pullthrough schema --of tests > tests.schema.json")]
 pub struct Args {
-    /// Which file: the rules, or what `pullthrough test` reads.
+    /// The file: rules, or tests for `pullthrough test`.
     #[arg(long, value_name = "FILE", default_value = "rules")]
     of: Of,
 }

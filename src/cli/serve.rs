@@ -1,67 +1,64 @@
-//! `pullthrough serve`: from what was typed to a [`Server`].
+//! `pullthrough serve`: from arguments to a running server.
 
-mod certificate;
 pub mod deployed;
 mod managed;
-mod memory;
 mod next_steps;
-mod rules_file;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::Context;
-use clap::builder::{FalseyValueParser, NonEmptyStringValueParser, RangedU64ValueParser};
+use clap::builder::{FalseyValueParser, NonEmptyStringValueParser};
 use rustls::pki_types::ServerName;
 
-use self::certificate::{Certificate, Pair};
-use self::managed::{ManageArgs, Managed};
-use super::output;
+use self::managed::ManageArgs;
+use super::duration::DurationArg;
 use super::rules::RulesArgs;
-use crate::certificate::clock::Clock;
-use crate::engine::{self, Options};
-use crate::files;
-use crate::server::admission::Admission;
+use super::{address, output};
+use crate::serve::certificate::Files;
+use crate::serve::rules_file::{self, RulesFile};
+use crate::serve::{Setup, managed as management};
+use crate::server::Bound;
 use crate::server::limits::{self, Limits};
 use crate::server::lines::Writing;
 use crate::server::log;
 use crate::server::metrics::Metrics;
-use crate::server::probes::Distrust;
-use crate::server::reload;
 use crate::server::shutdown::Patience;
-use crate::server::{Bound, Server};
 
-/// Answer the API server's admission requests, at POST /mutate
+/// Run the admission webhook
 ///
-/// With --cache alone it runs anywhere: it makes a certificate in memory, listens on this machine
-/// only, and prints how to try it and how to register it. In a cluster, give it --rules and either
-/// --manage-certificates or --tls-cert and --tls-key; the files may change while it serves.
+/// It answers admission requests of the API server at POST /mutate, over TLS. Without a certificate, it runs on a
+/// workstation: it creates one in memory, listens on localhost, and prints how to try and register it. In a cluster, set
+/// --rules, and either --manage-certificates or --tls-cert and --tls-key. Changed files are loaded while it runs.
 ///
-/// SIGTERM drains: not ready at once, serving on for a delay, then finishing what is in flight.
-/// SIGINT does the same without the delay. Logs go to standard error.
-///
-/// Exit codes: 0 it was told to stop, and has; 2 wrong usage, invalid rules, or it can't start.
+/// SIGTERM starts draining: /readyz fails at once, requests are served for --drain-delay, and then open requests are finished.
+/// SIGINT does the same without the delay. Logs go to standard error, at --log-level; --quiet does not change them.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = "Examples:
+#[command(after_long_help = "\
+Exit codes:
+  0  stopped by a signal
+  2  wrong usage, invalid rules, or it can't start
+
+Examples:
   $ pullthrough serve --cache cache.example.com/k8s
-  $ pullthrough serve --rules rules.yaml --tls-cert tls.crt --tls-key tls.key --listen '[::]:8443'")]
+  $ pullthrough serve --rules rules.yaml --tls-cert tls.crt --tls-key tls.key \\
+      --listen '[::]:8443'")]
 pub struct Args {
     #[command(flatten)]
     rules: RulesArgs,
 
     /// Addresses to listen on for admission requests, over TLS; repeat it or separate by commas
     ///
-    /// IPv4 and IPv6. [::]:8443 takes both, unless an IPv4 address with the same port is listed too.
-    /// With port 0 the system chooses one; the log says which.
+    /// IPv4 or IPv6. [::]:8443 listens on both, unless an IPv4 address with the same port is listed too. With port 0, the system
+    /// chooses a port, and the log has it.
     #[arg(
         long,
         value_name = "IP:PORT",
         env = "PULLTHROUGH_LISTEN",
         default_value = "127.0.0.1:8443",
-        value_delimiter = ','
+        value_delimiter = ',',
+        value_parser = address::parse
     )]
     listen: Vec<SocketAddr>,
 
@@ -71,21 +68,36 @@ pub struct Args {
         value_name = "IP:PORT",
         env = "PULLTHROUGH_METRICS_LISTEN",
         default_value = "127.0.0.1:8080",
-        value_delimiter = ','
+        value_delimiter = ',',
+        value_parser = address::parse
     )]
     metrics_listen: Vec<SocketAddr>,
 
-    /// The serving certificate: PEM, followed by its issuers'; read again when it changes
+    /// Don't return warnings about rewritten images, which kubectl shows
+    #[arg(long, env = "PULLTHROUGH_NO_WARNINGS", value_parser = FalseyValueParser::new())]
+    no_warnings: bool,
+
+    /// How often to check rules and certificates for changes
+    #[arg(
+        long,
+        value_name = "DURATION",
+        env = "PULLTHROUGH_RELOAD_INTERVAL",
+        default_value_t = DurationArg::from_secs(1),
+        value_parser = DurationArg::within(DurationArg::from_millis(1)..=DAY)
+    )]
+    reload_interval: DurationArg,
+
+    /// The serving certificate, followed by its issuers (PEM); loaded again when it changes
     #[arg(long, value_name = "FILE", env = "PULLTHROUGH_TLS_CERT", requires = "tls_key", help_heading = "TLS")]
     tls_cert: Option<PathBuf>,
 
-    /// The serving certificate's private key: PEM, RSA or ECDSA; PKCS#8, PKCS#1 or SEC1
+    /// The private key of the serving certificate (PEM): RSA or ECDSA, as PKCS#8, PKCS#1 or SEC1
     #[arg(long, value_name = "FILE", env = "PULLTHROUGH_TLS_KEY", requires = "tls_cert", help_heading = "TLS")]
     tls_key: Option<PathBuf>,
 
-    /// A name that API servers ask the webhook for, which --tls-cert must have; repeat it or separate by commas
+    /// A name by which API servers call the webhook, which --tls-cert must have; repeat it or separate by commas
     ///
-    /// SERVICE.NAMESPACE.svc, or the host of the URL. A certificate without it is not loaded.
+    /// SERVICE.NAMESPACE.svc, or the host of the URL. A certificate without the name is not loaded.
     #[arg(
         long,
         value_name = "NAME",
@@ -97,16 +109,17 @@ pub struct Args {
     )]
     tls_name: Vec<ServerName<'static>>,
 
-    /// Admit only clients with a certificate that a CA in this file (PEM) signed
+    /// Accept only clients with a certificate of a CA in this file (PEM)
     ///
-    /// The API server shows the certificate that its --admission-control-config-file names for the webhook. Without
-    /// --client-name, every certificate of the CA is admitted; a cluster's CA signs one for each kubelet.
+    /// The API server presents the certificate that its --admission-control-config-file names for the webhook. Without
+    /// --client-name, every certificate of the CA is accepted; the CA of a cluster signs one for each kubelet.
     #[arg(long, value_name = "FILE", env = "PULLTHROUGH_CLIENT_CA", help_heading = "TLS")]
     client_ca: Option<PathBuf>,
 
-    /// Of those, admit only certificates with one of these names; repeat it or separate by commas
+    /// A name that client certificates must have; repeat it or separate by commas to accept several
     ///
-    /// The common name, or a DNS name, e-mail address or URI of the subjectAltName, compared byte by byte.
+    /// It is compared byte by byte with the common name, and with the DNS names, e-mail addresses and URIs of the
+    /// subjectAltName.
     #[arg(
         long,
         value_name = "NAME",
@@ -118,32 +131,19 @@ pub struct Args {
     )]
     client_name: Vec<String>,
 
-    /// Write the certificate authority that is made in memory to this file, for the registration's caBundle
-    #[arg(long, value_name = "FILE", env = "PULLTHROUGH_WRITE_CA", conflicts_with = "tls_cert", help_heading = "TLS")]
+    /// Write the CA that is created in memory to this file, for caBundle in the webhook configuration
+    #[arg(long, value_name = "FILE", env = "PULLTHROUGH_WRITE_CA", conflicts_with_all = ["tls_cert", "tls_key", "tls_name"], help_heading = "TLS")]
     write_ca: Option<PathBuf>,
 
+    // The heading of a flattened part applies to the options after it. So only options with a heading of their own follow.
     #[command(flatten)]
     managed: ManageArgs,
 
-    /// Leave out the warnings that tell people which images were rewritten
-    #[arg(long, env = "PULLTHROUGH_NO_WARNINGS", value_parser = FalseyValueParser::new())]
-    no_warnings: bool,
-
-    /// Look for changed rules and certificates every so many milliseconds
-    #[arg(
-        long,
-        value_name = "MILLISECONDS",
-        env = "PULLTHROUGH_RELOAD_INTERVAL_MILLIS",
-        default_value_t = 1000,
-        value_parser = clap::value_parser!(u64).range(1..)
-    )]
-    reload_interval_millis: u64,
-
-    /// The form of log lines
+    /// The format of log lines
     #[arg(long, env = "PULLTHROUGH_LOG_FORMAT", default_value = "text", help_heading = "Logs")]
-    log_format: log::Format,
+    log_format: log::LogFormat,
 
-    /// The least important lines to log
+    /// The lowest level to log
     #[arg(long, env = "PULLTHROUGH_LOG_LEVEL", default_value = "info", help_heading = "Logs")]
     log_level: log::Level,
 
@@ -154,67 +154,69 @@ pub struct Args {
     limits: LimitArgs,
 }
 
-/// How serving ends.
+/// The options of the shutdown.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Shutdown")]
 struct EndingArgs {
-    /// Seconds to go on serving after SIGTERM, as endpoints take time to leave Services
-    #[arg(long, value_name = "SECONDS", env = "PULLTHROUGH_DRAIN_DELAY_SECS", default_value_t = 5, value_parser = seconds())]
-    drain_delay_secs: u64,
+    /// How long to serve after SIGTERM, until Services no longer have the endpoint
+    #[arg(long, value_name = "DURATION", env = "PULLTHROUGH_DRAIN_DELAY", default_value_t = DurationArg::from_secs(5), value_parser = at_most_a_day())]
+    drain_delay: DurationArg,
 
-    /// Seconds after that in which requests may finish; then the process ends
+    /// How long open requests may take after the delay, until the process ends
     ///
-    /// Together with the delay it should be less than the Pod's terminationGracePeriodSeconds (30).
-    #[arg(long, value_name = "SECONDS", env = "PULLTHROUGH_SHUTDOWN_TIMEOUT_SECS", default_value_t = 15, value_parser = seconds())]
-    shutdown_timeout_secs: u64,
+    /// Together with the delay, it must be less than the Pod's terminationGracePeriodSeconds (30).
+    #[arg(long, value_name = "DURATION", env = "PULLTHROUGH_SHUTDOWN_TIMEOUT", default_value_t = DurationArg::from_secs(15), value_parser = at_most_a_day())]
+    shutdown_timeout: DurationArg,
 }
 
 fn parse_server_name(text: &str) -> Result<ServerName<'static>, String> {
     let name = ServerName::try_from(text.to_owned());
-    name.map_err(|_| "write a DNS name, such as SERVICE.NAMESPACE.svc, or an IP address".to_owned())
+    name.map_err(|_| "write a DNS name such as SERVICE.NAMESPACE.svc, or an IP address".to_owned())
 }
 
-/// At most a day: what is meant to be without a bound is better found out at the start.
-fn seconds() -> RangedU64ValueParser<u64> {
-    RangedU64ValueParser::new().range(0..=86_400)
+/// The longest timeout. A longer one is meant as none, which is not supported.
+const DAY: DurationArg = DurationArg::from_secs(86_400);
+
+fn at_most_a_day() -> impl Fn(&str) -> Result<DurationArg, String> + Clone + Send + Sync + 'static {
+    DurationArg::within(DurationArg::from_secs(0)..=DAY)
 }
 
-/// The bounds of [`Limits`].
+/// The options of [`Limits`].
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Limits")]
 struct LimitArgs {
-    /// Bytes of one request's body; more is rejected with 413
+    /// The most bytes of a request's body; a larger one is rejected with 413
     ///
-    /// The API server stores Pods of up to 1.5 MiB, which can have six times as much in JSON, and an update has two.
+    /// The API server stores Pods of up to 1.5 MiB. Their JSON can have six times as many bytes, and an update has two Pods.
     #[arg(long, value_name = "BYTES", env = "PULLTHROUGH_MAX_BODY_BYTES", default_value_t = limits::BODY_BYTES)]
     max_body_bytes: usize,
 
-    /// Memory of the whole process, in bytes: connections, requests and answers are bounded to stay below it
+    /// The memory of the process, in bytes, for which connections, requests and responses are limited
     ///
-    /// By default the limit of the container, and 256 MiB where there is none. When the memory is full, the clients that
-    /// hold the most of it give way.
+    /// Default: the memory limit of the container, or 256 MiB without one. If the memory is full, connections and requests of the
+    /// clients that hold the most are closed.
     #[arg(long, value_name = "BYTES", env = "PULLTHROUGH_MEMORY_LIMIT_BYTES")]
     memory_limit_bytes: Option<u64>,
 
-    /// Seconds for a TLS handshake
-    #[arg(long, value_name = "SECONDS", env = "PULLTHROUGH_HANDSHAKE_TIMEOUT_SECS", default_value_t = limits::HANDSHAKE_SECS, value_parser = seconds())]
-    handshake_timeout_secs: u64,
+    /// Timeout of a TLS handshake
+    #[arg(long, value_name = "DURATION", env = "PULLTHROUGH_HANDSHAKE_TIMEOUT", default_value_t = DurationArg::from_secs(limits::HANDSHAKE_SECS), value_parser = at_most_a_day())]
+    handshake_timeout: DurationArg,
 
-    /// Seconds for a request's header, from its first byte
-    #[arg(long, value_name = "SECONDS", env = "PULLTHROUGH_HEADER_TIMEOUT_SECS", default_value_t = limits::HEADER_SECS, value_parser = seconds())]
-    header_timeout_secs: u64,
+    /// Timeout of a request's header, from its first byte
+    #[arg(long, value_name = "DURATION", env = "PULLTHROUGH_HEADER_TIMEOUT", default_value_t = DurationArg::from_secs(limits::HEADER_SECS), value_parser = at_most_a_day())]
+    header_timeout: DurationArg,
 
-    /// Seconds for a request's body; later is answered 408
-    #[arg(long, value_name = "SECONDS", env = "PULLTHROUGH_BODY_TIMEOUT_SECS", default_value_t = limits::BODY_SECS, value_parser = seconds())]
-    body_timeout_secs: u64,
+    /// Timeout of a request's body; a later one is rejected with 408
+    #[arg(long, value_name = "DURATION", env = "PULLTHROUGH_BODY_TIMEOUT", default_value_t = DurationArg::from_secs(limits::BODY_SECS), value_parser = at_most_a_day())]
+    body_timeout: DurationArg,
 
-    /// Seconds in which a client must read an answer
-    #[arg(long, value_name = "SECONDS", env = "PULLTHROUGH_WRITE_TIMEOUT_SECS", default_value_t = limits::WRITE_SECS, value_parser = seconds())]
-    write_timeout_secs: u64,
+    /// Timeout of sending a response to a client
+    #[arg(long, value_name = "DURATION", env = "PULLTHROUGH_WRITE_TIMEOUT", default_value_t = DurationArg::from_secs(limits::WRITE_SECS), value_parser = at_most_a_day())]
+    write_timeout: DurationArg,
 
-    /// Seconds a connection may be idle. Keep it above the API server's 90: a request that meets a closed connection fails
-    #[arg(long, value_name = "SECONDS", env = "PULLTHROUGH_IDLE_TIMEOUT_SECS", default_value_t = limits::IDLE_SECS, value_parser = seconds())]
-    idle_timeout_secs: u64,
+    /// How long a connection may be idle. Keep it above the 90s of the API server: a request on a closed connection fails
+    #[arg(long, value_name = "DURATION", env = "PULLTHROUGH_IDLE_TIMEOUT", default_value_t = DurationArg::from_secs(limits::IDLE_SECS), value_parser = at_most_a_day())]
+    idle_timeout: DurationArg,
 }
 
 impl From<&LimitArgs> for Limits {
@@ -222,31 +224,31 @@ impl From<&LimitArgs> for Limits {
         let LimitArgs {
             max_body_bytes,
             memory_limit_bytes: _,
-            handshake_timeout_secs,
-            header_timeout_secs,
-            body_timeout_secs,
-            write_timeout_secs,
-            idle_timeout_secs,
+            handshake_timeout,
+            header_timeout,
+            body_timeout,
+            write_timeout,
+            idle_timeout,
         } = *args;
         Limits {
             body_bytes: max_body_bytes,
-            handshake: Duration::from_secs(handshake_timeout_secs),
-            header: Duration::from_secs(header_timeout_secs),
-            body: Duration::from_secs(body_timeout_secs),
-            write: Duration::from_secs(write_timeout_secs),
-            idle: Duration::from_secs(idle_timeout_secs),
+            handshake: handshake_timeout.get(),
+            header: header_timeout.get(),
+            body: body_timeout.get(),
+            write: write_timeout.get(),
+            idle: idle_timeout.get(),
         }
     }
 }
 
-/// Serves until a signal ends it.
+/// Serves until a signal stops it.
 pub fn run(args: Args) -> ExitCode {
     let log = log::start(args.log_format, args.log_level);
     log::panics_by_place();
     match serve(args, &log) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Signals are ours by now: an error that waits for the reader of standard error would wait for ever.
+            // Signals no longer end the process, so printing must not wait for the reader of standard error.
             log.talk(&output::error_text(&error));
             ExitCode::from(2)
         }
@@ -256,91 +258,39 @@ pub fn run(args: Args) -> ExitCode {
 fn serve(args: Args, log: &Writing) -> anyhow::Result<()> {
     if let Some(both) = args.listen.iter().find(|address| address.port() != 0 && args.metrics_listen.contains(address))
     {
-        anyhow::bail!("--listen and --metrics-listen both name {both}; give one of them another port");
+        anyhow::bail!("--listen and --metrics-listen are both {both}; use another port for one of them");
     }
     let metrics = Arc::new(Metrics::new(log.lost().clone())?);
-    let (policy, rules_file) = rules_file::rules(&args.rules)?;
-    let options = Options { warnings: !args.no_warnings };
-    let limits = Limits::from(&args.limits);
-    let bounds = memory::bounds(args.limits.memory_limit_bytes, limits.body_bytes)?;
-    let admission =
-        Admission::new(engine::answer, policy, options, limits, Arc::clone(&metrics)).context("can't start threads")?;
-
-    let clock = Arc::new(Clock::default());
-    let made = args.tls_cert.is_none().then(|| certificate::in_memory(&args.listen)).transpose()?;
-    if let (Some(path), Some(made)) = (&args.write_ca, &made) {
-        files::write(path, &made.ca)?;
-    }
-    let pair = made.as_ref().map(|made| Pair {
-        place: "memory",
-        certificate: made.certificate.clone(),
-        key: made.key.clone(),
-    });
-    let certificate = Certificate::new(&args, pair, Arc::clone(&clock), Arc::clone(&metrics))?;
-    if args.client_ca.is_some() && args.client_name.is_empty() {
-        tracing::warn!(
-            "--client-ca admits every client certificate of the CA; set --client-name to the API servers' name"
-        );
-    }
-
-    let watch_rules = rules_file.map(|file| file.watch(Arc::clone(&admission)));
-    let watch_certificate = Arc::clone(&certificate).watch();
-    let watches = watch_rules.into_iter().chain(watch_certificate).collect();
-    let interval = Duration::from_millis(args.reload_interval_millis);
-    reload::start(watches, interval, Arc::clone(&metrics)).context("can't start watching files")?;
-
-    let distrust = Distrust::default();
-    let server = Server {
-        admission,
-        identity: Arc::clone(certificate.identity()),
-        clock: Arc::clone(&clock),
-        distrust: Arc::clone(&distrust),
-        metrics: Arc::clone(&metrics),
-        bounds,
+    let (config, content) = args.rules.read()?;
+    let setup = Setup {
+        rules: rules_file::named(config, &content),
+        rules_file: args.rules.rules.clone().map(|path| RulesFile { path, content }),
+        certificate: Files {
+            pair: args.tls_cert.clone().zip(args.tls_key.clone()).map(<[PathBuf; 2]>::from),
+            hosts: args.tls_name.clone(),
+            client_ca: args.client_ca.clone(),
+            client_names: args.client_name.clone(),
+        },
+        write_ca: args.write_ca.clone(),
+        managed: args.managed.manage_certificates.then(|| management::ManageOptions::from(&args.managed)),
+        warnings: !args.no_warnings,
+        limits: Limits::from(&args.limits),
+        memory_limit_bytes: args.limits.memory_limit_bytes,
+        reload_interval: args.reload_interval.get(),
         listen: args.listen.clone(),
         metrics_listen: args.metrics_listen.clone(),
-        patience: Patience {
-            drain_delay: Duration::from_secs(args.ending.drain_delay_secs),
-            timeout: Duration::from_secs(args.ending.shutdown_timeout_secs),
-        },
+        patience: Patience { drain_delay: args.ending.drain_delay.get(), timeout: args.ending.shutdown_timeout.get() },
     };
+    let mut service = setup.start(metrics)?;
+    let made = service.made.take();
     let started = |bound: &Bound| {
         let Bound { listen, metrics_listen } = bound;
         tracing::info!(?listen, ?metrics_listen, "serving");
-        // Among JSON lines it would be noise.
-        if let (Some(made), log::Format::Text, false) = (&made, args.log_format, args.managed.manage_certificates) {
+        // Logs in JSON must not have other lines.
+        let is_silent = args.managed.manage_certificates || output::is_quiet();
+        if let (Some(made), log::LogFormat::Text, false) = (&made, args.log_format, is_silent) {
             log.talk(&next_steps::text(&args, made, bound));
         }
     };
-    let managed = args.managed.manage_certificates.then(|| Managed {
-        args: args.managed.clone(),
-        certificate,
-        clock,
-        distrust,
-        metrics,
-    });
-    let runtime = runtime()?;
-    let served = runtime.block_on(async {
-        if let Some(managed) = managed {
-            managed.start().await?;
-        }
-        Ok(server.run(started).await?)
-    });
-    // Without it the end would wait for what blocks, such as a name that is being resolved.
-    runtime.shutdown_background();
-    served
-}
-
-/// Polls of tasks between two looks at the sockets. With tokio's 61, a request that comes while many clients are busy waits
-/// for all of those polls before anything knows of it.
-const EVENT_INTERVAL: u32 = 8;
-
-/// One thread where there is one processor: handing work over to itself costs more than it gains.
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut builder = match processors {
-        1 => tokio::runtime::Builder::new_current_thread(),
-        _ => tokio::runtime::Builder::new_multi_thread(),
-    };
-    builder.enable_all().event_interval(EVENT_INTERVAL).build().context("can't start the runtime")
+    service.run(managed::cluster, started)
 }

@@ -2,22 +2,21 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::anyhow;
 use serde::Serialize;
 
-use super::rules::{self, RulesArgs};
+use super::rules::RulesArgs;
 use super::{explain, output};
 use crate::engine::{Decision, Policy};
+use crate::files::{Problem, rules};
 use crate::golden::{self, Case, Expected};
 
-/// Test rules with cases of your own
+/// Test rules with expected results
 ///
-/// A file of cases says what should become of images: the `result` that an image is rewritten to, or the `reason` that it is
-/// kept for. Each case that comes out otherwise is shown with what the rules did and why.
-///
-/// Exit codes: 0 all cases passed; 1 a case failed; 2 the rules or the cases are invalid or can't be read.
+/// Each case of a test file has an image and its expected `result`, or the `reason` why it is unchanged. A case that fails
+/// is printed with the decision of the rules.
 #[derive(clap::Args)]
-#[command(after_long_help = "A file of cases (`pullthrough schema --of tests` describes it):
+#[command(after_long_help = "A test file (`pullthrough schema --of tests` prints its JSON Schema):
   apiVersion: pullthrough.dev/v1alpha1
   kind: Tests
   tests:
@@ -28,18 +27,23 @@ use crate::golden::{self, Case, Expected};
       reason: namespace_excluded
       rule: docker-hub
 
+Exit codes:
+  0  all cases passed
+  1  a case failed
+  2  wrong usage, or invalid or unreadable rules or tests
+
 Examples:
   $ pullthrough test --rules rules.yaml tests.yaml
   $ pullthrough test --rules rules.yaml tests.yaml -o json")]
 pub struct Args {
-    /// Files of cases.
+    /// Test files.
     #[arg(required = true, value_name = "TESTS")]
     tests: Vec<PathBuf>,
 
     #[command(flatten)]
     rules: RulesArgs,
 
-    /// How to print: for people what failed, or each case as one JSON object a line.
+    /// Output format: failed cases as text, or all cases with one JSON object a line.
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     output: Format,
 }
@@ -52,15 +56,16 @@ enum Format {
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Args { tests, rules, output } = args;
-    let policy = Policy::from(rules.load()?);
-    // All that is wrong is told before anything is tested.
-    let files = tests.iter().map(|file| {
-        let name = file.display().to_string();
-        let content = std::fs::read(file).with_context(|| format!("can't read the tests {name}"))?;
-        let cases = golden::parse(&name, rules::text(file, &content)?)?;
-        Ok((name, cases))
-    });
-    let files: Vec<(String, Vec<Case>)> = files.collect::<anyhow::Result<_>>()?;
+    let (policy, files) = match load(&rules, &tests) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            if output == Format::Json {
+                let line = serde_json::json!({"passed": false, "error": rules::line(&error)});
+                output::verdict(output::data(format_args!("{line}\n")), 2)?;
+            }
+            return Err(error);
+        }
+    };
     let (mut count, mut failed) = (0, 0);
     let mut text = String::new();
     for (file, case) in files.iter().flat_map(|(file, cases)| cases.iter().map(move |case| (file, case))) {
@@ -74,13 +79,29 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             Format::Text => {}
         }
     }
-    let printed = output::data(text);
+    let printed = output::styled(text);
     let cases = if count == 1 { "case" } else { "cases" };
-    output::talk(match failed {
+    output::note(match failed {
         0 => format!("{count} {cases}, all passed"),
         failed => format!("{count} {cases}, {failed} failed"),
     });
     output::verdict(printed, u8::from(failed > 0))
+}
+
+/// The cases of each file, with its name.
+type Files = Vec<(String, Vec<Case>)>;
+
+/// Reads all files. Errors in any file are printed before a case is tested.
+fn load(rules: &RulesArgs, tests: &[PathBuf]) -> anyhow::Result<(Policy, Files)> {
+    let policy = Policy::from(rules.load()?);
+    let files = tests.iter().map(|file| {
+        let name = file.display().to_string();
+        let content =
+            std::fs::read(file).map_err(|error| anyhow!("can't read the test file {}", Problem::new(file, &error)))?;
+        let cases = golden::parse(&name, rules::text(file, &content)?)?;
+        Ok((name, cases))
+    });
+    Ok((policy, files.collect::<anyhow::Result<_>>()?))
 }
 
 fn failure(file: &str, case: &Case, policy: &Policy, decision: &Decision) -> Result<String, std::fmt::Error> {
@@ -90,12 +111,12 @@ fn failure(file: &str, case: &Case, policy: &Policy, decision: &Decision) -> Res
     writeln!(text, "{file}:{line}: {} in namespace {namespace}{policy_note}", image.escape_debug())?;
     let expected = match expected {
         Expected::Result(result) => result.escape_debug().to_string(),
-        Expected::Reason(reason) => format!("kept, {}", reason.as_str()),
+        Expected::Reason(reason) => format!("unchanged, {}", reason.as_str()),
     };
     writeln!(text, "  expected   {expected}{}", by(rule.as_deref()))?;
     let got = match decision {
         Decision::Rewrite { result, .. } => result.clone(),
-        decision => format!("kept, {}", decision.reason().map_or("", |reason| reason.as_str())),
+        decision => format!("unchanged, {}", decision.reason().map_or("", |reason| reason.as_str())),
     };
     writeln!(text, "  got        {got}{}", by(decision.rule().map(|rule| rule.name.as_str())))?;
     text.push_str(&explain::trail(policy, image, namespace, decision)?);
@@ -135,7 +156,7 @@ impl<'a> Line<'a> {
         let got = Outcome {
             result: match decision {
                 Decision::Rewrite { result, .. } => Some(result),
-                Decision::Restore { .. } | Decision::Keep { .. } => None,
+                Decision::Restore { .. } | Decision::NotRewritten { .. } => None,
             },
             reason: decision.reason().map(|reason| reason.as_str()),
             rule: decision.rule().map(|rule| rule.name.as_str()),

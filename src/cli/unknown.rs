@@ -1,9 +1,11 @@
-//! What commands say of fields that look like images in kinds that are not known, and of nothing to inspect.
+//! Messages about fields that look like images in unknown kinds, and about inputs without objects.
 
 use super::output;
+use crate::files::NOTHING_FIX;
 use crate::scan::{Subject, Unknowns, report};
+use crate::words::visible;
 
-/// Kinds that are listed.
+/// The most kinds that are listed.
 const FEW: usize = 10;
 
 pub fn tell(unknowns: &Unknowns) {
@@ -13,30 +15,27 @@ pub fn tell(unknowns: &Unknowns) {
     let (shown, more) = unknowns.shown();
     for (subject, unknown) in shown.iter().take(FEW) {
         let line = format!("  {subject}: {}: {}", unknown.size(subject), unknown.whereabouts());
-        output::talk(report::visible(&line));
-        output::talk(report::visible(&format!("    {}", report::cure(subject, unknown).1)));
+        output::talk(visible(&line));
+        output::talk(visible(&format!("    {}", report::fix(subject, unknown).1)));
     }
     match shown.len().saturating_sub(FEW) + more {
         0 => {}
         more => output::talk(format_args!("  and {more} more; `pullthrough scan` lists them")),
     }
     if shown.iter().any(|(subject, _)| !matches!(subject, Subject::Texts(_))) {
-        output::talk("hint: copy the entries that are right into `manifests` of the rules file");
+        output::note("hint: copy the right entries to `manifests` of the rules file");
     }
 }
 
-/// Why a gate that met such fields fails.
+/// Returns why a gate fails that found such fields.
 pub fn error(what: &str) -> String {
     format!(
-        "what is not understood may have images {what}; declare kinds under `manifests` in the rules file, read texts with \
-         --deep, or pass --allow-unknown"
+        "fields that were not understood may have images {what}; declare their kinds under `manifests` in the rules file, \
+         read texts with --deep, or pass --allow-unknown"
     )
 }
 
-/// Why a gate that saw no object fails.
+/// Returns why a gate fails that found no object.
 pub fn nothing(subject: &str) -> String {
-    format!("nothing was inspected: no Kubernetes object in {subject}; {NOTHING_CURE}")
+    format!("nothing was inspected: no Kubernetes object in {subject}; {NOTHING_FIX}")
 }
-
-pub const NOTHING: &str = "no Kubernetes object in it";
-pub const NOTHING_CURE: &str = "check the path, or the command that writes the manifests";

@@ -1,4 +1,4 @@
-//! The API server, asked with a deadline, and with answers that say what was refused.
+//! Requests to the API server, with a timeout, and with errors that name the missing permission.
 
 use std::time::{Duration, SystemTime};
 
@@ -15,13 +15,14 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::io::DuplexStream;
 
-use super::client::{client, of_client, without_credentials};
+use super::client::{client, has_no_connection, of_client};
 pub use super::failure::{Failure, Seen, chain, found};
+use crate::proxy::without_credentials;
 
-/// More than this is no object, and no list that is not read in pages.
+/// The limit on a response. Larger lists are read in pages.
 const MAX_BODY_BYTES: usize = 256 << 20;
 
-/// What the kubelet says of a port may come after the end of the stream.
+/// The kubelet's error about a port may arrive this much later than the end of the stream.
 const LATE: Duration = Duration::from_millis(500);
 
 /// An object, or a list of objects.
@@ -35,23 +36,24 @@ pub struct Target<'a> {
 }
 
 impl Target<'_> {
-    /// What requests on the collection are made with.
+    /// Returns the builder of requests to the collection.
     pub(super) fn collection(&self) -> Request {
         let Self { api, resource, namespace, name: _ } = self;
         let namespace = namespace.map(|namespace| format!("/namespaces/{}", segment(namespace))).unwrap_or_default();
         Request::new(format!("/{api}{namespace}/{}", segment(resource)))
     }
 
-    /// Of the object; or of the collection, which is no object.
+    /// Returns the name of the object as a part of a path; empty for a collection.
     fn name(&self) -> String {
         self.name.map(|name| segment(name).to_string()).unwrap_or_default()
     }
 
-    /// Empty for the core group.
+    /// Returns the API group; empty for the core group.
     pub(super) fn group(&self) -> &str {
         self.api.strip_prefix("apis/").and_then(|rest| rest.split('/').next()).unwrap_or_default()
     }
 
+    /// Describes the permission for a request, as errors name it.
     pub(super) fn permission(&self, verb: &str) -> String {
         let group = match self.group() {
             "" => String::new(),
@@ -65,16 +67,16 @@ impl Target<'_> {
     }
 }
 
-/// A part of a path. kube takes names as they are.
+/// Encodes a part of a path. kube does not encode names.
 fn segment(text: &str) -> PercentEncode<'_> {
     const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
     utf8_percent_encode(text, RESERVED)
 }
 
-/// A request, unless it could not be built.
+/// A request, or why it could not be built.
 type Built = Result<http::Request<Vec<u8>>, request::Error>;
 
-/// An answer, and what the API server had to remark.
+/// A response, with the API server's warnings.
 #[derive(Debug, Clone)]
 pub struct Answer {
     pub body: Value,
@@ -88,33 +90,36 @@ pub struct Answer {
 pub struct Api {
     client: Client,
     timeout: Duration,
-    /// The proxy's URL, as it may be shown.
+    /// The proxy's URL without credentials.
     proxy: Option<String>,
 }
 
 impl Api {
+    /// Makes a client of the API server that `config` names.
+    ///
     /// # Errors
     ///
-    /// Where the configuration makes no client, such as one with a damaged certificate, or whose credentials do not come.
+    /// Returns an error if the configuration is invalid, as with a damaged certificate, or if the exec plugin fails.
     pub async fn new(mut config: Config, timeout: Duration) -> Result<Self, Failure> {
-        // Requests have a deadline each, and the reason for the first refusal is worth more than patience.
+        // Each request has a timeout of its own. Retries would hide why the first attempt failed.
         config.connect_timeout = None;
         config.default_retry = false;
-        // It waits for the program that the kubeconfig names for credentials.
+        // Making the client waits for the exec plugin of the kubeconfig.
         let proxy = config.proxy_url.as_ref().map(without_credentials);
         let making = tokio::task::spawn_blocking(|| client(config));
         let made = tokio::time::timeout(timeout, making).await;
         let made =
-            made.map_err(|_| Failure::Broken(format!("the kubeconfig has no credentials within {timeout:?}")))?;
+            made.map_err(|_| Failure::Broken(format!("the exec plugin returned no credentials within {timeout:?}")))?;
         let made = made.map_err(|error| Failure::Broken(error.to_string()))?;
         Ok(Self { client: made?, timeout, proxy })
     }
 
     fn broken(&self, error: &kube::Error) -> Failure {
-        Failure::Broken(self.through_proxy(error))
+        let text = self.through_proxy(error);
+        if has_no_connection(error) { Failure::NotConnected(text) } else { Failure::Broken(text) }
     }
 
-    /// The proxy may be what fails.
+    /// Describes an error, with the proxy if there is one, since the proxy may be what fails.
     fn through_proxy(&self, error: &kube::Error) -> String {
         match &self.proxy {
             Some(proxy) => format!("through the proxy {proxy}: {}", of_client(error)),
@@ -126,7 +131,7 @@ impl Api {
         tokio::time::timeout(self.timeout, future).await.unwrap_or(Err(Failure::TooSlow(self.timeout)))
     }
 
-    /// An object or a list.
+    /// Reads an object or a list.
     pub async fn get<T: DeserializeOwned>(&self, target: Target<'_>) -> Result<T, Failure> {
         let collection = target.collection();
         let (request, verb) = match target.name {
@@ -136,7 +141,7 @@ impl Api {
         parse(&self.send(request, &target.permission(verb), MAX_BODY_BYTES).await?.text)
     }
 
-    /// The same where absence is an answer.
+    /// Reads an object; `None` if it does not exist.
     pub async fn find<T: DeserializeOwned>(&self, target: Target<'_>) -> Seen<T> {
         match self.get(target).await {
             Ok(object) => Ok(Some(object)),
@@ -145,18 +150,18 @@ impl Api {
         }
     }
 
-    /// A path that is no object, such as `/version`.
+    /// Reads a path that is not an object, such as `/version`.
     pub async fn read<T: DeserializeOwned>(&self, path: &str, needs: &str) -> Result<T, Failure> {
         parse(&self.text(path, needs, MAX_BODY_BYTES).await?)
     }
 
-    /// The same, not parsed, and at most so many bytes.
+    /// Reads a path without parsing it, up to `most` bytes.
     pub async fn text(&self, path: &str, needs: &str, most: usize) -> Result<Vec<u8>, Failure> {
         let request = http::Request::get(path).body(Vec::new()).map_err(request::Error::BuildRequest);
         Ok(self.send(request, needs, most).await?.text)
     }
 
-    /// A part of a list, not parsed, and at most so many bytes.
+    /// Reads a page of a list without parsing it, up to `most` bytes.
     pub(super) async fn page(
         &self,
         collection: &Request,
@@ -167,7 +172,7 @@ impl Api {
         Ok(self.send(collection.list(params), needs, most).await?.text)
     }
 
-    /// An object as JSON, whole; `None` where there is none.
+    /// Reads an object as JSON with all its fields; `None` if it does not exist.
     pub async fn look_up(&self, target: Target<'_>) -> Seen<Answer> {
         let request = target.collection().get(&target.name(), &GetParams::default());
         match self.send(request, &target.permission("get"), MAX_BODY_BYTES).await {
@@ -177,13 +182,13 @@ impl Api {
         }
     }
 
-    /// Creates an object, perhaps in a dry run.
+    /// Creates an object; with `params.dry_run`, the API server does not store it.
     pub async fn create(&self, target: Target<'_>, params: &PostParams, object: &Value) -> Result<Answer, Failure> {
         let request = target.collection().create(params, object.to_string().into_bytes());
         self.send(request, &target.permission("create"), MAX_BODY_BYTES).await?.parsed()
     }
 
-    /// Replaces an object, unless it is no longer the one with this `resourceVersion`.
+    /// Replaces an object, unless its `resourceVersion` has changed.
     pub async fn update(&self, target: Target<'_>, object: &Value) -> Result<Answer, Failure> {
         let object = object.to_string().into_bytes();
         let request = target.collection().replace(&target.name(), &PostParams::default(), object);
@@ -197,14 +202,14 @@ impl Api {
             let (head, body) = response.into_parts();
             let text = collected(body, most).await?;
             if !head.status.is_success() {
-                return Err(refusal(head.status.as_u16(), &text, needs));
+                return Err(rejection(head.status.as_u16(), &text, needs));
             }
             Ok(Text { text, headers: head.headers })
         })
         .await
     }
 
-    /// Talks to a port of a Pod, by way of the API server and the kubelet.
+    /// Forwards a port of a Pod through the API server and the kubelet, and passes the stream to `talk`.
     pub async fn forward<T>(
         &self,
         namespace: &str,
@@ -221,7 +226,7 @@ impl Api {
                         Failure::Forbidden { needs, message: status.message.clone() }
                     }
                     kube::Error::Api(status) => {
-                        Failure::Refused { code: status.code, message: format!("port-forward: {}", status.message) }
+                        Failure::Rejected { code: status.code, message: format!("port-forward: {}", status.message) }
                     }
                     error => Failure::Broken(format!("port-forward: {}", self.through_proxy(&error))),
                 })
@@ -234,20 +239,20 @@ impl Api {
         if outcome.is_err()
             && let Ok(Some(why)) = tokio::time::timeout(LATE, refused).await
         {
-            // What the kubelet says of the port says more than a stream that ended.
+            // The kubelet's error is more specific than the end of the stream.
             return Err(Failure::Broken(format!("port-forward: {}", why.trim())));
         }
         outcome
     }
 }
 
-/// An answer, not parsed yet.
+/// A response that is not parsed yet.
 struct Text {
     text: Vec<u8>,
     headers: HeaderMap,
 }
 
-/// The whole body in one piece, and never twice in memory.
+/// Reads the whole body into one buffer, so that memory holds it only once.
 async fn collected(mut body: Body, most: usize) -> Result<Vec<u8>, Failure> {
     let mut text = Vec::new();
     while let Some(frame) = body.frame().await {
@@ -272,10 +277,10 @@ impl Text {
 }
 
 fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, Failure> {
-    serde_json::from_slice(text).map_err(|error| Failure::Broken(format!("unexpected answer: {error}")))
+    serde_json::from_slice(text).map_err(|error| Failure::Broken(format!("unexpected response: {error}")))
 }
 
-fn refusal(code: u16, body: &[u8], needs: &str) -> Failure {
+fn rejection(code: u16, body: &[u8], needs: &str) -> Failure {
     let status: Value = serde_json::from_slice(body).unwrap_or_default();
     let message = match status["message"].as_str() {
         Some(message) if !message.is_empty() => message.to_owned(),
@@ -286,11 +291,11 @@ fn refusal(code: u16, body: &[u8], needs: &str) -> Failure {
         404 => Failure::NotFound(message),
         410 => Failure::Expired { message, next: status["metadata"]["continue"].as_str().map(str::to_owned) },
         403 if is_of_rbac => Failure::Forbidden { needs: needs.to_owned(), message },
-        code => Failure::Refused { code, message },
+        code => Failure::Rejected { code, message },
     }
 }
 
-/// The text of a `Warning` header: `299 - "text"`.
+/// Returns the text of a `Warning` header: `299 - "text"`.
 fn warning(header: &str) -> Option<String> {
     let quoted = header.splitn(3, ' ').nth(2)?.trim();
     let inner = quoted.strip_prefix('"').unwrap_or(quoted).split("\" \"").next()?;
@@ -311,20 +316,20 @@ mod tests {
     #[test]
     fn only_missing_permissions_are_forbidden() {
         let rbac = br#"{"message": "pods is forbidden: User \"a\" cannot create resource \"pods\""}"#;
-        assert!(matches!(refusal(403, rbac, "x"), Failure::Forbidden { .. }));
+        assert!(matches!(rejection(403, rbac, "x"), Failure::Forbidden { .. }));
         let admission = br#"{"message": "pods \"a\" is forbidden: violates PodSecurity"}"#;
-        assert!(matches!(refusal(403, admission, "x"), Failure::Refused { code: 403, .. }));
-        assert!(matches!(refusal(502, b"<html>", "x"), Failure::Refused { message, .. } if message == "<html>"));
+        assert!(matches!(rejection(403, admission, "x"), Failure::Rejected { code: 403, .. }));
+        assert!(matches!(rejection(502, b"<html>", "x"), Failure::Rejected { message, .. } if message == "<html>"));
     }
 
     #[test]
-    fn a_permission_is_named_as_rbac_does() {
+    fn a_permission_is_named_as_in_rbac() {
         let target = Target { api: "apis/apps/v1", resource: "deployments", namespace: Some("a"), name: None };
         assert_eq!(target.permission("list"), "list deployments.apps in namespace a");
     }
 
     #[test]
-    fn a_path_has_the_names_that_it_is_made_of() {
+    fn names_in_a_path_are_encoded() {
         let target = Target { api: "apis/apps/v1", resource: "deployments", namespace: Some("a"), name: None };
         let odd = Target { namespace: Some("a/b"), name: Some("x?y#é.-"), ..target };
         let uri = |request: Built| request.unwrap().uri().to_string();

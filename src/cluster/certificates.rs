@@ -1,15 +1,16 @@
-//! Managed certificates: made here, kept in a Secret, published in the webhook configuration.
+//! Managed certificates: issued here, stored in a Secret, and published in the webhook configuration.
 //!
-//! Every replica does the same, again and again, and none leads. A round reads the configuration and the Secret; makes a new
-//! generation where the Secret has none that can be served or one that is due; drops CAs that no replica needs; publishes the
-//! Secret's CAs; and serves the Secret's certificate once they have been published for a while. Two that write at the same
-//! time are told apart by `resourceVersion`: the second is rejected, and reads again.
+//! Every replica reconciles, and there is no leader. To reconcile, a replica reads the webhook configuration and the Secret. If
+//! the Secret has no usable generation, or if a renewal is due, the replica issues a new one. It removes CAs that no replica
+//! needs, and publishes the Secret's CAs in `caBundle`. It serves the Secret's certificate once its CA has been published for
+//! a while. If two replicas write at the same time, the API server rejects the second by its `resourceVersion`, and the second
+//! reads again.
 
 pub mod annotations;
 mod generation;
 mod previous;
-mod registration;
 pub mod rotation;
+mod webhook_configuration;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,29 +22,29 @@ use kube::api::PostParams;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use self::annotations::{Invalid, Orders};
+use self::annotations::{Invalid, Requests};
 pub use self::generation::Generation;
 use self::previous::Terms;
-use self::registration::Registration;
+use self::webhook_configuration::WebhookConfiguration;
 use super::WEBHOOKS;
 use super::api::{Api, Failure, Target};
 use crate::certificate::clock::Clock;
-use crate::certificate::trust::{Authority, Bundle, Distrust};
+use crate::certificate::trust::{Bundle, Ca, Distrust};
 use crate::export::webhook::WEBHOOK_NAME;
 
-/// API servers learn of a changed configuration by a watch, which takes milliseconds, and longer where they are busy.
+/// API servers read a changed configuration through a watch. That takes milliseconds, and longer if they are overloaded.
 const SETTLE: Duration = Duration::from_secs(5);
 
-/// The API server's answer to a write of an object that somebody else has written meanwhile.
+/// The status of a write to an object that another client has changed since it was read.
 pub const CONFLICT: u16 = 409;
 
-/// The Secret, if nobody names another one.
+/// The default name of the Secret.
 pub const SECRET_NAME: &str = "pullthrough-tls";
 
-/// For replicas that serve already to write what they need; they look every 3 s.
+/// How long a new replica waits for running replicas to write the Secret. They reconcile every 3 s.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Which objects.
+/// The names of the managed objects.
 #[derive(Debug, Clone)]
 pub struct Names {
     pub namespace: String,
@@ -56,84 +57,85 @@ impl Names {
         Target { name: Some(&self.configuration), ..WEBHOOKS }
     }
 
-    /// The Secret, or where it is to be created.
+    /// Returns the Secret, or its collection if it does not exist.
     fn secret(&self, exists: bool) -> Target<'_> {
         let name = exists.then_some(self.secret.as_str());
         Target { api: "api/v1", resource: "secrets", namespace: Some(&self.namespace), name }
     }
 }
 
-/// One replica's part.
+/// The state of one replica.
 pub struct Certificates {
     api: Api,
     names: Names,
     lifetime: Duration,
     clock: Arc<Clock>,
-    /// Whose Pod this is, where it is one.
+    /// The file with the service account's token; `None` outside a Pod.
     token_file: Option<PathBuf>,
-    /// What this replica serves.
+    /// The generation that this replica serves.
     serving: Option<Generation>,
-    /// What the Secret had at the last look, which other replicas may serve.
+    /// The generation that the Secret had last, which other replicas may serve.
     last: Option<Generation>,
     /// Since when this replica waits for others.
     waiting: Option<Instant>,
-    /// What the API server asks for and trusts, as far as this replica knows.
-    asked: Option<Asked>,
+    /// The names that the API server expects and the CAs that it trusts, as far as this replica knows.
+    client: Option<ApiServer>,
     published: Option<Published>,
 }
 
-/// The CAs that are published, and since when, where this replica has seen that begin.
+/// The published CAs, and since when; `None` if they were published before this replica started.
 struct Published {
     bundle: String,
     since: Option<Instant>,
 }
 
-/// A client's side of a handshake.
-struct Asked {
+/// The API server as a client of the webhook.
+struct ApiServer {
     hosts: Vec<String>,
     bundle: Bundle,
 }
 
-impl Asked {
+impl ApiServer {
     fn trusts(&self, generation: &Generation, now: SystemTime) -> Result<(), Distrust> {
         generation.is_trusted_by(&self.bundle, &self.hosts, now)
     }
 }
 
-/// Why a round came to nothing.
+/// Why reconciling failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Trouble {
+pub enum ReconcileError {
     #[error("the API server: {0}")]
     Api(#[from] Failure),
     #[error(
-        "there is no MutatingWebhookConfiguration {0}; apply the one of the manifests, or of `pullthrough export webhook`"
+        "there is no MutatingWebhookConfiguration {0}; apply the one of the manifests or of `pullthrough export webhook`"
     )]
-    NotRegistered(String),
+    NoWebhookConfiguration(String),
     #[error(
-        "the MutatingWebhookConfiguration {0} has no webhook {WEBHOOK_NAME} with a Service or a URL to make a certificate for"
+        "the MutatingWebhookConfiguration {0} has no webhook {WEBHOOK_NAME} with a Service or a URL; apply it again"
     )]
     NoHost(String),
-    #[error("can't make a certificate: {0}")]
-    Make(#[from] rcgen::Error),
-    #[error("no certificate can be made for what is registered: {0}")]
+    #[error("can't issue a certificate: {0}")]
+    Issue(#[from] rcgen::Error),
+    #[error("can't issue a certificate for the host in the webhook configuration: {0}")]
     Unusable(Distrust),
     #[error("the Secret {secret}: {invalid}")]
     Annotation { secret: String, invalid: Invalid },
 }
 
-/// What a round came to.
+/// The result of reconciling.
 #[derive(Debug, Default)]
-pub struct Round {
-    /// To be served from now on.
+pub struct Reconciled {
+    /// The generation to serve from now on, if it changed.
     pub serve: Option<Generation>,
-    /// Something is under way, so the next round should be soon.
+    /// Whether a change is in progress, so that the next time should be soon.
     pub unsettled: bool,
-    /// What could not be done, although what there is can be served.
-    pub trouble: Option<Trouble>,
+    /// What failed, although there is a certificate to serve.
+    pub error: Option<ReconcileError>,
 }
 
 impl Certificates {
-    /// The part of a new replica. The Secret will belong to the service account of the token, and go with it.
+    /// Creates the state of a new replica. The service account of the token becomes the owner of the Secret, so that the
+    /// Secret is deleted with it.
     pub fn new(
         api: Api,
         names: Names,
@@ -150,81 +152,89 @@ impl Certificates {
             serving: None,
             last: None,
             waiting: None,
-            asked: None,
+            client: None,
             published: None,
         }
     }
 
-    /// Does what is to be done now.
-    pub async fn round(&mut self) -> Result<Round, Trouble> {
-        let registration = self.registration().await?;
-        let hosts = registration.hosts();
+    /// Renews and publishes certificates as far as that is due.
+    pub async fn reconcile(&mut self) -> Result<Reconciled, ReconcileError> {
+        let configuration = self.webhook_configuration().await?;
+        let hosts = configuration.hosts();
         if hosts.is_empty() {
-            return Err(Trouble::NoHost(self.names.configuration.clone()));
+            return Err(ReconcileError::NoHost(self.names.configuration.clone()));
         }
-        let bundle = Bundle::readable(&registration.bundle());
-        self.asked = Some(Asked { hosts: hosts.clone(), bundle: bundle.clone() });
+        let bundle = Bundle::readable(&configuration.bundle());
+        self.client = Some(ApiServer { hosts: hosts.clone(), bundle: bundle.clone() });
         let Some((generation, renewal)) = self.generation(&bundle, &hosts).await? else {
-            return Ok(Round { unsettled: true, ..Round::default() });
+            return Ok(Reconciled { unsettled: true, ..Reconciled::default() });
         };
         self.last = Some(generation.clone());
-        let publication = self.publish(registration, &generation).await;
-        if let Err(trouble) = &publication
-            && self.asked.as_ref().is_none_or(|asked| asked.trusts(&generation, self.clock.now()).is_err())
+        let publication = self.publish(configuration, &generation).await;
+        if let Err(error) = &publication
+            && self.client.as_ref().is_none_or(|client| client.trusts(&generation, self.clock.now()).is_err())
         {
-            return Err(trouble.clone());
+            return Err(error.clone());
         }
-        Ok(Round { trouble: renewal.err().or(publication.err()), ..self.serve(generation, &hosts) })
+        Ok(Reconciled { error: renewal.err().or(publication.err()), ..self.serve(generation, &hosts) })
     }
 
-    /// Whether the API server accepts what is served, as far as is known; or why not.
+    /// Checks whether the API server trusts the certificate that is served, as far as this replica knows.
+    ///
+    /// # Errors
+    ///
+    /// Returns why it does not.
     pub fn trust(&self) -> Result<(), String> {
-        let serving = self.serving.as_ref().ok_or("there is none yet")?;
-        let asked = self.asked.as_ref().ok_or("nothing is registered")?;
-        asked.trusts(serving, self.clock.now()).map_err(|why| why.to_string())
+        let serving = self.serving.as_ref().ok_or("no certificate was issued yet")?;
+        let client = self.client.as_ref().ok_or("the webhook configuration is missing")?;
+        client.trusts(serving, self.clock.now()).map_err(|why| why.to_string())
     }
 
-    async fn registration(&mut self) -> Result<Registration, Trouble> {
+    async fn webhook_configuration(&mut self) -> Result<WebhookConfiguration, ReconcileError> {
         let Some(found) = self.api.look_up(self.names.configuration()).await? else {
-            self.asked = None;
-            return Err(Trouble::NotRegistered(self.names.configuration.clone()));
+            self.client = None;
+            return Err(ReconcileError::NoWebhookConfiguration(self.names.configuration.clone()));
         };
         if let Some(ahead_secs) = found.date.and_then(|date| self.clock.set(date)) {
-            tracing::warn!(ahead_secs, "this machine's clock is not the API server's, which counts for certificates");
+            tracing::warn!(
+                ahead_secs,
+                "this machine's clock differs from the API server's; certificates use the API server's; synchronise the clocks"
+            );
         }
-        Ok(Registration::new(found.body))
+        Ok(WebhookConfiguration::new(found.body))
     }
 
-    /// The Secret's content, made anew where it has to be, and whether it could be written. `None`: wait for other replicas.
+    /// Returns the generation to serve, a new one if that is due, and whether the Secret was written. `None`: wait for other
+    /// replicas.
     async fn generation(
         &mut self,
         published: &Bundle,
         hosts: &[String],
-    ) -> Result<Option<(Generation, Result<(), Trouble>)>, Trouble> {
+    ) -> Result<Option<(Generation, Result<(), ReconcileError>)>, ReconcileError> {
         let now = self.clock.now();
         let secret = self.api.look_up(self.names.secret(true)).await?.map(|found| found.body);
-        let kept = match &secret {
+        let stored = match &secret {
             Some(secret) => Generation::from_secret(secret, hosts, now),
-            None => Err("there is none".to_owned()),
+            None => Err("missing".to_owned()),
         };
-        if self.is_to_wait(kept.as_ref().ok(), published, hosts, now) {
+        if self.is_to_wait(stored.as_ref().ok(), published, hosts, now) {
             return Ok(None);
         }
-        let Orders { renew, revoke, invalid } = secret.as_ref().map(Orders::of).unwrap_or_default();
+        let Requests { renew, revoke, invalid } = secret.as_ref().map(Requests::of).unwrap_or_default();
         let terms = Terms { now, lifetime: self.lifetime, revoked: revoke };
-        let mut previous = kept.as_ref().map(|kept| kept.previous.clone()).unwrap_or_default();
+        let mut previous = stored.as_ref().map(|stored| stored.previous.clone()).unwrap_or_default();
         previous.limit(&terms);
         let served = self.served(published);
-        let (wanted, why) = match &kept {
-            Ok(kept) => match kept.due(&terms, &renew) {
+        let (wanted, why) = match &stored {
+            Ok(stored) => match stored.due(&terms, &renew) {
                 Some(why) => {
-                    previous.extend(kept.own.iter().chain(served), &terms);
+                    previous.extend(stored.own.iter().chain(served), &terms);
                     (Generation::make(hosts, &terms, previous)?, why)
                 }
                 None => {
-                    let served = served.filter(|ca| !kept.own.contains(ca) && !terms.is_revoked(ca));
+                    let served = served.filter(|ca| !stored.own.contains(ca) && !terms.is_revoked(ca));
                     previous.extend(served, &terms);
-                    (Generation { previous, ..kept.clone() }, "the CAs to trust changed")
+                    (Generation { previous, ..stored.clone() }, "the trusted CAs changed")
                 }
             },
             Err(why) => {
@@ -233,42 +243,48 @@ impl Certificates {
             }
         };
         let is_written = secret.as_ref().is_some_and(|secret| wanted.written_to(secret.clone()) == *secret);
-        let written = if is_written { Ok(()) } else { self.keep(secret, &wanted, hosts, why).await };
-        let invalid = invalid.map(|invalid| Trouble::Annotation { secret: self.names.secret.clone(), invalid });
-        match (written, kept) {
+        let written = if is_written { Ok(()) } else { self.store(secret, &wanted, hosts, why).await };
+        let invalid = invalid.map(|invalid| ReconcileError::Annotation { secret: self.names.secret.clone(), invalid });
+        match (written, stored) {
             (Ok(()), _) => Ok(Some((wanted, invalid.map_or(Ok(()), Err)))),
-            // What can't be renewed is served on.
-            (Err(trouble), Ok(kept)) => Ok(Some((kept, Err(trouble)))),
-            (Err(trouble), Err(_)) => Err(trouble),
+            // If the renewal fails, the stored generation is still served.
+            (Err(error), Ok(stored)) => Ok(Some((stored, Err(error)))),
+            (Err(error), Err(_)) => Err(error),
         }
     }
 
-    /// Whether replicas that serve already should write first: one that has just started knows nothing of the CAs that are
-    /// published, neither whether some replica needs them nor who wrote them.
-    fn is_to_wait(&mut self, kept: Option<&Generation>, published: &Bundle, hosts: &[String], now: SystemTime) -> bool {
-        let is_known = kept.is_some_and(|kept| kept.is_trusted_by(published, hosts, now).is_ok());
+    /// Returns whether running replicas should write first. A replica that has just started does not know whether another
+    /// replica needs the published CAs, or which client wrote them.
+    fn is_to_wait(
+        &mut self,
+        stored: Option<&Generation>,
+        published: &Bundle,
+        hosts: &[String],
+        now: SystemTime,
+    ) -> bool {
+        let is_known = stored.is_some_and(|stored| stored.is_trusted_by(published, hosts, now).is_ok());
         if self.serving.is_some() || published.is_empty() || is_known {
             return false;
         }
         self.waiting.get_or_insert_with(Instant::now).elapsed() < PATIENCE
     }
 
-    /// Of the published CAs, those whose certificates may be served: by this replica, or by others that have read the Secret
-    /// as it was until now.
-    fn served<'a>(&'a self, published: &'a Bundle) -> impl Iterator<Item = &'a Authority> {
+    /// Returns the published CAs whose certificates may be served: by this replica, or by others that have read the Secret as
+    /// it was until now.
+    fn served<'a>(&'a self, published: &'a Bundle) -> impl Iterator<Item = &'a Ca> {
         let generations = self.serving.iter().chain(&self.last);
         generations.flat_map(|generation| generation.own.iter()).filter(|ca| published.contains(ca))
     }
 
-    /// Writes what all replicas are to serve, unless none could.
-    async fn keep(
+    /// Writes the generation that all replicas are to serve, unless the API server would not trust it.
+    async fn store(
         &self,
         secret: Option<Value>,
         generation: &Generation,
         hosts: &[String],
         why: &str,
-    ) -> Result<(), Trouble> {
-        generation.is_trusted_by(&generation.own, hosts, self.clock.now()).map_err(Trouble::Unusable)?;
+    ) -> Result<(), ReconcileError> {
+        generation.is_trusted_by(&generation.own, hosts, self.clock.now()).map_err(ReconcileError::Unusable)?;
         match secret {
             Some(secret) => self.api.update(self.names.secret(true), &generation.written_to(secret)).await?,
             None => {
@@ -276,46 +292,50 @@ impl Certificates {
                 self.api.create(self.names.secret(false), &PostParams::default(), &secret).await?
             }
         };
-        tracing::info!(secret = self.names.secret, why, "wrote the certificate and the CAs to trust");
+        tracing::info!(secret = self.names.secret, reason = why, "certificate and trusted CAs written to the Secret");
         Ok(())
     }
 
-    /// Has the API server trust the generation's CAs and no others.
-    async fn publish(&mut self, registration: Registration, generation: &Generation) -> Result<(), Trouble> {
+    /// Sets `caBundle` to the generation's CAs and no others.
+    async fn publish(
+        &mut self,
+        configuration: WebhookConfiguration,
+        generation: &Generation,
+    ) -> Result<(), ReconcileError> {
         let trusted = generation.trusted();
         let bundle = trusted.to_pem();
-        let is_there = registration.bundle() == bundle.as_bytes();
-        if !is_there {
-            self.api.update(self.names.configuration(), &registration.with_bundle(&bundle)).await?;
-            tracing::info!(configuration = self.names.configuration, "published the CAs to trust");
-            if let Some(asked) = &mut self.asked {
-                asked.bundle = trusted;
+        let is_current = configuration.bundle() == bundle.as_bytes();
+        if !is_current {
+            self.api.update(self.names.configuration(), &configuration.with_bundle(&bundle)).await?;
+            tracing::info!(configuration = self.names.configuration, "trusted CAs published in caBundle");
+            if let Some(client) = &mut self.client {
+                client.bundle = trusted;
             }
         }
         let is_known = self.published.as_ref().is_some_and(|published| published.bundle == bundle);
-        if !is_there || !is_known {
-            // What was there before this replica came has been there for long enough.
-            let is_first_look = is_there && self.published.is_none();
-            self.published = Some(Published { bundle, since: (!is_first_look).then(Instant::now) });
+        if !is_current || !is_known {
+            // A bundle that was published before this replica started is old enough.
+            let is_first = is_current && self.published.is_none();
+            self.published = Some(Published { bundle, since: (!is_first).then(Instant::now) });
         }
         Ok(())
     }
 
-    /// Goes over to a new certificate, at once where the one that is served is none that a client would accept.
-    fn serve(&mut self, generation: Generation, hosts: &[String]) -> Round {
+    /// Changes to a new certificate: at once if clients would not accept the current one, else once the CA has settled.
+    fn serve(&mut self, generation: Generation, hosts: &[String]) -> Reconciled {
         if let Some(serving) = &self.serving {
             if serving.chain == generation.chain && serving.key == generation.key {
-                return Round::default();
+                return Reconciled::default();
             }
             let settle = SETTLE.min(self.lifetime / 10);
             let since = self.published.as_ref().and_then(|published| published.since);
             let is_settled = since.is_none_or(|since| since.elapsed() >= settle);
             if !is_settled && serving.is_trusted_by(&generation.trusted(), hosts, self.clock.now()).is_ok() {
-                return Round { unsettled: true, ..Round::default() };
+                return Reconciled { unsettled: true, ..Reconciled::default() };
             }
         }
         self.serving = Some(generation.clone());
-        Round { serve: Some(generation), ..Round::default() }
+        Reconciled { serve: Some(generation), ..Reconciled::default() }
     }
 
     async fn new_secret(&self) -> Value {
@@ -339,9 +359,9 @@ impl Certificates {
     }
 }
 
-/// The service account that a token is of, as an owner of what is in its namespace.
+/// Returns the service account of a token as an owner reference for objects in its namespace.
 ///
-/// Its name and UID are in the token (`kubernetes.io` claims), so no right to read the service account is needed.
+/// The token has its name and UID (`kubernetes.io` claims), so no permission to read the service account is needed.
 fn owner(token: &str, namespace: &str) -> Option<Value> {
     let claims = BASE64_URL_SAFE_NO_PAD.decode(token.trim().split('.').nth(1)?).ok()?;
     let claims: Value = serde_json::from_slice(&claims).ok()?;

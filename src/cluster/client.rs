@@ -1,8 +1,11 @@
 //! The HTTP client of an API server.
 //!
-//! kube makes it. What kube 5.0 does not support is added here: SOCKS5 proxies with credentials, and token files that end
-//! in a newline.
+//! kube provides it. This module adds what kube 5.0 does not support: SOCKS5 proxies with credentials, and token files that
+//! end in a newline.
 
+use std::error::Error;
+use std::io;
+use std::iter::successors;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,9 +13,9 @@ use std::time::{Duration, Instant};
 use http::header::{AUTHORIZATION, HeaderValue};
 use http::{Request, Response, Uri};
 use hyper::body::Incoming;
-use hyper_util::client::legacy::Client as HyperClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::SocksV5;
+use hyper_util::client::legacy::{Client as HyperClient, Error as HyperError};
 use hyper_util::rt::TokioExecutor;
 use kube::client::{AuthError, Body, ClientBuilder, ConfigExt as _};
 use kube::{Client, Config};
@@ -22,10 +25,10 @@ use tower::{BoxError, ServiceBuilder, ServiceExt as _};
 
 use super::failure::{Failure, chain};
 
-/// A token file is read again when the token is older, as client-go does.
+/// A token file is read again once the token is older than this, as in client-go.
 const TOKEN_AGE: Duration = Duration::from_secs(60);
 
-/// Makes a client. It waits for the program that the kubeconfig names for credentials.
+/// Makes a client. Blocks until the exec plugin of the kubeconfig returns.
 pub(super) fn client(mut config: Config) -> Result<Client, Failure> {
     let token = config.auth_info.token_file.take().map(TokenFile::read).transpose()?.map(Arc::new);
     let authorize = MapRequestLayer::new(move |mut request: Request<Body>| {
@@ -47,7 +50,7 @@ pub(super) fn client(mut config: Config) -> Result<Client, Failure> {
     })
 }
 
-/// Without the client's own names for its layers.
+/// Describes an error of the client, without the names of the client's layers.
 pub(super) fn of_client(error: &kube::Error) -> String {
     let text = match error {
         kube::Error::Service(inner) => match inner.downcast_ref() {
@@ -58,19 +61,28 @@ pub(super) fn of_client(error: &kube::Error) -> String {
         other => chain(other),
     };
     let text = text.trim_start_matches("client error (Connect): ");
-    // As a clock that is months off has it.
+    // A wrong clock of this machine is a common cause.
     let is_of_time = text.contains("certificate expired") || text.contains("certificate not valid yet");
     if is_of_time { format!("{text} (is this machine's clock right?)") } else { text.to_owned() }
 }
 
-/// Without the plugin's environment and what it printed to standard output, which hold secrets.
+/// Returns whether there was no connection, without which there is no TLS handshake.
+pub(super) fn has_no_connection(error: &kube::Error) -> bool {
+    let causes = || successors(error.source(), |&cause| cause.source());
+    let is_of_tls = |cause: &(dyn Error + 'static)| {
+        cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref).is_some_and(|inner| inner.is::<rustls::Error>())
+    };
+    causes().any(|cause| cause.downcast_ref().is_some_and(HyperError::is_connect)) && !causes().any(is_of_tls)
+}
+
+/// Describes an error about credentials, without the plugin's environment and standard output, which have secrets.
 fn of_credentials(error: &AuthError, plugin: Option<&str>) -> String {
     let failure = match error {
-        AuthError::AuthExecStart(error) => format!("can't be run: {error}; install it, or correct its `command`"),
+        AuthError::AuthExecStart(error) => format!("can't be run: {error}; install it, or fix its `command`"),
         AuthError::AuthExecRun { out, .. } => {
-            let told = String::from_utf8_lossy(&out.stderr);
-            let told = told.trim().lines().last().map(|line| format!(": {line}")).unwrap_or_default();
-            format!("failed ({}){told}", out.status)
+            let stderr = String::from_utf8_lossy(&out.stderr);
+            let last = stderr.trim().lines().last().map(|line| format!(": {line}")).unwrap_or_default();
+            format!("failed ({}){last}", out.status)
         }
         AuthError::AuthExecParse(_) | AuthError::ExecPluginFailed => {
             "printed no ExecCredential with a status".to_owned()
@@ -79,14 +91,6 @@ fn of_credentials(error: &AuthError, plugin: Option<&str>) -> String {
     };
     let plugin = plugin.map(|plugin| format!(" `{plugin}`")).unwrap_or_default();
     format!("the exec plugin{plugin} {failure}")
-}
-
-/// Returns the URL as it may be shown.
-pub fn without_credentials(url: &Uri) -> String {
-    let scheme = url.scheme_str().map(|scheme| format!("{scheme}://")).unwrap_or_default();
-    let authority = url.authority().map(|authority| authority.as_str()).unwrap_or_default();
-    let place = authority.rsplit('@').next().unwrap_or_default();
-    format!("{scheme}{place}{}", url.path().trim_end_matches('/'))
 }
 
 fn socks_credentials(proxy: &Uri) -> Option<(String, String)> {
@@ -98,7 +102,7 @@ fn socks_credentials(proxy: &Uri) -> Option<(String, String)> {
 
 type OverSocks = BoxService<Request<Body>, Response<Incoming>, BoxError>;
 
-/// The same layers as kube's, over a proxy that wants credentials.
+/// Builds a client with the same layers as kube's, through a SOCKS5 proxy that requires credentials.
 fn over_socks(config: &Config, (user, password): (String, String)) -> kube::Result<ClientBuilder<OverSocks>> {
     let mut connector = HttpConnector::new();
     connector.enforce_http(false);
@@ -114,7 +118,7 @@ fn over_socks(config: &Config, (user, password): (String, String)) -> kube::Resu
     Ok(ClientBuilder::new(service.boxed(), config.default_namespace.clone()))
 }
 
-/// A bearer token in a file that others replace.
+/// A bearer token in a file that other programs replace.
 struct TokenFile {
     path: PathBuf,
     current: Mutex<(HeaderValue, Instant)>,
@@ -124,11 +128,11 @@ impl TokenFile {
     fn read(path: String) -> Result<Self, Failure> {
         let path = PathBuf::from(path);
         let header = header(&path)
-            .map_err(|error| Failure::Broken(format!("can't use the token file {}: {error}", path.display())))?;
+            .map_err(|error| Failure::Broken(format!("unusable token file {}: {error}", path.display())))?;
         Ok(Self { path, current: Mutex::new((header, Instant::now())) })
     }
 
-    /// The last token, if the file has become unreadable.
+    /// Returns the `Authorization` header. If the file has become unreadable, the last token stays.
     fn header(&self) -> HeaderValue {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if current.1.elapsed() >= TOKEN_AGE {
@@ -146,7 +150,7 @@ fn header(path: &std::path::Path) -> Result<HeaderValue, String> {
         return Err("it is empty".to_owned());
     }
     let mut value = HeaderValue::try_from(format!("Bearer {token}"))
-        .map_err(|_| "it has characters that a token can't have".to_owned())?;
+        .map_err(|_| "it has characters that are not allowed in a token".to_owned())?;
     value.set_sensitive(true);
     Ok(value)
 }

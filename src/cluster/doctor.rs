@@ -1,7 +1,7 @@
-//! `pullthrough doctor`: looks at a cluster from outside, and says what is wrong and what to do about it.
+//! `pullthrough doctor`: inspects a cluster from outside, and reports faults with their fixes.
 //!
-//! `collect` reads the cluster's `Objects`, of these `Answers` are asked, and `checks` look at both and at nothing else. What is
-//! found is a [`fault::Fault`] with its place, its effect and its cure.
+//! `collect` reads the cluster's `Objects`. `Answers` are what replicas and API server answer to requests about them. `checks`
+//! read both and nothing else. A finding is a [`fault::Fault`] with its place, its effect and its fix.
 
 mod answers;
 mod arguments;
@@ -12,6 +12,7 @@ mod endpoint;
 mod environment;
 pub mod fault;
 mod handshake;
+pub mod image;
 mod managed;
 mod metrics;
 mod objects;
@@ -32,32 +33,32 @@ use self::report::Report;
 pub use self::rules::Given;
 use crate::cluster::api::{Api, Failure};
 
-/// Where to look, and what to compare with.
+/// What to inspect, and what to compare it with.
 #[derive(Debug, Clone)]
-pub struct Options {
-    /// Where pullthrough runs, unless the registration says otherwise.
+pub struct DoctorOptions {
+    /// The namespace that pullthrough runs in, unless the webhook configuration names another.
     pub namespace: String,
     /// The name of the MutatingWebhookConfiguration.
     pub configuration: String,
     /// Rules to compare with, instead of the cluster's.
     pub rules: Option<Given>,
-    /// Where to create the Pod of the dry run; by default where most rules apply.
+    /// The namespace of the dry run's Pod. By default the one in which most rules apply.
     pub probe_namespace: Option<String>,
-    /// How the Deployment's arguments are read.
+    /// Reads the Deployment's arguments.
     pub read_serve: ReadServe,
-    /// For each request, connection and answer.
+    /// The timeout of each request, connection and response.
     pub timeout: Duration,
 }
 
-/// Looks at the cluster that the configuration leads to.
+/// Inspects the cluster that `config` names.
 ///
 /// # Errors
 ///
-/// Where nobody answers, or the API server does not know who asks.
-pub async fn examine(config: Config, options: &Options) -> Result<Report, Failure> {
+/// Returns an error if the API server is unavailable, or if it rejects the credentials.
+pub async fn examine(config: Config, options: &DoctorOptions) -> Result<Report, Failure> {
     let server = config.cluster_url.to_string();
     let api = Api::new(config, options.timeout).await?;
     let objects = collect::objects(&api, options).await?;
     let answers = Answers::ask(&api, &objects, options.probe_namespace.as_deref()).await;
-    Ok(Report { server, checks: checks::all(&objects, &answers) })
+    Ok(Report { server: Some(server), checks: checks::all(&objects, &answers) })
 }

@@ -1,4 +1,4 @@
-//! A list, page by page, however long it is. While one page is looked at, the next is on its way.
+//! Reads a list page by page. While the caller processes one page, the next is requested.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -11,11 +11,11 @@ use tokio::task::JoinHandle;
 
 use super::api::{Api, Failure, Target};
 
-/// Objects of a page, whatever the size of the cluster.
+/// The number of objects of a page, as in `kubectl`.
 const LIMIT: u32 = 500;
-/// A page that is larger is asked for again with fewer objects.
+/// A larger page is requested again with fewer objects.
 const MAX_PAGE_BYTES: usize = 32 << 20;
-/// How often a page is asked for, where what went wrong may pass.
+/// Attempts to read a page, if the failure may be temporary.
 const ATTEMPTS: u32 = 3;
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -24,11 +24,11 @@ pub struct Pages {
     collection: Request,
     needs: String,
     limit: u32,
-    /// Nothing at the end.
+    /// The page that was requested; `None` after the last one.
     coming: Option<JoinHandle<Result<Page, Failure>>>,
 }
 
-/// Some objects of a list, as they came.
+/// A part of a list, not parsed.
 pub struct Page {
     text: String,
     items: Vec<Range<usize>>,
@@ -55,7 +55,7 @@ struct ListMetadata {
 }
 
 impl Pages {
-    /// Asks for the first page.
+    /// Requests the first page.
     pub fn of(api: &Api, target: Target<'_>) -> Self {
         let mut pages = Self {
             api: api.clone(),
@@ -68,18 +68,18 @@ impl Pages {
         pages
     }
 
-    /// Nothing after the last.
+    /// Returns the next page, `None` after the last one.
     ///
     /// # Errors
     ///
-    /// Where the page does not come. None comes after it then.
+    /// Returns an error if the page is unavailable. It is the last one then.
     pub async fn next(&mut self) -> Result<Option<Page>, Failure> {
         let Some(coming) = self.coming.take() else { return Ok(None) };
         let page = coming.await.map_err(|error| Failure::Broken(error.to_string()))??;
         self.limit = page.limit;
         if page.next.is_some() {
             self.ask(page.next.clone());
-            // Now, and not when this page has been looked at.
+            // Sends the request now, and not once this page is processed.
             tokio::task::yield_now().await;
         }
         Ok(Some(page))
@@ -120,10 +120,10 @@ async fn fetch(
                 continue;
             }
             _ if attempt == ATTEMPTS => return Err(failure),
-            // The list took longer than the API server keeps an old state. With this token, it goes on after the last object
-            // that was sent, as things are now: nothing comes twice.
+            // The list took longer than the API server keeps an old state. With this token, the list continues after the last
+            // object that was sent, in the current state. So no object is read twice.
             Failure::Expired { next: Some(next), .. } => token = Some(next),
-            Failure::Broken(_) | Failure::Refused { code: 429 | 500.., .. } => {
+            Failure::Broken(_) | Failure::Rejected { code: 429 | 500.., .. } => {
                 tokio::time::sleep(PAUSE * attempt).await;
             }
             _ => return Err(failure),
@@ -134,7 +134,7 @@ async fn fetch(
 
 impl Page {
     fn read(text: Vec<u8>, limit: u32) -> Result<Self, Failure> {
-        let broken = |error: &dyn std::fmt::Display| Failure::Broken(format!("the list makes no sense: {error}"));
+        let broken = |error: &dyn std::fmt::Display| Failure::Broken(format!("invalid list: {error}"));
         let text = String::from_utf8(text).map_err(|error| broken(&error))?;
         let List { metadata, items } = serde_json::from_str(&text).map_err(|error| broken(&error))?;
         let range = |item: &RawValue| {
@@ -147,12 +147,12 @@ impl Page {
         Ok(Self { text, items, next, remaining: remaining_item_count, limit })
     }
 
-    /// Each as JSON.
+    /// Returns each object as JSON.
     pub fn items(&self) -> impl Iterator<Item = &str> {
         self.items.iter().map(|range| &self.text[range.clone()])
     }
 
-    /// How many objects come after these, where the API server says.
+    /// Returns how many objects follow, if the API server reports it.
     pub fn remaining(&self) -> Option<usize> {
         match self.next {
             Some(_) => self.remaining,

@@ -1,72 +1,83 @@
-//! `pullthrough scan` of a cluster: its Pods, its templates, and what its nodes hold. Lists are read page by page, and
-//! nothing is kept of them but the names of images.
+//! `pullthrough scan` of a cluster: its Pods, its templates and the images on its nodes. Lists are read page by page, and only
+//! the names of images stay in memory.
 
+mod coverage;
 mod kind;
 mod node;
 mod object;
-mod reach;
-mod unseen;
+mod skipped;
+
+use std::collections::BTreeSet;
 
 use tokio::sync::mpsc::Sender;
 
-use self::kind::{Discovery, Kind};
+use self::coverage::Coverage;
+use self::kind::{Discovery, ResourceKind};
 use self::node::Names;
 use self::object::{Object, Site};
-use self::reach::Reach;
-use self::unseen::unseen;
+use self::skipped::skipped;
 use super::api::{Api, Failure, Target};
 use super::pages::{Page, Pages};
-use super::words::count;
 use crate::engine::{Decision, Policy, Question};
 use crate::manifest::Known;
-use crate::scan::{Finding, OutOfReach, Place, Unseen, Use, Verdict};
+use crate::registry::Platform;
+use crate::scan::{FoundImage, Location, NotCovered, Skipped, Use, Verdict};
+use crate::words::count;
 
-/// Of a cluster, what and by which rules.
+/// What to scan, and with which rules.
 #[derive(Debug)]
-pub struct Options {
-    /// None: all of them, and the nodes.
+pub struct ScanOptions {
+    /// The namespaces to scan. If there are none, all of them and the nodes are scanned.
     pub namespaces: Vec<String>,
     /// The name of the MutatingWebhookConfiguration.
     pub configuration: String,
     pub policy: Option<Policy>,
     pub known: Known,
+    /// Whether events have the JSON of each object.
+    pub keeps_json: bool,
 }
 
-/// What a scan tells as it goes.
+/// An event of a scan.
 #[derive(Debug)]
 pub enum Event {
     Page(Seen),
-    Unseen(Unseen),
-    /// What people should know of the scan itself.
-    Remark(String),
+    Skipped(Skipped),
+    /// The distinct platforms of the nodes. It is sent only if nodes are scanned.
+    Platforms(BTreeSet<Platform>),
+    /// A note about the scan itself.
+    Note(String),
 }
 
-/// A page of a list.
+/// A page of a list that was scanned.
 #[derive(Debug)]
 pub struct Seen {
-    /// `Deployments`.
+    /// The kind in the plural: `Deployments`.
     pub what: String,
     pub objects: usize,
-    /// Those of them that are Pods, or may create some.
+    /// The number of those that are Pods or may create Pods.
     pub inspected: usize,
-    /// Objects of this list that are still to come, where the API server says.
+    /// The number of objects that follow, if the API server reports it.
     pub remaining: Option<usize>,
-    pub found: Vec<Finding>,
+    pub found: Vec<FoundImage>,
+    /// The kind of the objects, and their JSON if [`ScanOptions::keeps_json`].
+    pub json: (String, Vec<String>),
 }
 
-/// Looks at the cluster. It ends early where nobody listens any more.
+/// Scans the cluster. If the receiver of `events` is dropped, the scan ends early.
 ///
 /// # Errors
 ///
-/// Where the API server can't be reached, does not know who asks, or has no namespace that was named.
-pub async fn scan(api: Api, options: Options, events: Sender<Event>) -> Result<(), Failure> {
+/// Returns an error if the API server is unavailable, if it rejects the credentials, or if a namespace does not exist.
+pub async fn scan(api: Api, options: ScanOptions, events: Sender<Event>) -> Result<(), Failure> {
     let version = api.text("/version", "get /version (system:public-info-viewer)", MAX_VERSION_BYTES).await;
-    if let Err(failure @ (Failure::Broken(_) | Failure::TooSlow(_) | Failure::Refused { code: 401, .. })) = version {
+    if let Err(failure) = version
+        && failure.is_of_all_requests()
+    {
         return Err(failure);
     }
-    let (reach, notes) = Reach::look(&api, &options.configuration, &options.namespaces).await?;
-    let mut scan = Scan { api, options, reach, names: Names::default(), events };
-    // Who does not listen knows why.
+    let (coverage, notes) = Coverage::look(&api, &options.configuration, &options.namespaces).await?;
+    let mut scan = Scan { api, options, coverage, names: Names::default(), events };
+    // A receiver that was dropped needs no error.
     let _ = scan.run(notes).await;
     Ok(())
 }
@@ -75,26 +86,26 @@ const MAX_VERSION_BYTES: usize = 1 << 20;
 
 struct Scan {
     api: Api,
-    options: Options,
-    reach: Reach,
+    options: ScanOptions,
+    coverage: Coverage,
     names: Names,
     events: Sender<Event>,
 }
 
-/// Nobody listens.
-struct Unheard;
+/// The receiver of events was dropped.
+struct Closed;
 
 impl Scan {
-    async fn run(&mut self, notes: Vec<Event>) -> Result<(), Unheard> {
+    async fn run(&mut self, notes: Vec<Event>) -> Result<(), Closed> {
         for note in notes {
-            self.tell(note).await?;
+            self.send(note).await?;
         }
         let mut kinds = kind::built_in(&self.options.known);
         for discovery in kind::declared(&self.api, &self.options.known).await {
             match discovery {
                 Discovery::Found(kind) => kinds.push(kind),
-                Discovery::Absent(remark) => self.tell(Event::Remark(remark)).await?,
-                Discovery::Unseen(unseen) => self.tell(Event::Unseen(unseen)).await?,
+                Discovery::Absent(note) => self.send(Event::Note(note)).await?,
+                Discovery::Skipped(skipped) => self.send(Event::Skipped(skipped)).await?,
             }
         }
         for kind in &kinds {
@@ -108,17 +119,18 @@ impl Scan {
                 }
             }
         }
-        match self.options.namespaces.is_empty() {
-            true => self.nodes().await,
-            false => self.tell(Event::Remark("nodes are only looked at without --namespace".to_owned())).await,
+        if self.options.namespaces.is_empty() {
+            self.nodes().await
+        } else {
+            self.send(Event::Note("nodes are scanned only without --namespace".to_owned())).await
         }
     }
 
-    async fn tell(&self, event: Event) -> Result<(), Unheard> {
-        self.events.send(event).await.map_err(|_| Unheard)
+    async fn send(&self, event: Event) -> Result<(), Closed> {
+        self.events.send(event).await.map_err(|_| Closed)
     }
 
-    async fn list(&mut self, kind: &Kind, namespace: Option<&str>) -> Result<(), Unheard> {
+    async fn list(&mut self, kind: &ResourceKind, namespace: Option<&str>) -> Result<(), Closed> {
         let target = Target { api: &kind.api, resource: &kind.resource, namespace, name: None };
         let mut pages = Pages::of(&self.api, target);
         let mut objects = 0;
@@ -127,7 +139,7 @@ impl Scan {
                 Ok(Some(page)) => page,
                 Ok(None) => return Ok(()),
                 Err(failure) => {
-                    return self.tell(Event::Unseen(unseen(target, &kind.plural(), objects, &failure))).await;
+                    return self.send(Event::Skipped(skipped(target, &kind.plural(), objects, &failure))).await;
                 }
             };
             objects += page.items().count();
@@ -135,89 +147,93 @@ impl Scan {
             let mut problems = Vec::new();
             for item in page.items() {
                 if let Err(error) = self.object(kind, item, &mut found) {
-                    problems.push(Unseen {
+                    problems.push(Skipped {
                         what: Object::title(&kind.kind, item),
-                        why: format!("it can't be read: {error}"),
-                        cure: "look at it with `kubectl get -o yaml`".to_owned(),
+                        why: format!("it is unreadable: {error}"),
+                        fix: "inspect it with `kubectl get -o yaml`".to_owned(),
+                        is_failure: true,
                     });
                 }
             }
             for problem in problems {
-                self.tell(Event::Unseen(problem)).await?;
+                self.send(Event::Skipped(problem)).await?;
             }
-            self.seen(kind.plural(), &page, page.items().count(), found).await?;
+            self.seen(&kind.kind, &page, page.items().count(), found).await?;
         }
     }
 
-    async fn seen(&self, what: String, page: &Page, inspected: usize, found: Vec<Finding>) -> Result<(), Unheard> {
-        let (objects, remaining) = (page.items().count(), page.remaining());
-        self.tell(Event::Page(Seen { what, objects, inspected, remaining, found })).await
+    async fn seen(&self, kind: &str, page: &Page, inspected: usize, found: Vec<FoundImage>) -> Result<(), Closed> {
+        let (what, objects, remaining) = (format!("{kind}s"), page.items().count(), page.remaining());
+        let kept = if self.options.keeps_json { page.items().map(str::to_owned).collect() } else { Vec::new() };
+        let json = (kind.to_owned(), kept);
+        self.send(Event::Page(Seen { what, objects, inspected, remaining, found, json })).await
     }
 
-    fn object(&mut self, kind: &Kind, item: &str, found: &mut Vec<Finding>) -> Result<(), String> {
+    fn object(&mut self, kind: &ResourceKind, item: &str, found: &mut Vec<FoundImage>) -> Result<(), String> {
         let object = Object::read(kind, item, &self.options.known)?;
         if object.is_history() {
             return Ok(());
         }
         let namespace = object.namespace.as_deref().unwrap_or_default();
         let in_use = if kind.is_pod() { Use::Running } else { Use::Template };
-        let left_out = self.reach.leaves_out(namespace, object.labels);
+        let excluded = self.coverage.excludes(namespace, object.labels);
         for Site { place, image, pull_never, state } in &object.sites {
             self.names.add(image);
-            let out_of_reach = if state.mirror { Some(OutOfReach::StaticPod) } else { left_out };
+            let not_covered = if state.mirror { Some(NotCovered::StaticPod) } else { excluded };
             let question = Question { image, namespace, pull_never: *pull_never, previous: None };
-            let decide = |policy: &Policy| match policy.keeps_all(*state) {
-                Some(reason) => Verdict::from(&Decision::Keep { reason, rule: None }),
+            let decide = |policy: &Policy| match policy.reason_for_all(*state) {
+                Some(reason) => Verdict::from(&Decision::NotRewritten { reason, rule: None, would_be: None }),
                 None => Verdict::from(&policy.decide(question)),
             };
             let verdict = self.options.policy.as_ref().map(decide);
-            let place = Place::Cluster {
+            let place = Location::Cluster {
                 api_version: kind.api_version().to_owned(),
                 kind: kind.kind.clone(),
                 namespace: object.namespace.as_deref().map(str::to_owned),
                 name: object.name.to_string(),
                 place: place.clone(),
             };
-            found.push(Finding::new(image.to_string(), place, in_use, verdict, out_of_reach));
+            found.push(FoundImage::new(image.to_string(), place, in_use, verdict, not_covered));
         }
         Ok(())
     }
 
-    async fn nodes(&mut self) -> Result<(), Unheard> {
+    async fn nodes(&mut self) -> Result<(), Closed> {
         let target = Target { api: "api/v1", resource: "nodes", namespace: None, name: None };
         let mut pages = Pages::of(&self.api, target);
-        let (mut objects, mut full) = (0, 0);
+        let (mut objects, mut full, mut platforms) = (0, 0, BTreeSet::new());
         loop {
             let page = match pages.next().await {
                 Ok(Some(page)) => page,
                 Ok(None) => break,
-                Err(failure) => return self.tell(Event::Unseen(unseen(target, "Nodes", objects, &failure))).await,
+                Err(failure) => return self.send(Event::Skipped(skipped(target, "Nodes", objects, &failure))).await,
             };
             objects += page.items().count();
             let mut found = Vec::new();
             for item in page.items() {
                 let Ok(node) = node::read(item) else { continue };
                 full += usize::from(node.is_full());
+                platforms.extend(node.platform.clone());
                 found.extend(node.unused(&self.names).map(|image| self.held(&node.name, image)));
             }
-            self.seen("Nodes".to_owned(), &page, 0, found).await?;
+            self.seen("Node", &page, 0, found).await?;
         }
         if full > 0 {
-            let remark = format!(
-                "{} at least {} images, where kubelets stop by default (--node-status-max-images): there may be more",
+            let note = format!(
+                "{} at least {} images, the default limit of kubelets (--node-status-max-images); there may be more",
                 if full == 1 { "1 node reports".to_owned() } else { format!("{} report", count(full, "node")) },
                 node::MOST_IMAGES
             );
-            self.tell(Event::Remark(remark)).await?;
+            self.send(Event::Note(note)).await?;
         }
-        Ok(())
+        self.send(Event::Platforms(platforms)).await
     }
 
-    /// No Pod has it, so no rule applies to it there: the rules are asked as for the namespace `default`.
-    fn held(&self, node: &str, image: &str) -> Finding {
+    /// Decides about an image that no Pod has. It has no namespace, so rules are evaluated for `default`.
+    fn held(&self, node: &str, image: &str) -> FoundImage {
         let question = Question { image, namespace: "default", pull_never: false, previous: None };
         let verdict = self.options.policy.as_ref().map(|policy| Verdict::from(&policy.decide(question)));
-        let out_of_reach = node::is_sandbox(image).then_some(OutOfReach::SandboxImage);
-        Finding::new(image.to_owned(), Place::Node { node: node.to_owned() }, Use::Held, verdict, out_of_reach)
+        let not_covered = node::is_sandbox(image).then_some(NotCovered::SandboxImage);
+        FoundImage::new(image.to_owned(), Location::Node { node: node.to_owned() }, Use::Held, verdict, not_covered)
     }
 }

@@ -1,4 +1,4 @@
-//! Label selectors, evaluated as the API server does.
+//! Label selectors, evaluated as in the API server.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,23 +8,23 @@ use kube::core::{Expression, SelectorExt as _};
 
 pub type Labels = BTreeMap<String, String>;
 
-/// What every namespace has, if nothing else is known.
+/// Returns the label that every namespace has.
 pub fn labels_of_name(namespace: &str) -> Labels {
     Labels::from([("kubernetes.io/metadata.name".to_owned(), namespace.to_owned())])
 }
 
-/// One condition of a selector.
+/// A requirement of a selector.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Requirement {
     Known(Expression),
-    /// One that labels can't meet: the API server would have refused it.
+    /// A requirement with an unknown operator, which no labels meet. The API server rejects it.
     Unknown {
         key: String,
         operator: String,
     },
 }
 
-/// All conditions of a selector, `matchLabels` among them. An absent selector has none, and matches everything.
+/// Returns all requirements of a selector, including `matchLabels`. A missing selector has none, and matches everything.
 pub fn requirements(selector: Option<&LabelSelector>) -> Vec<Requirement> {
     let Some(LabelSelector { match_expressions, match_labels }) = selector else { return Vec::new() };
     let labels = match_labels.iter().flatten();
@@ -47,7 +47,7 @@ impl Requirement {
         }
     }
 
-    /// The key of the label, where all that it does is to take out what has the label.
+    /// Returns the key of the label, if the requirement only excludes objects that have the label.
     pub fn excluded_key(&self) -> Option<&str> {
         match self {
             Self::Known(Expression::NotIn(key, _) | Expression::DoesNotExist(key)) => Some(key),
@@ -57,22 +57,22 @@ impl Requirement {
 }
 
 impl fmt::Display for Requirement {
-    /// As `kubectl --selector` has it.
+    /// Writes the requirement in the syntax of `kubectl --selector`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            // Neither keys nor values have commas.
+            // Keys and values have no commas.
             Self::Known(expression) => f.write_str(&expression.to_string().replace(',', ", ")),
             Self::Unknown { key, operator } => write!(f, "{key} {operator}"),
         }
     }
 }
 
-/// The conditions that labels fail.
+/// Returns the requirements that labels do not meet.
 pub fn failed<'r>(requirements: &'r [Requirement], labels: &Labels) -> Vec<&'r Requirement> {
     requirements.iter().filter(|requirement| !requirement.matches(labels)).collect()
 }
 
-/// Whether a plain map of labels, such as a Service's selector, matches. An empty one selects nothing.
+/// Returns whether a map of labels, such as a Service's selector, matches. An empty map matches nothing.
 pub fn selects(selector: &Labels, labels: &Labels) -> bool {
     !selector.is_empty() && selector.iter().all(|(key, value)| labels.get(key) == Some(value))
 }
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn operators_mean_what_the_api_server_means() {
+    fn operators_are_evaluated_as_in_the_api_server() {
         for (operator, values, absent, same, other) in [
             ("In", &["a", "b"][..], false, true, false),
             ("NotIn", &["a", "b"], true, false, true),
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn conditions_are_shown_as_kubectl_takes_them() {
+    fn requirements_are_written_in_the_syntax_of_kubectl() {
         let selector = json!({"matchLabels": {"a": "1"}, "matchExpressions": [
             {"key": "b", "operator": "NotIn", "values": ["2", "1"]},
             {"key": "c", "operator": "Exists"},
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn all_conditions_count() {
+    fn all_requirements_count() {
         let selector = || json!({"matchLabels": {"a": "1"}, "matchExpressions": [{"key": "b", "operator": "Exists"}]});
         assert!(matches(selector(), json!({"a": "1", "b": ""})));
         assert!(!matches(selector(), json!({"a": "1"})));

@@ -1,5 +1,5 @@
-//! The rules as policies that the API server evaluates itself: a MutatingAdmissionPolicy, and a
-//! ValidatingAdmissionPolicy for what should have been rewritten and was not.
+//! Export to policies that the API server evaluates: a MutatingAdmissionPolicy, and a ValidatingAdmissionPolicy for images that
+//! should have been rewritten.
 
 use serde_json::{Value, json};
 
@@ -7,35 +7,36 @@ use super::cel::{self, Decisions, TooLong, Variable};
 use super::{Export, Omission, conditions, webhook};
 use crate::engine::{Policy, Settings, WhenNotUnderstood};
 
-/// What the API server does about an image that the rules rewrite.
+/// The API server's action on an image that the rules rewrite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     /// A MutatingAdmissionPolicy (Kubernetes 1.36) rewrites it.
     Rewrite,
-    /// A ValidatingAdmissionPolicy (1.33) refuses the Pod.
+    /// A ValidatingAdmissionPolicy (1.33) denies the Pod.
     Deny,
-    /// It warns whoever creates the Pod.
+    /// It warns the user who creates the Pod.
     Warn,
     /// It adds an annotation to the request's audit event.
     Audit,
 }
 
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct AdmissionPolicyOptions {
     pub actions: Vec<Action>,
     pub failure_policy: &'static str,
     pub skip_unaffected_pods: bool,
 }
 
-/// The objects, each policy with its binding.
+/// Returns the objects, each policy with its binding.
 ///
 /// # Errors
 ///
-/// Where the rules are too many for one expression.
-pub fn objects(policy: &Policy, options: &Options) -> Result<Export<Vec<Value>>, TooLong> {
+/// If there are too many rules for one expression.
+pub fn objects(policy: &Policy, options: &AdmissionPolicyOptions) -> Result<Export<Vec<Value>>, TooLong> {
     let Export { what: Decisions { variables, has_pull_secrets }, notes, mut omissions } = cel::decisions(policy)?;
-    // A match condition and a selector have the label that opts out.
-    let Settings { allow_opt_out: _, record_originals, when_not_understood } = policy.settings();
+    // `allowOptOut` is in a match condition and a selector.
+    // `caches` is for requests to registries, which a policy does not send.
+    let &Settings { allow_opt_out: _, record_originals, when_not_understood, caches: _ } = policy.settings();
     let mut match_conditions = conditions::of_policy(policy);
     if options.skip_unaffected_pods {
         match conditions::on_images(policy) {
@@ -82,7 +83,7 @@ pub fn objects(policy: &Policy, options: &Options) -> Result<Export<Vec<Value>>,
         objects.extend(bound("Validating", VALIDATING_NAME, &merge(&common, spec), actions));
     }
     if when_not_understood == WhenNotUnderstood::Deny && options.failure_policy != "Fail" {
-        let why = "Pods that the API server can't evaluate are admitted unchanged: add --failure-policy Fail";
+        let why = "with failurePolicy Ignore, Pods that the API server can't evaluate are admitted unchanged: add --failure-policy Fail";
         omissions.push(Omission::field("whenNotUnderstood", why));
     }
     Ok(Export { what: objects, notes, omissions })
@@ -90,26 +91,27 @@ pub fn objects(policy: &Policy, options: &Options) -> Result<Export<Vec<Value>>,
 
 const VALIDATING_NAME: &str = "pullthrough";
 
-/// What is put back into an immutable place is no fault: the API server refuses anything else.
+/// An image that is restored at an immutable place is not reported: the API server rejects any other value there.
 const UNREWRITTEN_IS_EMPTY: &str = "!variables.changes.exists(c, c[4] != '')";
-const MESSAGE: &str = "'images that the cache should serve: ' + variables.changes.filter(c, c[4] != '')\
+const MESSAGE: &str = "'images that do not name the cache: ' + variables.changes.filter(c, c[4] != '')\
                        .map(c, c[1] + ' is ' + c[2] + ', write ' + c[3]).join('; ')";
 
-/// The JSON patch: a list of operations.
+/// Returns the CEL expression of the JSON patch, a list of operations.
 pub(super) fn patch(has_pull_secrets: bool) -> String {
     let images = "variables.changes.map(c, JSONPatch{op: 'replace', path: c[0], value: c[3]})";
-    match has_pull_secrets {
-        false => images.to_owned(),
-        true => format!(
+    if has_pull_secrets {
+        format!(
             "{images}\n+ (has(object.spec.imagePullSecrets)\n  \
-             ? variables.pullSecrets.map(s, JSONPatch{{op: 'add', path: '/spec/imagePullSecrets/-', value: {{'name': s}}}})\n  \
-             : [variables.pullSecrets].filter(l, size(l) > 0)\
-             .map(l, JSONPatch{{op: 'add', path: '/spec/imagePullSecrets', value: l.map(s, {{'name': s}})}}))"
-        ),
+         ? variables.pullSecrets.map(s, JSONPatch{{op: 'add', path: '/spec/imagePullSecrets/-', value: {{'name': s}}}})\n  \
+         : [variables.pullSecrets].filter(l, size(l) > 0)\
+         .map(l, JSONPatch{{op: 'add', path: '/spec/imagePullSecrets', value: l.map(s, {{'name': s}})}}))"
+        )
+    } else {
+        images.to_owned()
     }
 }
 
-/// Pods wherever they get an image, in namespaces that are not opted out.
+/// Returns the constraints: requests that can set an image of a Pod, in namespaces that are not opted out.
 pub(super) fn match_constraints(policy: &Policy) -> Value {
     let mut constraints = json!({"matchPolicy": "Equivalent", "resourceRules": webhook::pod_rules()});
     if let Some(opt_out) = webhook::opt_out(policy) {
@@ -129,7 +131,7 @@ fn merge(common: &Value, mut spec: Value) -> Value {
     spec
 }
 
-/// A policy, and the binding without which it does nothing.
+/// Returns a policy and its binding. Without the binding, the policy has no effect.
 fn bound(kind: &str, name: &str, spec: &Value, binding: Value) -> [Value; 2] {
     let object = |kind: String, spec: &Value| {
         json!({

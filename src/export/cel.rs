@@ -1,8 +1,8 @@
-//! The decisions on a Pod's images in CEL, as the API server evaluates it in admission policies since Kubernetes 1.33.
+//! The decisions on a Pod's images in CEL, for admission policies of Kubernetes 1.33 and later.
 //!
-//! The variables follow the engine step by step: the images where they stand, each read as a reference, the region that it
-//! falls into, what is put back, what is changed. Each is an expression of its own, since the API server limits the cost
-//! of one expression to a tenth of that of a policy (`PerCallLimit`, `RuntimeCELCostBudget`).
+//! The variables follow the engine's steps: the images, each parsed as a reference, its region, what is restored, what is
+//! changed. Each is an expression of its own, since the API server limits the cost of one expression to a tenth of a policy's
+//! (`PerCallLimit`, `RuntimeCELCostBudget`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -13,41 +13,41 @@ use crate::engine::{
     ALIASES, Change, DOCKER_HUB, Entries, Glob, List, Mode, Namespaces, Policy, Prefix, Rule, aliases_of,
 };
 
-/// An expression that others see as `variables.NAME`.
+/// An expression that later ones refer to as `variables.NAME`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Variable {
     pub name: &'static str,
     pub expression: String,
 }
 
-/// The variables that decide, in the order in which they are needed.
+/// The variables of the decisions, each after those that it refers to.
 #[derive(Debug, Clone)]
 pub struct Decisions {
-    /// The last ones are `changes`, a list of `[JSON pointer, place, image, new image, region]`, where the region of what is
-    /// put back is empty; and [`PULL_SECRETS`], the names that the Pod lacks.
+    /// The last ones are `changes`, a list of `[JSON pointer, place, image, new image, region]`, and [`PULL_SECRETS`], the names
+    /// that the Pod lacks. The region of a restored image is empty.
     pub variables: Vec<Variable>,
     pub has_pull_secrets: bool,
 }
 
-/// The rules need more text than the API server's CEL parser takes (`ParserExpressionSizeLimit`).
+/// The expression is longer than the API server's CEL parser allows (`ParserExpressionSizeLimit`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the rules make an expression of {size} characters, and the API server reads {MAX_EXPRESSION}: name whole registries \
+    "the rules need an expression of {size} characters, and the API server allows {MAX_EXPRESSION}: name whole registries \
      instead of single repositories, or use the webhook"
 )]
 pub struct TooLong {
     size: usize,
 }
 
-/// The variable that is there only if a rule has pull secrets.
+/// The name of the variable with pull secrets. It exists only if a rule has some.
 pub const PULL_SECRETS: &str = "pullSecrets";
 
 const MAX_EXPRESSION: usize = 100_000;
 
-/// Stands in `targets` where a region's images are left alone, but not by an `except`.
+/// The value in `targets` of a region whose images are unchanged for another reason than an `except`.
 const OTHERWISE: &str = "?";
 
-/// `ReferenceRegexp` of `github.com/distribution/reference` with the digests that `ImageRef` takes.
+/// `ReferenceRegexp` of `github.com/distribution/reference`, with the digests that `ImageRef` accepts.
 const REFERENCE: &str = concat!(
     r"^(?:(?:(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])(?:\.(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9]))*",
     r"|\[[a-fA-F0-9:]+\])(?::[0-9]+)?/)?",
@@ -56,14 +56,16 @@ const REFERENCE: &str = concat!(
     r"(?:@(?:sha256:[a-f0-9]{64}|sha384:[a-f0-9]{96}|sha512:[a-f0-9]{128}))?$",
 );
 const IDENTIFIER: &str = "^[a-f0-9]{64}$";
-/// What comes before the tag and the digest of a reference.
+/// A reference without its tag and digest.
 const NAME: &str = "^(?:[^/@]*/)*[^/:@]*";
-/// Slash, path, colon, tag, `@` and the longest digest.
+/// The longest text after a host: slash, path, colon, tag, `@` and digest.
 const MAX_BEHIND_HOST: usize = 1 + 255 + 1 + 128 + 1 + "sha512:".len() + 128;
 
+/// Returns the variables that decide on a Pod's images.
+///
 /// # Errors
 ///
-/// Where the rules are too many.
+/// If there are too many rules for one expression.
 pub fn decisions(policy: &Policy) -> Result<Export<Decisions>, TooLong> {
     let regions = regions(policy);
     let sources = sources(policy);
@@ -89,7 +91,11 @@ pub fn decisions(policy: &Policy) -> Result<Export<Decisions>, TooLong> {
     }
     match variables.iter().map(|variable| variable.expression.chars().count()).max() {
         Some(size) if size > MAX_EXPRESSION => Err(TooLong { size }),
-        _ => Ok(Export { what: Decisions { variables, has_pull_secrets }, notes: Vec::new(), omissions }),
+        _ => Ok(Export {
+            what: Decisions { variables, has_pull_secrets },
+            notes: without_effect(policy).into_iter().collect(),
+            omissions,
+        }),
     }
 }
 
@@ -97,18 +103,27 @@ fn variable(name: &'static str, expression: String) -> Variable {
     Variable { name, expression }
 }
 
+/// Returns a note if no rule enforces.
+pub fn without_effect(policy: &Policy) -> Option<String> {
+    let enforces = policy.rules().iter().any(|rule| rule.mode == Mode::Enforce);
+    (!enforces).then(|| "no rule enforces, so the policy rewrites and reports no image".to_owned())
+}
+
 fn omissions(policy: &Policy, regions: &[Region]) -> Vec<Omission> {
     let mut omissions = BTreeSet::new();
-    // The regions have `except` and `namespaces`, and pull secrets a variable of their own.
+    // Regions contain `except` and `namespaces`; pull secrets are a variable.
     for Rule { name, matcher, except: _, namespaces: _, image_pull_secrets: _, mode } in policy.rules() {
         if matcher.pattern().is_some() {
             omissions.insert(Omission::rule(
                 name,
-                "it has a pattern, and CEL knows no groups of a regular expression: its images are left alone",
+                "its images are not rewritten, since CEL does not support the groups of a `pattern`",
             ));
         }
         if *mode == Mode::Observe {
-            omissions.insert(Omission::rule(name, "it only observes, and a policy counts nothing"));
+            omissions.insert(Omission::rule(
+                name,
+                "`mode: observe` is not supported by policies; remove it to export the rule",
+            ));
         }
     }
     for Region { prefix, choices } in regions {
@@ -117,18 +132,19 @@ fn omissions(policy: &Policy, regions: &[Region]) -> Vec<Omission> {
             match gives {
                 Gives::Unknown => {
                     let name = &rule.name;
-                    let why = match **namespaces == Namespaces::All {
-                        true => format!("its images are left alone, since the pattern of rule `{name}` may match them"),
-                        false => format!(
-                            "its images are left alone where rule `{name}` applies, since its pattern may match them"
-                        ),
+                    let why = if **namespaces == Namespaces::All {
+                        format!("its images are not rewritten, since the pattern of rule `{name}` may match them")
+                    } else {
+                        format!(
+                            "its images are not rewritten in the namespaces of rule `{name}`, whose pattern may match them"
+                        )
                     };
                     add(format!("`{prefix}`"), why)
                 }
                 Gives::Rewrite(to) if prefix.contains('/') && is_official_image(to) => add(
                     format!("the image `{prefix}` itself"),
                     format!(
-                        "it is left alone, since Docker Hub reads what rule `{}` makes of it as another",
+                        "it is not rewritten, since the result of rule `{}` is another image on Docker Hub",
                         rule.name
                     ),
                 ),
@@ -139,17 +155,17 @@ fn omissions(policy: &Policy, regions: &[Region]) -> Vec<Omission> {
     omissions.into_iter().collect()
 }
 
-/// Whether a `to` is itself an image of another canonical name.
+/// Returns whether a `to` is itself an image on Docker Hub that has another canonical name.
 pub(super) fn is_official_image(to: &str) -> bool {
     Prefix::parse(to).is_ok_and(|to| to.host() == DOCKER_HUB && to.canonical().matches('/').count() == 1)
 }
 
-/// What a policy that rewrites can't do beside it.
+/// Returns the omission of `recordOriginals`, which policies do not support.
 pub fn originals() -> Omission {
-    Omission::field("recordOriginals", "no annotation is written")
+    Omission::field("recordOriginals", "policies write no annotation")
 }
 
-/// The prefixes that rules name, and what they put in their place.
+/// Returns the prefixes in `from`, each with every `to` that replaces it.
 fn sources(policy: &Policy) -> BTreeMap<&str, BTreeSet<&str>> {
     let mut sources: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for (from, to) in policy.rules().iter().filter_map(|rule| rule.matcher.prefixes()) {
@@ -164,8 +180,8 @@ fn caches(policy: &Policy) -> BTreeSet<&str> {
     policy.rules().iter().filter_map(|rule| rule.matcher.prefixes()).map(|(_, to)| to.canonical()).collect()
 }
 
-/// No image that falls into a region is longer, however its host is written. Zeros before a port count as far as a port
-/// has 32 characters, since the API server limits what an expression reads.
+/// Returns the length in bytes above which no image is in a region, however its host is written. A port counts for up to 32
+/// characters with its leading zeros, since the API server limits what an expression reads.
 fn longest_image(prefixes: &[&str]) -> usize {
     let host = |prefix: &&str| prefix.split('/').next().unwrap_or_default().len();
     let aliases = ALIASES.iter().map(|(alias, _)| alias.len());
@@ -173,7 +189,7 @@ fn longest_image(prefixes: &[&str]) -> usize {
     host + ":".len() + 32 + MAX_BEHIND_HOST
 }
 
-/// By region: what replaces it in the request's namespace.
+/// Returns a map from each region to its replacement in the request's namespace.
 fn targets(regions: &[Region]) -> String {
     map(regions.iter().map(|region| {
         let of = |choice: &Choice| match &choice.gives {
@@ -185,7 +201,7 @@ fn targets(regions: &[Region]) -> String {
     }))
 }
 
-/// The value of the first choice that applies in the request's namespace.
+/// Returns the value of the first choice that applies in the request's namespace.
 fn by_namespace(choices: &[Choice], otherwise: &str, value: impl Fn(&Choice) -> String) -> String {
     choices.iter().rev().fold(otherwise.to_owned(), |rest, choice| match condition(choice.namespaces) {
         None => value(choice),
@@ -194,7 +210,7 @@ fn by_namespace(choices: &[Choice], otherwise: &str, value: impl Fn(&Choice) -> 
     })
 }
 
-/// Nothing for every namespace.
+/// Returns the condition on the request's namespace; `None` for every namespace.
 pub fn condition(namespaces: &Namespaces) -> Option<String> {
     let (globs, is_include) = match namespaces {
         Namespaces::All => return None,
@@ -214,7 +230,7 @@ pub fn condition(namespaces: &Namespaces) -> Option<String> {
     Some(if is_include { format!("({any})") } else { format!("!({any})") })
 }
 
-/// The images of the old object by place.
+/// Returns a map from each place to the old object's image.
 fn before() -> String {
     let lists = List::ALL.map(|list| {
         let (name, Entry { variable, is_image, image, .. }) = (list.as_str(), Entry::of(list));
@@ -232,9 +248,9 @@ fn before() -> String {
 /// An entry of a list in CEL.
 pub(super) struct Entry {
     pub variable: &'static str,
-    /// Whether it has an image, if not all do.
+    /// The condition that it has an image; `None` if each entry has one.
     pub is_image: Option<&'static str>,
-    /// An empty string where there is none.
+    /// The image; an empty string if absent.
     pub image: String,
     pull_policy: String,
 }
@@ -247,7 +263,7 @@ impl Entry {
         };
         let string = |keys: &[&str]| match keys {
             [key] => format!("{variable}.?{key}.orValue('')"),
-            // What is above the last key is there in every entry that has an image.
+            // Every entry that has an image has the fields above the last key.
             [above @ .., key] => format!("{variable}.{}.?{key}.orValue('')", above.join(".")),
             [] => variable.to_owned(),
         };
@@ -260,7 +276,7 @@ impl Entry {
     }
 }
 
-/// `[JSON pointer, place, image, pull policy, image before]` of each that is not as it was.
+/// Returns `[JSON pointer, place, image, pull policy, image before]` of each image that differs from the old object's.
 fn images() -> String {
     let images = |list: &List| {
         let (name, pointer) = (list.as_str(), list.entries().image().join("/"));
@@ -282,8 +298,8 @@ fn images() -> String {
     )
 }
 
-/// `[JSON pointer, place, image, pull policy, image before, name, canonical name, region]` of each that is valid. What immutable
-/// places had before is read as well, with an empty pointer.
+/// Returns `[JSON pointer, place, image, pull policy, image before, name, canonical name, region]` of each valid image. The old
+/// images of immutable places are included, with an empty pointer.
 fn references(depth: usize, longest: usize) -> String {
     let aliases = map(ALIASES.iter().map(|(alias, of)| (*alias, quoted(of))));
     let immutable: Vec<&str> =
@@ -309,7 +325,8 @@ fn references(depth: usize, longest: usize) -> String {
     )
 }
 
-/// The prefixes of a canonical name that end where a component ends, longest first; what it lacks is empty.
+/// Returns the prefixes of a canonical name that end at a component's end, longest first. If a name has fewer components, a
+/// prefix is empty.
 fn prefixes_of(name: &str, depth: usize) -> String {
     let finds: Vec<String> = (1..=depth)
         .rev()
@@ -321,7 +338,7 @@ fn prefixes_of(name: &str, depth: usize) -> String {
     format!("[{}]", finds.join(", "))
 }
 
-/// `[JSON pointer, place, image, image before, '']` of each immutable place that gets its old image back.
+/// Returns `[JSON pointer, place, image, image before, '']` of each immutable place whose old image is restored.
 fn restored(depth: usize) -> String {
     let suffix = |p: &str| format!("{p}[2].substring(size({p}[5]))");
     format!(
@@ -340,7 +357,7 @@ fn restored(depth: usize) -> String {
     )
 }
 
-/// A result must name a host, and not be read as another by Docker Hub.
+/// Returns the changes. A result must name a host, and must not be another image on Docker Hub.
 fn changes() -> String {
     let names: Vec<&str> = aliases_of(DOCKER_HUB).chain([DOCKER_HUB]).collect();
     let official = format!("(?i)^(?:{})(?::0*443)?/[^/]+$", names.join("|").replace('.', "[.]"));
@@ -353,7 +370,7 @@ fn changes() -> String {
     )
 }
 
-/// Of the rules that changed an image, on CREATE.
+/// Returns the pull secrets of the rules that changed an image, on CREATE.
 fn pull_secrets(policy: &Policy, regions: &[Region]) -> String {
     let names: BTreeSet<&str> =
         policy.rules().iter().flat_map(|rule| &rule.image_pull_secrets).map(String::as_str).collect();
@@ -369,7 +386,7 @@ fn pull_secrets(policy: &Policy, regions: &[Region]) -> String {
     )
 }
 
-/// A CEL map from strings to expressions, an entry a line.
+/// Returns a CEL map from strings to expressions, one entry a line.
 fn map<'k>(entries: impl Iterator<Item = (&'k str, String)>) -> String {
     let mut text = String::from("{");
     for (index, (key, value)) in entries.enumerate() {
@@ -383,7 +400,7 @@ fn list<'t>(texts: impl IntoIterator<Item = &'t str>) -> String {
     format!("[{}]", texts.join(", "))
 }
 
-/// Neither prefixes nor names of Secrets and namespaces have quotes or backslashes.
+/// Returns a CEL string. Prefixes and names of Secrets and namespaces contain no quotes or backslashes.
 fn quoted(text: &str) -> String {
     format!("'{text}'")
 }

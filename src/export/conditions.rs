@@ -1,7 +1,7 @@
-//! CEL match conditions: which Pods the API server need not ask about.
+//! CEL match conditions: for which Pods the API server calls the webhook.
 //!
-//! With `failurePolicy: Ignore` an expression that fails or costs too much skips the call, so a condition must do
-//! neither for any Pod, and must hold for every Pod that the engine would change.
+//! With `failurePolicy: Ignore`, an expression that fails or exceeds the cost limit skips the call. So a condition must do neither
+//! for any Pod, and must hold for every Pod that the engine would change.
 
 use std::collections::BTreeSet;
 
@@ -16,31 +16,30 @@ use crate::engine::{
 /// The name of the condition on images.
 pub const ON_IMAGES: &str = "may-rewrite-an-image";
 
-/// Why no condition can say which images the rules change.
+/// The reason why no condition matches exactly the images that the rules change.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Inexact {
-    #[error("rule `{0}` has a pattern, and CEL could not say exactly what it matches")]
+    #[error("rule `{0}` has a `pattern`, and a CEL condition can't match the same images exactly")]
     Pattern(String),
     #[error(
         "the rules name {0} registry hosts, and above {MAX_HOSTS} the condition could exceed the API server's cost limit"
     )]
     TooManyHosts(usize),
     #[error(
-        "the host `{0}` of a rule is longer than the {MAX_IMAGE_CHARS} characters up to which images are looked at"
+        "the host `{0}` of a rule is longer than {MAX_IMAGE_CHARS} characters, and the condition reads no longer images"
     )]
     LongHost(String),
 }
 
-/// Pods with more containers and volumes are asked about without a look at their images.
+/// For Pods with more containers and volumes, the webhook is called whatever their images are.
 const MAX_IMAGES: usize = 256;
-/// So are Pods with a longer image string.
+/// So it is for Pods with a longer image string, in characters.
 const MAX_IMAGE_CHARS: usize = 1024;
-/// With the two bounds above, the most that a Pod can cost is about two thirds of the limit of 1,000,000: each image costs
-/// up to 6 passes of 0.1 a character over its string (615), a comparison of at most 27 with each host, and 100 for the
-/// steps in between.
+/// With the two bounds above, a Pod costs at most about two thirds of the limit of 1,000,000. Each image costs up to 6 passes of
+/// 0.1 a character over its string (615), a comparison of at most 27 with each host, and 100 for the other steps.
 const MAX_HOSTS: usize = 64;
 
-/// Safe for every set of rules: what these leave out is never rewritten.
+/// Returns the conditions that are safe for every set of rules: Pods that they exclude are never rewritten.
 pub(super) fn always() -> Vec<MatchCondition> {
     vec![
         condition("not-deleting", "!has(object.metadata.deletionTimestamp)".to_owned()),
@@ -48,12 +47,12 @@ pub(super) fn always() -> Vec<MatchCondition> {
     ]
 }
 
-/// What a policy that nobody asks goes by: also whether a Pod opts out, where the rules let it. A selector would look at what
-/// the Pod was before, too.
+/// Returns the conditions of a policy: those of [`always`], and that the Pod is not opted out, if the rules allow it. A selector
+/// would match the old object too.
 pub(super) fn of_policy(policy: &Policy) -> Vec<MatchCondition> {
     let mut conditions = always();
-    // Neither decides which Pods are evaluated.
-    let Settings { allow_opt_out, record_originals: _, when_not_understood: _ } = policy.settings();
+    // The others do not decide which Pods are evaluated.
+    let &Settings { allow_opt_out, record_originals: _, when_not_understood: _, caches: _ } = policy.settings();
     if allow_opt_out {
         let label = format!("object.metadata.?labels[?'{REWRITE_LABEL}'].orValue('')");
         conditions.push(condition("not-opted-out", format!("{label} != '{REWRITE_DISABLED}'")));
@@ -61,10 +60,10 @@ pub(super) fn of_policy(policy: &Policy) -> Vec<MatchCondition> {
     conditions
 }
 
-/// Holds for every Pod with an image on a host that a rule names.
+/// Returns a condition that holds for every Pod with an image on a host that a rule names.
 pub(super) fn on_images(policy: &Policy) -> Result<MatchCondition, Inexact> {
     let mut hosts = BTreeSet::new();
-    // The condition holds for more Pods than a rule changes, so it needs nothing that narrows one.
+    // The condition may hold for more Pods than a rule changes, so it ignores what narrows a rule.
     for Rule { name, matcher, except: _, namespaces: _, image_pull_secrets: _, mode: _ } in policy.rules() {
         let Some(from) = matcher.sources() else { return Err(Inexact::Pattern(name.clone())) };
         hosts.extend(from.iter().map(|prefix| prefix.host()));
@@ -78,7 +77,7 @@ pub(super) fn on_images(policy: &Policy) -> Result<MatchCondition, Inexact> {
         return Err(Inexact::LongHost((*host).to_owned()));
     }
     let mut lists = List::ALL;
-    // The one that every Pod has comes first.
+    // Every Pod has containers, so they come first.
     lists.sort_by_key(|list| *list != List::Containers);
     let of = |list: List| format!("object.spec.?{}.orValue([])", list.as_str());
     let sizes = lists.map(|list| format!("size({})", of(list)));
@@ -100,15 +99,12 @@ pub(super) fn on_images(policy: &Policy) -> Result<MatchCondition, Inexact> {
         .collect();
     let hosts: Vec<String> = hosts.iter().map(|host| format!("'{host}'")).collect();
     let hosts = hosts.join(", ");
-    // A port with a zero before it may be any. A first component without a dot and a colon is no host; and without a slash
-    // there is none.
-    let implied = match docker_hub {
-        true => " || !(h.contains('.') || h.contains(':') || h == 'localhost')",
-        false => "",
-    };
+    // A port with a leading zero may be any port. A first component without a dot or colon is not a host, and neither is a name
+    // without a slash.
+    let implied = if docker_hub { " || !(h.contains('.') || h.contains(':') || h == 'localhost')" } else { "" };
     let expression = [
         format!("{} > {MAX_IMAGES}", sizes.join(" + ")),
-        // What can't be changed goes back to what it was, whichever the rules are now.
+        // Immutable places get their old image back, whatever the rules are now.
         format!("request.operation == 'UPDATE' && ({})", immutable.join(" || ")),
         format!(
             "({})\n    .map(i, size(i) > {MAX_IMAGE_CHARS} ? '' : i.contains('/') ? i.split('/', 2)[0].lowerAscii() : '{DOCKER_HUB}')\n    .map(h, h.endsWith(':443') ? h.substring(0, size(h) - 4) : h)\n    .exists(h, h in ['', {hosts}] || h.contains(':0'){implied})",

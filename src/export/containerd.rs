@@ -1,7 +1,7 @@
-//! What containerd goes by on a node: a tree of `hosts.toml`, and a piece of its configuration.
+//! Export to containerd: a tree of `hosts.toml`, and a part of its configuration.
 //!
-//! Facts are from its `docs/hosts.md`, `remotes/docker/config/hosts.go` and `cmd/containerd/server/config/config.go`
-//! (`services/…` in 1.x), of 1.6.20, 1.7.28 and 2.4.2.
+//! Sources: `hosts.md`, `remotes/docker/config/hosts.go` and `cmd/containerd/server/config/config.go` (`services/…` in 1.x) of
+//! containerd 1.6.20, 1.7.28 and 2.4.2.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -14,47 +14,47 @@ use crate::config::fingerprint;
 use crate::engine::{DOCKER_HUB, Policy, Prefix, aliases_of};
 use crate::registries::Upstream;
 
-/// The first line of every file, by which it is known again.
+/// The first line of every file, which marks it as written by this export.
 pub const MARKER: &str = "# Made by `pullthrough export containerd`, which writes and removes it as the rules change.";
-/// Below the directory, one folder for each host.
+/// The folder below the directory that has a folder for each host.
 pub const HOSTS: &str = "certs.d";
-/// In the folder of a host. Not `.crt`, which containerd would trust for the upstream where it can't read `hosts.toml`.
+/// The CA in the folder of a host. Not `.crt`: if `hosts.toml` is unreadable, containerd would trust it for the upstream.
 pub const CERTIFICATES: &str = "ca.pem";
 pub const HOSTS_FILE: &str = "hosts.toml";
-/// For containerd 1.x and 2.x.
+/// The configuration files for containerd 1.x and 2.x.
 pub const CONFIGS: [&str; 2] = ["containerd-1.toml", "containerd-2.toml"];
-/// What nodes may do with a cache: nothing is pushed there.
+/// The capabilities of a cache: nodes push nothing.
 const CAPABILITIES: &str = r#"capabilities = ["pull", "resolve"]"#;
-/// containerd 1.x does not take a file that lacks the table.
+/// containerd 1.x rejects a file without this table.
 const NO_HOST: &str = "[host]";
 
-/// What the rules do not say.
+/// Options beside the rules.
 #[derive(Debug, Clone)]
-pub struct Options {
-    /// Where the files are on the node.
+pub struct ContainerdOptions {
+    /// The directory of the files on the node.
     pub node_directory: String,
-    /// What a Pod's sandbox runs.
+    /// The image of Pods' sandboxes.
     pub sandbox_image: String,
-    /// Whether a node asks the upstream for what the cache does not give.
+    /// Whether a node pulls from the upstream if the cache fails.
     pub fallback: bool,
     /// Hosts without TLS, in canonical form.
     pub plain_http: Vec<String>,
-    /// The authorities of the caches, in PEM.
+    /// The CAs of the caches, in PEM.
     pub ca: Option<String>,
-    /// A certificate and its key to show to caches, as paths on the node.
+    /// A client certificate and its key, as paths on the node.
     pub client: Option<(String, String)>,
 }
 
-/// What is to be written.
+/// The files to write.
 #[derive(Debug, Clone)]
 pub struct Configuration {
-    /// Texts by path below the directory.
+    /// The texts, by path below the directory.
     pub files: BTreeMap<String, String>,
-    /// Nothing where the rules don't rewrite it.
+    /// `None` if the rules do not rewrite it.
     pub sandbox_image: Option<String>,
 }
 
-pub fn configuration(policy: &Policy, options: &Options) -> Export<Configuration> {
+pub fn configuration(policy: &Policy, options: &ContainerdOptions) -> Export<Configuration> {
     let Export { what: mirrors, mut notes, mut omissions } = mirrors::of_hosts(policy);
     let mut files = BTreeMap::new();
     let mut add = |host: &str, cache: &Cache, text: String| {
@@ -69,7 +69,7 @@ pub fn configuration(policy: &Policy, options: &Options) -> Export<Configuration
         let cache = Cache::new(to, options);
         add(host, &cache, cache.instead_of(host, options));
     }
-    // Images that name a cache themselves, as the sandbox's does and those that the webhook has rewritten.
+    // Images that name a cache: the sandbox's, and those that the webhook rewrote.
     for host in caches(policy) {
         let cache = Cache::new(&host, options);
         if cache.is_plain || !cache.tls.is_empty() {
@@ -77,6 +77,9 @@ pub fn configuration(policy: &Policy, options: &Options) -> Export<Configuration
         }
     }
     notes.extend(spellings(&mirrors));
+    if options.ca.is_none() {
+        notes.extend(mirrors::ca_notes(policy));
+    }
     let sandbox = mirrors::sandbox_image(policy, "--sandbox-image", &options.sandbox_image);
     notes.extend(sandbox.notes);
     omissions.extend(sandbox.omissions);
@@ -85,23 +88,23 @@ pub fn configuration(policy: &Policy, options: &Options) -> Export<Configuration
     Export { what: Configuration { files, sandbox_image }, notes, omissions }
 }
 
-/// The canonical hosts that the rules send images to, as far as they are known.
+/// Returns the canonical hosts of every `to`, except those with groups.
 pub fn caches(policy: &Policy) -> BTreeSet<String> {
     policy.rules().iter().filter_map(|rule| rule.matcher.target_host()).map(str::to_owned).collect()
 }
 
-/// How a node asks for the images below a `to`.
+/// The settings with which a node pulls the images below a `to`.
 struct Cache<'o> {
     url: String,
     has_path: bool,
     is_plain: bool,
-    /// The lines that say whom the cache has to be, and who asks it.
+    /// The lines with the CA and the client certificate.
     tls: String,
     ca: Option<&'o str>,
 }
 
 impl<'o> Cache<'o> {
-    fn new(to: &str, options: &'o Options) -> Self {
+    fn new(to: &str, options: &'o ContainerdOptions) -> Self {
         let (host, path) = to.split_once('/').map_or((to, None), |(host, path)| (host, Some(path)));
         let canonical = Prefix::parse(host).map_or_else(|_| host.to_owned(), |prefix| prefix.host().to_owned());
         let url = url(&canonical, options);
@@ -118,25 +121,26 @@ impl<'o> Cache<'o> {
         Self { url, has_path: path.is_some(), is_plain, tls, ca }
     }
 
-    /// The `hosts.toml` of a host whose images are here.
-    fn instead_of(&self, host: &str, options: &Options) -> String {
+    /// Returns the `hosts.toml` of a host whose images this cache serves.
+    fn instead_of(&self, host: &str, options: &ContainerdOptions) -> String {
         let own = quoted(&self.url);
         let path = if self.has_path { "override_path = true\n" } else { "" };
         let settings = format!("{CAPABILITIES}\n{path}{}", self.tls);
-        match options.fallback {
-            true => format!("server = {}\n\n[host.{own}]\n{settings}", quoted(&url(host, options))),
-            false => format!("server = {own}\n{settings}\n{NO_HOST}\n"),
+        if options.fallback {
+            format!("server = {}\n\n[host.{own}]\n{settings}", quoted(&url(host, options)))
+        } else {
+            format!("server = {own}\n{settings}\n{NO_HOST}\n")
         }
     }
 }
 
-/// Of a registry, by its canonical host.
-fn url(host: &str, options: &Options) -> String {
+/// Returns the URL of a registry, by its canonical host.
+fn url(host: &str, options: &ContainerdOptions) -> String {
     let scheme = if options.plain_http.iter().any(|plain| plain == host) { "http" } else { "https" };
     format!("{scheme}://{}", if host == DOCKER_HUB { Upstream::DockerHub.endpoint() } else { host })
 }
 
-/// Where containerd looks for the names that a canonical host goes by (`hostPaths` in `config_unix.go`).
+/// Returns the folders in which containerd looks for each name of a canonical host (`hostPaths` in `config_unix.go`).
 fn folders(host: &str) -> Vec<String> {
     let mut folders = Vec::new();
     for name in [host].into_iter().chain(aliases_of(host)) {
@@ -149,11 +153,11 @@ fn folders(host: &str) -> Vec<String> {
 }
 
 fn has_port(host: &str) -> bool {
-    // Behind the brackets of an IPv6 address.
+    // The colons in the brackets of an IPv6 address do not count.
     host.rsplit(']').next().unwrap_or_default().contains(':')
 }
 
-/// What containerd looks for first.
+/// Returns the folder that containerd tries first for a host.
 fn folder(host: &str) -> String {
     match host.rsplit_once(':') {
         Some((name, port)) => format!("{name}_{port}_"),
@@ -161,7 +165,7 @@ fn folder(host: &str) -> String {
     }
 }
 
-/// The path of a file that containerd would no longer find, once there is this one.
+/// Returns the path of a file that containerd ignores if this one exists.
 pub fn shadowed(path: &str) -> Option<String> {
     let folder = path.strip_prefix(HOSTS)?.strip_prefix('/')?.strip_suffix(HOSTS_FILE)?.strip_suffix('/')?;
     let (host, port) = folder.strip_suffix('_')?.rsplit_once('_')?;
@@ -172,23 +176,23 @@ fn spellings(mirrors: &[Mirror]) -> Vec<String> {
     let mut spellings = Vec::new();
     if !mirrors.is_empty() {
         spellings.push(
-            "containerd takes hosts as they are written: images whose host has upper case, or zeros before its port, are \
-             not mirrored"
+            "containerd compares hosts as written: images whose host has upper case, or a port with leading zeros, are not \
+             mirrored"
                 .to_owned(),
         );
     }
     if mirrors.iter().any(|mirror| mirror.prefix == DOCKER_HUB) {
         spellings.push(
-            "`library/` is implied at `docker.io` and `index.docker.io` only: of `registry-1.docker.io/nginx` and \
-             `registry.hub.docker.com/nginx` containerd asks the cache for `nginx`"
+            "containerd adds `library/` for `docker.io` and `index.docker.io` only: for `registry-1.docker.io/nginx` and \
+             `registry.hub.docker.com/nginx` it asks the cache for `nginx`"
                 .to_owned(),
         );
     }
     spellings
 }
 
-/// In the order of [`CONFIGS`].
-fn configs(options: &Options, sandbox_image: Option<&str>) -> [String; 2] {
+/// Returns the texts of [`CONFIGS`], in their order.
+fn configs(options: &ContainerdOptions, sandbox_image: Option<&str>) -> [String; 2] {
     let node = &options.node_directory;
     let [_, second] = CONFIGS;
     let config = |head: String, plugin: &str, sandbox_table: &str, sandbox_key: &str| {
@@ -199,13 +203,13 @@ fn configs(options: &Options, sandbox_image: Option<&str>) -> [String; 2] {
     let head_1 = format!(
         "\
 # For containerd 1.6 and 1.7: merge this into {node}/config.toml, and restart containerd.
-# It is not for the `imports` there, unless that file sets nothing for the plugin: an import replaces all that it sets.
+# Do not add it to `imports` there if config.toml has settings of this plugin: an import replaces all of them.
 version = 2
 "
     );
     let head_2 = format!(
         "\
-# For containerd 2.x: import this in {node}/config.toml, and restart containerd. What is set elsewhere stays.
+# For containerd 2.x: import this in {node}/config.toml, and restart containerd. Other settings are unchanged.
 #   imports = [\"{node}/{second}\"]
 version = 3
 "
@@ -215,45 +219,45 @@ version = 3
     [config(head_1, cri, cri, "sandbox_image"), config(head_2, images, &format!("{images}.pinned_images"), "sandbox")]
 }
 
-/// A basic string of TOML, which has the escapes of JSON. Control characters are kept out before.
+/// Returns a basic string of TOML, which has the escapes of JSON. Callers reject control characters.
 fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }
 
-/// What the nodes' own way to these files is made of.
+/// The parameters of the DaemonSet that writes these files on nodes.
 #[derive(Debug, Clone)]
 pub struct DaemonSet<'a> {
     pub namespace: &'a str,
-    /// Of pullthrough.
+    /// The image of pullthrough.
     pub image: &'a str,
-    /// What runs once all is written.
+    /// The image that runs after the files are written.
     pub idle_image: &'a str,
-    /// Of pullthrough.
+    /// The arguments of pullthrough.
     pub arguments: &'a [String],
-    /// Texts by name, which it finds in the folder `mounted`.
+    /// The texts of its files, by name, which are mounted in the folder `mounted`.
     pub files: &'a BTreeMap<&'a str, &'a str>,
     pub mounted: &'a str,
     pub node_directory: &'a str,
 }
 
-/// Before its objects, as comments.
+/// The comments before the objects.
 pub const DAEMON_SET_HEAD: &str = "\
-# Writes certs.d and a piece of containerd's configuration on every node. containerd reads certs.d at each pull, once its
-# config_path names it. The piece takes effect when config.toml has it and containerd is restarted, which is yours to do.
-# All of this has the label app.kubernetes.io/name=pullthrough-containerd, to be deleted by. What was written stays.
+# Writes certs.d and a part of containerd's configuration on every node. If config_path names certs.d, containerd reads it at
+# each pull. The part takes effect after you import it in config.toml, or merge it there, and restart containerd.
+# All objects have the label app.kubernetes.io/name=pullthrough-containerd, to delete them by. The files on nodes remain.
 ";
 const DAEMON_SET_NAME: &str = "pullthrough-containerd";
-/// That of Kubernetes' own pause image.
+/// The user of Kubernetes' pause image.
 const UNPRIVILEGED: u32 = 65535;
 
-/// The objects, to be applied in this order.
+/// Returns the objects, in the order in which to apply them.
 pub fn daemon_set(daemon_set: &DaemonSet) -> Vec<Value> {
     let DaemonSet { namespace, image, idle_image, arguments, files, mounted, node_directory } = daemon_set;
     let labels = json!({"app.kubernetes.io/name": DAEMON_SET_NAME});
     let metadata = json!({"name": DAEMON_SET_NAME, "namespace": namespace, "labels": labels});
     let (mut mounts, mut volumes) = (
         vec![json!({"name": "node", "mountPath": node_directory})],
-        // It may be missing where containerd runs with its defaults.
+        // The folder may be missing if containerd runs with its defaults.
         vec![json!({"name": "node", "hostPath": {"path": node_directory, "type": "DirectoryOrCreate"}})],
     );
     let mut objects = vec![json!({
@@ -263,7 +267,7 @@ pub fn daemon_set(daemon_set: &DaemonSet) -> Vec<Value> {
         "automountServiceAccountToken": false,
     })];
     if !files.is_empty() {
-        // Other files have another name: every node gets them, none gets those from before, and a rollback has its own.
+        // The name contains a hash of the files. So a roll-out brings new files to every node, and a rollback the old ones.
         let content: String = files.iter().flat_map(|(name, text)| [name, "\n", text, "\n"]).collect();
         let mut metadata = metadata.clone();
         metadata["name"] = json!(format!("{DAEMON_SET_NAME}-{}", fingerprint(content.as_bytes())));
@@ -302,7 +306,7 @@ pub fn daemon_set(daemon_set: &DaemonSet) -> Vec<Value> {
         "metadata": metadata,
         "spec": {
             "selector": {"matchLabels": labels},
-            // Files that nodes refuse don't get to all of them.
+            // Files that nodes reject must not reach all nodes.
             "updateStrategy": {"rollingUpdate": {"maxUnavailable": "10%"}},
             "template": {
                 "metadata": {"labels": labels},
@@ -310,14 +314,14 @@ pub fn daemon_set(daemon_set: &DaemonSet) -> Vec<Value> {
                     "serviceAccountName": DAEMON_SET_NAME,
                     "automountServiceAccountToken": false,
                     "enableServiceLinks": false,
-                    // On a new node it comes before the network of Pods, whose images may need it.
+                    // On a new node it must run before the Pod network, whose images may need these files.
                     "hostNetwork": true,
                     "nodeSelector": {"kubernetes.io/os": "linux"},
                     "tolerations": [{"operator": "Exists"}],
                     "priorityClassName": "system-node-critical",
-                    // Nothing is lost with it.
+                    // The container has no state.
                     "terminationGracePeriodSeconds": 1,
-                    // The folder is root's.
+                    // Root owns the folder.
                     "initContainers": [
                         container("write", image, 0, json!({"args": arguments, "volumeMounts": mounts})),
                     ],

@@ -1,5 +1,5 @@
-//! What the library of CRI-O, Podman and OpenShift (`containers/image`, `registries.conf` version 2) can be told: mirrors of
-//! prefixes, of which the longest counts.
+//! Mirrors for the library of CRI-O, Podman and OpenShift (`containers/image`, `registries.conf` version 2). They are of prefixes,
+//! of which the longest decides.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use super::mirrors::{self, Mirror};
 use super::{Export, Omission};
 use crate::engine::{DOCKER_HUB, Policy, Prefix, aliases_of};
 
-/// What it reads otherwise than the rules do, of the images that these mirrors are for.
+/// Returns notes on the images that the library reads differently than the rules do.
 fn spellings(mirrors: &[Mirror]) -> Vec<String> {
     let mirrored: Vec<&Mirror> = mirrors.iter().filter(|mirror| mirror.to.is_some()).collect();
     let hosts: BTreeSet<&str> = mirrored.iter().map(|mirror| mirror.host()).collect();
@@ -16,42 +16,43 @@ fn spellings(mirrors: &[Mirror]) -> Vec<String> {
     let mut notes = Vec::new();
     if !hosts.is_empty() {
         notes.push(
-            "hosts are taken as they are written: images whose host has upper case, or zeros before its port, are not mirrored"
+            "hosts are compared as written: images whose host has upper case, or a port with leading zeros, are not mirrored"
                 .to_owned(),
         );
     }
     if hosts.contains(DOCKER_HUB) {
         notes.push(
-            "images of registry-1.docker.io, registry.hub.docker.com and docker.io:443 are not mirrored, and those without a host are looked up where the \
-             node's short-name aliases and unqualified-search-registries say"
+            "images of registry-1.docker.io, registry.hub.docker.com and docker.io:443 are not mirrored; the node's short-name aliases \
+             and unqualified-search-registries decide on images without a host"
                 .to_owned(),
         );
     }
     if !whole.is_empty() {
         notes.push(format!(
-            "images of {} on another port, or with zeros before the port, can't be pulled, since the port counts as part of \
-             their path: name HOST:PORT in an `except` or a rule, if there are any",
+            "images of {} on another port, or with a port with leading zeros, can't be pulled, since the library takes the port for a \
+             part of the path; if you have such images, name HOST:PORT in an `except` or a rule",
             whole.join(", ")
         ));
     }
     notes
 }
 
-const IPV6: &str = "it has an IPv6 address";
+const IPV6: &str = "IPv6 addresses are not supported";
 
-/// By prefix. Each that has no `to` is below another, or on another port of it.
+/// Returns the mirrors sorted by prefix. A prefix without a `to` is below another, or on another port of its host.
 pub fn mirrors(policy: &Policy) -> Export<Vec<Mirror>> {
     let Export { what: mirrors, mut notes, omissions } = mirrors::mirrors(policy);
+    notes.extend(mirrors::ca_notes(policy));
     let mut omissions: BTreeSet<Omission> = omissions.into_iter().collect();
     let mut entries: BTreeMap<String, Option<String>> = BTreeMap::new();
     for Mirror { prefix, to } in mirrors {
         if prefix.starts_with('[') {
-            omissions.insert(left_alone(&prefix, &prefix, IPV6));
+            omissions.insert(not_mirrored(&prefix, &prefix, IPV6));
             continue;
         }
         let to = to.filter(|to| match unreadable(&prefix, to) {
             Some(why) => {
-                omissions.insert(left_alone(&prefix, to, why));
+                omissions.insert(not_mirrored(&prefix, to, why));
                 false
             }
             None => true,
@@ -59,14 +60,14 @@ pub fn mirrors(policy: &Policy) -> Export<Vec<Mirror>> {
         entries.extend(other_names(&prefix).into_iter().map(|twin| (twin, to.clone())));
         entries.insert(prefix, to);
     }
-    // A host is taken for a prefix of its ports, too.
+    // The library matches a host with all of its ports.
     let is_whole = |host: &str| entries.get(host).is_some_and(Option::is_some);
     let others: Vec<String> =
         hosts(policy).filter(|host| host.rsplit_once(':').is_some_and(|(name, _)| is_whole(name))).collect();
     for host in others.into_iter().chain(is_whole(DOCKER_HUB).then(|| format!("{DOCKER_HUB}:443"))) {
         entries.entry(host).or_insert(None);
     }
-    // What is kept needs an entry below a mirror alone: others may have mirrors of their own.
+    // A prefix that is not mirrored needs an entry only below a mirror. Elsewhere the node may have mirrors of its own.
     let is_mirrored_above = |prefix: &str| {
         let above = entries.iter().filter(|(above, _)| *above != prefix && holds(above, prefix));
         above.max_by_key(|(above, _)| above.len()).is_some_and(|(_, to)| to.is_some())
@@ -80,7 +81,7 @@ pub fn mirrors(policy: &Policy) -> Export<Vec<Mirror>> {
     Export { what: mirrors, notes, omissions: omissions.into_iter().collect() }
 }
 
-/// Whether a prefix is at or above a name, a host being above its ports.
+/// Returns whether a prefix is at or above a name. A host is above its ports.
 pub fn holds(prefix: &str, name: &str) -> bool {
     let rest = name.strip_prefix(prefix);
     rest.is_some_and(|rest| {
@@ -88,7 +89,7 @@ pub fn holds(prefix: &str, name: &str) -> bool {
     })
 }
 
-/// The other names that such images have. On Docker Hub they would lack the implied `library/`.
+/// Returns the other names of such images; none on Docker Hub, where they would lack the implied `library/`.
 fn other_names(prefix: &str) -> Vec<String> {
     let (host, rest) = prefix.split_at(prefix.find('/').unwrap_or(prefix.len()));
     if host == DOCKER_HUB || host.contains(':') {
@@ -98,27 +99,27 @@ fn other_names(prefix: &str) -> Vec<String> {
     std::iter::once(format!("{host}:443{rest}")).chain(aliases).collect()
 }
 
-/// Why the library would not take an image at a location.
+/// Returns the reason why the library rejects an image at a location.
 fn unreadable(prefix: &str, to: &str) -> Option<&'static str> {
     let (host, path) = to.split_once('/').unwrap_or((to, ""));
     let is_repository = prefix.contains('/');
     match host {
-        _ if is_repository && path.is_empty() => Some("the image of just that name would have none"),
+        _ if is_repository && path.is_empty() => Some("the image named by the prefix itself would have no path"),
         _ if host.starts_with('[') => Some(IPV6),
         "index.docker.io" => Some("write `docker.io`"),
         DOCKER_HUB if path.is_empty() || (is_repository && !path.contains('/')) => {
-            Some("images on Docker Hub need two components")
+            Some("images on Docker Hub need two path components")
         }
         _ => None,
     }
 }
 
-fn left_alone(prefix: &str, unreadable: &str, why: &str) -> Omission {
-    let why = format!("not mirrored, since containers/image can't read `{unreadable}`: {why}");
+fn not_mirrored(prefix: &str, unreadable: &str, why: &str) -> Omission {
+    let why = format!("not mirrored, since containers/image rejects `{unreadable}`: {why}");
     Omission { what: format!("`{prefix}`"), why }
 }
 
-/// Every canonical host that the rules name.
+/// Returns every canonical host that the rules name.
 fn hosts(policy: &Policy) -> impl Iterator<Item = String> {
     let prefixes = policy.rules().iter().flat_map(|rule| {
         let of_matcher = rule.matcher.prefixes().into_iter().flat_map(|(from, to)| from.iter().chain([to]));

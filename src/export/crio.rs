@@ -1,5 +1,5 @@
-//! CRI-O: a drop-in for `registries.conf` (containers-registries.conf(5), version 2), and one for `crio.conf` (crio.conf(5))
-//! with the image of Pods' sandboxes.
+//! Export to CRI-O: a drop-in for `registries.conf` (containers-registries.conf(5), version 2), and one for `crio.conf`
+//! (crio.conf(5)) with the image of Pods' sandboxes.
 
 use std::fmt::Write;
 
@@ -7,31 +7,31 @@ use super::mirrors::Mirror;
 use super::{Export, containers_image, mirrors};
 use crate::engine::Policy;
 
-/// The first line of every file, by which it is known again.
+/// The first line of every file, which marks it as written by this export.
 pub const MARKER: &str = "# Made by `pullthrough export crio`, which writes and removes it as the rules change.";
-/// Where each is read, below `/etc`.
+/// The path of each file below `/etc`.
 pub const REGISTRIES_FILE: &str = "containers/registries.conf.d/50-pullthrough.conf";
 pub const CRIO_FOLDER: &str = "crio";
 pub const CRIO_FILE: &str = "crio/crio.conf.d/50-pullthrough.conf";
 
-/// What the rules do not say.
+/// Options beside the rules.
 #[derive(Debug, Clone, Copy)]
-pub struct Options {
-    /// Where the cache fails, images don't come from where they are named either.
+pub struct CrioOptions {
+    /// If the cache fails, the node does not pull from the upstream.
     pub no_fallback: bool,
-    /// The cache speaks plain HTTP, or shows a certificate that nodes don't trust.
+    /// The cache speaks plain HTTP, or has a certificate that nodes do not trust.
     pub insecure: bool,
 }
 
-/// The drop-in for `registries.conf`.
-pub fn registries(policy: &Policy, options: Options) -> Export<String> {
+/// Returns the drop-in for `registries.conf`.
+pub fn registries(policy: &Policy, options: CrioOptions) -> Export<String> {
     containers_image::mirrors(policy).map(|mirrors| {
         let entries: Vec<String> = mirrors.iter().map(|mirror| registry(mirror, options)).collect();
         format!("{MARKER}\n{}", entries.join("\n"))
     })
 }
 
-fn registry(Mirror { prefix, to }: &Mirror, Options { no_fallback, insecure }: Options) -> String {
+fn registry(Mirror { prefix, to }: &Mirror, CrioOptions { no_fallback, insecure }: CrioOptions) -> String {
     let location = to.as_ref().filter(|_| no_fallback).unwrap_or(prefix);
     let mut text = format!("[[registry]]\nprefix = \"{prefix}\"\nlocation = \"{location}\"\n");
     if let Some(to) = to {
@@ -45,7 +45,7 @@ fn registry(Mirror { prefix, to }: &Mirror, Options { no_fallback, insecure }: O
     text
 }
 
-/// The drop-in for `crio.conf`; nothing where the rules don't rewrite the image.
+/// Returns the drop-in for `crio.conf`; `None` if the rules do not rewrite the image.
 pub fn crio(policy: &Policy, pause_image: &str) -> Export<Option<String>> {
     mirrors::sandbox_image(policy, "--pause-image", pause_image)
         .map(|image| Some(format!("{MARKER}\n[crio.image]\npause_image = \"{}\"\n", image?)))

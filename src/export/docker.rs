@@ -1,26 +1,27 @@
-//! Docker: `registry-mirrors` of daemon.json (dockerd(8)), which are of Docker Hub alone, and of all of it.
+//! Export to Docker: `registry-mirrors` of daemon.json (dockerd(8)), which support only Docker Hub as a whole.
 
 use serde::Serialize;
 
-use super::mirrors::of_hosts;
+use super::mirrors::{ca_notes, of_hosts};
 use super::{Export, Omission};
 use crate::engine::{DOCKER_HUB, Policy};
 
-/// What goes into daemon.json.
+/// The fields for daemon.json.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Daemon {
     registry_mirrors: Vec<String>,
 }
 
-/// `scheme`: of the cache, `https` or `http`.
+/// Returns the mirrors of Docker Hub. `scheme` is the cache's, `https` or `http`.
 pub fn daemon(policy: &Policy, scheme: &str) -> Export<Daemon> {
     let Export { what: hosts, mut notes, mut omissions } = of_hosts(policy);
     notes.push(
-        "not mirrored: Docker Hub where it is called registry-1.docker.io, registry.hub.docker.com or docker.io:443, or in \
-         upper case"
+        "images of Docker Hub are not mirrored if their host is registry-1.docker.io, registry.hub.docker.com or docker.io:443, \
+         or has upper case"
             .to_owned(),
     );
+    notes.extend(ca_notes(policy));
     let mut registry_mirrors = Vec::new();
     for host in &hosts {
         let to = host.to.as_deref().unwrap_or_default();
@@ -29,8 +30,10 @@ pub fn daemon(policy: &Policy, scheme: &str) -> Export<Daemon> {
                 registry_mirrors.push(format!("{scheme}://{to}"));
                 continue;
             }
-            (DOCKER_HUB, Some((to, path))) => format!("a mirror has no path: give {path} a host of its own at {to}"),
-            _ => "Docker has mirrors of Docker Hub alone".to_owned(),
+            (DOCKER_HUB, Some((to, path))) => {
+                format!("Docker's mirrors have no path: give {path} a host of its own at {to}")
+            }
+            _ => "Docker supports mirrors of Docker Hub only".to_owned(),
         };
         omissions.push(Omission { what: format!("host `{}`", host.prefix), why });
     }

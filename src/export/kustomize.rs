@@ -1,6 +1,6 @@
-//! kustomize: a Component whose `images` rename what the rules rewrite in a tree of manifests.
+//! Export to kustomize: a Component whose `images` rename the images that the rules rewrite in a tree of manifests.
 //!
-//! Facts about kustomize are of 5.8: `api/filters/imagetag` and `api/internal/image`.
+//! Sources: `api/filters/imagetag` and `api/internal/image` of kustomize 5.8.
 
 mod kustomizations;
 
@@ -32,27 +32,27 @@ struct Entry {
     new_name: String,
 }
 
-/// The first line of what is printed, by which it is known again among the manifests.
+/// The first line of the Component, which marks it among the manifests as written by this export.
 pub const MARKER: &str = "# Made by `pullthrough export kustomize`: print it again when images come or go.";
 
-/// The images of some manifests, by what the rules make of them and by how kustomize finds them.
+/// The images of manifests, with the rules' decisions and kustomize's matches.
 #[derive(Debug)]
 pub struct Tree<'p> {
     policy: &'p Policy,
-    /// Of objects that name none.
+    /// The namespace of objects without one.
     namespace: &'p str,
     known: Known,
-    /// With what kustomize takes for images, and the rules do not know.
+    /// As `known`, with the fields that only kustomize takes for images.
     everything: Known,
-    /// The images of each file, and whether the rules know the place.
+    /// The images of each file, and whether the place is declared.
     files: Vec<(String, Vec<(Field, bool)>)>,
     kustomizations: Kustomizations,
-    /// For each image and result that kustomize reaches, the first place.
+    /// The first place of each image and result that kustomize reaches.
     reached: BTreeMap<(String, String), Place>,
     omissions: BTreeSet<Omission>,
-    /// The first place with an own entry of `images`.
+    /// The first place of an entry of `images` in a kustomization.
     own_entry: Option<String>,
-    /// Kubernetes objects that were read.
+    /// The number of Kubernetes objects.
     objects: usize,
 }
 
@@ -60,7 +60,8 @@ pub struct Tree<'p> {
 struct Place {
     /// `FILE:LINE`.
     name: String,
-    why_kept: &'static str,
+    /// The reason why the image is unchanged.
+    why_unchanged: &'static str,
 }
 
 impl<'p> Tree<'p> {
@@ -84,15 +85,15 @@ impl<'p> Tree<'p> {
     ///
     /// # Errors
     ///
-    /// Where the text can't be read.
+    /// If the text is unreadable.
     pub fn add(&mut self, file: &str, text: &str) -> Result<(), Unreadable> {
         let manifest = Manifest::read(file, text, &self.known)?;
         self.objects += manifest.contents().objects;
         for unreadable in manifest.unreadable() {
-            self.leave_out(format!("{file}:{}", unreadable.line), unreadable.message.clone());
+            self.omit(format!("{file}:{}", unreadable.line), unreadable.message.clone());
         }
         if let Some(line) = manifest.template_line() {
-            self.leave_out(format!("{file}:{line}"), "a template: what is rendered for `{{` is not known".to_owned());
+            self.omit(format!("{file}:{line}"), "a template: the text for `{{` is unknown".to_owned());
         }
         match self.kustomizations.add(file, text, self.policy.settings().allow_opt_out) {
             Ok(omissions) => self.omissions.extend(omissions),
@@ -103,9 +104,10 @@ impl<'p> Tree<'p> {
             return Ok(());
         }
         for (line, pointer) in kustomization::faults(text) {
-            let why =
-                format!("kustomize fails at {pointer} as soon as there are `images`, with or without this component");
-            self.leave_out(format!("{file}:{line}"), why);
+            let why = format!(
+                "kustomize fails at {pointer} if any kustomization has `images`, with or without this component"
+            );
+            self.omit(format!("{file}:{line}"), why);
         }
         let everything = Manifest::read(file, text, &self.everything)?;
         let known: BTreeSet<_> =
@@ -122,8 +124,8 @@ impl<'p> Tree<'p> {
         Ok(())
     }
 
-    /// What can't be looked at.
-    pub fn leave_out(&mut self, what: String, why: String) {
+    /// Adds an omission: a place that is not read.
+    pub fn omit(&mut self, what: String, why: String) {
         self.omissions.insert(Omission { what, why });
     }
 
@@ -131,7 +133,7 @@ impl<'p> Tree<'p> {
         self.files.iter().all(|(_, fields)| fields.is_empty())
     }
 
-    /// Whether there was a Kubernetes object at all.
+    /// Returns whether the manifests have a Kubernetes object.
     pub fn has_objects(&self) -> bool {
         self.objects > 0
     }
@@ -140,34 +142,34 @@ impl<'p> Tree<'p> {
         let image = &field.image;
         let is_reached = is_own_entry(field) || is_reached(field);
         let mut outcomes = namespaces.iter().map(|setting| (*setting, self.outcome(field, is_known, *setting)));
-        let Some((_, (result, mut why_kept))) = outcomes.next() else { return };
+        let Some((_, (result, mut why_unchanged))) = outcomes.next() else { return };
         let other = outcomes.find(|(_, (other, _))| *other != result);
         let (result, why) = match other {
-            Some((Some(Setting { namespace, place, cure }), _)) => {
-                why_kept = "its namespace is not known";
-                let why = format!("the rules go by its namespace, which {place} may set to `{namespace}`: {cure}");
+            Some((Some(Setting { namespace, place, fix }), _)) => {
+                why_unchanged = "its namespace is unknown";
+                let why = format!("the rules depend on its namespace, which {place} may set to `{namespace}`: {fix}");
                 (image.clone(), Some(why))
             }
             _ if result != *image && !is_reached => {
-                (result, Some(format!("kustomize's `images` don't reach {}", field.place)))
+                (result, Some(format!("kustomize's `images` do not reach {}", field.place)))
             }
             _ if result != *image && has_other_digest(image) => {
-                (result, Some("kustomize before 5.8.2 finds images by no digest but sha256".to_owned()))
+                (result, Some("kustomize before 5.8.2 supports no digest but sha256".to_owned()))
             }
             _ => (result, None),
         };
         if let Some(why) = why {
-            self.leave_out(name.clone(), format!("`{image}` stays: {why}"));
+            self.omit(name.clone(), format!("`{image}` is not renamed, since {why}"));
         }
         if is_reached {
-            self.reached.entry((image.clone(), result)).or_insert(Place { name, why_kept });
+            self.reached.entry((image.clone(), result)).or_insert(Place { name, why_unchanged });
         }
     }
 
-    /// What an image becomes in its own namespace or another, and why, if it stays.
+    /// Returns the result for an image in its own namespace or another, and the reason if it is unchanged.
     fn outcome(&self, field: &Field, is_known: bool, setting: Option<&Setting>) -> (String, &'static str) {
         if !is_known {
-            return (field.image.clone(), "nothing in the rules file declares it under `manifests`");
+            return (field.image.clone(), "the rules file does not declare it under `manifests`");
         }
         let decision = match setting {
             None => field.decide(self.policy, self.namespace),
@@ -176,10 +178,10 @@ impl<'p> Tree<'p> {
                 Field { object: Arc::new(object), ..field.clone() }.decide(self.policy, self.namespace)
             }
         };
-        let why_kept = decision.reason().map_or("", |reason| reason.as_str());
+        let why_unchanged = decision.reason().map_or("", |reason| reason.as_str());
         match decision {
-            Decision::Rewrite { result, .. } => (result, why_kept),
-            _ => (field.image.clone(), why_kept),
+            Decision::Rewrite { result, .. } => (result, why_unchanged),
+            _ => (field.image.clone(), why_unchanged),
         }
     }
 
@@ -210,7 +212,7 @@ impl<'p> Tree<'p> {
         let component = Component { api_version: "kustomize.config.k8s.io/v1alpha1", kind: "Component", images };
         let above = own_entry.map(|place| {
             format!(
-                "{place} is an entry of `images` itself, and such come after `components`: list the component in a \
+                "{place} is an entry of `images`, which kustomize applies after `components`: list the component in a \
                  kustomization above it"
             )
         });
@@ -218,22 +220,22 @@ impl<'p> Tree<'p> {
     }
 }
 
-/// What of the rules a Component can't do, whatever the images.
+/// Returns the omissions that do not depend on images.
 fn of_rules(policy: &Policy) -> BTreeSet<Omission> {
     let mut omissions = BTreeSet::new();
-    // Each image is decided with the label that opts out, and each file that is not understood is an omission.
-    let Settings { allow_opt_out: _, record_originals, when_not_understood: _ } = policy.settings();
+    // The decision on each image uses the opt-out label, and each file that is not understood is an omission.
+    let &Settings { allow_opt_out: _, record_originals, when_not_understood: _, caches: _ } = policy.settings();
     if record_originals {
         omissions.insert(Omission::field("recordOriginals", "kustomize's `images` only rename"));
     }
-    // What an image becomes is decided by the whole rule.
+    // The decision on each image uses the other fields.
     for Rule { name, matcher: _, except: _, namespaces: _, image_pull_secrets, mode } in policy.rules() {
         let mut add = |why: &str| omissions.insert(Omission::rule(name, why));
         if !image_pull_secrets.is_empty() {
             add("its `imagePullSecrets` are not added: kustomize's `images` only rename");
         }
         if *mode == Mode::Observe {
-            add("it only observes: its images are left alone, and nothing reports them");
+            add("its images are not renamed and not reported, since its mode is `observe`");
         }
     }
     omissions
@@ -247,33 +249,37 @@ fn is_reached(field: &Field) -> bool {
     crate::kustomize::is_reached(field) && !field.object.kind.is_empty()
 }
 
-/// Those of older versions of kustomize, which kubectl has, look for no other.
+/// Returns whether an image has another digest than sha256. Older versions of kustomize, such as kubectl's, do not match it.
 fn has_other_digest(image: &str) -> bool {
     ImageRef::parse(image).is_ok_and(|image| image.digest().is_some_and(|digest| !digest.starts_with("sha256:")))
 }
 
 impl Entry {
-    /// Why it would do anything but what the rules want.
+    /// Returns the reason why the entry would rename images differently than the rules.
     fn objection(&self, reached: &BTreeMap<(String, String), Place>) -> Option<String> {
-        // The name is an expression there.
+        // kustomize reads the name as a regular expression.
         let tag_and_digest = "(:[a-zA-Z0-9_.{}-]*)?(@[a-zA-Z0-9]+([.+_-][a-zA-Z0-9]+)*:[a-zA-Z0-9_.{}-]*)?";
         let found = Regex::new(&format!("^{}{tag_and_digest}$", self.name)).ok();
         let is_found = |image: &str| found.as_ref().is_some_and(|found| found.is_match(image));
-        for ((image, result), Place { name, why_kept }) in reached {
+        for ((image, result), Place { name, why_unchanged }) in reached {
             let is_meant =
                 image.strip_prefix(&self.name).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '@']));
             match is_found(image) {
                 false if is_meant && image != result => {
-                    return Some("kustomize reads the name as a regular expression, and does not find it".to_owned());
+                    return Some(
+                        "kustomize reads the name as a regular expression, which does not match it".to_owned(),
+                    );
                 }
                 true if image == result => {
-                    return Some(format!("kustomize would rename it at {name}, too, where it stays ({why_kept})"));
+                    return Some(format!(
+                        "kustomize would also rename it at {name}, where it is unchanged ({why_unchanged})"
+                    ));
                 }
                 true if !is_meant || *result != [&self.new_name, &image[self.name.len()..]].concat() => {
-                    return Some(format!("kustomize would rename it at {name}, too, where {image} becomes {result}"));
+                    return Some(format!("kustomize would also rename it at {name}, where {image} becomes {result}"));
                 }
                 _ if image != result && is_found(result) => {
-                    return Some(format!("kustomize would rename {result}, which {image} becomes at {name}"));
+                    return Some(format!("kustomize would also rename {result}, the result for {image} at {name}"));
                 }
                 _ => {}
             }

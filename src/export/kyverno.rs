@@ -1,4 +1,4 @@
-//! Policies for Kyverno: of its present kind, and of the older one.
+//! Export to Kyverno: a MutatingPolicy, and the older ClusterPolicy.
 
 pub mod cluster_policy;
 pub mod mutating_policy;
@@ -6,8 +6,8 @@ mod re2;
 
 use super::Omission;
 
-/// Of both kinds under `whenNotUnderstood: deny`.
+/// Returns the omission of `whenNotUnderstood: deny`, which neither kind supports.
 fn admitted() -> Omission {
-    let why = "the policy has `failurePolicy: Ignore`: Pods that Kyverno can't evaluate are admitted unchanged";
+    let why = "with the policy's `failurePolicy: Ignore`, Pods that Kyverno can't evaluate are admitted unchanged";
     Omission::field("whenNotUnderstood", why)
 }

@@ -1,29 +1,29 @@
-//! What nodes can be told: of which names the images come from where. A node knows no namespaces, Pods or patterns.
+//! Mirrors for nodes: which prefix is served from where. Nodes know no namespaces, Pods or patterns.
 
 use std::collections::BTreeSet;
 
 use super::regions::{Gives, Region, regions};
 use super::{Export, Omission};
 use crate::engine::{
-    Decision, Fit, ImageRef, Mode, Namespaces, Policy, Question, Reason, Rule, Settings, WhenNotUnderstood,
+    Cache, Decision, Fit, ImageRef, Mode, Namespaces, Policy, Question, Reason, Rule, Settings, WhenNotUnderstood,
 };
 
-/// The names at or below a canonical prefix, but for those of a longer one, and where their images are.
+/// A canonical prefix and the place that serves its images. A longer prefix takes precedence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mirror {
     pub prefix: String,
-    /// What the prefix is replaced by, a host and perhaps a path; nothing where the images come from where they are named.
+    /// The host, perhaps with a path, that replaces the prefix; `None` if the images are pulled as named.
     pub to: Option<String>,
 }
 
 impl Mirror {
-    /// The canonical host.
+    /// Returns the canonical host.
     pub fn host(&self) -> &str {
         self.prefix.split('/').next().unwrap_or_default()
     }
 }
 
-/// By prefix, a shorter one before those below it.
+/// Returns the mirrors sorted by prefix, each before those below it.
 pub fn mirrors(policy: &Policy) -> Export<Vec<Mirror>> {
     let mut omissions = of_nodes(policy);
     let mut mirrors = Vec::new();
@@ -40,7 +40,7 @@ pub fn mirrors(policy: &Policy) -> Export<Vec<Mirror>> {
     Export { what: mirrors, notes: Vec::new(), omissions: omissions.into_iter().collect() }
 }
 
-/// Those of whole hosts, for what knows no paths: a host all of whose images go to one place.
+/// Returns the mirrors of whole hosts, for formats without paths. A host qualifies if one mirror serves all of its images.
 pub fn of_hosts(policy: &Policy) -> Export<Vec<Mirror>> {
     let Export { what: mirrors, notes, omissions } = mirrors(policy);
     let mut omissions: BTreeSet<Omission> = omissions.into_iter().collect();
@@ -54,7 +54,7 @@ pub fn of_hosts(policy: &Policy) -> Export<Vec<Mirror>> {
                 omissions.insert(Omission {
                     what: format!("host `{}`", first.host()),
                     why: format!(
-                        "only whole hosts can be mirrored, and the rules do otherwise with {} than with the rest of it",
+                        "only whole hosts can be mirrored, and the rules treat {} differently from the rest of the host",
                         paths
                             .into_iter()
                             .filter(|path| *path != format!("`{}`", first.host()))
@@ -69,13 +69,22 @@ pub fn of_hosts(policy: &Policy) -> Export<Vec<Mirror>> {
     Export { what: hosts, notes, omissions: omissions.into_iter().collect() }
 }
 
-/// What the rules make of the image of Pods' sandboxes, which a node has one of, in no namespace; nothing where it is not
-/// rewritten. `option` is what it was given by.
+/// Returns a note on each cache with a CA of its own. Its `caFile` is not a path on nodes.
+pub fn ca_notes(policy: &Policy) -> Vec<String> {
+    let note = |Cache { prefix, product: _, ca_file }: &Cache| {
+        let note = format!("the cache `{}` has a `caFile`: nodes need its CA too", prefix.written());
+        ca_file.as_ref().map(|_| note)
+    };
+    policy.settings().caches.iter().filter_map(note).collect()
+}
+
+/// Returns the rewritten sandbox image; `None` if the rules do not rewrite it. A node has one sandbox image, for all namespaces.
+/// `option` is the flag that named the image.
 pub fn sandbox_image(policy: &Policy, option: &str, image: &str) -> Export<Option<String>> {
     let mut export = Export { what: None, notes: Vec::new(), omissions: Vec::new() };
     match rewritten_sandbox_image(policy, option, image) {
         Ok(Some(image)) => export.what = Some(image),
-        Ok(None) => export.notes.push(format!("the rules leave the sandbox image {image} alone")),
+        Ok(None) => export.notes.push(format!("the rules do not rewrite the sandbox image {image}")),
         Err(omission) => export.omissions.push(omission),
     }
     export
@@ -83,7 +92,7 @@ pub fn sandbox_image(policy: &Policy, option: &str, image: &str) -> Export<Optio
 
 /// # Errors
 ///
-/// Where a rule goes by namespaces.
+/// If a rule with `namespaces` may match the image.
 fn rewritten_sandbox_image(policy: &Policy, option: &str, image: &str) -> Result<Option<String>, Omission> {
     let kept = |why: String| Omission::field(&format!("{option} {image}"), why);
     let reference = ImageRef::parse(image).map_err(|error| kept(error.to_string()))?;
@@ -91,61 +100,62 @@ fn rewritten_sandbox_image(policy: &Policy, option: &str, image: &str) -> Result
     let of_namespaces =
         tried.iter().find(|tried| tried.fit != Fit::NoMatch && tried.rule.namespaces != Namespaces::All);
     if let Some(tried) = of_namespaces {
-        return Err(kept(format!("rule `{}` goes by namespaces, and a node has one sandbox image", tried.rule.name)));
+        return Err(kept(format!("rule `{}` has `namespaces`, and a node has one sandbox image", tried.rule.name)));
     }
     match policy.decide(Question { image, namespace: "", pull_never: false, previous: None }) {
         Decision::Rewrite { result, .. } => Ok(Some(result)),
-        Decision::Keep { reason: Reason::AlreadyCached, .. } => Ok(Some(image.to_owned())),
-        Decision::Keep { .. } | Decision::Restore { .. } => Ok(None),
+        Decision::NotRewritten { reason: Reason::AlreadyCached, .. } => Ok(Some(image.to_owned())),
+        Decision::NotRewritten { .. } | Decision::Restore { .. } => Ok(None),
     }
 }
 
-/// What of the rules no node can do, whatever the names.
+/// Returns the omissions that do not depend on prefixes.
 fn of_nodes(policy: &Policy) -> BTreeSet<Omission> {
     let mut omissions = BTreeSet::new();
-    let Settings { allow_opt_out, record_originals, when_not_understood } = policy.settings();
+    // `ca_notes` has the notes on caches.
+    let &Settings { allow_opt_out, record_originals, when_not_understood, caches: _ } = policy.settings();
     if allow_opt_out {
-        omissions.insert(Omission::field("allowOptOut", "a node pulls for all Pods in the same way"));
+        omissions.insert(Omission::field("allowOptOut", "nodes pull in the same way for all Pods"));
     }
     if record_originals {
-        omissions.insert(Omission::field("recordOriginals", "a node writes no annotation"));
+        omissions.insert(Omission::field("recordOriginals", "nodes write no annotations"));
     }
     if when_not_understood == WhenNotUnderstood::Deny {
-        omissions.insert(Omission::field("whenNotUnderstood", "a node denies no Pods"));
+        omissions.insert(Omission::field("whenNotUnderstood", "nodes deny no Pods"));
     }
-    // Each `except` has a region of its own.
+    // Each `except` is a region of its own.
     for Rule { name, matcher, except: _, namespaces, image_pull_secrets, mode } in policy.rules() {
         let mut add = |why: &str| {
             omissions.insert(Omission::rule(name, why));
         };
         if matcher.pattern().is_some() {
-            add("it has a pattern, and a node's mirrors know prefixes only");
+            add("it has a `pattern`, and mirrors support prefixes only");
         }
         if *namespaces != Namespaces::All {
-            add("it has `namespaces`, and a node pulls for all of them in the same way");
+            add("it has `namespaces`, and nodes pull in the same way for all namespaces");
         }
         if *mode == Mode::Observe {
-            add("it only observes: its images are not mirrored, and a node reports nothing");
+            add("its images are not mirrored and not reported, since its mode is `observe`");
         }
         if !image_pull_secrets.is_empty() {
-            add("a mirror is not sent a Pod's `imagePullSecrets`: give the node credentials for the cache");
+            add("mirrors do not receive `imagePullSecrets`: configure credentials for the cache on the nodes");
         }
     }
     omissions
 }
 
-/// What the prefix is replaced by in every namespace.
+/// Returns the replacement of the prefix if it is the same in every namespace.
 fn unconditional(region: &Region) -> Result<Option<String>, Omission> {
     let Some(first) = region.choices.first() else { return Ok(None) };
     let name = &first.rule.name;
     match &first.gives {
         Gives::Unknown => Err(Omission {
             what: format!("`{}`", region.prefix),
-            why: format!("not mirrored, since the pattern of rule `{name}` may match images there"),
+            why: format!("not mirrored, since the pattern of rule `{name}` may match its images"),
         }),
         _ if *first.namespaces != Namespaces::All => Err(Omission {
             what: format!("`{}`", region.prefix),
-            why: format!("not mirrored, since rule `{name}` goes by namespaces"),
+            why: format!("not mirrored, since rule `{name}` has `namespaces`"),
         }),
         Gives::Rewrite(to) => Ok(Some(to.clone())),
         Gives::Excepted | Gives::Observed => Ok(None),

@@ -1,9 +1,9 @@
-//! The same rules for other parts of the platform: one file each.
+//! Exports of the rules to other formats, one file each.
 //!
-//! Every export takes [`Rule`](crate::engine::Rule) and [`Settings`](crate::engine::Settings) apart without `..`, so that none
-//! can overlook a field that is new.
+//! Every export destructures [`Rule`](crate::engine::Rule) and [`Settings`](crate::engine::Settings) without `..`, so that a new
+//! field does not compile until each export handles it.
 //!
-//! Nothing is approximated: an [`Export`] lists each part of the rules that its format does not support as an [`Omission`].
+//! Exports never approximate: an [`Export`] lists each part of the rules that its format does not support as an [`Omission`].
 
 pub mod admission_policy;
 pub mod cel;
@@ -18,16 +18,17 @@ pub mod kyverno;
 pub mod mirrors;
 pub mod openshift;
 pub mod regions;
+pub mod renovate;
 pub mod webhook;
 
 use std::fmt;
 
-/// What every export gives.
+/// The result of an export.
 #[derive(Debug, Clone)]
 pub struct Export<T> {
-    /// What is printed or written.
+    /// The text, objects or files.
     pub what: T,
-    /// What to know about it, although nothing is missing from it.
+    /// Facts that users need although nothing is omitted.
     pub notes: Vec<String>,
     /// Parts of the rules that the format does not support.
     pub omissions: Vec<Omission>,
@@ -40,10 +41,10 @@ impl<T> Export<T> {
     }
 }
 
-/// A part of the rules that an export omits, and why its format does not support it.
+/// A part of the rules that an export omits, and why.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Omission {
-    /// ``rule `gitlab` ``, or a field of the rules file.
+    /// The part: ``rule `gitlab` ``, a field of the rules file, or a place in a file.
     pub what: String,
     pub why: String,
 }

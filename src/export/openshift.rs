@@ -1,5 +1,5 @@
-//! OpenShift: an ImageDigestMirrorSet and an ImageTagMirrorSet (`config.openshift.io/v1`), of which the Machine Config Operator
-//! makes a `registries.conf`.
+//! Export to OpenShift: an ImageDigestMirrorSet and an ImageTagMirrorSet (`config.openshift.io/v1`), from which the Machine Config
+//! Operator makes a `registries.conf`.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use crate::registries::Upstream;
 const API_VERSION: &str = "config.openshift.io/v1";
 const NAME: &str = "pullthrough";
 
-/// One object for images with a digest, the other for those without, with the same mirrors.
+/// An object with mirrors. There is one for images with a digest and one for those without, with the same mirrors.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MirrorSet {
@@ -44,7 +44,7 @@ struct Source {
     mirror_source_policy: Option<&'static str>,
 }
 
-/// `policy_of_sources`: `AllowContactingSource` or `NeverContactSource`, for what is mirrored.
+/// Returns both objects. `policy_of_sources` is `AllowContactingSource` or `NeverContactSource`.
 pub fn mirror_sets(policy: &Policy, policy_of_sources: &'static str) -> Export<[MirrorSet; 2]> {
     let Export { what: mirrors, notes, omissions } = containers_image::mirrors(policy);
     let mut omissions: BTreeSet<Omission> = omissions.into_iter().collect();
@@ -58,7 +58,7 @@ pub fn mirror_sets(policy: &Policy, policy_of_sources: &'static str) -> Export<[
         let Mirror { prefix, to } = mirror;
         if let Some(kept) = unsaid.iter().find(|kept| containers_image::holds(prefix, kept)) {
             if to.is_some() {
-                let why = format!("not mirrored, since nothing can keep `{kept}` out of a mirror: its host has a port");
+                let why = format!("not mirrored, since `{kept}` below it can't be excluded: its host has a port");
                 omissions.insert(Omission { what: format!("`{prefix}`"), why });
             }
             continue;
@@ -69,7 +69,7 @@ pub fn mirror_sets(policy: &Policy, policy_of_sources: &'static str) -> Export<[
                 mirrors: vec![to.clone()],
                 mirror_source_policy: Some(policy_of_sources),
             }),
-            // A source without a mirror other than itself is dropped (`openshift/runtime-utils`, `addMirrorSet`).
+            // OpenShift drops a source without another mirror than itself (`openshift/runtime-utils`, `addMirrorSet`).
             (None, Some(other)) => Some(Source {
                 source: prefix.clone(),
                 mirrors: vec![prefix.clone(), other],
@@ -90,7 +90,7 @@ fn prefix(mirror: &Mirror) -> &str {
     &mirror.prefix
 }
 
-/// The same part of the same registry by another name.
+/// Returns another name of the same part of the same registry.
 fn other_name(prefix: &str) -> Option<String> {
     let (host, rest) = prefix.split_at(prefix.find('/').unwrap_or(prefix.len()));
     match host.split_once(':') {

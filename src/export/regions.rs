@@ -1,8 +1,7 @@
-//! The rules by name instead of by order: which part of all image names falls to which rule.
+//! The rules sorted by prefix instead of by order.
 //!
-//! A rules file is read from its top, and the first rule that matches wins. Most other formats know prefixes, of which the
-//! longest wins. A [`Region`] is one such prefix: all names at or below it, but for those of a longer one, meet the same
-//! rules in the same order.
+//! In a rules file the first rule that matches decides. In most other formats the longest prefix does. A [`Region`] is one such
+//! prefix: the same rules apply, in the same order, to all names at or below it that have no longer prefix.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -12,18 +11,18 @@ use regex_automata::util::start::Config;
 
 use crate::engine::{Matcher, Mode, Namespaces, Policy, Prefix, Rule, boundaries};
 
-/// The names at or below a canonical prefix, but for those of a longer one.
+/// The names at or below a canonical prefix that have no longer prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Region<'p> {
     pub prefix: String,
-    /// The first one that applies in the Pod's namespace counts; where none does, images are left alone.
+    /// The first one that applies in the Pod's namespace decides. If none applies, images are unchanged.
     pub choices: Vec<Choice<'p>>,
 }
 
-/// What a rule makes of the images of a region.
+/// The effect of a rule on the images of a region.
 #[derive(Debug, Clone)]
 pub struct Choice<'p> {
-    /// Where it applies.
+    /// The namespaces in which the rule applies.
     pub namespaces: &'p Namespaces,
     pub rule: &'p Rule,
     pub gives: Gives,
@@ -31,13 +30,13 @@ pub struct Choice<'p> {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Gives {
-    /// The region's prefix is replaced by this.
+    /// This replaces the region's prefix.
     Rewrite(String),
     /// An `except` matches.
     Excepted,
-    /// The rule only observes.
+    /// The rule's mode is `observe`.
     Observed,
-    /// The rule has a pattern, or a `to` with groups, that may match some names of the region.
+    /// The rule's pattern, or its `to` with groups, may match some names of the region.
     Unknown,
 }
 
@@ -49,7 +48,7 @@ impl PartialEq for Choice<'_> {
 
 impl Eq for Choice<'_> {}
 
-/// Every region of the rules, by prefix. Names in none are left alone, but for those that only a pattern matches.
+/// Returns every region of the rules, sorted by prefix. Names outside of all regions are unchanged, unless a pattern matches them.
 pub fn regions(policy: &Policy) -> Vec<Region<'_>> {
     let rules = policy.rules();
     let index = Index::new(rules);
@@ -61,7 +60,7 @@ pub fn regions(policy: &Policy) -> Vec<Region<'_>> {
         prefixes.extend(rule.except.iter().map(|prefix| (prefix.canonical(), prefix)));
     }
     let mut regions: BTreeMap<&str, Region> = BTreeMap::new();
-    // A prefix comes before those below it.
+    // Sorted: each prefix comes before those below it.
     for (canonical, prefix) in prefixes {
         let choices = index.choices(prefix);
         let parent = boundaries(canonical).rev().find_map(|above| regions.get(above));
@@ -77,7 +76,7 @@ pub fn regions(policy: &Policy) -> Vec<Region<'_>> {
 }
 
 impl<'p> Region<'p> {
-    /// What these choices are for a longer prefix below this one.
+    /// Returns these choices for a longer prefix below this one.
     fn narrowed(&self, prefix: &str) -> Vec<Choice<'p>> {
         let rest = prefix.strip_prefix(&self.prefix).unwrap_or_default();
         let narrowed = self.choices.iter().cloned().map(|choice| match choice.gives {
@@ -88,7 +87,7 @@ impl<'p> Region<'p> {
     }
 }
 
-/// The rules by what they name.
+/// The rules, indexed by their prefixes.
 struct Index<'p> {
     rules: &'p [Rule],
     targets: HashSet<&'p str>,
@@ -99,7 +98,7 @@ struct Index<'p> {
 struct PatternRule {
     number: usize,
     matches: Language,
-    /// What is under its `to`.
+    /// The names under its `to`.
     under: Language,
 }
 
@@ -124,7 +123,7 @@ impl<'p> Index<'p> {
         index
     }
 
-    /// In the order of the rules, up to the first that applies everywhere.
+    /// Returns the choices in the order of the rules, up to the first that applies in every namespace.
     fn choices(&self, region: &Prefix) -> Vec<Choice<'p>> {
         let name = region.canonical();
         let mut choices = Vec::new();
@@ -139,7 +138,7 @@ impl<'p> Index<'p> {
         let patterns = self.patterns.iter().filter(|pattern| pattern.matches.may_meet(name));
         let numbers: BTreeSet<usize> = sources.chain(patterns.map(|pattern| pattern.number)).collect();
         for rule in numbers.into_iter().map(|number| &self.rules[number]) {
-            // Pull secrets don't depend on the region.
+            // Pull secrets do not depend on the region.
             let Rule { name: _, matcher, except, namespaces, image_pull_secrets: _, mode } = rule;
             let gives = match matcher {
                 Matcher::Pattern { .. } => Gives::Unknown,
@@ -159,7 +158,25 @@ impl<'p> Index<'p> {
     }
 }
 
-/// The names that an anchored expression matches.
+/// The `to` of the rules with a pattern.
+pub struct PatternTargets<'p>(Vec<(&'p Rule, Language)>);
+
+impl<'p> PatternTargets<'p> {
+    pub fn new(rules: &'p [Rule]) -> Self {
+        let target = |rule: &'p Rule| match &rule.matcher {
+            Matcher::From { .. } => None,
+            Matcher::Pattern { pattern: _, to } => Some((rule, Language::new(to.under()))),
+        };
+        Self(rules.iter().filter_map(target).collect())
+    }
+
+    /// Returns the first rule that may give a name at or below a prefix.
+    pub fn giving(&self, prefix: &str) -> Option<&'p Rule> {
+        self.0.iter().find(|(_, under)| under.may_meet(prefix)).map(|(rule, _)| *rule)
+    }
+}
+
+/// The names that an anchored expression matches; `None` if the automaton is too large.
 struct Language(Option<DFA>);
 
 impl Language {
@@ -167,12 +184,12 @@ impl Language {
         Self(DFA::new(expression).ok())
     }
 
-    /// Whether one of them may be at or below a prefix.
+    /// Returns whether one of them may be at or below a prefix.
     fn may_meet(&self, prefix: &str) -> bool {
         self.meets(prefix).unwrap_or(true)
     }
 
-    /// Nothing where that is not known.
+    /// As [`may_meet`](Self::may_meet); `None` if unknown.
     fn meets(&self, prefix: &str) -> Option<bool> {
         let dfa = self.0.as_ref()?;
         let mut cache = dfa.create_cache();

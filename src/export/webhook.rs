@@ -1,4 +1,4 @@
-//! The MutatingWebhookConfiguration, with every field set on purpose.
+//! Export of the MutatingWebhookConfiguration, with every field set explicitly.
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::{
@@ -10,13 +10,14 @@ use super::{Export, conditions};
 use crate::ADMISSION_PATH;
 use crate::engine::{Policy, REWRITE_DISABLED, REWRITE_LABEL, Settings};
 
-/// Webhooks are called in order of their configuration's name, and policies of theirs: these after those that add containers.
+/// The API server calls webhooks in the order of their configurations' names, and policies likewise. This name sorts behind those
+/// that add containers.
 pub const CONFIGURATION_NAME: &str = "zz-pullthrough";
-/// Audit annotations are prefixed with it.
+/// The name of the webhook, and the prefix of its audit annotations.
 pub const WEBHOOK_NAME: &str = "rewrite.pullthrough.dev";
 const DEFAULT_NAMESPACE: &str = "pullthrough";
 
-/// Where the API server finds the webhook.
+/// The address at which the API server calls the webhook.
 #[derive(Debug, Clone)]
 pub enum Endpoint {
     Url(String),
@@ -30,22 +31,23 @@ pub struct Service {
     pub port: u16,
 }
 
-/// What the rules do not say.
+/// Options beside the rules.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct WebhookOptions {
     pub endpoint: Endpoint,
-    /// PEM.
+    /// The CA, in PEM.
     pub ca_bundle: Option<Vec<u8>>,
     pub failure_policy: &'static str,
     pub timeout_seconds: i32,
-    /// By default the Service's.
+    /// The namespace of pullthrough; by default the Service's.
     pub own_namespace: Option<String>,
     pub skip_unaffected_pods: bool,
 }
 
-/// The configuration. The rules themselves reach the webhook as its rules file, so none of them is omitted.
-pub fn configuration(policy: &Policy, options: Options) -> Export<MutatingWebhookConfiguration> {
-    let Options { endpoint, ca_bundle, failure_policy, timeout_seconds, own_namespace, skip_unaffected_pods } = options;
+/// Returns the configuration. It omits nothing, since the webhook reads the rules from its rules file.
+pub fn configuration(policy: &Policy, options: WebhookOptions) -> Export<MutatingWebhookConfiguration> {
+    let WebhookOptions { endpoint, ca_bundle, failure_policy, timeout_seconds, own_namespace, skip_unaffected_pods } =
+        options;
     let own_namespace = own_namespace.unwrap_or_else(|| match &endpoint {
         Endpoint::Service(service) => service.namespace.clone(),
         Endpoint::Url(_) => DEFAULT_NAMESPACE.to_owned(),
@@ -62,9 +64,9 @@ pub fn configuration(policy: &Policy, options: Options) -> Export<MutatingWebhoo
     if skip_unaffected_pods {
         match conditions::on_images(policy) {
             Ok(condition) => match_conditions.push(condition),
-            Err(inexact) => {
-                notes.push(format!("no condition on images is printed, so every Pod is asked about: {inexact}"))
-            }
+            Err(inexact) => notes.push(format!(
+                "no condition on images is printed, so the API server calls the webhook for every Pod: {inexact}"
+            )),
         }
     }
     let opt_out = opt_out(policy);
@@ -90,14 +92,14 @@ pub fn configuration(policy: &Policy, options: Options) -> Export<MutatingWebhoo
     Export { what: configuration, notes, omissions: Vec::new() }
 }
 
-/// Pods wherever they get an image.
+/// Returns the requests that can set an image of a Pod.
 pub(super) fn pod_rules() -> [RuleWithOperations; 2] {
     [pods(&["CREATE", "UPDATE"], "pods"), pods(&["UPDATE"], "pods/ephemeralcontainers")]
 }
 
-/// Leaves out what opts out, where the rules let it.
+/// Returns the requirement that excludes opted-out Pods and namespaces, if the rules allow opting out.
 pub(super) fn opt_out(policy: &Policy) -> Option<LabelSelectorRequirement> {
-    let Settings { allow_opt_out, record_originals: _, when_not_understood: _ } = policy.settings();
+    let &Settings { allow_opt_out, record_originals: _, when_not_understood: _, caches: _ } = policy.settings();
     allow_opt_out.then(|| not_in(REWRITE_LABEL, REWRITE_DISABLED))
 }
 

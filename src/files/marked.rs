@@ -1,4 +1,4 @@
-//! Files that a command makes and removes again among those of others. It knows its own by their first line.
+//! Files that a command creates and removes among those of users. A marker in the first line identifies its own files.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,19 +9,19 @@ use walkdir::WalkDir;
 
 use super::{Problem, Writer};
 
-/// What is to become of one file.
+/// The change of one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change<'t> {
     Write { path: PathBuf, text: &'t str },
     Remove { path: PathBuf },
 }
 
-/// How a folder gets these texts, by path below it, and how the folders within `owned`, a path below it too, lose what else
-/// has the marker. Nothing is changed yet.
+/// Plans these texts for a folder, by path below it. In the folders of `owned`, other files with the marker are to be
+/// removed. Nothing changes yet.
 ///
 /// # Errors
 ///
-/// Every file that stands in the way without the marker, and what can't be read.
+/// Returns every file without the marker that is in the way, and every unreadable one.
 pub fn plan<'t>(
     folder: &Path,
     owned: &str,
@@ -43,13 +43,13 @@ pub fn plan<'t>(
     let wanted = |path: &Path| {
         path.strip_prefix(folder).ok().and_then(Path::to_str).is_some_and(|name| texts.contains_key(name))
     };
-    // What names other files comes before them, as it comes after them above.
+    // Files that name other files are written after them and removed before them.
     let walk = || WalkDir::new(&owned).min_depth(2).max_depth(2).sort_by(|a, b| b.file_name().cmp(a.file_name()));
     for entry in owned.exists().then(walk).into_iter().flatten() {
         let found = match &entry {
             Ok(entry) if wanted(entry.path()) => continue,
             Ok(entry) => Found::at(entry.path(), marker),
-            Err(error) => Err(Problem { name: owned.display().to_string(), why: error.to_string() }),
+            Err(error) => Err(Problem { name: owned.display().to_string(), why: error.to_string(), fix: None }),
         };
         match (entry, found) {
             (Ok(entry), Ok(Found::Ours(_))) => changes.push(Change::Remove { path: entry.into_path() }),
@@ -60,18 +60,18 @@ pub fn plan<'t>(
     if problems.is_empty() { Ok(changes) } else { Err(problems) }
 }
 
-/// A file that stands in the way.
+/// Returns the problem of a file that is in the way.
 pub fn foreign(path: &Path) -> Problem {
-    let why = "this command did not make it, and leaves it as it is; move it away and run the command again".to_owned();
-    Problem { name: path.display().to_string(), why }
+    let why = "not created by this command".to_owned();
+    Problem { name: path.display().to_string(), why, fix: Some("move it away and run the command again") }
 }
 
 impl Change<'_> {
-    /// A folder that is empty without a file goes with it.
+    /// Applies the change. A folder that becomes empty is removed.
     ///
     /// # Errors
     ///
-    /// Where that is not permitted.
+    /// Fails if the file system denies it.
     pub fn make(&self, writer: &Writer) -> Result<(), Problem> {
         match self {
             Self::Write { path, text } => writer.create(path, text),

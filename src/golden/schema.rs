@@ -1,4 +1,4 @@
-//! The shape of a file of cases, from which its JSON Schema is made too.
+//! The shape of a tests file, from which its JSON Schema is made too.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use serde_saphyr::Spanned;
 use crate::config::{ApiVersion, present, some};
 use crate::engine::Reason;
 
-/// What rules should make of images.
+/// Tests of rules.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(title = "pullthrough tests")]
@@ -34,7 +34,7 @@ enum Kind {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("oneOf" = [{"required": ["result"]}, {"required": ["reason"]}]))]
 pub struct CaseEntry {
-    /// As a Pod names it.
+    /// The image as written in a Pod.
     #[schemars(with = "String")]
     pub image: Spanned<String>,
     /// The namespace of the Pod.
@@ -44,11 +44,11 @@ pub struct CaseEntry {
     #[schemars(with = "PullPolicyEntry")]
     #[serde(default, deserialize_with = "some")]
     pub pull_policy: Option<PullPolicyEntry>,
-    /// What the image is rewritten to.
+    /// The image that it is rewritten to.
     #[schemars(with = "String")]
     #[serde(default, deserialize_with = "some")]
     pub result: Option<String>,
-    /// Why the image is kept.
+    /// The reason why the image is not rewritten.
     #[schemars(with = "ReasonName")]
     #[serde(default, deserialize_with = "some")]
     pub reason: Option<Spanned<String>>,

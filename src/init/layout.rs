@@ -1,10 +1,10 @@
-//! Where a product keeps what it caches.
+//! The paths of a product's caches.
 
 use super::{Product, Unsuitable};
 use crate::engine::{InvalidPrefix, Prefix};
 use crate::registries::{ECR_PREFIX_CHARS, EcrHost, Upstream, is_ecr_path};
 
-/// One registry, and where its images are in the cache.
+/// One registry, and the path of its images in the cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
     pub upstream: Upstream,
@@ -15,24 +15,24 @@ pub struct Route {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
     pub product: Product,
-    /// As it was written.
+    /// The host as written.
     pub host: String,
-    /// What stands between the host and the name of a cache; empty for most.
+    /// The path between the host and the name of a cache; empty for most products.
     pub path: String,
     pub routes: Vec<Route>,
 }
 
 impl Layout {
-    /// Where `product` at `cache` keeps what it pulls from `upstreams`; of all that it can, if none is named.
+    /// Returns the caches of `product` at `cache` for `upstreams`; for all supported ones if the list is empty.
     ///
     /// # Errors
     ///
-    /// Where the product can't be there, or can't pull from one of them.
+    /// Returns an error if `cache` is not a place of the product, or an upstream is not supported.
     pub fn new(product: Product, cache: &str, upstreams: &[Upstream]) -> Result<Self, Unsuitable> {
         let invalid = |error: InvalidPrefix| Unsuitable::Invalid { cache: cache.to_owned(), error: error.of_target() };
         Prefix::parse(cache).map_err(invalid)?;
         let (host, path) = cache.split_once('/').unwrap_or((cache, ""));
-        // Nobody keeps a cache there.
+        // A public registry is not a cache.
         if !is_of(product, host, path) || Upstream::of_host(host).is_some() {
             return Err(Unsuitable::Form { cache: cache.to_owned(), product });
         }
@@ -48,13 +48,13 @@ impl Layout {
     }
 }
 
-/// Whether the product's caches can be at a host and a path.
+/// Returns whether the product's caches can be at a host and a path.
 fn is_of(product: Product, host: &str, path: &str) -> bool {
     let components = if path.is_empty() { 0 } else { path.split('/').count() };
     let is_domain = path.split('/').next().is_some_and(|first| first.contains('.'));
     match product {
         Product::Ecr => EcrHost::parse(host).is_some(),
-        // A project whose name has a domain, `example.com:project`, is `example.com/project` in the path.
+        // A project with a domain in its name, `example.com:project`, has the path `example.com/project`.
         Product::ArtifactRegistry => {
             host.strip_suffix("-docker.pkg.dev").is_some_and(|location| !location.is_empty())
                 && (components == 1 && !is_domain || components == 2 && is_domain)
@@ -83,7 +83,7 @@ fn target(product: Product, cache: &str, upstream: Upstream) -> Result<String, U
     Ok(to)
 }
 
-/// A plain registry caches one other registry, so each has its own port: the same whichever are chosen.
+/// Returns the port of an upstream. A plain registry caches one upstream, so each has a fixed port of its own.
 fn port(cache: &str, upstream: Upstream) -> Option<u16> {
     let at = Upstream::ALL.iter().position(|other| *other == upstream).unwrap_or_default();
     host_and_port(cache).1.checked_add(u16::try_from(at).ok()?)

@@ -1,4 +1,4 @@
-//! Rules for a product that caches images, and the commands that create its caches.
+//! Rules files for cache products, and the commands that create their caches.
 
 mod layout;
 mod rules;
@@ -10,7 +10,7 @@ pub use self::layout::{Layout, Route};
 use crate::engine::InvalidPrefix;
 use crate::registries::{ACR_UPSTREAMS, ECR_UPSTREAMS, Upstream};
 
-/// A product that caches what it pulls from other registries.
+/// A product that caches images of other registries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Product {
     Ecr,
@@ -65,7 +65,7 @@ impl Product {
         }
     }
 
-    /// What `--cache` takes.
+    /// Returns the form of `--cache`.
     pub const fn form(self) -> &'static str {
         match self {
             Self::Ecr => "ACCOUNT.dkr.ecr.REGION.amazonaws.com[/PATH]",
@@ -78,7 +78,7 @@ impl Product {
         }
     }
 
-    /// What it can pull through from.
+    /// Returns its supported upstreams.
     pub const fn upstreams(self) -> &'static [Upstream] {
         match self {
             Self::Ecr => &ECR_UPSTREAMS,
@@ -88,22 +88,22 @@ impl Product {
     }
 }
 
-/// Why no rules can be written.
+/// Why a rules file can't be written.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Unsuitable {
     #[error("invalid --cache `{cache}`: {error}")]
     Invalid { cache: String, error: InvalidPrefix },
-    #[error("`{cache}` is no cache of {}: write {}", product.title(), product.form())]
+    #[error("`{cache}` is not a cache of {}; write {}", product.title(), product.form())]
     Form { cache: String, product: Product },
-    #[error("`{cache}` leaves no port for every registry: write a lower one, such as 5000")]
+    #[error("the port of `{cache}` is too high for one port a registry; use a lower one, such as 5000")]
     Port { cache: String },
     #[error(
-        "the prefix `{prefix}` is not one that Amazon ECR takes: it has 2 to 30 characters, and one `/`, `-`, `_` or `.` at a \
-         time between letters and digits; shorten the path of --cache"
+        "Amazon ECR rejects the prefix `{prefix}`; shorten the path of --cache, for a prefix of 2 to 30 letters and digits, \
+         separated by a single `/`, `-`, `_` or `.`"
     )]
     EcrPrefix { prefix: String },
     #[error(
-        "{} can't pull through from {}, but from {}; leave it out of --upstream, or send it to another cache",
+        "{} does not support the upstream {}; remove it from --upstream, or use another cache for it (supported: {})",
         product.title(), upstream.host(), hosts(product.upstreams())
     )]
     Upstream { product: Product, upstream: Upstream },

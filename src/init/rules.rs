@@ -5,14 +5,23 @@ use std::fmt::Write;
 use super::{Layout, Product, Route};
 use crate::registries::Upstream;
 
+/// The comment on `mode`. Its second sentence is `words::ONE_NAMESPACE`, in lines.
+const HOW_TO_ENFORCE: &str = "\
+#
+# All rules observe: no image is rewritten, and metrics, logs and warnings report the results.
+# To enforce a rule in one namespace, add a copy before it, with another name, `mode: enforce` and
+# `namespaces: {include: [NAMESPACE]}`; the rule itself keeps observing the other namespaces.
+# To enforce it in all namespaces, remove the copy, and `mode: observe` of the rule.
+";
+
 impl Layout {
-    /// A rules file with comments, ready to be used.
+    /// Returns a rules file with comments. Its rules observe.
     pub fn rules(&self) -> String {
         let Self { product, routes, .. } = self;
         let mut text = format!(
-            "# Sends images through {}. Written by `pullthrough init {}`, and yours to change:\n\
-             # `pullthrough check` checks it, `pullthrough explain` tells what becomes of an image and why, and\n\
-             # `pullthrough init {} --setup` prints how the caches below are created.\n",
+            "# Sends images through {}. Written by `pullthrough init {}`; change it as you need.\n\
+             # `pullthrough check` checks it, `pullthrough explain` shows the decision about an image and its reason, and\n\
+             # `pullthrough init {} --setup` prints the commands that create the caches below.\n",
             product.title(),
             product.as_str(),
             product.as_str()
@@ -20,6 +29,7 @@ impl Layout {
         for line in note(*product) {
             let _ = writeln!(text, "#\n# {}", line.join("\n# "));
         }
+        text.push_str(HOW_TO_ENFORCE);
         text.push_str("apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules:\n");
         for (index, route) in routes.iter().enumerate() {
             if index > 0 {
@@ -33,8 +43,8 @@ impl Layout {
 
 fn rule(text: &mut String, product: Product, Route { upstream, to }: &Route, is_first: bool) {
     let about = match upstream {
-        Upstream::Kubernetes => "The registry of the Kubernetes project, and the names that it had before.".to_owned(),
-        Upstream::DockerHub => "Docker Hub. Short names are its too: `nginx` is docker.io/library/nginx.".to_owned(),
+        Upstream::Kubernetes => "The registry of the Kubernetes project, and its former names.".to_owned(),
+        Upstream::DockerHub => "Docker Hub, also for short names: `nginx` is docker.io/library/nginx.".to_owned(),
         other => format!("{}{}.", other.title()[..1].to_uppercase(), &other.title()[1..]),
     };
     let _ = writeln!(text, "  # {about}\n  - name: {}", rule_name(*upstream));
@@ -51,23 +61,18 @@ fn rule(text: &mut String, product: Product, Route { upstream, to }: &Route, is_
     }
     // An IPv6 address would be a list.
     let quote = if to.starts_with('[') { "'" } else { "" };
-    let _ = writeln!(text, "    to: {quote}{to}{quote}");
-    if is_first {
-        text.push_str(
-            "    # A rule that only observes decides, counts and reports, but changes nothing. Begin with it if in doubt.\n\
-             \x20   # mode: observe\n",
-        );
-        if let Some(secret) = pull_secret(product) {
-            let _ = writeln!(
-                text,
-                "    # Where the cache wants a login: a Secret that each namespace has, added to every Pod that is rewritten.\n    \
-                 # imagePullSecrets: [{secret}]"
+    let _ = writeln!(text, "    to: {quote}{to}{quote}\n    mode: observe");
+    if let Some(secret) = pull_secret(product) {
+        if is_first {
+            text.push_str(
+                "    # If the cache needs a login: a Secret that exists in each namespace, added to every Pod that is rewritten.\n",
             );
         }
+        let _ = writeln!(text, "    # imagePullSecrets: [{secret}]");
     }
 }
 
-/// As the built-in rule is called, which metrics go by.
+/// Returns the name of a rule; that of the built-in rule for Kubernetes, so that metrics have the same label.
 const fn rule_name(upstream: Upstream) -> &'static str {
     match upstream {
         Upstream::Kubernetes => "kubernetes",
@@ -75,7 +80,7 @@ const fn rule_name(upstream: Upstream) -> &'static str {
     }
 }
 
-/// Clouds let their nodes in by themselves.
+/// Returns the name of a pull Secret. Clouds need none: they authenticate their nodes.
 const fn pull_secret(product: Product) -> Option<&'static str> {
     match product {
         Product::Ecr | Product::ArtifactRegistry | Product::Acr => None,
@@ -86,12 +91,12 @@ const fn pull_secret(product: Product) -> Option<&'static str> {
     }
 }
 
-/// What must be so for the paths below to be right.
+/// Returns comments on the paths of the rules.
 const fn note(product: Product) -> &'static [&'static [&'static str]] {
     match product {
         Product::Ecr => &[&[
-            "Each path is the prefix of a pull-through cache rule of ECR. The first pull of an image creates its repository, which",
-            "nodes may only do if their IAM role allows ecr:CreateRepository and ecr:BatchImportUpstreamImage.",
+            "Each path is the prefix of a pull-through cache rule of ECR. The first pull of an image creates its repository. For that",
+            "the IAM role of the nodes must allow ecr:CreateRepository and ecr:BatchImportUpstreamImage.",
         ]],
         Product::Harbor => &[&["Each path is a proxy cache project of Harbor."]],
         Product::ArtifactRegistry => {
@@ -102,16 +107,16 @@ const fn note(product: Product) -> &'static [&'static [&'static str]] {
             "credentials.",
         ]],
         Product::Artifactory => &[&[
-            "Each path is a remote repository of Artifactory, reached by its path (\"Repository Path\" in its HTTP settings; JFrog's",
-            "cloud always does). With the subdomain method write REPOSITORY.HOST for each instead.",
+            "Each path is a remote repository of Artifactory with the method \"Repository Path\" in its HTTP settings (always so in",
+            "JFrog's cloud). With the subdomain method write REPOSITORY.HOST for each instead.",
         ]],
         Product::Nexus => &[&[
-            "Each path is a proxy repository of Nexus with path-based routing, which 3.83 and later have. Where repositories have",
-            "connector ports, write HOST:PORT for each instead.",
+            "Each path is a proxy repository of Nexus 3.83 or later with path-based routing. If repositories have connector ports,",
+            "write HOST:PORT for each instead.",
         ]],
         Product::Zot => &[&["Each path is the destination of a registry that zot syncs on demand."]],
         Product::Registry => &[&[
-            "A plain registry caches one other registry, so there is one instance for each, told apart by its port.",
+            "A plain registry caches one other registry, so there is one instance for each, with a port of its own.",
         ]],
     }
 }

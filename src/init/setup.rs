@@ -7,7 +7,7 @@ use super::{Layout, Product};
 use crate::registries::{EcrHost, Upstream};
 
 impl Layout {
-    /// A script for Bash that creates the caches, with what it needs to know on top.
+    /// Returns a script for Bash that creates the caches, with its settings on top.
     pub fn setup(&self) -> String {
         let Self { product, host, path, .. } = self;
         let template = match product {
@@ -35,7 +35,7 @@ impl Layout {
             ("@PARTITION@", partition(region)),
             ("@PROJECT@", &path.replace('/', ":")),
             ("@LOCATION@", host.trim_end_matches("-docker.pkg.dev")),
-            // `NAME-HASH.azurecr.io` is where the registry NAME has a domain name label.
+            // `NAME-HASH.azurecr.io` is the host of the registry NAME with a domain name label.
             ("@REGISTRY@", name.split(['.', '-']).next().unwrap_or_default()),
             ("@PORT@", port),
         ]
@@ -43,7 +43,7 @@ impl Layout {
         .fold(template.to_owned(), |script, (placeholder, value)| script.replace(placeholder, value))
     }
 
-    /// What the script needs to know of one registry.
+    /// Returns the line of the script for one registry.
     fn line(&self, Route { upstream, to }: &Route) -> String {
         let (name, endpoint) = (upstream.name(), upstream.endpoint());
         let path = to.split_once('/').map_or("", |(_, path)| path);
@@ -64,7 +64,7 @@ impl Layout {
             },
             Product::Acr => {
                 let login = if *upstream == Upstream::DockerHub { " docker-hub" } else { "" };
-                // A rule's name has 5 characters at least.
+                // A rule's name has at least 5 characters.
                 format!("pullthrough-{name} {}/* {path}/*{login}", upstream.host())
             }
             Product::Artifactory => format!("{name} https://{endpoint}/"),
@@ -84,7 +84,7 @@ impl Layout {
     }
 }
 
-/// Whether ECR takes no rule for a registry without credentials.
+/// Returns whether ECR requires credentials in the rule for a registry.
 const fn needs_login(upstream: Upstream) -> bool {
     matches!(upstream, Upstream::DockerHub | Upstream::Ghcr | Upstream::GitLab)
 }

@@ -1,20 +1,20 @@
-//! The images of everything that is built, as the files are and as they would be.
+//! The images of all builds, before and after the change of the files.
 
 mod flow;
 mod verdicts;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use self::flow::{Built, Finding, Flow};
+use self::flow::{Built, Flow, Reached};
 use super::entry::Renaming;
 use super::tree::{Image, Include, Listed, Node, Tree};
-use super::{Options, Plan};
+use super::{Plan, TreeOptions};
 use crate::engine::{Decision, Question, Reason, has_host};
 use crate::files::Source;
 use crate::manifest::Field;
-use crate::manifest::kustomization::Kind;
+use crate::manifest::kustomization::KustomizationKind;
 
-/// What happens to an entry.
+/// The change of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Mode {
     /// Its `name` changes with the images that it finds.
@@ -24,35 +24,36 @@ enum Mode {
     Stays,
 }
 
-/// Why an image stays.
+/// Why an image stays unchanged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Cause {
     ShortName,
-    /// Something that is built would not be what the rules want.
+    /// A build would not be as the rules want.
     Built,
-    /// The text can't be changed there.
+    /// Editing the text is not supported there.
     Text(String),
 }
 
 pub struct Build<'t> {
     tree: &'t Tree,
-    options: Options<'t>,
+    options: TreeOptions<'t>,
     causes: Vec<Option<Cause>>,
     modes: Vec<Mode>,
-    /// The namespace of what is built in the end.
+    /// The namespace of each image in the outermost build.
     namespaces: Vec<Option<String>>,
     /// The kustomization of each entry.
     listed_in: Vec<usize>,
     before: Vec<Renaming>,
-    /// The built kustomizations that no other includes.
+    /// The built kustomizations that no other one includes.
     tops: BTreeSet<usize>,
 }
 
 impl<'t> Build<'t> {
-    pub fn new(tree: &'t Tree, options: Options<'t>) -> Self {
+    pub fn new(tree: &'t Tree, options: TreeOptions<'t>) -> Self {
         let mut included = BTreeSet::new();
         tree.nodes.iter().for_each(|node| included.extend(nodes(node)));
-        let is_top = |&number: &usize| !included.contains(&number) && tree.nodes[number].kind != Kind::Component;
+        let is_top =
+            |&number: &usize| !included.contains(&number) && tree.nodes[number].kind != KustomizationKind::Component;
         let mut listed_in = vec![0; tree.entries.len()];
         for (number, node) in tree.nodes.iter().enumerate() {
             node.entries.iter().for_each(|&entry| listed_in[entry] = number);
@@ -87,7 +88,7 @@ impl<'t> Build<'t> {
         self.verdicts(&stuck)
     }
 
-    /// What changes as long as nothing speaks against it.
+    /// Starts with every change that has no obstacle.
     fn start(&mut self, built: &Built) {
         let mut namespaces: BTreeMap<usize, BTreeSet<&Option<String>>> = BTreeMap::new();
         for flow in self.tops.iter().flat_map(|&top| built[top].iter().flatten()) {
@@ -127,13 +128,13 @@ impl<'t> Build<'t> {
         }
     }
 
-    /// Whether a kustomization includes what is not seen.
+    /// Returns whether a kustomization includes files outside the run.
     fn is_blind(&self, number: usize, seen: &mut BTreeSet<usize>) -> bool {
         let node = &self.tree.nodes[number];
         seen.insert(number) && (node.is_blind || nodes(node).any(|included| self.is_blind(included, seen)))
     }
 
-    /// Its own entries, and those of its components.
+    /// Returns the entries of a kustomization and of its components.
     fn entries_of(&self, number: usize, seen: &mut BTreeSet<usize>) -> Vec<usize> {
         if !seen.insert(number) {
             return Vec::new();
@@ -148,12 +149,12 @@ impl<'t> Build<'t> {
         entries
     }
 
-    /// Leaves more and more, until everything that changes is right.
+    /// Takes changes back until every change that is left is right.
     fn settle(&mut self) {
         loop {
             let built = self.built();
             let wrong: Vec<&Flow> = built.iter().flatten().flatten().filter(|flow| !self.is_right(flow)).collect();
-            // What was taken back for one may have made others right.
+            // Taking one change back may have made others right.
             let (mut images, mut entries) = (BTreeSet::new(), BTreeSet::<usize>::new());
             for flow in wrong {
                 let is_new = !images.contains(&flow.image) && flow.entries().all(|entry| !entries.contains(&entry));
@@ -168,7 +169,7 @@ impl<'t> Build<'t> {
         }
     }
 
-    /// Takes back the names of entries that would find nothing any more. Tells whether there were some.
+    /// Takes back the names of entries that would find nothing any more. Returns whether there were some.
     fn leave_lost(&mut self, built: &Built) -> bool {
         let found = built.iter().flatten().flatten().flat_map(|flow| &flow.found_by);
         let still: BTreeSet<usize> =
@@ -183,7 +184,7 @@ impl<'t> Build<'t> {
         self.wanted(flow).0 == flow.after
     }
 
-    /// What the rules want of something that is built.
+    /// Returns what the rules want for an image of a build.
     fn wanted(&self, flow: &Flow) -> (String, Option<String>) {
         let namespace = flow.namespace.as_ref().or(self.namespaces[flow.image].as_ref());
         self.decide(&self.tree.images[flow.image], &flow.before, namespace.map(String::as_str))
@@ -191,7 +192,7 @@ impl<'t> Build<'t> {
 
     fn decide(&self, image: &Image, text: &str, namespace: Option<&str>) -> (String, Option<String>) {
         let object = &image.field.object;
-        if !image.is_known || self.options.policy.keeps_all(object.state).is_some() {
+        if !image.is_known || self.options.policy.reason_for_all(object.state).is_some() {
             return (text.to_owned(), None);
         }
         self.ask(text, self.namespace(image, namespace), image.field.pull_never)
@@ -201,26 +202,26 @@ impl<'t> Build<'t> {
         built_in.or(image.field.object.namespace.as_deref()).unwrap_or(self.options.namespace)
     }
 
-    /// Why an image is kept where it stands.
+    /// Returns why the rules leave an image unchanged at its position.
     fn reason(&self, number: usize) -> Option<Reason> {
         let (image, policy) = (&self.tree.images[number], self.options.policy);
         let Field { object, image: text, pull_never, .. } = &image.field;
         let namespace = self.namespace(image, self.namespaces[number].as_deref());
         let question = Question { image: text, namespace, pull_never: *pull_never, previous: None };
-        policy.keeps_all(object.state).or_else(|| policy.decide(question).reason())
+        policy.reason_for_all(object.state).or_else(|| policy.decide(question).reason())
     }
 
     fn ask(&self, image: &str, namespace: &str, pull_never: bool) -> (String, Option<String>) {
         match self.options.policy.decide(Question { image, namespace, pull_never, previous: None }) {
             Decision::Rewrite { rule, result } => (result, Some(rule.name.clone())),
-            Decision::Restore { .. } | Decision::Keep { .. } => (image.to_owned(), None),
+            Decision::Restore { .. } | Decision::NotRewritten { .. } => (image.to_owned(), None),
         }
     }
 
-    /// Takes back what a flow depends on, the image first. Tells whether something was taken back.
+    /// Takes back a change that a flow depends on, the image first. Returns whether something was taken back.
     fn leave(&mut self, flow: &Flow) -> bool {
-        // An entry that takes the image for another one is the cause.
-        let takes = |finding: &&Finding| !finding.before && self.modes[finding.entry] == Mode::InStep;
+        // The cause is an entry that takes the image for another one.
+        let takes = |finding: &&Reached| !finding.before && self.modes[finding.entry] == Mode::InStep;
         let taking: Vec<usize> = flow.found_by.iter().filter(takes).map(|finding| finding.entry).collect();
         if !taking.is_empty() {
             taking.iter().for_each(|&entry| self.modes[entry] = Mode::NameStays);
@@ -244,7 +245,7 @@ impl<'t> Build<'t> {
         flow.entries().filter(move |&entry| self.modes[entry] == mode)
     }
 
-    /// What an image becomes where it stands.
+    /// Returns the new image at its position.
     fn proposed(&self, number: usize) -> (String, Option<String>) {
         let image = &self.tree.images[number];
         match self.causes[number] {
@@ -253,7 +254,7 @@ impl<'t> Build<'t> {
         }
     }
 
-    /// What the name of an entry becomes, or its `newName`.
+    /// Returns the new `name` or `newName` of an entry.
     fn renamed(&self, entry: &Listed, name: &str) -> (String, Option<String>) {
         let namespace = entry.field.object.namespace.as_deref().unwrap_or(self.options.namespace);
         self.ask(name, namespace, false)

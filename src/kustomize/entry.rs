@@ -1,15 +1,15 @@
 //! An entry of `images`, as kustomize applies it.
 //!
-//! Facts about kustomize are of 5.8: `api/internal/image` and `api/filters/imagetag`.
+//! Facts about kustomize are from 5.8: `api/internal/image` and `api/filters/imagetag`.
 
 use regex::Regex;
 
 use crate::manifest::kustomization::Entry;
 
-/// Renames what it finds.
+/// Renames the images that it finds.
 #[derive(Debug, Clone)]
 pub struct Renaming {
-    /// Nothing where the name is no expression: kustomize finds nothing then.
+    /// `None` if the name is an invalid expression: kustomize finds nothing then.
     pattern: Option<Regex>,
     new_name: Option<String>,
     new_tag: String,
@@ -18,7 +18,7 @@ pub struct Renaming {
 
 impl Renaming {
     pub fn new(name: &str, new_name: Option<&str>, entry: &Entry) -> Self {
-        // The name is an expression there.
+        // kustomize reads the name as an expression.
         let tag_and_digest = "(:[a-zA-Z0-9_.{}-]*)?(@[a-zA-Z0-9]+([.+_-][a-zA-Z0-9]+)*:[a-zA-Z0-9_.{}-]*)?";
         Self {
             pattern: Regex::new(&format!("^{name}{tag_and_digest}$")).ok(),
@@ -32,12 +32,12 @@ impl Renaming {
         self.pattern.as_ref().is_some_and(|pattern| pattern.is_match(image))
     }
 
-    /// What becomes of an image that it finds.
+    /// Returns the new image for one that it finds.
     pub fn renamed(&self, image: &str) -> String {
         let (name, tag, digest) = split(image);
         let (tag, digest) = match (self.new_tag.as_str(), self.digest.as_str()) {
             ("", "") => (tag, digest),
-            // What is given replaces both.
+            // A new tag or digest replaces both.
             (tag, digest) => (tag, digest),
         };
         let mut renamed = self.new_name.as_deref().unwrap_or(name).to_owned();
@@ -51,7 +51,7 @@ impl Renaming {
     }
 }
 
-/// Name, tag and digest, the port of a host being a part of the name.
+/// Splits name, tag and digest. A host's port belongs to the name.
 fn split(image: &str) -> (&str, &str, &str) {
     let host = image.find('/').filter(|&slash| slash > 0).unwrap_or(0);
     let rest = &image[host..];

@@ -1,33 +1,35 @@
-//! What kustomize would build of the files of a run, so that building first and rewriting then gives the same images as
-//! rewriting first and building then.
+//! Predicts what kustomize builds from the files of a run, so that building first and rewriting later gives the same images as
+//! rewriting first and building later.
 //!
-//! Where kustomizations rename an image, the image and the entries that name it are changed in step. Where that would not give
-//! what the rules want of something that is built, both stay, and that is reported.
+//! Where kustomizations rename an image, the image and the entries that name it change together. If that would build an image
+//! that the rules do not want, both stay unchanged, and the run reports it.
 
 mod build;
 
 mod entry;
+mod includes;
 mod outside;
 mod tree;
 
 use std::collections::{HashMap, HashSet};
 
 use self::build::Build;
+pub use self::includes::plain;
 pub use self::outside::Outside;
 use self::tree::Tree;
-pub use self::tree::{everything, is_reached, plain};
+pub use self::tree::{everything, is_reached};
 use crate::engine::{Policy, Reason};
 use crate::files::Source;
 use crate::manifest::Known;
 
-/// What is done with images and entries that kustomizations have to do with.
+/// The changes of images and entries that kustomizations use.
 #[derive(Debug, Default)]
 pub struct Plan {
-    /// By the name of the source, then by document and pointer.
+    /// By the name of the source, and by document and pointer.
     verdicts: HashMap<String, HashMap<(usize, String), Verdict>>,
-    /// The names of sources that kustomizations put into ConfigMaps and Secrets as they are, and include nowhere.
+    /// The names of sources that kustomizations only put into ConfigMaps and Secrets as text.
     data: HashSet<String>,
-    /// What is not what the rules want where it is built alone, but is where it is used.
+    /// Builds that are wrong alone, but right where another kustomization includes them.
     pub notes: Vec<String>,
 }
 
@@ -37,39 +39,39 @@ pub enum Verdict {
         rule: String,
         result: String,
     },
-    /// Nothing has to change, for the reason that the rules give in the namespace of what is built.
+    /// No change is needed, for this reason in the namespace of the build.
     Keep(Option<Reason>),
-    /// It has no host, and a kustomization that is not among the files may rename it.
+    /// The image has no host, and a kustomization outside the files may rename it.
     ShortName,
-    /// A kustomization renames it that is not to be edited.
+    /// A kustomization that must not change renames it.
     Named,
-    /// It would have to change, and can't.
+    /// The rules want a change that is not supported.
     Refused {
         after: String,
         why: String,
     },
-    /// It does not change, which is right where it is used.
+    /// It stays unchanged, which is right where it is included.
     InStep,
-    /// It is in a file that a kustomization puts into a ConfigMap or Secret as a text.
+    /// A kustomization puts its file into a ConfigMap or Secret as text.
     Data,
 }
 
-/// How kustomizations are to be treated.
+/// The options for trees of kustomizations.
 #[derive(Debug, Clone, Copy)]
-pub struct Options<'o> {
+pub struct TreeOptions<'o> {
     pub policy: &'o Policy,
     pub known: &'o Known,
-    /// Of objects that name none.
+    /// The namespace of objects that name none.
     pub namespace: &'o str,
     /// Don't edit kustomizations.
     pub no_kustomize: bool,
-    /// Also rewrite images without a host that a kustomization elsewhere may rename.
+    /// Also rewrite images without a host that a kustomization outside the files may rename.
     pub rewrite_short_names: bool,
 }
 
 impl Plan {
-    /// Reads the kustomizations among the sources, and what they include.
-    pub fn new(sources: &[Source], outside: &Outside, options: Options) -> Self {
+    /// Reads the kustomizations among the sources, and the files that they include.
+    pub fn new(sources: &[Source], outside: &Outside, options: TreeOptions) -> Self {
         let tree = Tree::read(sources, outside, options);
         if tree.nodes.is_empty() {
             return Self::default();

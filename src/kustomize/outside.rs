@@ -1,24 +1,24 @@
-//! Whether kustomizations that are not among the files of a run may include them.
+//! Finds out whether kustomizations outside the files of a run may include them.
 
 use std::path::{Path, PathBuf};
 use std::{fs, iter};
 
 use walkdir::WalkDir;
 
-use super::tree::{includes, plain};
+use super::includes::{includes, plain};
 use crate::manifest::{KUSTOMIZATION_FILES, Known, Manifest};
 
 const GIT: &str = ".git";
 
-/// The paths of a run that others may include.
+/// The paths of a run that kustomizations outside may include.
 #[derive(Debug, Default)]
 pub struct Outside {
-    /// Each path that was named, without symbolic links, and whether it may be a base of something else.
+    /// Each path of the command line, without symbolic links, and whether it may be a base.
     paths: Vec<(PathBuf, bool)>,
 }
 
 impl Outside {
-    /// Looks around what was named: in its git repository, or else for a kustomization in the folder and those above it.
+    /// Searches the git repository of each path, or without one, the folder and those above it for a kustomization.
     pub fn of(paths: &[PathBuf]) -> Self {
         let real: Vec<PathBuf> = paths.iter().filter_map(|path| fs::canonicalize(path).ok()).collect();
         let may_be_base = |path: &PathBuf| match repository(path) {
@@ -29,14 +29,14 @@ impl Outside {
         Self { paths: real.iter().map(|path| (path.clone(), may_be_base(path))).collect() }
     }
 
-    /// Whether something that is not seen may include a file.
+    /// Returns whether a kustomization outside the files may include a file.
     pub fn may_include(&self, file: &Path) -> bool {
         let mut named = self.paths.iter().filter(|(path, _)| file.starts_with(path)).peekable();
         named.peek().is_some() && named.all(|(_, may_be_base)| *may_be_base)
     }
 }
 
-/// The folder itself, or the file's, and those above.
+/// Returns the folder of a path, and those above.
 fn folders(path: &Path) -> impl Iterator<Item = &Path> {
     path.ancestors().skip(usize::from(!path.is_dir()))
 }
@@ -49,7 +49,7 @@ fn has_kustomization(folder: &Path) -> bool {
     KUSTOMIZATION_FILES.iter().any(|name| folder.join(name).is_file())
 }
 
-/// Whether a kustomization of the repository that is not among what was named includes something of a path.
+/// Returns whether a kustomization of the repository that is not in the run includes something of a path.
 fn is_included(path: &Path, named: &[PathBuf], repository: &Path) -> bool {
     let is_seen = |file: &Path| named.iter().any(|path| file.starts_with(path));
     let is_git = |name: &std::ffi::OsStr| name == GIT;

@@ -1,17 +1,16 @@
-//! The kustomizations of a run, and the images of what they include.
+//! The kustomizations of a run, and the images of the files that they include.
 
 mod reading;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::path::{Component, Path, PathBuf};
 use std::sync::LazyLock;
 
 use regex::Regex;
 
 use crate::engine::declared::{Declaration, Path as FieldPath, Subject, file_glob};
 use crate::engine::{Entries, Kustomize, List};
-use crate::manifest::kustomization::{Entry, JSON_PATCH, Kind, Kustomization, Target};
+use crate::manifest::kustomization::{Entry, JSON_PATCH, KustomizationKind, Target};
 use crate::manifest::reach::Reach;
 use crate::manifest::{Field, Known, Object};
 
@@ -22,38 +21,38 @@ pub struct Tree {
     pub nodes: Vec<Node>,
     pub images: Vec<Image>,
     pub entries: Vec<Listed>,
-    /// Positions of sources that are texts in ConfigMaps and Secrets, and nothing else.
+    /// Indices of sources that are used only as texts in ConfigMaps and Secrets.
     pub data: BTreeSet<usize>,
 }
 
-/// A kustomization with what it includes.
+/// A kustomization with the files that it includes.
 #[derive(Debug)]
 pub struct Node {
     /// The name of its source.
     pub name: String,
-    pub kind: Kind,
+    pub kind: KustomizationKind,
     pub namespace: Option<String>,
     pub resources: Vec<Include>,
     pub components: Vec<Include>,
     pub patches: Vec<Patch>,
-    /// Positions of entries, in their order.
+    /// Indices of its entries, in order.
     pub entries: Vec<usize>,
-    /// Where its configurations let entries find images, and those of what includes it.
+    /// The fields that its configurations, and those of its bases, open to entries.
     pub reaches: Vec<Reach>,
-    /// It brings images that are not seen.
+    /// It includes images outside the files.
     pub is_blind: bool,
-    /// What it does to images that is not followed.
+    /// A change of images that is not supported.
     pub unfollowed: Option<String>,
-    /// A kustomization that is not seen may include it.
+    /// A kustomization outside the files may include it.
     pub may_be_base: bool,
 }
 
 /// An image of a patch.
 #[derive(Debug)]
 pub struct Patch {
-    /// Its position.
+    /// Its index.
     pub image: usize,
-    /// Of what it patches; nothing for any.
+    /// The pattern for the target's kind. `None` matches any.
     kind: Option<Regex>,
     name: Option<Regex>,
 }
@@ -70,7 +69,7 @@ impl Patch {
         Self { image, kind: whole(kind), name: whole(name) }
     }
 
-    /// Whether it patches an object, as far as kind and name tell.
+    /// Returns whether the patch applies to an object, by kind and name.
     pub fn finds(&self, object: &Object) -> bool {
         let is_match =
             |pattern: &Option<Regex>, text: &str| pattern.as_ref().is_none_or(|pattern| pattern.is_match(text));
@@ -81,7 +80,7 @@ impl Patch {
 #[derive(Debug)]
 pub enum Include {
     Node(usize),
-    /// The positions of a file's images.
+    /// Indices of a file's images.
     Images(Vec<usize>),
 }
 
@@ -92,11 +91,11 @@ pub struct Image {
     /// The name of the source.
     pub name: String,
     pub field: Field,
-    /// Without this the rules don't look at it.
+    /// The rules apply to the field.
     pub is_known: bool,
-    /// Whether kustomize looks there for what `images` name, without a configuration.
+    /// kustomize finds the field for `images` without a configuration.
     pub is_reached: bool,
-    /// It is that of a volume, which transformers don't reach by themselves.
+    /// It is an image of a volume, which transformers skip without a configuration.
     pub is_volume: bool,
 }
 
@@ -106,11 +105,11 @@ pub struct Listed {
     pub source: usize,
     pub name: String,
     pub entry: Entry,
-    /// Of the image that it gives.
+    /// The image that it gives.
     pub field: Field,
 }
 
-/// Where kustomize looks, as JSON pointers, in objects of any kind but [`NOT_A_KIND`].
+/// Where kustomize finds images, as JSON pointers, in objects of any kind but [`NOT_A_KIND`].
 static REACHED: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let pod_specs = r"\A(/items/\d+)?/spec(/template/spec|/jobTemplate/spec/template/spec)?";
     let images = List::ALL.into_iter().filter_map(|list| {
@@ -125,20 +124,20 @@ static REACHED: LazyLock<Option<Regex>> = LazyLock::new(|| {
 });
 const NOT_A_KIND: &str = "CustomResourceDefinition";
 
-/// Whether kustomize's `images` reach a field.
+/// Returns whether kustomize's `images` find a field.
 pub fn is_reached(field: &Field) -> bool {
     let is_place = REACHED.as_ref().is_some_and(|reached| reached.is_match(&pointer(field)));
     is_place && field.object.kind != NOT_A_KIND
 }
 
-/// Whether it is the image of a volume.
+/// Returns whether the field is the image of a volume.
 fn is_volume(field: &Field) -> bool {
     let pointer = pointer(field);
     let list = List::of_image(&pointer.split('/').collect::<Vec<_>>());
     list.is_some_and(|list| list.entries() == Entries::Volumes)
 }
 
-/// Where it stands in the object, also if it is a patch's.
+/// Returns the field's position in the object. For a patch, it is the position in the target.
 pub(super) fn pointer(field: &Field) -> Cow<'_, str> {
     match field.place.strip_prefix(JSON_PATCH) {
         Some(path) => format!("/{path}").into(),
@@ -146,7 +145,7 @@ pub(super) fn pointer(field: &Field) -> Cow<'_, str> {
     }
 }
 
-/// What the rules know and all else that kustomize takes for images.
+/// Returns the fields that the rules know, and all others that kustomize takes for images.
 pub fn everything(known: &Known) -> Known {
     let anywhere = List::ALL.into_iter().filter(|list| list.kustomize() == Kustomize::Anywhere);
     let paths = anywhere.map(|list| format!("$..{}[*].{}", list.as_str(), list.entries().image().join(".")));
@@ -157,24 +156,4 @@ pub fn everything(known: &Known) -> Known {
     let mut everything = known.clone();
     everything.declared.push(of_any_kind);
     everything
-}
-
-/// The files and folders that a kustomization names.
-pub fn includes(kustomization: &Kustomization) -> impl Iterator<Item = &str> {
-    let Kustomization { resources, components, patches, transformers, .. } = kustomization;
-    let patches = patches.iter().map(|(path, _)| path);
-    resources.iter().chain(components).chain(transformers).chain(patches).map(String::as_str)
-}
-
-/// Without `.` and `..`, as far as that goes.
-pub fn plain(path: &Path) -> PathBuf {
-    let mut plain = PathBuf::new();
-    for component in path.components() {
-        match component {
-            Component::CurDir => {}
-            Component::ParentDir if plain.file_name().is_some() => drop(plain.pop()),
-            component => plain.push(component),
-        }
-    }
-    plain
 }

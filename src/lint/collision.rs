@@ -1,20 +1,20 @@
-//! Images that the rules, as the server applies them, give one name: `collision`.
+//! Images of different registries that the rules give the same name: `collision`.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 
 use super::index::Index;
-use super::{Findings, Lint, Place};
+use super::{Findings, Lint, PlacedRule};
 use crate::engine::{DOCKER_HUB, Decision, Mode, Namespaces, Policy, Question, Rule, Settings, boundaries};
 use crate::registries::{Upstream, are_aliases};
 
-/// Paths that images have below what a rule names.
+/// Sample paths of images below a name of a rule.
 const TAILS: [&str; 4] = ["app", "team/app", "other/app", "team/group/app"];
 
-/// Namespaces that are tried at most; each tries every sample.
+/// Namespaces that are tried at most. Every sample is tried in each.
 const MAX_NAMESPACES: usize = 16;
 
-/// Caches within another that are tried at most: there may be as many as pairs of rules.
+/// Caches within another cache that are tried at most: there may be as many as pairs of rules.
 const MAX_NESTED: usize = 4096;
 
 pub fn check(index: &Index, findings: &mut Findings) {
@@ -25,7 +25,7 @@ pub fn check(index: &Index, findings: &mut Findings) {
     let numbers: HashMap<&str, usize> =
         rules.iter().enumerate().map(|(number, place)| (place.rule.name.as_str(), number)).collect();
     let mut by_result: HashMap<String, Vec<(&str, usize)>> = HashMap::new();
-    // The same rule makes the same of an image in each namespace.
+    // A rule gives an image the same name in each namespace.
     let mut known = HashSet::new();
     for namespace in namespaces(rules) {
         for sample in &samples {
@@ -55,7 +55,7 @@ pub fn check(index: &Index, findings: &mut Findings) {
                     place,
                     at,
                     format!("`{earlier}` and `{later}` both become `{result}`"),
-                    "give each its own path below the cache; or allow it, if the cache joins several registries there"
+                    "give each its own path in the cache, or allow `collision` if the cache joins several registries there"
                         .to_owned(),
                 );
             }
@@ -63,14 +63,14 @@ pub fn check(index: &Index, findings: &mut Findings) {
     }
 }
 
-/// Where the source stands that a name is of.
-fn span<'c>(place: Place<'c>, name: &str) -> &'c Range<usize> {
+/// Returns the place of the `from` or the pattern that a name is from.
+fn span<'c>(place: PlacedRule<'c>, name: &str) -> &'c Range<usize> {
     let source = place.sources().and_then(|from| from.position_above(name));
     let from = source.and_then(|position| place.places.sources.get(position));
     from.or_else(|| place.pattern().map(|(_, span)| span)).unwrap_or(&place.places.to)
 }
 
-/// Names of images that might be, in canonical form.
+/// Returns names of possible images, in canonical form.
 fn samples(index: &Index) -> Vec<String> {
     let rules = index.rules;
     let mut samples = Samples::default();
@@ -83,9 +83,10 @@ fn samples(index: &Index) -> Vec<String> {
         }
         if place.pattern().is_some() {
             for start in &index.starts[number] {
-                match start.is_whole {
-                    true => samples.add(&start.text, ""),
-                    false => samples.below(start.text.rsplit_once('/').map_or("", |(start, _)| start)),
+                if start.is_whole {
+                    samples.add(&start.text, "")
+                } else {
+                    samples.below(start.text.rsplit_once('/').map_or("", |(start, _)| start))
                 }
             }
             for upstream in Upstream::ALL {
@@ -98,7 +99,7 @@ fn samples(index: &Index) -> Vec<String> {
             samples.below(source.canonical());
         }
     }
-    // One cache within another: what the outer one has at the inner one's path.
+    // One cache within another: images of the outer one at the path of the inner one.
     let targets: BTreeSet<String> =
         rules.iter().filter_map(|place| Some(place.target()?.canonical().to_owned())).collect();
     let nested = targets.iter().flat_map(|inner| {
@@ -129,7 +130,7 @@ impl Samples {
     fn add(&mut self, prefix: &str, tail: &str) {
         let name = if tail.is_empty() { prefix.to_owned() } else { format!("{prefix}/{tail}") };
         let Some((host, path)) = name.split_once('/') else { return };
-        // All of Docker Hub's have two components.
+        // Names on Docker Hub have two components.
         let exists = !host.is_empty() && (host != DOCKER_HUB || path.matches('/').count() == 1);
         if exists && self.known.insert(name.clone()) {
             self.names.push(name);
@@ -137,8 +138,8 @@ impl Samples {
     }
 }
 
-/// Namespaces that the rules tell apart.
-fn namespaces(rules: &[Place]) -> Vec<String> {
+/// Returns namespaces that the rules distinguish.
+fn namespaces(rules: &[PlacedRule]) -> Vec<String> {
     let mut names = BTreeSet::new();
     for place in rules {
         if let Namespaces::Include(globs) | Namespaces::Exclude(globs) = &place.rule.namespaces {

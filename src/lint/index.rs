@@ -1,15 +1,15 @@
-//! Rules by what they name, so that a lint need not look at each rule for each other one.
+//! Rules by the names in them, so that a lint need not compare each rule with each other one.
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::Place;
+use super::PlacedRule;
 use super::literal::{Start, starts};
 use crate::engine::boundaries;
 
-/// The rules of a file, and which of them name what.
+/// The rules of a file, indexed by the names in them.
 pub struct Index<'c> {
-    pub rules: &'c [Place<'c>],
-    /// What each rule's pattern is sure to start with.
+    pub rules: &'c [PlacedRule<'c>],
+    /// The possible starts of the names that each rule's pattern matches.
     pub starts: Vec<Vec<Start>>,
     sources: HashMap<&'c str, Vec<usize>>,
     targets: HashMap<String, Vec<usize>>,
@@ -17,7 +17,7 @@ pub struct Index<'c> {
 }
 
 impl<'c> Index<'c> {
-    pub fn new(rules: &'c [Place<'c>]) -> Self {
+    pub fn new(rules: &'c [PlacedRule<'c>]) -> Self {
         let mut index =
             Self { rules, starts: Vec::new(), sources: HashMap::new(), targets: HashMap::new(), patterns: Vec::new() };
         for (number, place) in rules.iter().enumerate() {
@@ -34,18 +34,18 @@ impl<'c> Index<'c> {
         index
     }
 
-    /// Rules whose `to` is this canonical name.
+    /// Returns the rules whose `to` is this canonical name.
     pub fn at(&self, target: &str) -> &[usize] {
         self.targets.get(target).map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// Rules with a pattern, and those of which a `from` is the name or above it, in file order.
+    /// Returns the rules with a pattern, and those with a `from` at or above the name, in file order.
     pub fn taking(&self, name: &str) -> impl Iterator<Item = usize> + use<> {
         let sources = boundaries(name).filter_map(|above| self.sources.get(above)).flatten();
         sources.chain(&self.patterns).copied().collect::<BTreeSet<_>>().into_iter()
     }
 
-    /// Rules with a pattern, and those whose `to` is the name or above it, in file order.
+    /// Returns the rules with a pattern, and those with a `to` at or above the name, in file order.
     pub fn above(&self, name: &str) -> impl Iterator<Item = usize> + use<> {
         let targets = boundaries(name).filter_map(|above| self.targets.get(above)).flatten();
         targets.chain(&self.patterns).copied().collect::<BTreeSet<_>>().into_iter()

@@ -1,70 +1,70 @@
-//! Caches as they really are: `cache-layout` and `unsupported-upstream`.
+//! Limits of cache products: `cache-layout` and `unsupported-upstream`.
 
 use super::literal::starts;
-use super::{Findings, Lint, Place};
+use super::{Findings, Lint, PlacedRule};
 use crate::engine::Prefix;
 use crate::registries::{ACR_UPSTREAMS, ECR_PREFIX_CHARS, ECR_UPSTREAMS, EcrHost, Upstream, are_aliases, is_ecr_path};
 
-pub fn check(rules: &[Place], findings: &mut Findings) {
+pub fn check(rules: &[PlacedRule], findings: &mut Findings) {
     for &place in rules {
         let Some(target) = place.target() else { continue };
-        // What stands for a group is not known.
+        // The text of a group is unknown.
         let has_groups = place.pattern().is_some();
-        if let Some((message, cure)) = misplaced(place, &target, has_groups) {
-            findings.add(Lint::CacheLayout, place, &place.places.to, message, cure);
+        if let Some((message, fix)) = misplaced(place, &target, has_groups) {
+            findings.add(Lint::CacheLayout, place, &place.places.to, message, fix);
         }
         unsupported(place, &target, findings);
     }
 }
 
-/// Why no cache has images there, and where one would.
-fn misplaced(place: Place, target: &Prefix, has_groups: bool) -> Option<(String, String)> {
+/// Returns why no cache has images under this `to`, and what to write instead.
+fn misplaced(place: PlacedRule, target: &Prefix, has_groups: bool) -> Option<(String, String)> {
     let host = target.host();
     let path = target.canonical().strip_prefix(host).unwrap_or_default().trim_start_matches('/');
     let written = place.rule.matcher.target();
     if let Some(upstream) = Upstream::of_host(host) {
         return public(place, upstream, path, target).then(|| {
             (
-                format!("`{written}` is {}, and no cache of yours", upstream.title()),
-                "write the host of your cache, and the path that it keeps these images under".to_owned(),
+                format!("`{written}` is {}, and not a cache of your own", upstream.title()),
+                "write the host of your cache, and its path for these images".to_owned(),
             )
         });
     }
     if EcrHost::is_meant(host) {
-        return ecr(place, host, path, has_groups).map(|(what, cure)| (format!("`{written}` {what}"), cure.to_owned()));
+        return ecr(place, host, path, has_groups).map(|(what, fix)| (format!("`{written}` {what}"), fix.to_owned()));
     }
     if host == "docker.pkg.dev" || (host.ends_with("-docker.pkg.dev") && path.split('/').count() < 2) {
         return Some((
-            format!("`{written}` is no repository of Artifact Registry"),
+            format!("`{written}` is not a repository of Artifact Registry"),
             "write `LOCATION-docker.pkg.dev/PROJECT/REPOSITORY`, with the remote repository for this registry"
                 .to_owned(),
         ));
     }
     if host == "azurecr.io" || host.strip_suffix(".azurecr.io").is_some_and(|name| name.is_empty() || name.len() < 5) {
         return Some((
-            format!("`{host}` is no registry of Azure: a registry's name has 5 to 50 letters and digits"),
+            format!("`{host}` is not a registry of Azure: a registry's name has 5 to 50 letters and digits"),
             "write `NAME.azurecr.io`, and the path that the cache rule targets".to_owned(),
         ));
     }
     if path.is_empty() && host.split('.').next() == Some("harbor") && !has_groups {
         return Some((
-            format!("`{written}` is no project of Harbor"),
+            format!("`{written}` is not a project of Harbor"),
             format!("write `{host}/PROJECT`, with the proxy cache project for this registry"),
         ));
     }
-    // `NAME-REPOSITORY.jfrog.io` names a repository in its host.
+    // `NAME-REPOSITORY.jfrog.io` has a repository in its host.
     if path.is_empty() && host.strip_suffix(".jfrog.io").is_some_and(|name| !name.contains(['-', '.'])) {
         return Some((
-            format!("`{written}` is no repository of Artifactory"),
+            format!("`{written}` is not a repository of Artifactory"),
             format!("write `{host}/REPOSITORY`, with the remote repository for this registry"),
         ));
     }
     None
 }
 
-/// Whether nobody but its operator keeps images there. Some send old names of a registry to its new one: that is no cache, but
-/// meant.
-fn public(place: Place, upstream: Upstream, path: &str, target: &Prefix) -> bool {
+/// Returns whether only the operator of the registry has images there. A rule from old names of a registry to its new name is
+/// intended, although that is not a cache.
+fn public(place: PlacedRule, upstream: Upstream, path: &str, target: &Prefix) -> bool {
     let all_are_aliases = place.from().next().is_some()
         && place.from().all(|(source, _)| are_aliases(source.canonical(), target.canonical()));
     let is_operators_only = path.is_empty()
@@ -73,33 +73,33 @@ fn public(place: Place, upstream: Upstream, path: &str, target: &Prefix) -> bool
     is_operators_only && !all_are_aliases
 }
 
-fn ecr(place: Place, host: &str, path: &str, has_groups: bool) -> Option<(&'static str, &'static str)> {
+fn ecr(place: PlacedRule, host: &str, path: &str, has_groups: bool) -> Option<(&'static str, &'static str)> {
     if EcrHost::parse(host).is_none() {
         return (!has_groups).then_some((
-            "is no registry of Amazon ECR",
+            "is not a registry of Amazon ECR",
             "write `ACCOUNT.dkr.ecr.REGION.amazonaws.com`, with the 12 digits of the account and a region such as `eu-west-1`",
         ));
     }
     if !is_ecr_path(path) && !path.is_empty() {
         return Some((
-            "has a path that Amazon ECR refuses",
-            "separate its letters and digits by one `/`, `-`, `_` or `.` at a time",
+            "has a path that Amazon ECR rejects",
+            "separate letters and digits by a single `/`, `-`, `_` or `.`",
         ));
     }
-    // A rule with the prefix ROOT has no prefix at all, so the path may be the upstream's.
+    // An ECR rule with the prefix ROOT has no prefix in paths, so the path may be the upstream's.
     let is_upstreams = place.from().any(|(source, _)| source.canonical().ends_with(&format!("/{path}")));
     let first = path.split('/').next().unwrap_or_default();
     let has_prefix = ECR_PREFIX_CHARS.contains(&path.len())
         || (path.contains('/') && first.len() <= *ECR_PREFIX_CHARS.end())
         || path.is_empty();
     (!has_prefix && !is_upstreams && !has_groups).then_some((
-        "can't be the prefix of a pull-through cache rule of Amazon ECR",
-        "give the rule a prefix of 2 to 30 characters",
+        "has a path that can't be the prefix of a pull-through cache rule of Amazon ECR",
+        "use a prefix of 2 to 30 characters",
     ))
 }
 
-/// What a cache of a cloud can't pull through from. Others take any registry.
-fn unsupported(place: Place, target: &Prefix, findings: &mut Findings) {
+/// Adds the registries that a cache of a cloud does not support as upstreams. Other caches support any registry.
+fn unsupported(place: PlacedRule, target: &Prefix, findings: &mut Findings) {
     let host = target.host();
     let (product, known): (_, &[Upstream]) = if EcrHost::parse(host).is_some() {
         ("a pull-through cache of Amazon ECR", &ECR_UPSTREAMS)
@@ -114,12 +114,12 @@ fn unsupported(place: Place, target: &Prefix, findings: &mut Findings) {
             Lint::UnsupportedUpstream,
             place,
             span,
-            format!("{product} can't stand before `{name}`"),
-            "leave it out, send it to another cache, or allow it if something else copies the images there".to_owned(),
+            format!("{product} does not support the upstream `{name}`"),
+            "remove it, use another cache for it, or allow `unsupported-upstream` if the images are copied there otherwise".to_owned(),
         );
     };
     for (source, span) in place.from() {
-        // Old names of the Kubernetes project's registry, whose images are in the new one.
+        // Old names of the Kubernetes project's registry have the images of the new one.
         if is_unknown(source.host())
             && !Upstream::Kubernetes.names().iter().any(|name| are_aliases(name, source.canonical()))
         {

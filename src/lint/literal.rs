@@ -1,4 +1,4 @@
-//! What a pattern's matches are sure to start with.
+//! The possible starts of the names that a pattern matches.
 
 use regex_syntax::hir::literal::Extractor;
 
@@ -11,7 +11,7 @@ pub struct Start {
 }
 
 impl Start {
-    /// Whether every name with this start is the prefix or lies below it.
+    /// Returns whether every name with this start is at or below the prefix.
     pub fn is_below(&self, prefix: &Prefix) -> bool {
         match prefix.strip(&self.text) {
             Some(rest) => self.is_whole || !rest.is_empty(),
@@ -19,13 +19,13 @@ impl Start {
         }
     }
 
-    /// The host, if the start has all of it.
+    /// Returns the host, if the start has all of it.
     pub fn host(&self) -> Option<&str> {
         self.text.split_once('/').map(|(host, _)| host)
     }
 }
 
-/// Each match starts with one of these; none where nothing is sure.
+/// Returns texts of which each match starts with one; none if they are unknown.
 pub fn starts(pattern: &Pattern) -> Vec<Start> {
     let Ok(hir) = regex_syntax::parse(pattern.written()) else { return Vec::new() };
     let sequence = Extractor::new().extract(&hir);

@@ -1,10 +1,12 @@
-//! What is valid in a rules file, but hardly meant.
+//! Likely mistakes in a valid rules file.
 
+mod caches;
 mod collision;
 mod index;
 mod layout;
 mod literal;
 mod overlap;
+mod placeholder;
 mod spelling;
 
 use std::ops::Range;
@@ -12,28 +14,30 @@ use std::ops::Range;
 use annotate_snippets::Level;
 
 use self::index::Index;
+pub use self::placeholder::is_placeholder_host;
 use crate::config::{Config, Places, Problem, Source};
 use crate::engine::{Pattern, Prefix, Prefixes, Rule};
 
 macro_rules! lints {
     ($($(#[doc = $doc:literal])+ $lint:ident, $name:literal;)+) => {
-        /// What can be wrong with valid rules.
+        /// A kind of likely mistake in valid rules.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Lint { $($(#[doc = $doc])+ $lint),+ }
 
         impl Lint {
             pub const ALL: &[Self] = &[$(Self::$lint),+];
 
-            /// What it is called, for good.
+            /// Returns its stable name.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$lint => $name),+ }
             }
 
+            /// Returns the lint with a name.
             pub fn parse(name: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|lint| lint.as_str() == name)
             }
 
-            /// One sentence for people.
+            /// Returns one sentence that describes it.
             pub const fn describe(self) -> &'static str {
                 match self { $(Self::$lint => concat!($($doc),+).trim_ascii()),+ }
             }
@@ -42,74 +46,90 @@ macro_rules! lints {
 }
 
 lints! {
-    /// A rule takes what is under a `to`, where nothing is rewritten again.
+    /// A rule matches images under a `to`, which are never rewritten again.
     Loop, "loop";
-    /// An earlier rule takes all that this one could.
+    /// An earlier rule matches all images of this one.
     Shadowed, "shadowed";
-    /// Images of different origin get the same name in the cache.
+    /// Images of different registries get the same name in the cache.
     Collision, "collision";
-    /// `docker.io/nginx` stands where `docker.io/library/nginx` is meant.
+    /// `docker.io/nginx` is written in place of `docker.io/library/nginx`.
     DockerLibrary, "docker-library";
-    /// No cache has images where `to` says.
+    /// This `to` does not match the product's layout.
     CacheLayout, "cache-layout";
-    /// The cache can't pull through from that registry.
+    /// The cache does not support that registry as an upstream.
     UnsupportedUpstream, "unsupported-upstream";
-    /// A `.` in the host of a `pattern` stands for any character.
+    /// An unescaped `.` in the host of a `pattern` matches any character.
     UnescapedDot, "unescaped-dot";
-    /// `k8s.gcr.io` goes through the cache, but `registry.k8s.io` does not.
+    /// A rule matches `k8s.gcr.io`, but none matches `registry.k8s.io`.
     Frozen, "frozen";
+    /// No rule's `to` belongs to this entry of `caches`.
+    UnusedCache, "unused-cache";
+    /// The rule's cache is an example name, from which no image can be pulled.
+    Placeholder, "placeholder";
+    /// The file has no rules, so no image is rewritten.
+    NoRules, "no-rules";
 }
 
-/// A lint, and where it applies.
+/// A likely mistake, and its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
+pub struct LintFinding {
     pub lint: Lint,
-    /// The name of the rule.
-    pub rule: String,
+    /// The name of the rule; `None` for the whole file.
+    pub rule: Option<String>,
     pub problem: Problem,
 }
 
-impl Finding {
-    /// Draws it with the line it stands in.
+impl LintFinding {
+    /// Draws it with its line.
     pub fn render(&self, source: &Source) -> String {
         self.problem.render(Level::WARNING, Some(self.lint.as_str()), source)
     }
+
+    /// As [`Self::render`], with ANSI colours.
+    pub fn render_styled(&self, source: &Source) -> String {
+        self.problem.render_styled(Level::WARNING, Some(self.lint.as_str()), source)
+    }
 }
 
-/// Everything that is found, in the order of the file.
-pub fn findings(config: &Config) -> Vec<Finding> {
-    let rules: Vec<Place> =
-        config.rules.iter().zip(&config.places).map(|(rule, places)| Place { rule, places }).collect();
+/// Returns all findings, in the order of the file.
+pub fn findings(config: &Config) -> Vec<LintFinding> {
+    let rules: Vec<PlacedRule> =
+        config.rules.iter().zip(&config.places).map(|(rule, places)| PlacedRule { rule, places }).collect();
     let index = Index::new(&rules);
     let mut findings = Findings(Vec::new());
+    if config.rules.is_empty() {
+        findings.no_rules(config);
+    }
     overlap::check(&index, &mut findings);
     collision::check(&index, &mut findings);
     layout::check(&rules, &mut findings);
     spelling::check(&rules, &mut findings);
+    placeholder::check(&rules, &mut findings);
+    caches::check(config, &mut findings);
     let Findings(mut findings) = findings;
     findings.sort_by_key(|finding| (finding.problem.span.start, finding.lint));
     findings
 }
 
-/// A rule, and where its parts stand.
+/// A rule, and the places of its parts.
 #[derive(Clone, Copy)]
-struct Place<'c> {
+struct PlacedRule<'c> {
     rule: &'c Rule,
     places: &'c Places,
 }
 
-impl<'c> Place<'c> {
-    /// The entries of `from`, each with its place.
+impl<'c> PlacedRule<'c> {
+    /// Returns the entries of `from`, each with its place.
     fn from(self) -> impl Iterator<Item = (&'c Prefix, &'c Range<usize>)> {
         self.sources().into_iter().flat_map(|from| from.iter()).zip(&self.places.sources)
     }
 
-    /// `from`, where the rule has no pattern.
+    /// Returns `from`; `None` if the rule has a pattern.
     fn sources(self) -> Option<&'c Prefixes> {
         self.rule.matcher.sources()
     }
 
-    /// The first entry of `from` that a canonical name is at or below.
+    /// Returns the first entry of `from` that a canonical name is at or below.
     fn source_above(self, name: &str) -> Option<&'c Prefix> {
         self.sources()?.first_above(name)
     }
@@ -122,17 +142,24 @@ impl<'c> Place<'c> {
         self.rule.matcher.pattern().zip(self.places.sources.first())
     }
 
-    /// A name that is its `to`, in canonical form; with a letter for each group.
+    /// Returns its `to` in canonical form, with a letter for each group.
     fn target(self) -> Option<Prefix> {
         self.rule.matcher.sample_target()
     }
 }
 
-struct Findings(Vec<Finding>);
+struct Findings(Vec<LintFinding>);
 
 impl Findings {
-    fn add(&mut self, lint: Lint, place: Place, span: &Range<usize>, message: String, cure: String) {
-        let problem = Problem { message, cure: Some(cure), span: span.clone() };
-        self.0.push(Finding { lint, rule: place.rule.name.clone(), problem });
+    fn no_rules(&mut self, config: &Config) {
+        let message = "`rules` is empty: no image is rewritten".to_owned();
+        let fix = Some("add a rule with `name`, `from` and `to`".to_owned());
+        let problem = Problem { message, fix, span: config.rules_place.clone() };
+        self.0.push(LintFinding { lint: Lint::NoRules, rule: None, problem });
+    }
+
+    fn add(&mut self, lint: Lint, place: PlacedRule, span: &Range<usize>, message: String, fix: String) {
+        let problem = Problem { message, fix: Some(fix), span: span.clone() };
+        self.0.push(LintFinding { lint, rule: Some(place.rule.name.clone()), problem });
     }
 }

@@ -1,7 +1,7 @@
-//! Rules that stand in each other's way: `loop` and `shadowed`.
+//! Rules that overlap: `loop` and `shadowed`.
 
 use super::index::Index;
-use super::{Findings, Lint, Place};
+use super::{Findings, Lint, PlacedRule};
 use crate::engine::{Glob, ImageRef, Namespaces, Prefix, Rule};
 
 pub fn check(index: &Index, findings: &mut Findings) {
@@ -12,7 +12,7 @@ pub fn check(index: &Index, findings: &mut Findings) {
     }
 }
 
-/// A `to` that lies under what a rule takes by name.
+/// Adds a `to` that a rule matches by name.
 fn target_is_taken(number: usize, index: &Index, findings: &mut Findings) {
     let place = index.rules[number];
     let Some(target) = place.target() else { return };
@@ -22,24 +22,25 @@ fn target_is_taken(number: usize, index: &Index, findings: &mut Findings) {
     else {
         return;
     };
-    let (by, there) = match std::ptr::eq(other.rule, place.rule) {
-        true => ("this rule itself".to_owned(), "this rule"),
-        false => (format!("rule `{}`", other.rule.name), "that rule"),
+    let (by, there) = if std::ptr::eq(other.rule, place.rule) {
+        ("this rule itself".to_owned(), "this rule")
+    } else {
+        (format!("rule `{}`", other.rule.name), "that rule")
     };
     findings.add(
         Lint::Loop,
         place,
         &place.places.to,
-        format!("`{}` lies under `{source}`, which {by} sends elsewhere", place.rule.matcher.target()),
+        format!("`{}` is under `{source}`, which {by} rewrites", place.rule.matcher.target()),
         format!(
-            "what is under a `to` is never rewritten again, so nothing there goes on; write the cache that it comes from at \
-             last, or, if it is meant, `except: [{}]` in {there}",
+            "images under a `to` are never rewritten again; write the last cache of the chain, or add `except: [{}]` to \
+             {there}",
             target.written()
         ),
     );
 }
 
-/// What of a rule takes a `to`, and all below it.
+/// Returns the `from` or pattern of a rule that matches a `to` and all below it.
 fn taking<'c>(other: usize, index: &Index<'c>, target: &Prefix) -> Option<&'c str> {
     let (other, starts) = (index.rules[other], &index.starts[other]);
     if other.rule.except.first_above(target.canonical()).is_some() {
@@ -49,7 +50,7 @@ fn taking<'c>(other: usize, index: &Index<'c>, target: &Prefix) -> Option<&'c st
         return Some(source.written());
     }
     let (pattern, _) = other.pattern()?;
-    // A pattern for any host takes every `to` as well: that is what it is for.
+    // A pattern for any host is meant to match every `to` as well.
     let names_host = !starts.is_empty() && starts.iter().all(|start| start.host() == Some(target.host()));
     let takes = |tail: &&str| {
         let name = format!("{}/{tail}", target.canonical());
@@ -59,25 +60,26 @@ fn taking<'c>(other: usize, index: &Index<'c>, target: &Prefix) -> Option<&'c st
     is_taken.then(|| pattern.written())
 }
 
-/// What a rule takes lies under a `to`.
+/// Adds a `from` or a pattern under a `to`.
 fn under_a_target(number: usize, index: &Index, findings: &mut Findings) {
     let place = index.rules[number];
-    let add = |findings: &mut Findings, span, source: &str, above: Place| {
-        let of = match std::ptr::eq(above.rule, place.rule) {
-            true => "this rule's `to`".to_owned(),
-            false => format!("the `to` of rule `{}`", above.rule.name),
+    let add = |findings: &mut Findings, span, source: &str, above: PlacedRule| {
+        let of = if std::ptr::eq(above.rule, place.rule) {
+            "this rule's `to`".to_owned()
+        } else {
+            format!("the `to` of rule `{}`", above.rule.name)
         };
         findings.add(
             Lint::Loop,
             place,
             span,
-            format!("`{source}` lies under {of}, so it is never rewritten"),
-            "what is under a `to` is in the cache already; take it out here, or give that `to` a path of its own"
+            format!("`{source}` is under {of}, so it is never rewritten"),
+            "images under a `to` are in the cache already; remove it here, or give that `to` a path of its own"
                 .to_owned(),
         );
     };
     for (source, span) in place.from() {
-        // The same place is found from the side of `to`.
+        // `target_is_taken` finds the same pair.
         let above = index.above(source.canonical()).map(|other| index.rules[other]).find(|other| {
             other.rule.matcher.is_above(source.canonical())
                 && other.target().is_none_or(|target| !source.covers(&target))
@@ -100,13 +102,13 @@ fn under_a_target(number: usize, index: &Index, findings: &mut Findings) {
     }
 }
 
-/// What earlier rules take before this one is asked. An `except` there ends the search too, so it does not matter.
+/// Adds names that an earlier rule matches. Its `except` is irrelevant, because it ends the search too.
 fn shadowed(number: usize, index: &Index, findings: &mut Findings) {
     let place = index.rules[number];
     let earlier = |name: &str| {
         let earlier = index.taking(name).take_while(|&other| other < number).map(|other| index.rules[other]);
         earlier.filter(|other| {
-            // A rule that only observes ends the search, too.
+            // A rule that only observes ends the search too.
             let Rule { name: _, matcher: _, except: _, namespaces, image_pull_secrets: _, mode: _ } = other.rule;
             cover(namespaces, &place.rule.namespaces)
         })
@@ -123,7 +125,7 @@ fn shadowed(number: usize, index: &Index, findings: &mut Findings) {
         return;
     }
     for (position, (source, span)) in place.from().enumerate() {
-        // The same name twice does no harm.
+        // A duplicate name has no effect.
         let parent = source.canonical().rsplit_once('/').map(|(parent, _)| parent);
         let before = place.sources().zip(parent).and_then(|(from, parent)| {
             from.position_above(parent).filter(|&before| before < position).map(|before| &from[before])
@@ -133,8 +135,8 @@ fn shadowed(number: usize, index: &Index, findings: &mut Findings) {
                 Lint::Shadowed,
                 place,
                 span,
-                format!("`{}` in the same list has all of `{}` already", before.written(), source.written()),
-                "the first entry that matches is replaced by `to`: put the longer one first, or remove it".to_owned(),
+                format!("`{}` earlier in the list matches all of `{}`", before.written(), source.written()),
+                "the first entry that matches is replaced by `to`; put the longer one first, or remove it".to_owned(),
             );
             continue;
         }
@@ -145,19 +147,36 @@ fn shadowed(number: usize, index: &Index, findings: &mut Findings) {
     }
 }
 
-fn report(place: Place, span: &std::ops::Range<usize>, what: &str, other: Place, by: &Prefix, findings: &mut Findings) {
+fn report(
+    place: PlacedRule,
+    span: &std::ops::Range<usize>,
+    what: &str,
+    other: PlacedRule,
+    by: &Prefix,
+    findings: &mut Findings,
+) {
+    let (name, before) = (&place.rule.name, &other.rule.name);
+    // A copy for some namespaces, or a rule for longer names, is meant to come first. An equal rule has no effect at any place.
+    let is_narrower = place.rule.namespaces != other.rule.namespaces || what != by.written();
+    let fix = if is_narrower {
+        format!(
+            "the first rule that matches decides; put rule `{name}` before `{before}`, or remove `{what}` from `{name}`"
+        )
+    } else {
+        format!("the first rule that matches decides; remove `{what}` from `{name}`")
+    };
     findings.add(
         Lint::Shadowed,
         place,
         span,
-        format!("`{what}` never gets here: rule `{}` takes all of `{}` before", other.rule.name, by.written()),
-        "the first rule that matches wins: put the rule with the longer names first, or remove it here".to_owned(),
+        format!("`{what}` is never used: rule `{before}` before it matches all of `{}`", by.written()),
+        fix,
     );
 }
 
-/// Whether every namespace of `inner` is one of `outer`, as far as that can be told.
+/// Returns whether every namespace of `inner` is surely one of `outer`.
 fn cover(outer: &Namespaces, inner: &Namespaces) -> bool {
-    // A glob that matches another's text, in which `*` is a character like any other, matches all that the other does.
+    // A glob that matches another glob's text, with `*` as a plain character, matches all names of the other.
     let each = |globs: &[Glob], of: &Namespaces| globs.iter().all(|glob| of.contain(glob.as_str()));
     match (outer, inner) {
         (Namespaces::All, _) => true,

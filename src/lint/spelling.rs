@@ -1,14 +1,14 @@
-//! Names that are not what they look like: `docker-library`, `unescaped-dot` and `frozen`.
+//! Misleading names: `docker-library`, `unescaped-dot` and `frozen`.
 
 use regex_syntax::ast::{Ast, parse::Parser};
 
 use super::literal::starts;
-use super::{Findings, Lint, Place};
+use super::{Findings, Lint, PlacedRule};
 use crate::config::KUBERNETES_REGISTRY;
 use crate::engine::{DOCKER_HUB, ImageRef};
 use crate::registries::is_official;
 
-pub fn check(rules: &[Place], findings: &mut Findings) {
+pub fn check(rules: &[PlacedRule], findings: &mut Findings) {
     let new = format!("{NEW}/pause");
     let is_taken = |image: ImageRef| {
         rules.iter().any(|place| place.rule.takes(&image) || place.rule.matcher.is_above(image.canonical()))
@@ -23,14 +23,14 @@ pub fn check(rules: &[Place], findings: &mut Findings) {
     }
 }
 
-/// The name of the official image that a prefix looks like.
+/// Returns the official image that a prefix looks like.
 fn official(name: &str) -> Option<&str> {
     let image = name.strip_prefix(DOCKER_HUB)?.strip_prefix('/')?;
     is_official(image).then_some(image)
 }
 
-/// An official image without `library`. Organisations of such a name exist; who means both names both.
-fn docker_library(place: Place, findings: &mut Findings) {
+/// Adds an official image without `library`. Organisations with such names exist, so a list with both is not reported.
+fn docker_library(place: PlacedRule, findings: &mut Findings) {
     let lists = [(place.sources(), &place.places.sources), (Some(&place.rule.except), &place.places.except)];
     for (prefixes, spans) in lists.into_iter().filter_map(|(prefixes, spans)| Some((prefixes?, spans))) {
         let beside = |image: &str| prefixes.first_above(&format!("{DOCKER_HUB}/library/{image}")).is_some();
@@ -42,7 +42,7 @@ fn docker_library(place: Place, findings: &mut Findings) {
                 span,
                 format!("`{}` is not the image `{DOCKER_HUB}/library/{image}`", prefix.written()),
                 format!(
-                    "it stands for the images below `{DOCKER_HUB}/{image}/`; write `{DOCKER_HUB}/library/{image}` for that image"
+                    "it matches the images below `{DOCKER_HUB}/{image}/`; write `{DOCKER_HUB}/library/{image}` for that image"
                 ),
             );
         }
@@ -50,7 +50,7 @@ fn docker_library(place: Place, findings: &mut Findings) {
     if let Some((pattern, span)) = place.pattern() {
         let starts = starts(pattern);
         let Some(image) = starts.iter().filter(|start| start.is_whole).find_map(|start| {
-            // No canonical name on Docker Hub has one component only.
+            // Canonical names on Docker Hub have at least two components.
             start.text.strip_prefix(DOCKER_HUB)?.strip_prefix('/').filter(|path| !path.contains('/'))
         }) else {
             return;
@@ -59,14 +59,14 @@ fn docker_library(place: Place, findings: &mut Findings) {
             Lint::DockerLibrary,
             place,
             span,
-            format!("no image is called `{DOCKER_HUB}/{image}`"),
-            format!("patterns see `{DOCKER_HUB}/library/{image}`, however the image is written"),
+            format!("no image has the name `{DOCKER_HUB}/{image}`"),
+            format!("write `{DOCKER_HUB}/library/{image}`: patterns match canonical names"),
         );
     }
 }
 
-/// A `.` between two characters of a host.
-fn unescaped_dot(place: Place, findings: &mut Findings) {
+/// Adds an unescaped `.` between two characters of a host.
+fn unescaped_dot(place: PlacedRule, findings: &mut Findings) {
     let Some((pattern, span)) = place.pattern() else { return };
     let Ok(Ast::Concat(ref concat)) = Parser::new().parse(pattern.written()) else { return };
     let is = |ast: Option<&Ast>, f: fn(char) -> bool| matches!(ast, Some(Ast::Literal(literal)) if f(literal.c));
@@ -96,23 +96,23 @@ fn unescaped_dot(place: Place, findings: &mut Findings) {
         Lint::UnescapedDot,
         place,
         span,
-        format!("`.` in the host stands for any character: it matches `{}` too", sample.replace('\\', "")),
+        format!("`.` in the host matches any character, as in `{}`", sample.replace('\\', "")),
         format!("write `'{escaped}'`, in single quotes"),
     );
 }
 
-/// Where the images of the Kubernetes project are now.
+/// The current registry of the Kubernetes project.
 const NEW: &str = KUBERNETES_REGISTRY[0];
 
-fn frozen(place: Place, findings: &mut Findings) {
+fn frozen(place: PlacedRule, findings: &mut Findings) {
     let old = place.from().find(|(source, _)| KUBERNETES_REGISTRY.contains(&source.canonical()));
     if let Some((source, span)) = old {
         findings.add(
             Lint::Frozen,
             place,
             span,
-            format!("no rule takes `{NEW}`, where the images of `{}` have moved", source.written()),
-            format!("add `{NEW}` beside it: the old name has got no new image since April 2023"),
+            format!("no rule matches `{NEW}`, the successor of `{}`", source.written()),
+            format!("add `{NEW}` beside it; the old name has no image from after April 2023"),
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Declarations by the kind that they are about, since there are many.
+//! Declarations by kind. There are too many to try them one by one.
 
 use std::collections::BTreeMap;
 
@@ -9,11 +9,11 @@ use crate::engine::declared::{Declaration, Subject};
 const NAME: &str = "the catalogue";
 const TEXT: &str = include_str!("catalogue.yaml");
 
-/// What comes with the program. Its source is `catalogue.yaml`.
+/// The built-in catalogue. Its source is `catalogue.yaml`.
 #[derive(Debug, Clone, Default)]
 pub struct Catalogue {
     of_kinds: BTreeMap<String, Vec<Declaration>>,
-    /// Of any kind, and of documents that are no objects.
+    /// Declarations for any kind, and for documents that are no objects.
     others: Vec<Declaration>,
 }
 
@@ -31,16 +31,16 @@ impl FromIterator<Declaration> for Catalogue {
 }
 
 impl Catalogue {
-    /// What comes with the program.
+    /// Returns the built-in catalogue.
     ///
     /// # Errors
     ///
-    /// If the program was built with an invalid catalogue.
+    /// Fails if the program was built with an invalid catalogue.
     pub fn built_in() -> Result<Self, RulesError> {
         config::declarations(NAME, TEXT, "catalogue").map(Self::from_iter)
     }
 
-    /// Without files that are known by their name.
+    /// Returns the declarations without those for names of files.
     #[must_use]
     pub fn without_files(mut self) -> Self {
         self.others.retain(|declaration| !matches!(declaration.subject, Subject::Files(_)));

@@ -1,39 +1,31 @@
-//! The images of what a rules file and the catalogue declare.
+//! Images that the rules file and the catalogue declare.
 
 use std::sync::Arc;
 
+use super::extra::{Extra, of_header};
 use super::found::{Found, Shape, Slot, suffix};
-use super::objects::{Header, Origin, Seen};
+use super::lookalike::{Suspect, is_image, is_name};
+use super::objects::{Header, Origin};
 use super::path::{self, Hit};
 use super::pointer::{Step, below};
+use super::seen::Seen;
 use super::tree::{Document, Id};
-use super::unknown::{Suspect, is_image, is_name};
 use super::{Known, Object, pods};
 use crate::engine::declared::{Declaration, Path, Subject};
 use crate::engine::has_host;
 
-/// Whether the rules file says where a file has images.
+/// Returns whether the rules file declares a file.
 pub(super) fn is_file(known: &Known, file: &str) -> bool {
     known.declared.iter().any(|declaration| declaration.is_of_file(file))
 }
 
-/// Whether the rules file alone says where an object has images.
+/// Returns whether the rules file declares an object.
 pub(super) fn is_of_rules_file(known: &Known, header: &Header) -> bool {
     known.declared.iter().any(|declaration| declaration.is_of(header.group(), &header.kind))
         && known.catalogue.of(header).next().is_none()
 }
 
-/// What counts for an object: of the rules file, or else of the catalogue.
-fn of_header<'k>(known: &'k Known, header: &Header) -> Vec<&'k Declaration> {
-    let mut declarations: Vec<&Declaration> =
-        known.declared.iter().filter(|declaration| declaration.is_of(header.group(), &header.kind)).collect();
-    if declarations.is_empty() {
-        declarations.extend(known.catalogue.of(header));
-    }
-    declarations
-}
-
-/// The declared images of an object. Returns the objects that it has in itself.
+/// Adds the declared images of an object. Returns the objects that it contains.
 pub(super) fn of_kind(document: &Document, header: &Header, number: usize, known: &Known, seen: &mut Seen) -> Vec<Hit> {
     if header.api_version.is_empty() {
         return Vec::new();
@@ -50,7 +42,7 @@ pub(super) fn of_kind(document: &Document, header: &Header, number: usize, known
         .collect()
 }
 
-/// The declared images of a document that is declared as a whole. Returns whether it is understood.
+/// Adds the declared images of a document that is declared as a whole. Returns whether it is understood.
 pub(super) fn of_document(document: &Document, root: Id, origin: Origin, known: &Known, seen: &mut Seen) -> bool {
     let first = seen.found.len();
     let declarations: Vec<&Declaration> = of_whole(document, root, origin, known).collect();
@@ -63,7 +55,7 @@ pub(super) fn of_document(document: &Document, root: Id, origin: Origin, known: 
     is_file(known, origin.file) || seen.found.len() > first
 }
 
-/// Whether a document is declared as a whole.
+/// Returns whether a document is declared as a whole.
 pub(super) fn is_document(document: &Document, root: Id, origin: Origin, known: &Known) -> bool {
     of_whole(document, root, origin, known).next().is_some()
 }
@@ -87,7 +79,7 @@ fn is_of_whole(declaration: &Declaration, document: &Document, root: Id, file: &
     }
 }
 
-/// What a path leads to. Of an object neither `status` nor `metadata` is wanted: the one is the cluster's, the other text.
+/// Returns the nodes of a path. In objects, `status` and `metadata` do not count: one is the cluster's, the other text.
 fn query(document: &Document, header: &Header, path: &Path) -> Vec<Hit> {
     let mut hits = path::query(path, document, header.root, &header.pointer);
     let is_object = !header.kind.is_empty();
@@ -157,19 +149,19 @@ fn whole_image(document: &Document, hit: Hit, object: &Arc<Object>) -> Option<Fo
     })
 }
 
-/// Whether an image says where it is from, so that nothing can be put in front of it.
+/// Returns whether an image names its registry, so that a template can't put a prefix before it.
 fn names_registry(image: &str) -> bool {
     is_image(image) && has_host(image)
 }
 
-/// The images of a chart's values that name their registry: what the chart makes of others is not known.
+/// Returns the images of a chart's values that name their registry. How the chart completes others is unknown.
 fn helm_values(document: &Document, hit: Hit, object: &Arc<Object>, found: &mut Vec<Found>) {
     let mut unread = vec![(hit, false)];
     while let Some((hit, is_named)) = unread.pop() {
         let string = |key| document.get(hit.node, key).and_then(|node| document.string(node));
         let has = |key| document.get(hit.node, key).is_some();
         let is_split = string("repository").is_some();
-        // Charts that have the name in parts join them as they like.
+        // Charts with a split name join it as they like.
         let is_whole_name = is_split && !has("name") && !has("image");
         if is_whole_name && (is_named || has("tag") || has("digest")) {
             let image = split_image(document, hit.clone(), object);
@@ -193,13 +185,13 @@ fn is_never_pulled(document: &Document, parent: Id) -> bool {
         .any(|key| document.get(parent, key).and_then(|node| document.string(node)) == Some("Never"))
 }
 
-/// `registry`, `repository`, `tag` and `digest`, as charts have them; or `repository`, `image` and `version`, as the GPU
+/// Finds `registry`, `repository`, `tag` and `digest`, as charts have them; or `repository`, `image` and `version`, as the GPU
 /// operator does.
 pub(super) fn split_image(document: &Document, hit: Hit, object: &Arc<Object>) -> Option<Found> {
     let node = |key| document.get(hit.node, key).filter(|&node| !document.is_null(node));
     let string = |key| node(key).and_then(|node| document.string(node));
     let repository = string("repository").filter(|text| !text.is_empty() && !text.contains(['{', '$']))?;
-    // A tag that looks like a number is still one.
+    // A tag that looks like a number is still a tag.
     let scalar = |key| node(key).and_then(|node| document.scalar(node)).filter(|text| !text.is_empty());
     let (tag, digest) = (scalar("tag"), string("digest"));
     let suffix = match string("image").filter(|name| !name.is_empty()) {
@@ -229,68 +221,4 @@ pub(super) fn split_image(document: &Document, hit: Hit, object: &Arc<Object>) -
         shape,
         slots,
     })
-}
-
-/// What containers have beside their image.
-#[derive(Debug)]
-pub(super) struct Extra<'k>(Vec<&'k Declaration>);
-
-impl<'k> Extra<'k> {
-    pub fn of(known: &'k Known, header: &Header) -> Self {
-        let of_any = known.declared.iter().chain(known.catalogue.others());
-        let of_any = of_any.filter(|declaration| matches!(declaration.subject, Subject::AnyKind));
-        Self(of_header(known, header).into_iter().chain(of_any).collect())
-    }
-
-    /// The images in the arguments and variables of a container.
-    pub fn images(
-        &self,
-        document: &Document,
-        container: Id,
-        place: &str,
-        pointer: &str,
-        object: &Arc<Object>,
-        found: &mut Vec<Found>,
-    ) {
-        let mut add = |key: &str, name: &str, node: Id, steps: &[Step], shape: Shape| {
-            let prefix = if let Shape::Flag { prefix } = &shape { prefix.as_str() } else { "" };
-            let Some(image) = document.string(node).and_then(|text| text.strip_prefix(prefix)) else { return };
-            found.push(Found {
-                object: Arc::clone(object),
-                place: format!("{place}/{key}/{name}"),
-                image: image.to_owned(),
-                pull_never: false,
-                shape,
-                slots: vec![Slot { node, pointer: below(pointer, steps) }],
-            });
-        };
-        let list = |key| document.get(container, key).and_then(|list| document.items(list)).into_iter().flatten();
-        let is_flag = |text: &&str| text.starts_with('-');
-        let flags = || self.0.iter().flat_map(|declaration| &declaration.args);
-        for key in ["command", "args"].into_iter().filter(|_| flags().next().is_some()) {
-            let mut before = None;
-            for (index, node) in list(key).enumerate() {
-                let steps = [Step::Key(key), Step::Index(index)];
-                let text = document.string(node);
-                let flag = before.filter(is_flag).and_then(|before| flags().find(|flag| *flag == before));
-                if let Some(flag) = flag {
-                    add(key, flag, node, &steps, Shape::Whole);
-                } else if let Some((name, _)) = text.filter(is_flag).and_then(|text| text.split_once('='))
-                    && flags().any(|flag| flag == name)
-                {
-                    add(key, name, node, &steps, Shape::Flag { prefix: format!("{name}=") });
-                }
-                before = text;
-            }
-        }
-        let globs = || self.0.iter().flat_map(|declaration| &declaration.env);
-        for (index, variable) in list("env").enumerate().filter(|_| globs().next().is_some()) {
-            let Some(name) = document.get(variable, "name").and_then(|node| document.string(node)) else { continue };
-            let Some(value) = document.get(variable, "value") else { continue };
-            if globs().any(|glob| glob.is_match(name)) {
-                let steps = [Step::Key("env"), Step::Index(index), Step::Key("value")];
-                add("env", name, value, &steps, Shape::Whole);
-            }
-        }
-    }
 }

@@ -1,4 +1,4 @@
-//! An image as it was found in a document, and what must be written for another one.
+//! An image in a document, and the edits for another image.
 
 use std::sync::Arc;
 
@@ -12,27 +12,27 @@ pub(super) struct Found {
     pub image: String,
     pub pull_never: bool,
     pub shape: Shape,
-    /// What changes with the image, the first of which says where it stands.
+    /// The nodes that change with the image. The first one is the image's position.
     pub slots: Vec<Slot>,
 }
 
 /// A node that changes with an image.
 #[derive(Debug)]
 pub(super) struct Slot {
-    /// What stands at the place, which may be an alias.
+    /// The node as written, which may be an alias.
     pub node: Id,
     pub pointer: String,
 }
 
-/// How an image is made of the nodes that it stands in.
+/// How nodes make up an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Shape {
     Whole,
-    /// `--flag=` and then the image.
+    /// `--flag=`, followed by the image.
     Flag {
         prefix: String,
     },
-    /// All but tag and digest, which stand elsewhere.
+    /// All but the tag and digest, which are in other fields.
     Name {
         suffix: String,
     },
@@ -47,7 +47,7 @@ pub(super) enum Shape {
 }
 
 impl Shape {
-    /// The texts of the slots for an image; nothing where it has another tag or digest than what stands elsewhere.
+    /// Returns the texts of the slots for an image, or `None` if its tag or digest differs from that in another field.
     pub fn texts(&self, image: &str) -> Option<Vec<String>> {
         match self {
             Self::Whole => Some(vec![image.to_owned()]),
@@ -61,7 +61,7 @@ impl Shape {
     }
 }
 
-/// `:tag` and `@digest`, of those that are there.
+/// Returns `:tag` and `@digest`, if present.
 pub(super) fn suffix(tag: Option<&str>, digest: Option<&str>) -> String {
     let part = |separator: &str, text: Option<&str>| match text {
         None | Some("") => String::new(),

@@ -1,17 +1,45 @@
-//! JSON into documents: one value, or several on end, as the API server's clients take them.
+//! Reads JSON into documents: one value, or several in a row, as clients of the API server accept them.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::tree::{Content, Document, Id, Style, Tag};
-use super::yaml::{Fault, MAX_DEPTH, TOO_DEEP};
+use super::resolve::{Style, Tag};
+use super::tree::{Content, Document, Id};
+use super::yaml::{self, Fault, MAX_DEPTH, TOO_DEEP};
+
+/// Returns the JSON documents of a text up to the first error, or `None` for YAML.
+pub(super) fn documents(text: &str) -> Option<(Vec<Document<'_>>, Option<Fault>)> {
+    if !Reader::is_likely(text) {
+        return None;
+    }
+    let mut reader = Reader::new(text);
+    let mut documents = Vec::new();
+    let fault = loop {
+        match reader.next_document() {
+            Ok(Some(document)) => documents.push(document),
+            Ok(None) => break None,
+            // The start of the next value is unknown.
+            Err(fault) => break Some(fault),
+        }
+    };
+    // It may be YAML in braces. The JSON error counts if JSON reads further.
+    let is_json = fault.as_ref().is_none_or(|fault| {
+        let (mut read, mut offset) = (0, text.len());
+        yaml::each(text, |document| match document {
+            Ok(document) => read += usize::from(document.root().is_some()),
+            Err(fault) => offset = offset.min(fault.offset),
+        });
+        fault.offset > offset && documents.len() >= read
+    });
+    is_json.then_some((documents, fault))
+}
 
 pub(super) struct Reader<'t> {
     text: &'t str,
     at: usize,
 }
 
-/// An object or array that is not closed yet.
+/// An object or array that is still open.
 struct Open {
     id: Id,
     is_object: bool,
@@ -23,12 +51,12 @@ impl<'t> Reader<'t> {
         Self { text, at: if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 } }
     }
 
-    /// Whether clients of the API server would try to read it as JSON.
+    /// Returns whether clients of the API server would read the text as JSON.
     pub fn is_likely(text: &str) -> bool {
         text.trim_start_matches('\u{feff}').trim_start().starts_with('{')
     }
 
-    /// The next value; nothing at the end.
+    /// Returns the next value, or `None` at the end.
     pub fn next_document(&mut self) -> Result<Option<Document<'t>>, Fault> {
         self.skip_space();
         if self.peek().is_none() {
@@ -38,7 +66,7 @@ impl<'t> Reader<'t> {
         let mut open: Vec<Open> = Vec::new();
         loop {
             self.value(&mut document, &mut open)?;
-            // What can follow a value, up to where the next one starts.
+            // The tokens that may follow a value, up to the start of the next one.
             loop {
                 let Some(parent) = open.last_mut() else { return Ok(Some(document)) };
                 let is_first = std::mem::take(&mut parent.is_empty);
@@ -97,12 +125,12 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// `true`, `false`, `null`, or a number.
+    /// Reads `true`, `false`, `null`, or a number.
     fn literal(&mut self, document: &mut Document<'t>) -> Result<(), Fault> {
         let rest = &self.text[self.at..];
         let len = rest.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(byte)).count();
         let literal = &rest[..len];
-        // Its grammar is that of the field's own reader.
+        // The reader of the field checks its grammar.
         if serde_json::from_str::<serde::de::IgnoredAny>(literal).is_err() {
             return Err(self.fault("expected a JSON value"));
         }
@@ -129,10 +157,8 @@ impl<'t> Reader<'t> {
             }
         }
         let span: Range<usize> = start..end + 1;
-        let value = match has_escape {
-            false => Cow::Borrowed(&self.text[start + 1..end]),
-            true => Cow::Owned(self.unescape(&span)?),
-        };
+        let value =
+            if !has_escape { Cow::Borrowed(&self.text[start + 1..end]) } else { Cow::Owned(self.unescape(&span)?) };
         self.at = span.end;
         document.push(Content::Scalar { value: &value, style: Style::DoubleQuoted, tag: Tag::Absent }, span, true);
         Ok(())
@@ -177,7 +203,7 @@ impl<'de> serde::Deserialize<'de> for LossyString {
             }
 
             fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Self::Value, E> {
-                // Half a pair has three bytes, each of which counts here.
+                // Half a pair has three bytes, and each counts.
                 Ok(LossyString(String::from_utf8_lossy(bytes).replace("\u{fffd}\u{fffd}\u{fffd}", "\u{fffd}")))
             }
         }

@@ -1,80 +1,66 @@
 //! What a kustomization includes, in which order, and where it renames images.
 //!
-//! Facts about kustomize are of 5.8: `api/types/kustomization.go`. Flux's kind is `kustomize.toolkit.fluxcd.io`, v1.
+//! Facts about kustomize are from 5.8: `api/types/kustomization.go`. Flux's kind is `kustomize.toolkit.fluxcd.io`, v1.
 
 use std::sync::Arc;
 
 use super::found::{Found, Shape, Slot};
 use super::kustomize;
+pub use super::kustomize::Entry;
 use super::lines::Lines;
+use super::lookalike::Suspect;
 use super::objects::{self, Header, Origin};
 use super::pointer::{Step, below};
 use super::tree::{Document, Id};
-use super::unknown::Suspect;
-use super::{Known, Object, texts, yaml};
+use super::{Known, Object, look, texts, yaml};
 use crate::engine::{Kustomize, List, PodKind};
 
-/// How the place of the `name` of an entry of `images` begins.
+/// The prefix of the place of a `name` in `images`.
 pub const SELECTOR: &str = "images-name/";
-/// How the place of an image in a JSON patch begins. What it patches follows as a pointer.
+/// The prefix of the place of an image in a JSON patch. The pointer into the patched object follows.
 pub const JSON_PATCH: &str = "patch/";
 
 #[derive(Debug, Clone, Default)]
 pub struct Kustomization {
-    pub kind: Kind,
+    pub kind: KustomizationKind,
     pub namespace: Option<String>,
-    /// Files, folders and URLs as they are written; so are the others.
+    /// Files, folders and URLs as written. The other lists are alike.
     pub resources: Vec<String>,
     pub components: Vec<String>,
     pub patches: Vec<(String, Target)>,
-    /// Those that are written in it, by their pointer.
+    /// Inline patches, by their pointer.
     pub inline_patches: Vec<(String, Target)>,
     pub transformers: Vec<String>,
     pub configurations: Vec<String>,
-    /// Whose text generators put into ConfigMaps and Secrets.
+    /// Files whose text generators put into ConfigMaps and Secrets.
     pub data: Vec<String>,
-    /// Keys that bring what can't be seen.
+    /// Keys that add unknown content.
     pub unseen: Vec<String>,
-    /// The key, `vars` or `replacements`, that copies images to elsewhere.
+    /// The key that copies images to other fields: `vars` or `replacements`.
     pub copies_images: Option<&'static str>,
-    /// In their order.
+    /// The entries of `images`, in order.
     pub entries: Vec<Entry>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Kind {
+pub enum KustomizationKind {
     #[default]
     Kustomization,
     Component,
-    /// Of Flux, with its path from the root of the repository.
+    /// A Kustomization of Flux, with its path from the root of the repository.
     Flux(String),
     /// Transformers, which a kustomization lists under `transformers`.
     Transformers,
 }
 
-/// What a patch says that it patches, as expressions. What it does not say is empty.
+/// The target of a patch, as expressions. A missing part is empty.
 #[derive(Debug, Clone, Default)]
 pub struct Target {
     pub kind: String,
     pub name: String,
 }
 
-/// What renames images.
-#[derive(Debug, Clone)]
-pub struct Entry {
-    pub document: usize,
-    pub name: String,
-    pub new_name: Option<String>,
-    pub new_tag: String,
-    pub digest: String,
-    /// The pointers of its fields.
-    pub name_pointer: String,
-    pub image_pointer: String,
-    /// It does not find images of volumes, as a transformer without more fields does not.
-    pub containers_alone: bool,
-}
-
-/// A document in a text of another one.
+/// A document in a text of another document.
 #[derive(Debug)]
 pub(super) struct Embedded<'t> {
     pub document: Document<'t>,
@@ -82,7 +68,7 @@ pub(super) struct Embedded<'t> {
     pub suspects: Vec<Suspect>,
 }
 
-/// The kustomization that a document is, if it is one, with the fields that count only for one.
+/// Returns the kustomization that a document is, if it is one, with the fields that matter only to it.
 pub(super) fn read<'t>(
     document: &Document<'t>,
     text: &'t str,
@@ -99,14 +85,16 @@ pub(super) fn read<'t>(
     }
     let header = objects::objects(document, root).next().filter(|header| header.root == root)?;
     let string = |path: &[&str]| document.at(root, path).and_then(|node| document.string(node)).unwrap_or_default();
-    let (kind, prefix): (Kind, &[&str]) = match (header.group(), header.kind.as_str()) {
+    let (kind, prefix): (KustomizationKind, &[&str]) = match (header.group(), header.kind.as_str()) {
         ("kustomize.toolkit.fluxcd.io", "Kustomization") => {
-            (Kind::Flux(string(&["spec", "path"]).to_owned()), &["spec"])
+            (KustomizationKind::Flux(string(&["spec", "path"]).to_owned()), &["spec"])
         }
-        _ if header.api_version == "builtin" && header.kind == "ImageTagTransformer" => (Kind::Transformers, &[]),
+        _ if header.api_version == "builtin" && header.kind == "ImageTagTransformer" => {
+            (KustomizationKind::Transformers, &[])
+        }
         _ if !kustomize::is_kustomization(&header, origin.file) => return None,
-        (_, "Component") => (Kind::Component, &[]),
-        _ => (Kind::Kustomization, &[]),
+        (_, "Component") => (KustomizationKind::Component, &[]),
+        _ => (KustomizationKind::Kustomization, &[]),
     };
     let object = Arc::new(kustomize::object(document, &header, origin.document));
     let at = |key: &'static str| -> Vec<&str> { prefix.iter().copied().chain([key]).collect() };
@@ -126,7 +114,7 @@ pub(super) fn read<'t>(
         kind,
         ..Kustomization::default()
     };
-    if kustomization.kind == Kind::Kustomization || kustomization.kind == Kind::Component {
+    if kustomization.kind == KustomizationKind::Kustomization || kustomization.kind == KustomizationKind::Component {
         kustomization.resources = [strings("resources"), strings("bases")].concat();
         for (generator, _) in kustomize::listed(document, root, &[&["configMapGenerator"], &["secretGenerator"]]) {
             let files = document.get(generator, "files").and_then(|list| document.items(list)).into_iter().flatten();
@@ -136,14 +124,15 @@ pub(super) fn read<'t>(
         }
         kustomization.unseen = present(&["generators", "helmCharts", "helmChartInflationGenerator"]);
         for transformer in strings("transformers") {
-            match is_inline(&transformer) {
-                true => kustomization.unseen.push("transformers".to_owned()),
-                false => kustomization.transformers.push(transformer),
+            if is_inline(&transformer) {
+                kustomization.unseen.push("transformers".to_owned())
+            } else {
+                kustomization.transformers.push(transformer)
             }
         }
     }
     kustomization.copies_images = copies_images(document, root);
-    if kustomization.kind == Kind::Transformers {
+    if kustomization.kind == KustomizationKind::Transformers {
         kustomization.unseen = present(&["fieldSpecs"]);
     }
     entries(document, root, prefix, &object, found, &mut kustomization);
@@ -151,7 +140,7 @@ pub(super) fn read<'t>(
     Some(kustomization)
 }
 
-/// What `vars` and `replacements` take the text from. Without a path, `vars` take the name.
+/// Returns the source of `vars` and `replacements`. Without a path, `vars` take the name.
 fn copies_images(document: &Document, root: Id) -> Option<&'static str> {
     let is_image = |node: Id| {
         document.string(node).is_some_and(|path| path.ends_with("image") || path.ends_with("image.reference"))
@@ -162,7 +151,7 @@ fn copies_images(document: &Document, root: Id) -> Option<&'static str> {
         let paths = targets.filter_map(|target| document.items(document.get(target, "fieldPaths")?));
         paths.flatten().any(is_image)
     };
-    // What is in another file is not looked at.
+    // Replacements in other files are not read.
     let copies = |item| at(item, &["source", "fieldPath"]) || is_target(item) || document.get(item, "path").is_some();
     let any = |key, is_it: &dyn Fn(Id) -> bool| {
         kustomize::listed(document, root, &[&[key]]).into_iter().any(|(item, _)| is_it(item))
@@ -184,7 +173,7 @@ fn entries(
     kustomization: &mut Kustomization,
 ) {
     let items = match kustomization.kind {
-        Kind::Transformers => {
+        KustomizationKind::Transformers => {
             document.get(root, "imageTag").map(|item| (item, "/imageTag".to_owned())).into_iter().collect()
         }
         // kustomize reads `imageTags` as `images`.
@@ -195,7 +184,8 @@ fn entries(
     };
     for (item, pointer) in items {
         let Some((mut entry, image)) = kustomize::entry(document, item, pointer, object) else { continue };
-        entry.containers_alone = kustomization.kind == Kind::Transformers && kustomization.unseen.is_empty();
+        entry.containers_alone =
+            kustomization.kind == KustomizationKind::Transformers && kustomization.unseen.is_empty();
         let Some(node) = document.get(item, "name") else { continue };
         found.push(image);
         found.push(Found {
@@ -250,7 +240,7 @@ fn patches<'t>(
     }
 }
 
-/// The documents of a literal block, at their place in the whole text.
+/// Returns the documents of a literal block, at their position in the whole text.
 fn inner<'t>(document: &Document<'t>, text: &'t str, node: Id) -> Option<Vec<Document<'t>>> {
     let (start, raw) = texts::block(document, text, node)?;
     let documents = texts::documents(raw, 0..raw.len())?;
@@ -258,7 +248,7 @@ fn inner<'t>(document: &Document<'t>, text: &'t str, node: Id) -> Option<Vec<Doc
     (!has_aliases).then(|| documents.into_iter().map(|document| document.shifted(start)).collect())
 }
 
-/// The images of a patch, which is a part of an object, or a JSON patch.
+/// Returns the images of a patch, which is a part of an object, or a JSON patch.
 fn images(
     document: &Document,
     pointer: &str,
@@ -270,7 +260,7 @@ fn images(
     let (mut found, mut suspects) = (Vec::new(), Vec::new());
     if document.is_mapping(root) {
         let origin = Origin { file: "", document: object.document };
-        let seen = objects::look_at_all(document, origin, known);
+        let seen = look::look_at_all(document, origin, known);
         (found, suspects) = (seen.found, seen.suspects);
     } else if is_known_kind(kind) {
         json_patch(document, root, "", object, &mut found);
@@ -281,13 +271,13 @@ fn images(
     (found, suspects)
 }
 
-/// Whether what a patch names as its target's kind may have containers. Where it names none, it may.
+/// Returns whether the kind of a patch's target may have containers. A patch without a kind may.
 pub fn is_known_kind(kind: &str) -> bool {
     let is_expression = kind.contains(|character: char| !character.is_ascii_alphanumeric());
     kind.is_empty() || is_expression || PodKind::ALL.iter().any(|known| known.kind == kind)
 }
 
-/// The images that operations add or replace.
+/// Returns the images that operations add or replace.
 fn json_patch(document: &Document, root: Id, pointer: &str, object: &Arc<Object>, found: &mut Vec<Found>) {
     for (index, operation) in document.items(root).into_iter().flatten().enumerate() {
         let string = |key| document.get(operation, key).and_then(|node| document.string(node));
@@ -327,9 +317,9 @@ fn patched(document: &Document, node: Id, path: String, pointer: String, object:
     }
 }
 
-/// Where kustomize ends with an error as soon as there is an entry of `images`, whatever it names: lines and pointers.
+/// Returns lines and pointers where kustomize fails as soon as `images` has an entry, whatever its name.
 ///
-/// `api/filters/imagetag` and `api/filters/fsslice` expect collections on the way to an image, and a scalar there.
+/// `api/filters/imagetag` and `api/filters/fsslice` expect collections above an image. A scalar there is an error.
 pub fn faults(text: &str) -> Vec<(usize, String)> {
     const POD_SPECS: [&[&str]; 3] =
         [&["spec"], &["spec", "template", "spec"], &["spec", "jobTemplate", "spec", "template", "spec"]];
@@ -337,7 +327,7 @@ pub fn faults(text: &str) -> Vec<(usize, String)> {
         .into_iter()
         .flat_map(|list| {
             let pod_specs = match list.kustomize() {
-                // In CronJobs they are found as below any key.
+                // The search below any key covers CronJobs.
                 Kustomize::Anywhere => &POD_SPECS[..2],
                 Kustomize::PodSpecs => &POD_SPECS,
                 Kustomize::Nowhere => &[],

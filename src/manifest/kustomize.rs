@@ -1,37 +1,52 @@
-//! The `images` of a kustomization: `newName`, or `name` where there is none, with `newTag` and `digest`.
+//! The `images` of a kustomization: `newName`, or `name` without it, with `newTag` and `digest`.
 
 use std::sync::Arc;
 
 use super::Object;
 use super::found::{Found, Shape, Slot, suffix};
-use super::kustomization::Entry;
 use super::objects::Header;
 use super::pointer::{Step, below};
+use super::resolve::Style;
 use super::scalar;
-use super::tree::{Content, Document, Id, Style};
+use super::tree::{Content, Document, Id};
 use crate::engine::ImageRef;
 
-/// What kustomize reads in a folder. It takes no other name.
+/// The file names that kustomize reads in a folder. It reads no other.
 pub(crate) const FILE_NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
+
+/// An entry of `images`.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    pub document: usize,
+    pub name: String,
+    pub new_name: Option<String>,
+    pub new_tag: String,
+    pub digest: String,
+    /// The pointers of its fields.
+    pub name_pointer: String,
+    pub image_pointer: String,
+    /// The entry skips the images of volumes, as a transformer without `fieldSpecs` does.
+    pub containers_alone: bool,
+}
 
 pub(super) fn is_kustomization(header: &Header, file: &str) -> bool {
     let is_known = |kind: &str| matches!(kind, "Kustomization" | "Component");
     match (header.api_version.as_str(), header.kind.as_str()) {
         ("", "") => file.rsplit(['/', '\\']).next().is_some_and(|name| FILE_NAMES.contains(&name)),
-        // Kustomize fills in what is not written.
+        // Kustomize fills in missing fields.
         ("", kind) => is_known(kind),
         (_, kind) => header.group() == "kustomize.config.k8s.io" && (kind.is_empty() || is_known(kind)),
     }
 }
 
-/// A kustomization puts what it names into its own namespace.
+/// Returns the namespace that a kustomization sets for its objects.
 pub(super) fn object(document: &Document, header: &Header, number: usize) -> Object {
     let object = header.object(document, number);
     let namespace = document.get(header.root, "namespace").and_then(|node| document.string(node));
     Object { namespace: namespace.filter(|name| !name.is_empty()).map(str::to_owned), ..object }
 }
 
-/// What kustomize reads of an entry, whatever lists it.
+/// Returns the fields that kustomize reads of an entry, in any list.
 pub(super) fn images(document: &Document, header: &Header, object: &Arc<Object>, found: &mut Vec<Found>) {
     for (item, pointer) in listed(document, header.root, &[&["images"]]) {
         let pointer = [header.pointer.as_str(), &pointer].concat();
@@ -39,7 +54,7 @@ pub(super) fn images(document: &Document, header: &Header, object: &Arc<Object>,
     }
 }
 
-/// The items of lists with their pointers.
+/// Returns the items of lists with their pointers.
 pub(super) fn listed(document: &Document, root: Id, paths: &[&[&str]]) -> Vec<(Id, String)> {
     let items = |path: &&[&str]| {
         let pointer = below("", &path.iter().map(|key| Step::Key(key)).collect::<Vec<_>>());
@@ -50,7 +65,7 @@ pub(super) fn listed(document: &Document, root: Id, paths: &[&[&str]]) -> Vec<(I
     paths.iter().flat_map(items).collect()
 }
 
-/// An entry that renames images, and the image that it gives.
+/// An entry that renames images, and its result.
 pub(super) fn entry(document: &Document, item: Id, pointer: String, object: &Arc<Object>) -> Option<(Entry, Found)> {
     let node = |key| document.get(item, key).filter(|&node| !document.is_null(node));
     let string = |key| node(key).and_then(|node| document.string(node)).filter(|text| !text.is_empty());
@@ -63,7 +78,7 @@ pub(super) fn entry(document: &Document, item: Id, pointer: String, object: &Arc
             (Shape::Name { suffix: suffix.clone() }, slot, new_name)
         }
         _ => {
-            // Kustomize writes the tag of the image that it finds behind `newName`.
+            // Kustomize appends the tag of the image that it finds to `newName`.
             let own = ImageRef::parse(name).map_or("", |image| image.suffix());
             let suffix = if suffix.is_empty() { own.to_owned() } else { suffix.clone() };
             (Shape::NewName { suffix }, Slot { node: item, pointer: pointer.clone() }, name)
@@ -90,7 +105,7 @@ pub(super) fn entry(document: &Document, item: Id, pointer: String, object: &Arc
     Some((entry, found))
 }
 
-/// Where a `newName` goes into an entry, and what stands around it.
+/// The position of a new `newName` in an entry, and the text around it.
 #[derive(Debug)]
 pub(super) struct Insertion {
     pub at: usize,
@@ -99,7 +114,7 @@ pub(super) struct Insertion {
 }
 
 impl Insertion {
-    /// Behind `name`; nothing where there is no safe place.
+    /// Returns the position after `name`, or `None` without a safe place.
     pub fn of(document: &Document, text: &str, entry: Id) -> Option<Self> {
         let entry = document.target(entry);
         if document.get(entry, "newName").is_some() {

@@ -5,13 +5,13 @@ use std::iter;
 
 use super::tree::position;
 
-/// Where the lines of a text start.
+/// The starts of the lines of a text.
 #[derive(Debug)]
 pub(super) struct Lines<'t> {
     text: &'t str,
-    /// Found when the first is asked for: most texts have no image.
+    /// Computed on the first use, since most texts have no image.
     starts: OnceCell<Vec<u32>>,
-    /// An offset and its column, where the next one is counted from: a line can be the whole text.
+    /// An offset and its column. The next column is counted from there, since a line can be the whole text.
     counted: Cell<(usize, usize)>,
 }
 
@@ -36,12 +36,12 @@ impl<'t> Lines<'t> {
         })
     }
 
-    /// Counted from 1.
+    /// Returns the line, from 1.
     pub fn line(&self, offset: usize) -> usize {
         self.starts().partition_point(|&start| start as usize <= offset)
     }
 
-    /// In characters, counted from 1. Offsets in the order of the text take linear time together.
+    /// Returns the column in characters, from 1. Offsets in the order of the text take linear time together.
     pub fn column(&self, offset: usize) -> usize {
         let start = self.starts()[self.line(offset) - 1] as usize;
         let (from, column) = match self.counted.get() {

@@ -1,4 +1,4 @@
-//! Manifests as text: where images are in them, and the same text with nothing but those changed.
+//! Finds images in manifests as text, and writes the same text with only those images changed.
 //!
 //! ```
 //! use pullthrough::manifest::{Known, Manifest};
@@ -10,12 +10,16 @@
 //! ```
 
 mod catalogue;
+mod class;
 mod declared;
+mod extra;
 mod found;
 mod json;
 pub mod kustomization;
 mod kustomize;
 mod lines;
+mod look;
+mod lookalike;
 mod objects;
 mod path;
 mod pods;
@@ -24,6 +28,7 @@ pub mod reach;
 mod reading;
 mod resolve;
 mod scalar;
+mod seen;
 mod texts;
 mod tree;
 mod unknown;
@@ -38,45 +43,44 @@ pub use self::catalogue::Catalogue;
 use self::kustomization::Kustomization;
 pub(crate) use self::kustomize::FILE_NAMES as KUSTOMIZATION_FILES;
 use self::lines::Lines;
+pub use self::lookalike::{Declarable, Holder, InText, Lookalike};
 use self::reading::Reading;
-pub use self::texts::Holder;
-pub use self::unknown::{Declarable, InText, Lookalike};
 pub use self::value::value;
 use self::writing::Plan;
 pub use self::writing::{Edited, Edits};
 use crate::engine::declared::Declaration;
 use crate::engine::{Decision, PodState, Policy, Question};
 
-/// Where images are: what Kubernetes and kustomize define, and what a rules file and the catalogue declare.
+/// Where images are: what Kubernetes and kustomize define, and what the rules file and the catalogue declare.
 #[derive(Debug, Clone, Default)]
 pub struct Known {
-    /// Of the rules file.
+    /// Declarations of the rules file.
     pub declared: Vec<Declaration>,
-    /// What comes with the program. An entry counts for a kind that the rules file does not declare.
+    /// Declarations of the built-in catalogue. An entry applies only to kinds that the rules file does not declare.
     pub catalogue: Catalogue,
-    /// Leave the `images:` of kustomizations alone.
+    /// Don't read the `images:` of kustomizations.
     pub without_kustomize: bool,
-    /// Read texts in a document as documents of their own, where they are some.
+    /// Read texts in a document as documents, if they are YAML or JSON.
     pub deep: bool,
 }
 
-/// The object that an image stands in.
+/// The object that has an image.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Object {
-    /// Counted from 0 in the text, empty documents included.
+    /// The document's number in the text, from 0. Empty documents count.
     pub document: usize,
-    /// As written; empty where there is none.
+    /// As written, or empty if it is missing.
     pub api_version: String,
     pub kind: String,
     pub namespace: Option<String>,
-    /// The name, or what `generateName` says, or empty.
+    /// The name, or the value of `generateName`, or empty.
     pub name: String,
-    /// What keeps all images of the Pod, or of the template's Pods.
+    /// The reason that keeps all images of the Pod, or of the template's Pods, unchanged.
     pub state: PodState,
 }
 
 impl Object {
-    /// Its API group, empty for the core group.
+    /// Returns the API group. It is empty for the core group.
     pub fn group(&self) -> &str {
         objects::group(&self.api_version)
     }
@@ -86,25 +90,25 @@ impl Object {
 #[derive(Debug, Clone)]
 pub struct Field {
     pub object: Arc<Object>,
-    /// `containers/app` as elsewhere, `images/NAME` in a kustomization, else the declared path as it was found.
+    /// `containers/app` as elsewhere, `images/NAME` in a kustomization, or else the path of the declaration.
     pub place: String,
     /// The JSON pointer (RFC 6901) from the root of the document.
     pub pointer: String,
-    /// Of the scalar's first character; both count from 1.
+    /// The position of the scalar's first character. Line and column count from 1.
     pub line: usize,
     pub column: usize,
-    /// As the API server would read it; what is split over several scalars is put together.
+    /// The image as the API server would read it. Parts of a split image are joined.
     pub image: String,
-    /// `imagePullPolicy: Never`.
+    /// `imagePullPolicy` is `Never`.
     pub pull_never: bool,
-    /// It stands in a text of the document, such as the data of a ConfigMap, and not in the document itself.
+    /// The image is in a text of the document, such as the data of a ConfigMap.
     pub is_in_text: bool,
 }
 
 impl Field {
     pub fn decide<'p>(&self, policy: &'p Policy, default_namespace: &str) -> Decision<'p> {
-        if let Some(reason) = policy.keeps_all(self.object.state) {
-            return Decision::Keep { reason, rule: None };
+        if let Some(reason) = policy.reason_for_all(self.object.state) {
+            return Decision::NotRewritten { reason, rule: None, would_be: None };
         }
         policy.decide(Question {
             image: &self.image,
@@ -115,46 +119,46 @@ impl Field {
     }
 }
 
-/// Why a text can't be read. Displays with file and line.
+/// Why a text is unreadable. Displays with file and line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{file}:{line}: {message}")]
 pub struct Unreadable {
     pub file: String,
     pub line: usize,
     pub message: String,
-    /// It is a template (Go, Jinja), to be rendered first.
+    /// The text is a template (Go, Jinja) that is not rendered.
     pub is_template: bool,
 }
 
 /// A part of a text: a document, or an object of a List.
 #[derive(Debug)]
 pub struct Part<'p, 't> {
-    /// In the order of the text.
+    /// The images, in the order of the text.
     pub fields: Vec<Field>,
-    /// Fields that look like images, of objects whose kind is neither known nor declared, and of documents that are no
+    /// Fields that look like images, in objects of unknown kinds, and in documents that are no
     /// Kubernetes objects.
     pub lookalikes: Vec<Lookalike>,
-    /// Of [`parts_in_tree`].
+    /// Only from [`parts_in_tree`].
     pub kustomization: Option<Kustomization>,
     plan: Plan<'t>,
     lines: &'p Lines<'t>,
 }
 
 impl Part<'_, '_> {
-    /// Adds the edits that give fields other images. Those of the parts before must be there already.
+    /// Adds the edits that write other images into fields. The edits of earlier parts must already be in place.
     pub fn edit(&self, edits: &mut Edits, image: impl FnMut(&Field) -> Option<String>) -> Edited {
         self.plan.edit(&self.fields, self.lines, edits, image)
     }
 }
 
-/// What is known of a text beside its parts.
+/// Facts about a text beside its parts.
 #[derive(Debug, Clone, Default)]
 pub struct Outline {
     pub contents: Contents,
-    /// The first line with a value that a template has to fill in, as in `image: {{ .Values.image }}`: what is rendered
-    /// there is not among the fields.
+    /// The first line with a value of a template, as in `image: {{ .Values.image }}`. The images that the template
+    /// renders there are not among the fields.
     pub template_line: Option<usize>,
-    /// The documents that can't be read.
+    /// The unreadable documents.
     pub unreadable: Vec<Unreadable>,
 }
 
@@ -165,38 +169,38 @@ pub struct Manifest<'t> {
     fields: Vec<Field>,
     lookalikes: Vec<Lookalike>,
     kustomizations: Vec<Kustomization>,
-    /// Each with how many of the fields it is for.
+    /// Each with the number of fields it is for.
     plans: Vec<(usize, Plan<'t>)>,
     outline: Outline,
 }
 
-/// How much of a text was looked at.
+/// How much of a text was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Contents {
-    /// Kubernetes objects, and documents that the rules file declares. Files of pullthrough itself do not count.
+    /// The number of Kubernetes objects and declared documents. pullthrough's own files do not count.
     pub objects: usize,
-    /// Documents that are neither.
+    /// The number of other documents.
     pub others: usize,
 }
 
-/// What came of writing.
+/// The result of writing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
     pub text: String,
     /// Positions in [`Manifest::fields`].
     pub changed: Vec<usize>,
-    /// What could not be changed without changing something else too, and why.
+    /// Fields whose change would change other values too, with the reason.
     pub refused: Vec<(usize, String)>,
 }
 
-/// Reads YAML or JSON, one document or several, and gives its parts one by one, so that memory does not depend on how many
-/// images there are. `file` is what errors call it, and what declared globs match.
+/// Reads YAML or JSON with one or more documents, and passes on its parts one by one. Memory does not depend on the number
+/// of images. `file` is the name in errors, and the name that declared globs match.
 ///
-/// A document that can't be read is skipped, and [`Outline::unreadable`] reports it.
+/// Unreadable documents are skipped, and [`Outline::unreadable`] reports them.
 ///
 /// # Errors
 ///
-/// The first of them, if no document can be read. Then there was no part.
+/// Returns the first error if no document is readable. Then there was no part.
 pub fn parts<'t>(
     file: &str,
     text: &'t str,
@@ -206,7 +210,7 @@ pub fn parts<'t>(
     Reading::new(file, text, known, false, &mut part).run()
 }
 
-/// As [`parts`], with what counts only where a kustomization names the file or is in it: the kustomizations, the `name` of
+/// Like [`parts`], with fields that matter only to kustomize: the kustomizations, the `name` of
 /// each entry of `images`, those of Flux and of transformers, and the images of patches.
 ///
 /// # Errors
@@ -261,7 +265,7 @@ impl<'t> Manifest<'t> {
         &self.outline.unreadable
     }
 
-    /// In the order of the text.
+    /// Returns the images in the order of the text.
     pub fn fields(&self) -> &[Field] {
         &self.fields
     }
@@ -274,7 +278,7 @@ impl<'t> Manifest<'t> {
         self.outline.contents
     }
 
-    /// Those of [`Self::read_in_tree`].
+    /// Returns the kustomizations that [`Self::read_in_tree`] found.
     pub fn kustomizations(&self) -> &[Kustomization] {
         &self.kustomizations
     }
@@ -283,7 +287,7 @@ impl<'t> Manifest<'t> {
         self.outline.template_line
     }
 
-    /// The text with other images at some of its fields.
+    /// Returns the text with other images in some of its fields.
     pub fn write(&self, mut image: impl FnMut(&Field) -> Option<String>) -> Written {
         let (mut changed, mut refused) = (Vec::new(), Vec::new());
         let (mut edits, lines) = (Edits::default(), Lines::new(self.text));

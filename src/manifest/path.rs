@@ -1,10 +1,10 @@
-//! Where the paths of a rules file lead to in a document.
+//! Resolves the paths of a rules file in a document.
 
 use super::pointer::Step;
 use super::tree::{Content, Document, Id};
 use crate::engine::declared::{Path, Segment};
 
-/// What a path leads to below a node, aliases and merges included.
+/// Returns the nodes of a path below a node, through aliases and merges.
 pub(super) fn query(path: &Path, document: &Document, root: Id, pointer: &str) -> Vec<Hit> {
     let start = Hit { node: root, parent: None, pointer: pointer.to_owned(), path: String::from("$") };
     path.segments()
@@ -12,11 +12,11 @@ pub(super) fn query(path: &Path, document: &Document, root: Id, pointer: &str) -
         .fold(vec![start], |hits, segment| hits.iter().flat_map(|hit| hit.select(document, segment)).collect())
 }
 
-/// What a path leads to.
+/// A node of a path.
 #[derive(Debug, Clone)]
 pub(super) struct Hit {
     pub node: Id,
-    /// What it stands in.
+    /// The node that contains it.
     pub parent: Option<Id>,
     pub pointer: String,
     /// The path to this node alone.
@@ -63,7 +63,7 @@ impl Hit {
         self.entries(document).into_iter().map(|(hit, _)| hit).collect()
     }
 
-    /// What it consists of, with the key of each in a mapping.
+    /// Returns the children, with the key of each in a mapping.
     pub fn entries<'d>(&self, document: &'d Document) -> Vec<(Self, Option<&'d str>)> {
         let target = document.target(self.node);
         match document.node(target).content {

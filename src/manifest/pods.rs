@@ -1,21 +1,21 @@
-//! The images of Pods and of Pods to be.
+//! Images of Pods and of Pod templates.
 
 use std::sync::Arc;
 
 use super::Object;
-use super::declared::Extra;
+use super::extra::Extra;
 use super::found::{Found, Shape, Slot};
 use super::objects::Header;
 use super::pointer::{Step, below};
 use super::tree::{Document, Id};
 use crate::engine::{Entries, List, MIRROR_ANNOTATION, Place, PodKind, PodState, REWRITE_DISABLED, REWRITE_LABEL};
 
-/// Where the built-in kinds have a PodSpec, in any version of their group.
+/// The paths of PodSpecs in the built-in kinds, in any version of their group.
 pub(super) fn path(group: &str, kind: &str) -> Option<&'static [&'static str]> {
     PodKind::of(group, kind).map(|kind| kind.pod_spec)
 }
 
-/// The images of the PodSpec at a path below an object.
+/// Adds the images of the PodSpec at a path below an object.
 pub(super) fn images(
     document: &Document,
     header: &Header,
@@ -32,7 +32,7 @@ pub(super) fn images(
     of_spec(document, spec, &below(&header.pointer, &steps), &object, extra, found);
 }
 
-/// What keeps all images of a Pod, or of a template's Pods.
+/// Returns the reason that keeps all images of a Pod, or of a template's Pods, unchanged.
 pub(super) fn state(document: &Document, pod: Id) -> PodState {
     let metadata = |path: &[&str]| {
         let node = document.at(document.get(pod, "metadata")?, path)?;
@@ -45,7 +45,7 @@ pub(super) fn state(document: &Document, pod: Id) -> PodState {
     }
 }
 
-/// The images of a PodSpec.
+/// Adds the images of a PodSpec.
 pub(super) fn of_spec(
     document: &Document,
     spec: Id,

@@ -1,11 +1,11 @@
 //! JSON pointers (RFC 6901), and JSONPaths to single nodes.
 //!
-//! Not with `jsonptr`: it copies a step to pop it, which a walk over a document does at every node. Beside that, only the
-//! escapes would be left to it.
+//! The crate `jsonptr` copies a step to pop it, and a walk over a document pops at every node. It would save only
+//! the escapes.
 
 use std::fmt::Write as _;
 
-/// A step from a node to one below it.
+/// A step from a node to its child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step<'s> {
     Key(&'s str),
@@ -26,7 +26,7 @@ impl Step<'_> {
         }
     }
 
-    /// As RFC 9535 writes a normalized path, but for names that need no quotes.
+    /// Appends the step as in a normalized path (RFC 9535). Names without special characters get no quotes.
     pub fn add_to_path(self, path: &mut String) {
         match self {
             Self::Key(key)
@@ -45,7 +45,7 @@ impl Step<'_> {
     }
 }
 
-/// A pointer to what lies below another one.
+/// Returns a pointer below another pointer.
 pub(super) fn below(pointer: &str, steps: &[Step]) -> String {
     let mut pointer = pointer.to_owned();
     for step in steps {

@@ -1,19 +1,19 @@
-//! Where a configuration of kustomize lets `images` find images.
+//! The fields in which a configuration of kustomize lets `images` find images.
 
 use super::{Field, kustomize, yaml};
 
-/// A field that a configuration lets `images` reach.
+/// A field that a configuration opens to `images`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reach {
-    /// Empty for any, as the kind.
+    /// Empty for any group. So is the kind.
     group: String,
     kind: String,
-    /// The keys on the way, without positions.
+    /// The keys of the path, without indices.
     path: Vec<String>,
 }
 
 impl Reach {
-    /// Those of a configuration, `None` where it can't be read.
+    /// Returns the fields of a configuration, or `None` if it is unreadable.
     pub fn of(text: &str) -> Option<Vec<Self>> {
         let mut reaches = Vec::new();
         let mut is_read = true;
@@ -32,12 +32,12 @@ impl Reach {
         is_read.then_some(reaches)
     }
 
-    /// The last key on the way.
+    /// Returns the last key of the path.
     pub fn key(&self) -> &str {
         self.path.last().map_or("", String::as_str)
     }
 
-    /// Whether it is that field, by its pointer in the object.
+    /// Returns whether the pointer in the object leads to the field.
     pub fn is_of(&self, field: &Field, pointer: &str) -> bool {
         let is_position = |key: &&str| *key == "-" || key.bytes().all(|byte| byte.is_ascii_digit());
         let keys = pointer.split('/').skip(1).filter(|key| !is_position(key));

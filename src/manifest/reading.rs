@@ -1,4 +1,4 @@
-//! A text into its parts.
+//! Splits a text into its parts.
 
 use std::cell::Cell;
 use std::collections::HashSet;
@@ -6,17 +6,18 @@ use std::collections::HashSet;
 use super::found::Found;
 use super::kustomization::{self, Embedded, Kustomization};
 use super::lines::Lines;
-use super::objects::{self, Origin, Seen};
+use super::lookalike::Suspect;
+use super::objects::Origin;
+use super::seen::Seen;
 use super::texts::{self, Form, Inner, Text};
 use super::tree::Document;
-use super::unknown::Suspect;
 use super::writing::Plan;
 use super::yaml::{self, Fault};
-use super::{Contents, Field, InText, Known, Lookalike, Outline, Part, Unreadable, json};
+use super::{Contents, Field, InText, Known, Lookalike, Outline, Part, Unreadable, json, look};
 
 /// Nodes are counted in 32 bits.
 const MAX_TEXT_BYTES: usize = u32::MAX as usize / 2;
-/// Texts within texts that are read.
+/// The depth of texts in texts that are read.
 const MAX_DEPTH: usize = 4;
 
 impl<'t> Part<'_, 't> {
@@ -27,7 +28,7 @@ impl<'t> Part<'_, 't> {
     }
 }
 
-/// A text that is being read.
+/// A text during reading.
 pub(super) struct Reading<'r, 't> {
     file: &'r str,
     known: &'r Known,
@@ -36,12 +37,12 @@ pub(super) struct Reading<'r, 't> {
     text: &'t str,
     lines: Lines<'t>,
     contents: Contents,
-    /// Documents so far, empty and unreadable ones included.
+    /// The number of documents so far. Empty and unreadable ones count.
     documents: usize,
-    /// Those of them that were read and are not empty.
+    /// The number of those that were read and are not empty.
     read: usize,
     faults: Vec<Fault>,
-    /// Objects in texts of documents.
+    /// The number of objects in texts of documents.
     inner_objects: Cell<usize>,
 }
 
@@ -71,10 +72,10 @@ impl<'r, 't> Reading<'r, 't> {
 
     pub fn run(mut self) -> Result<Outline, Unreadable> {
         if self.text.len() > MAX_TEXT_BYTES {
-            let message = "it is over 2 GiB".to_owned();
+            let message = "the text is over 2 GiB".to_owned();
             return Err(Unreadable { file: self.file.to_owned(), line: 1, message, is_template: false });
         }
-        let template = match json_documents(self.text) {
+        let template = match json::documents(self.text) {
             Some((documents, fault)) => {
                 documents.into_iter().for_each(|document| self.add(document));
                 self.faults.extend(fault);
@@ -101,14 +102,15 @@ impl<'r, 't> Reading<'r, 't> {
     fn add(&mut self, document: Document<'t>) {
         let origin = Origin { file: self.file, document: self.documents };
         let mut is_other = false;
-        let mut rest = objects::look(&document, origin, self.known, &mut |item| {
+        let mut rest = look::look(&document, origin, self.known, &mut |item| {
             is_other |= item.is_other;
             self.give(&document, item, None, Vec::new());
         });
         let mut embedded = Vec::new();
-        let kustomization = match self.in_tree {
-            true => kustomization::read(&document, self.text, origin, self.known, &mut rest.found, &mut embedded),
-            false => None,
+        let kustomization = if self.in_tree {
+            kustomization::read(&document, self.text, origin, self.known, &mut rest.found, &mut embedded)
+        } else {
+            None
         };
         self.contents.others += usize::from(is_other || rest.is_other);
         self.give(&document, rest, kustomization, embedded);
@@ -134,7 +136,7 @@ impl<'r, 't> Reading<'r, 't> {
             part.lookalikes.extend(suspects.into_iter().map(|suspect| lookalike(&document, suspect, lines)));
         }
         if let Some(kustomization) = &part.kustomization {
-            // Which are read above.
+            // These were read above.
             texts.retain(|text| kustomization.inline_patches.iter().all(|(pointer, _)| *pointer != text.pointer));
         }
         for text in texts {
@@ -147,7 +149,7 @@ impl<'r, 't> Reading<'r, 't> {
 }
 
 impl<'t> Reading<'_, 't> {
-    /// Adds what a text in a document has.
+    /// Adds the findings of a text in a document.
     fn add_text(&self, document: &Document<'t>, text: Text, depth: usize, part: &mut Part<'_, 't>) {
         let is_read = self.known.deep && depth < MAX_DEPTH;
         let block = texts::block(document, self.text, text.node).filter(|_| matches!(text.form, Form::Plain));
@@ -173,7 +175,7 @@ impl<'t> Reading<'_, 't> {
         );
     }
 
-    /// The same of a text that is not written as it reads, so that nothing in it has a place of its own but `at`.
+    /// Like the above, for a text whose source differs from its value. All findings have the position `at`.
     fn add_quoted(&self, document: &Document, text: &Text, at: usize, depth: usize, part: &mut Part<'_, 't>) {
         let is_read = self.known.deep && depth < MAX_DEPTH;
         let value = document.string(text.node).unwrap_or_default();
@@ -201,10 +203,10 @@ impl<'t> Reading<'_, 't> {
         part.lookalikes.extend(lookalikes);
     }
 
-    /// What a document in a text has, with the text in its places.
+    /// Returns the findings of a document in a text, with positions in the whole text.
     fn look_into(&self, document: &Document, text: &Text) -> Seen {
         let origin = Origin { file: "", document: text.object.document };
-        let mut seen = objects::look_at_all(document, origin, self.known);
+        let mut seen = look::look_at_all(document, origin, self.known);
         self.inner_objects.set(self.inner_objects.get() + seen.objects);
         let Text { pointer, path, .. } = text;
         for found in &mut seen.found {
@@ -222,7 +224,7 @@ impl<'t> Reading<'_, 't> {
 
 /// Why an image in such a text is not changed.
 const QUOTED: &str =
-    "it is in a text that is quoted, folded or encoded: change it there yourself, or write the text as `|`";
+    "its text is quoted, folded or encoded; change the image by hand, or write the text as a literal block (`|`)";
 
 impl Text {
     fn lookalike(&self, image: String, offset: usize, lines: &Lines, is_read: bool) -> Lookalike {
@@ -232,7 +234,7 @@ impl Text {
         Lookalike { object, path, declaration: None, line, column, image, in_text }
     }
 
-    /// A lookalike in a document of it. An object's kind can be declared; what else a text has can't.
+    /// Returns a lookalike of a document in the text. Without an object of its own, it gets the object that holds the text.
     fn claim(&self, lookalike: Lookalike, is_read: bool) -> Lookalike {
         if !lookalike.object.api_version.is_empty() && !lookalike.object.kind.is_empty() {
             return lookalike;
@@ -242,34 +244,7 @@ impl Text {
     }
 }
 
-/// The JSON documents of a text, up to where it can't be read; nothing for YAML.
-pub(super) fn json_documents(text: &str) -> Option<(Vec<Document<'_>>, Option<Fault>)> {
-    if !json::Reader::is_likely(text) {
-        return None;
-    }
-    let mut reader = json::Reader::new(text);
-    let mut documents = Vec::new();
-    let fault = loop {
-        match reader.next_document() {
-            Ok(Some(document)) => documents.push(document),
-            Ok(None) => break None,
-            // Nothing tells where the next value would start.
-            Err(fault) => break Some(fault),
-        }
-    };
-    // It may be YAML in braces, unless JSON explains more of it.
-    let is_json = fault.as_ref().is_none_or(|fault| {
-        let (mut read, mut offset) = (0, text.len());
-        yaml::each(text, |document| match document {
-            Ok(document) => read += usize::from(document.root().is_some()),
-            Err(fault) => offset = offset.min(fault.offset),
-        });
-        fault.offset > offset && documents.len() >= read
-    });
-    is_json.then_some((documents, fault))
-}
-
-/// By their place in the text, and each place once: what is declared may be known.
+/// Sorts by position and removes duplicates, since declared fields may be known fields.
 fn in_order(document: &Document, mut found: Vec<Found>) -> Vec<Found> {
     let mut seen = HashSet::new();
     found.retain(|found| {
@@ -301,14 +276,11 @@ pub(super) fn unreadable(file: &str, lines: &Lines, fault: Fault) -> Unreadable 
     let Fault { offset, message } = fault;
     let document = document_around(lines.text(), offset);
     let is_template = document.contains("{%") || document.split_once("{{").is_some_and(|(_, rest)| rest.contains("}}"));
-    let message = match is_template {
-        true => format!("a template, which must be rendered first ({message})"),
-        false => message,
-    };
+    let message = if is_template { format!("a template; render it first ({message})") } else { message };
     Unreadable { file: file.to_owned(), line: lines.line(offset), message, is_template }
 }
 
-/// A document as `kubectl` takes a text apart, before it reads any of it.
+/// Splits a text into documents as `kubectl` does, before it reads any of them.
 fn document_around(text: &str, offset: usize) -> &str {
     const SEPARATOR: &str = "\n---";
     let (before, after) = text.split_at(text.floor_char_boundary(offset));

@@ -1,6 +1,23 @@
-//! The type of a scalar, as the API server's reader (go-yaml v2, `resolve.go`) tells it.
+//! The type of a scalar, as the API server's reader resolves it (go-yaml v2, `resolve.go`).
 
-use super::tree::{Style, Tag};
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Style {
+    Plain,
+    SingleQuoted,
+    DoubleQuoted,
+    /// Literal or folded.
+    Block,
+}
+
+/// The meaning of a scalar's tag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tag {
+    /// No tag: style and text decide.
+    Absent,
+    String,
+    /// A number, a boolean, null, binary data.
+    NoString,
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Resolved {
@@ -47,8 +64,8 @@ fn word(text: &str) -> Resolved {
     }
 }
 
-/// An integer in Go's syntax, or a decimal float. What is out of range is a float in one and text in the other; an
-/// image is neither.
+/// Returns whether a text is an integer in Go's syntax, or a decimal float. Out of range, an integer is a float and a
+/// float is a text. Neither is an image.
 fn is_number(text: &str) -> bool {
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
     let radix = |prefixes: [&str; 2], is_digit: fn(&u8) -> bool| {

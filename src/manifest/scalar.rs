@@ -1,21 +1,20 @@
-//! A scalar with another text, in the style that it has.
+//! Writes another text into a scalar, in the scalar's style.
 
 use std::fmt::Write as _;
 
-use super::resolve::{self, Resolved};
-use super::tree::Style;
+use super::resolve::{self, Resolved, Style};
 
-/// A scalar as it stands in the text.
+/// A scalar in the text.
 #[derive(Debug, Clone)]
 pub(super) struct Written<'t> {
     pub raw: &'t str,
-    /// What it reads as.
+    /// Its value.
     pub value: String,
     pub style: Style,
 }
 
 impl Written<'_> {
-    /// What to write instead of `raw`, so that it reads as `text`; nothing where that takes more than these bytes.
+    /// Returns the new source for `raw` whose value is `text`, or `None` if other bytes must change too.
     pub fn with(&self, text: &str) -> Option<String> {
         match self.style {
             _ if self.raw.is_empty() => None,
@@ -31,7 +30,7 @@ impl Written<'_> {
         if can_be_plain(text, kept) { text.to_owned() } else { double_quoted(text) }
     }
 
-    /// Only of one line, and with the same line ends.
+    /// Only for one line, and with the same line ends.
     fn block(&self, text: &str) -> Option<String> {
         let line = self.value.trim_end_matches('\n');
         let after = self.raw.strip_prefix(line)?;
@@ -41,12 +40,12 @@ impl Written<'_> {
     }
 }
 
-/// A scalar where none was, or where an alias was.
+/// Writes a scalar where there was none, or an alias.
 pub(super) fn new(text: &str) -> String {
     if can_be_plain(text, 0) { text.to_owned() } else { double_quoted(text) }
 }
 
-/// In any context, also within braces. The first `kept` bytes stood in a plain scalar at the same place.
+/// Writes a scalar for any context, also within braces. The first `kept` bytes were in a plain scalar at this position.
 fn can_be_plain(text: &str, kept: usize) -> bool {
     let start_is_safe = match text.as_bytes() {
         _ if kept > 0 => true,
@@ -64,12 +63,12 @@ fn is_safe(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'/' | b':' | b'@' | b'=' | b'+')
 }
 
-/// Bytes that two texts have in common at their start.
+/// Returns the length of the common start of two texts, in bytes.
 fn common_prefix(one: &str, other: &str) -> usize {
     one.chars().zip(other.chars()).take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum()
 }
 
-/// Valid as YAML and as JSON.
+/// Writes text that is valid as YAML and as JSON.
 pub(super) fn double_quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for character in text.chars() {
@@ -89,7 +88,7 @@ pub(super) fn double_quoted(text: &str) -> String {
     quoted
 }
 
-/// On one line, and without an escape.
+/// One line without an escape.
 fn is_printable(character: char) -> bool {
     !character.is_control() && !matches!(character, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
 }

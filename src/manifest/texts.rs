@@ -1,4 +1,4 @@
-//! Texts in a document that may be manifests of their own: data of ConfigMaps and Secrets, annotations, values of charts, scripts.
+//! Texts in a document that may be manifests: data of ConfigMaps and Secrets, annotations, values of charts, scripts.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -6,26 +6,13 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
-use super::Object;
+use super::class::Class;
+use super::lookalike::{self, Holder, is_image, is_name};
 use super::objects::{Header, is_schema};
 use super::pointer::{Step, below};
-use super::reading::json_documents;
-use super::resolve::{self, Resolved};
-use super::tree::{Content, Document, Id, Style};
-use super::unknown::{self, Class, is_image, is_name};
-use super::yaml;
-
-/// Where a text stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Holder {
-    ConfigMap,
-    Secret,
-    Annotation,
-    /// Another field of an object.
-    Field,
-    /// A document that is no Kubernetes object, such as a file of a CI system.
-    Document,
-}
+use super::resolve::{self, Resolved, Style};
+use super::tree::{Content, Document, Id};
+use super::{Object, json, yaml};
 
 /// A text in which something may look like an image.
 #[derive(Debug)]
@@ -42,16 +29,16 @@ pub(super) struct Text {
 pub(super) enum Form {
     /// Lines, or JSON.
     Plain,
-    /// In base64, and what it says.
+    /// Base64, with its decoded text.
     Encoded(String),
-    /// The whole of it looks like an image, and its key says so.
+    /// The whole text looks like an image, and its key says so.
     Image,
 }
 
-/// Keys below which texts describe what others have.
+/// Keys below which texts describe images of other objects.
 const DESCRIPTIONS: [Step; 2] = [Step::Key("openAPIV3Schema"), Step::Key("managedFields")];
 
-/// The texts of an object, or of a document that is none.
+/// Returns the texts of an object, or of a document that is no object.
 pub(super) fn of(document: &Document, header: &Header, number: usize) -> Vec<Text> {
     let is_object = !header.api_version.is_empty() && !header.kind.is_empty();
     let data = match header.kind.as_str() {
@@ -85,14 +72,14 @@ pub(super) fn of(document: &Document, header: &Header, number: usize) -> Vec<Tex
             object: Arc::new(header.object(document, number)),
             node,
             pointer: below(&header.pointer, steps),
-            path: unknown::path(steps),
+            path: lookalike::path(steps),
             form,
         }));
     });
     texts
 }
 
-/// What holds the text at the end of these steps, `data` if it is in the data of one.
+/// Returns the holder of the text at these steps, `data` if it is in the data of one.
 fn holder(steps: &[Step], is_object: bool, data: Option<Holder>) -> Option<Holder> {
     match (steps, data) {
         ([Step::Key("metadata"), Step::Key("annotations"), Step::Key(_)], _) if is_object => Some(Holder::Annotation),
@@ -113,12 +100,12 @@ fn may_have_images(text: &str) -> bool {
     ["image", "Image", "IMAGE", "repository"].iter().any(|part| text.contains(part))
 }
 
-/// More than a word or a sentence.
+/// Returns whether the text is more than a word or a sentence.
 fn is_long(text: &str, style: Style) -> bool {
     style == Style::Block || text.contains('\n') || text.trim_start().starts_with(['{', '['])
 }
 
-/// A literal block as it is written, with its place in the whole text. A folded block reads as other lines than it has.
+/// Returns the source of a literal block, with its position in the whole text. The lines of a folded block differ from its value.
 pub(super) fn block<'t>(document: &Document, text: &'t str, node: Id) -> Option<(usize, &'t str)> {
     let node = document.node(document.target(node));
     let Content::Scalar { value, style: Style::Block, .. } = node.content else { return None };
@@ -130,27 +117,27 @@ pub(super) fn block<'t>(document: &Document, text: &'t str, node: Id) -> Option<
     is_literal.then_some((start, raw))
 }
 
-/// Without their margin, from the first that is not empty to the last.
+/// Removes the margin of the lines, from the first line that is not empty to the last.
 fn lines(text: &str) -> impl Iterator<Item = &str> {
     text.trim_end().lines().map(str::trim_start).skip_while(|line| line.is_empty())
 }
 
-/// What can be read of a text.
+/// The readable part of a text.
 #[derive(Debug, Default)]
 pub(super) struct Inner<'t> {
-    /// At their places in the text.
+    /// Findings with their position in the text.
     pub documents: Vec<Document<'t>>,
-    /// What looks like an image elsewhere in it, with its place in the text.
+    /// Lookalikes in the rest of the text, with their position in it.
     pub lookalikes: Vec<(usize, String)>,
 }
 
 impl<'t> Inner<'t> {
-    /// Without reading any of it.
+    /// Returns an unread text.
     pub fn unread(text: &str) -> Self {
         Self { documents: Vec::new(), lookalikes: lookalikes(text) }
     }
 
-    /// The documents that a text consists of, or those of its here-documents where it is a script.
+    /// Returns the documents that a text consists of, or those of the here-documents in a script.
     pub fn read(text: &'t str) -> Self {
         let mut inner = Self::default();
         if let Some(documents) = documents(text, 0..text.len()) {
@@ -174,13 +161,13 @@ impl<'t> Inner<'t> {
     }
 }
 
-/// The documents of a part of a text that is nothing else.
+/// Returns the documents of a part that consists only of documents.
 pub(super) fn documents<'t>(text: &'t str, part: Range<usize>) -> Option<Vec<Document<'t>>> {
     let mut documents: Vec<Document> = Vec::new();
     for part in separated(text, part) {
         let (start, part) = (part.start, &text[part]);
         let mut add = |document: Document<'t>| documents.push(document.shifted(start));
-        match json_documents(part) {
+        match json::documents(part) {
             Some((_, Some(_))) => return None,
             Some((documents, None)) => documents.into_iter().for_each(add),
             None => {
@@ -202,7 +189,7 @@ pub(super) fn documents<'t>(text: &'t str, part: Range<usize>) -> Option<Vec<Doc
     (are_manifests && !documents.is_empty()).then_some(documents)
 }
 
-/// The parts between lines that separate documents, where all lines may be indented alike.
+/// Splits at lines that separate documents. All lines may have the same indentation.
 fn separated(text: &str, part: Range<usize>) -> Vec<Range<usize>> {
     let (mut parts, mut start, mut at) = (Vec::new(), part.start, part.start);
     let mut margin = None;
@@ -223,7 +210,7 @@ fn separated(text: &str, part: Range<usize>) -> Vec<Range<usize>> {
     parts
 }
 
-/// The bytes of what separates documents at the start of a line: a marker, or a whole directive.
+/// Returns the length of a separator at the start of a line, in bytes: a marker, or a whole directive.
 fn separator(line: &str) -> Option<usize> {
     let is_alone = |rest: &str| rest.trim().is_empty() || rest.starts_with([' ', '#']);
     match line.strip_prefix("---").or_else(|| line.strip_prefix("...")) {
@@ -232,7 +219,7 @@ fn separator(line: &str) -> Option<usize> {
     }
 }
 
-/// The bodies of here-documents in a script of a shell.
+/// Returns the bodies of here-documents in a shell script.
 fn here_documents(text: &str) -> Vec<Range<usize>> {
     let mut bodies = Vec::new();
     let (mut open, mut at): (Option<(usize, &str)>, usize) = (None, 0);
@@ -250,7 +237,7 @@ fn here_documents(text: &str) -> Vec<Range<usize>> {
     bodies
 }
 
-/// What ends the here-document that a line starts.
+/// Returns the end marker of the here-document that a line starts.
 fn here_document(line: &str) -> Option<&str> {
     let (_, rest) = line.split_once("<<")?;
     let rest = rest.strip_prefix('-').unwrap_or(rest).trim_start().trim_start_matches(['\'', '"', '\\']);
@@ -258,20 +245,20 @@ fn here_document(line: &str) -> Option<&str> {
     (end > 0).then(|| &rest[..end])
 }
 
-/// A field as it may be written in lines or in JSON.
+/// A field as lines or JSON write it.
 struct Written<'t> {
     key: &'t str,
     value: &'t str,
-    /// Where the value is in the text.
+    /// The position of the value in the text.
     offset: usize,
-    /// It is no number, boolean or null.
+    /// The value is no number, boolean or null.
     is_string: bool,
 }
 
-/// Fields between which `repository` and `tag` are of one image.
+/// The number of fields between `repository` and `tag` of one image.
 const NEAR: usize = 3;
 
-/// Fields that look like images, with their place in the text.
+/// Returns the fields that look like images, with their position in the text.
 fn lookalikes(text: &str) -> Vec<(usize, String)> {
     let fields: Vec<Written> = written(text).collect();
     let is_split = |at: usize| {
@@ -295,11 +282,12 @@ fn written(text: &str) -> impl Iterator<Item = Written<'_>> {
         let (key, after) = part.split_at(colon?);
         let rest = without_properties(&after[1..]);
         let value = rest.split(" #").next().unwrap_or_default().trim_end_matches(ENDS).trim();
-        // It may stand on the next line.
+        // The value may be on the next line.
         let is_below = value.starts_with(['>', '|']) || (value.is_empty() && part.ends_with('\n'));
-        let (written, before) = match is_below {
-            true => (text[end..].lines().next().unwrap_or_default(), end),
-            false => (rest, offset + after.len() - 1 - rest.len()),
+        let (written, before) = if is_below {
+            (text[end..].lines().next().unwrap_or_default(), end)
+        } else {
+            (rest, offset + after.len() - 1 - rest.len())
         };
         let value = if is_below { written.trim() } else { value };
         let bare = value.trim_matches(QUOTES);
@@ -312,7 +300,7 @@ fn written(text: &str) -> impl Iterator<Item = Written<'_>> {
     })
 }
 
-/// What follows an anchor and a tag.
+/// Returns the text after an anchor and a tag.
 fn without_properties(value: &str) -> &str {
     match value.trim_start().split_once(' ') {
         Some((property, rest)) if property.starts_with(['&', '!']) => without_properties(rest),

@@ -1,32 +1,32 @@
-//! A document as nodes with their place in the text, read as the API server reads it.
+//! A document as nodes with their position in the text, read as the API server reads it.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
 use super::pointer::Step;
-use super::resolve::{self, Resolved};
+use super::resolve::{self, Resolved, Style, Tag};
 
-/// A node by its position in [`Document::nodes`].
+/// A node, by its index in [`Document::nodes`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Id(u32);
 
-/// One document. Its nodes stand in the order of the text, children behind their parent.
+/// One document. Its nodes are in the order of the text, children after their parent.
 #[derive(Debug)]
 pub(super) struct Document<'t> {
     text: &'t str,
-    /// Bytes before `text`, where that is a part of a whole.
+    /// The number of bytes before `text` in the whole.
     base: usize,
     nodes: Vec<Packed>,
-    /// The values of scalars that read as something else than what is written. In order, like the targets of aliases.
+    /// The values of scalars whose source differs from their value. They are in order, like the targets of aliases.
     values: Vec<(Id, Box<str>)>,
     aliases: Vec<(Id, Id)>,
 }
 
-/// A node as it is stored. A document has about one for each 7 bytes.
+/// A stored node. A document has about one for each 7 bytes.
 #[derive(Debug, Clone, Copy)]
 struct Packed {
     start: u32,
-    /// Where a scalar or an alias ends in the text; of a collection the position behind the last of its children.
+    /// The end of a scalar or an alias in the text. For a collection, the index after its last descendant.
     end: u32,
     kind: Kind,
     in_flow: bool,
@@ -36,7 +36,7 @@ const _: () = assert!(size_of::<Packed>() == 12);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// With whether its value is in [`Document::values`].
+    /// Whether the value is in [`Document::values`].
     Scalar(Style, Tag, bool),
     Sequence,
     Mapping,
@@ -46,10 +46,10 @@ enum Kind {
 #[derive(Debug)]
 pub(super) struct Node<'d> {
     pub content: Content<'d>,
-    /// Bytes of the text: a scalar with its quotes, of a block scalar the lines alone, of an alias its token, of a collection
-    /// where it starts.
+    /// The bytes of the text: a scalar with its quotes, the lines of a block scalar, the token of an alias, the start of a
+    /// collection.
     pub span: Range<usize>,
-    /// Inside of `[…]` or `{…}`, or one of these itself.
+    /// The node is in `[…]` or `{…}`, or is one of these.
     pub in_flow: bool,
 }
 
@@ -61,26 +61,7 @@ pub(super) enum Content<'d> {
     Alias(Id),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Style {
-    Plain,
-    SingleQuoted,
-    DoubleQuoted,
-    /// Literal or folded.
-    Block,
-}
-
-/// What a tag makes of a scalar.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tag {
-    /// None: its style and its text tell.
-    Absent,
-    String,
-    /// A number, a boolean, null, binary data.
-    NoString,
-}
-
-/// A key of a mapping, as it is read.
+/// A key of a mapping, with its value.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Entry<'d> {
     pub name: &'d str,
@@ -90,12 +71,12 @@ pub(super) struct Entry<'d> {
 }
 
 impl<'t> Document<'t> {
-    /// An empty document of a text.
+    /// Returns an empty document of a text.
     pub fn new(text: &'t str) -> Self {
         Self { text, base: 0, nodes: Vec::new(), values: Vec::new(), aliases: Vec::new() }
     }
 
-    /// Nothing where the document is empty.
+    /// Returns the root, or `None` for an empty document.
     pub fn root(&self) -> Option<Id> {
         (!self.nodes.is_empty()).then_some(Id(0))
     }
@@ -104,7 +85,7 @@ impl<'t> Document<'t> {
         !self.aliases.is_empty()
     }
 
-    /// Adds a node behind all others; a collection must be closed.
+    /// Adds a node after all others. Collections must be closed.
     pub fn push(&mut self, content: Content, span: Range<usize>, in_flow: bool) -> Id {
         let id = Id(position(self.nodes.len()));
         let (start, end) = (position(span.start), position(span.end));
@@ -127,7 +108,7 @@ impl<'t> Document<'t> {
         id
     }
 
-    /// What follows is no child of the collection.
+    /// Closes a collection: later nodes are not its children.
     pub fn close(&mut self, id: Id) {
         let end = position(self.nodes.len());
         if let Some(node) = self.nodes.get_mut(id.index()) {
@@ -135,7 +116,7 @@ impl<'t> Document<'t> {
         }
     }
 
-    /// Of a text that begins so many bytes into another one.
+    /// Sets the offset of the text in the whole.
     pub fn shifted(self, bytes: usize) -> Self {
         Self { base: self.base + bytes, ..self }
     }
@@ -145,9 +126,10 @@ impl<'t> Document<'t> {
         let (start, end) = (start as usize, end as usize);
         let (content, end) = match kind {
             Kind::Scalar(style, tag, is_other) => {
-                let value = match is_other {
-                    true => found(&self.values, id).map_or("", |value| value),
-                    false => self.text.get(inner(&(start..end), style)).unwrap_or_default(),
+                let value = if is_other {
+                    found(&self.values, id).map_or("", |value| value)
+                } else {
+                    self.text.get(inner(&(start..end), style)).unwrap_or_default()
                 };
                 (Content::Scalar { value, style, tag }, end)
             }
@@ -162,7 +144,7 @@ impl<'t> Document<'t> {
         self.nodes[id.index()].kind
     }
 
-    /// The node itself, or what an alias stands for.
+    /// Returns the node, or the target of an alias.
     pub fn target(&self, id: Id) -> Id {
         match self.kind(id) {
             Kind::Alias => found(&self.aliases, id).copied().unwrap_or(id),
@@ -170,7 +152,7 @@ impl<'t> Document<'t> {
         }
     }
 
-    /// The items of a sequence, or keys and values of a mapping in turn.
+    /// Returns the items of a sequence, or the keys and values of a mapping in turn.
     pub fn children(&self, id: Id) -> impl Iterator<Item = Id> {
         let (mut next, end) = (id.0 + 1, self.after(id));
         std::iter::from_fn(move || {
@@ -180,8 +162,8 @@ impl<'t> Document<'t> {
         })
     }
 
-    /// Gives each value below a node, in the order of the text, with the steps to it. What is merged, and what keys have below
-    /// them, is left out.
+    /// Passes on each value below a node, in the order of the text, with the steps to it. It omits merged values, and the
+    /// nodes below keys.
     pub fn walk<'d>(&'d self, root: Id, mut each: impl FnMut(Id, &[Step<'d>])) {
         let (mut steps, mut open): (Vec<Step>, Vec<(Id, u32)>) = (Vec::new(), Vec::new());
         let mut at = root;
@@ -196,7 +178,7 @@ impl<'t> Document<'t> {
         }
     }
 
-    /// The next value of the collections that are open, each with the position of what follows in it.
+    /// Returns the next value of the open collections. Each has the index of its next node.
     fn next_value<'d>(&'d self, steps: &mut Vec<Step<'d>>, open: &mut Vec<(Id, u32)>) -> Option<Id> {
         while let Some((collection, next)) = open.last_mut() {
             let (first, end) = (collection.0 + 1, self.after(*collection));
@@ -227,7 +209,7 @@ impl<'t> Document<'t> {
         None
     }
 
-    /// The position behind a node and all that is below it.
+    /// Returns the index after a node and its descendants.
     fn after(&self, id: Id) -> u32 {
         match self.kind(id) {
             Kind::Sequence | Kind::Mapping => self.nodes[id.index()].end,
@@ -235,7 +217,7 @@ impl<'t> Document<'t> {
         }
     }
 
-    /// Keys and values as they are written, merges among them.
+    /// Returns keys and values as written, with merge keys.
     pub fn pairs(&self, id: Id) -> impl Iterator<Item = (Id, Id)> {
         let mut children = self.children(id);
         std::iter::from_fn(move || Some((children.next()?, children.next()?)))
@@ -250,7 +232,7 @@ impl<'t> Document<'t> {
         self.kind(self.target(id)) == Kind::Mapping
     }
 
-    /// The text of a scalar, whatever its type.
+    /// Returns the text of a scalar of any type.
     pub fn scalar(&self, id: Id) -> Option<&str> {
         match self.node(self.target(id)).content {
             Content::Scalar { value, .. } => Some(value),
@@ -258,7 +240,7 @@ impl<'t> Document<'t> {
         }
     }
 
-    /// The text of a scalar that is a string.
+    /// Returns the text of a scalar that is a string.
     pub fn string(&self, id: Id) -> Option<&str> {
         match self.node(self.target(id)).content {
             Content::Scalar { value, style, tag } => {
@@ -279,7 +261,7 @@ impl<'t> Document<'t> {
         matches!(self.kind(key), Kind::Scalar(Style::Plain, Tag::Absent, _)) && self.scalar(key) == Some("<<")
     }
 
-    /// The value of a key. The last counts, and what is merged counts where it stands (go-yaml v2, `decoder.mapping`).
+    /// Returns the value of a key. The last one counts. A merge counts at its position (go-yaml v2, `decoder.mapping`).
     pub fn get(&self, mapping: Id, key: &str) -> Option<Id> {
         let mapping = self.target(mapping);
         if self.kind(mapping) != Kind::Mapping {
@@ -296,22 +278,22 @@ impl<'t> Document<'t> {
         path.iter().try_fold(mapping, |node, key| self.get(node, key))
     }
 
-    /// The mappings that a merge key's value names, the first of which wins.
+    /// Returns the mappings of a merge key's value. The first one has precedence.
     fn merged(&self, value: Id) -> impl Iterator<Item = Id> {
         let list = (self.kind(value) == Kind::Sequence).then(|| self.children(value));
         let single = list.is_none().then_some(value);
         single.into_iter().chain(list.into_iter().flatten())
     }
 
-    /// Each key that counts, once, with its value.
+    /// Returns each effective key once, with its value.
     pub fn entries(&self, mapping: Id) -> Vec<Entry<'_>> {
         let mut entries = Vec::new();
         self.add_entries(mapping, None, &mut entries);
-        // Most mappings are small, and a table for each costs more than it saves.
+        // Most mappings are small, and a table for each would cost more than it saves.
         if entries.len() <= FEW_ENTRIES {
             return unique_of_few(entries);
         }
-        // The last of each name, in the order of the first.
+        // The last entry of each name, in the order of the first.
         let mut positions = HashMap::new();
         let mut unique: Vec<Entry> = Vec::with_capacity(entries.len());
         for entry in entries {
@@ -339,10 +321,10 @@ impl<'t> Document<'t> {
     }
 }
 
-/// Entries that are compared with each other.
+/// The number of entries that are compared pairwise.
 const FEW_ENTRIES: usize = 16;
 
-/// As [`Document::entries`] does it for more.
+/// Like [`Document::entries`], for larger mappings.
 fn unique_of_few(entries: Vec<Entry>) -> Vec<Entry> {
     let mut unique: Vec<Entry> = Vec::with_capacity(entries.len());
     for entry in entries {
@@ -360,7 +342,7 @@ impl Id {
     }
 }
 
-/// Where the value of a scalar is written, if it is written as it reads.
+/// Returns the position of a scalar's value in the text, without quotes.
 fn inner(span: &Range<usize>, style: Style) -> Range<usize> {
     match style {
         Style::Plain | Style::Block => span.clone(),
@@ -368,13 +350,13 @@ fn inner(span: &Range<usize>, style: Style) -> Range<usize> {
     }
 }
 
-/// What a sorted table has for a node.
+/// Looks up a node in a sorted table.
 fn found<T>(table: &[(Id, T)], id: Id) -> Option<&T> {
     let position = table.binary_search_by_key(&id, |&(id, _)| id).ok()?;
     Some(&table[position].1)
 }
 
-/// Of a byte or a node in 32 bits, since the reader refuses longer texts.
+/// Converts an index to 32 bits. The reader rejects longer texts.
 pub(super) fn position(index: usize) -> u32 {
     u32::try_from(index).unwrap_or(u32::MAX)
 }

@@ -1,4 +1,4 @@
-//! Where a document with aliases reads one and the same node.
+//! Finds all places in a document that read the same node through aliases.
 
 use std::ops::Range;
 
@@ -9,13 +9,13 @@ use super::tree::{Content, Document, Id};
 #[derive(Debug)]
 pub(super) struct Use {
     pub pointer: String,
-    /// Of what stands there.
+    /// The offset of the node's text.
     pub offset: usize,
-    /// The alias on the way there that is the nearest to it.
+    /// The nearest alias on the path.
     pub alias: Option<Range<usize>>,
 }
 
-/// A node that is still to be looked at.
+/// A node to visit.
 struct Unread<'d> {
     node: Id,
     /// Bytes of the pointer to its parent.
@@ -24,7 +24,7 @@ struct Unread<'d> {
     alias: Option<Id>,
 }
 
-/// Every use of the nodes that count, but for what the API server does not know.
+/// Returns every use of the given nodes, except in fields that the API server does not know.
 pub(super) fn of(document: &Document, counts: &dyn Fn(Id) -> bool) -> Vec<(Id, Use)> {
     let Some(root) = document.root() else { return Vec::new() };
     let mut uses = Vec::new();
@@ -74,7 +74,7 @@ pub(super) fn of(document: &Document, counts: &dyn Fn(Id) -> bool) -> Vec<(Id, U
     uses
 }
 
-/// A field of an object that is there for its anchors alone, since the API server drops it.
+/// Returns whether a field exists only for its anchors. The API server drops it.
 fn is_unknown(document: &Document, root: Id, key: &str) -> bool {
     const KNOWN: [&str; 7] = ["apiVersion", "kind", "metadata", "spec", "status", "template", "items"];
     let text = |key| document.get(root, key).and_then(|node| document.string(node)).unwrap_or_default();

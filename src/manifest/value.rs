@@ -1,20 +1,20 @@
-//! A document as a value, read as sigs.k8s.io/yaml reads it for Helm and `kubectl`.
+//! Reads a document as a value, as sigs.k8s.io/yaml does for Helm and `kubectl`.
 
 use serde_json::{Map, Number, Value};
 
 use super::lines::Lines;
 use super::reading::unreadable;
-use super::resolve::{self, Resolved};
-use super::tree::{Content, Document, Id, Style, Tag};
+use super::resolve::{self, Resolved, Style, Tag};
+use super::tree::{Content, Document, Id};
 use super::yaml::Fault;
 use super::{Unreadable, json, yaml};
 
-/// Reads a text of one document. The last of duplicate keys counts, and an empty document is null. `file` is what errors call
-/// it.
+/// Reads a text with one document. The last of duplicate keys counts, and an empty document is null. `file` is its name in
+/// errors.
 ///
 /// # Errors
 ///
-/// If the document can't be read, or if there is a second one.
+/// Fails if the document is unreadable, or if there is a second one.
 pub fn value(file: &str, text: &str) -> Result<Value, Unreadable> {
     let json = json::Reader::is_likely(text).then(|| {
         let mut reader = json::Reader::new(text);
@@ -31,14 +31,14 @@ pub fn value(file: &str, text: &str) -> Result<Value, Unreadable> {
     value.map_err(|fault| unreadable(file, &Lines::new(text), fault))
 }
 
-/// Empty documents don't count.
+/// Empty documents do not count.
 fn only<'t>(mut next: impl FnMut() -> Result<Option<Document<'t>>, Fault>) -> Result<Value, Fault> {
     let mut value = None;
     while let Some(document) = next()? {
         let Some(root) = document.root().filter(|&root| !document.is_null(root)) else { continue };
         if value.is_some() {
             let offset = document.node(root).span.start;
-            return Err(Fault { offset, message: "a second document starts here: write one alone".to_owned() });
+            return Err(Fault { offset, message: "a second document starts here; write only one".to_owned() });
         }
         value = Some(of(&document, root)?);
     }
@@ -59,7 +59,7 @@ fn of(document: &Document, id: Id) -> Result<Value, Fault> {
         }
         Content::Sequence => document.children(id).map(|item| of(document, item)).collect(),
         Content::Scalar { value, style, tag } => Ok(scalar(value, style, tag)),
-        // An alias never stands for another one.
+        // An alias never has an alias as its target.
         Content::Alias(_) => Ok(Value::Null),
     }
 }
@@ -78,7 +78,7 @@ fn scalar(text: &str, style: Style, tag: Tag) -> Value {
     }
 }
 
-/// In Go's syntax. Nothing where JSON has no such number.
+/// Reads Go's syntax. Returns `None` if JSON has no such number.
 fn number(text: &str) -> Option<Number> {
     let (sign, digits) = match text.strip_prefix('-') {
         Some(digits) => ("-", digits),

@@ -1,4 +1,4 @@
-//! What is changed for other images, and what can't be without changing something else too.
+//! Edits for other images, and why some edits would change other values too.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -11,11 +11,11 @@ use super::scalar;
 use super::tree::{Content, Document, Id, position};
 use super::uses::{self, Use};
 
-/// Where something can be changed.
+/// A position in the text that can change.
 #[derive(Debug)]
 pub(super) struct Site<'t> {
     edit: Edit<'t>,
-    /// Where it is read. Empty where aliases don't lead there.
+    /// The places that read it. Empty if no alias leads there.
     uses: Vec<Use>,
 }
 
@@ -28,11 +28,11 @@ enum Edit<'t> {
     /// An alias, which is replaced.
     Alias(Range<usize>),
     Insert(Insertion),
-    /// There is no way, and why.
+    /// Editing is not supported, for this reason.
     No(&'static str),
 }
 
-/// What changes with a field.
+/// The edits of a field.
 #[derive(Debug)]
 pub(super) struct Target {
     shape: Shape,
@@ -42,7 +42,7 @@ pub(super) struct Target {
 #[derive(Debug)]
 struct Place {
     pointer: String,
-    /// Positions in the list of sites.
+    /// Indices in the list of sites.
     definition: usize,
     alias: Option<usize>,
 }
@@ -55,8 +55,8 @@ pub(super) struct Plan<'t> {
 }
 
 impl<'t> Plan<'t> {
-    /// Adds a target for each that was found, in their order. `at` is the pointer of the text that the document is in, if it is
-    /// in one.
+    /// Adds a target for each finding, in order. `at` is the pointer of the text that has the document, if there is
+    /// one.
     pub fn add(&mut self, document: &Document<'t>, at: &str, text: &'t str, found: &[Found]) {
         let mut positions: HashMap<Id, usize> = HashMap::new();
         for found in found {
@@ -89,7 +89,7 @@ impl<'t> Plan<'t> {
         }
     }
 
-    /// Adds a target for each that can't be changed, and why.
+    /// Adds a target for each field that can't change, with the reason.
     pub fn add_unwritable(&mut self, found: &[Found], why: &'static str) {
         for found in found {
             let site = self.sites.len();
@@ -100,7 +100,7 @@ impl<'t> Plan<'t> {
         }
     }
 
-    /// Adds the edits that give fields, which have a target each, the images that are wanted.
+    /// Adds the edits for the wanted images. Each field has a target.
     pub fn edit(
         &self,
         fields: &[Field],
@@ -114,12 +114,14 @@ impl<'t> Plan<'t> {
             let Some(image) = image(field).filter(|image| field.image != *image) else { continue };
             match target.shape.texts(&image) {
                 Some(texts) => open.push((index, texts)),
-                None => edited.refused.push((index, "its tag or digest stands elsewhere, and would change".to_owned())),
+                None => {
+                    edited.refused.push((index, "its tag or digest is in another field and would change".to_owned()))
+                }
             }
         }
-        // By their place in the text.
+        // The key is the position in the text.
         let mut bytes: BTreeMap<(usize, usize), String> = BTreeMap::new();
-        // What is refused can take the ground from what shares a part with it.
+        // Rejecting one field can invalidate others that share a part with it.
         loop {
             let before = open.len();
             let mut asked = Asked::of(self, &open);
@@ -169,17 +171,17 @@ impl<'t> Plan<'t> {
         if let Some(alias) = place.alias.filter(|&alias| asked.other_use(self, alias, text).is_none()) {
             return self.sites[alias].edit.with(text).map_err(str::to_owned);
         }
-        let Some(other) = shared else { return Err("it can't be written here".to_owned()) };
+        let Some(other) = shared else { return Err("writing it here is not supported".to_owned()) };
         let own = self.sites[place.definition].uses.iter().find(|used| used.pointer == place.pointer);
         Err(describe(own, other, lines))
     }
 }
 
-/// What each site is to be, by the pointers that lead to it.
+/// The wanted text of each site, by the pointers that lead to it.
 #[derive(Default)]
 struct Asked<'a> {
     texts: HashMap<(usize, &'a str), &'a str>,
-    /// What was found before: many fields may share a site.
+    /// Earlier results, since many fields may share a site.
     other_uses: HashMap<(usize, &'a str), Option<&'a Use>>,
 }
 
@@ -197,7 +199,7 @@ impl<'a> Asked<'a> {
         asked
     }
 
-    /// A use of a site for which this text is not asked.
+    /// Returns a use of a site that does not want this text.
     fn other_use(&mut self, plan: &'a Plan, site: usize, text: &'a str) -> Option<&'a Use> {
         if plan.sites[site].uses.is_empty() {
             return None;
@@ -209,38 +211,38 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// Who shares what can't be changed, and what to do.
+/// Describes what shares the value, and what to do.
 fn describe(own: Option<&Use>, other: &Use, lines: &Lines) -> String {
     let line = |offset: usize| lines.line(offset);
     match (&other.alias, own.and_then(|own| own.alias.as_ref())) {
         (Some(alias), _) => format!(
-            "`{}` in line {} shares it, where it must stay as it is: write it out there, or here",
+            "`{}` in line {} shares it and must stay unchanged; write the value out there, or here",
             &lines.text()[alias.clone()],
             line(alias.start)
         ),
         (None, Some(alias)) => format!(
-            "it is shared with line {}, where it must stay as it is: write it out in line {} instead of `{}`",
+            "line {} shares it and must stay unchanged; write the value out in line {} instead of `{}`",
             line(other.offset),
             line(alias.start),
             &lines.text()[alias.clone()]
         ),
-        (None, None) => format!("it is shared with line {}, where it must stay as it is", line(other.offset)),
+        (None, None) => format!("line {} shares it and must stay unchanged", line(other.offset)),
     }
 }
 
-/// What came of editing a part of a text.
+/// The result of editing a part of a text.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Edited {
-    /// Positions among the fields.
+    /// Indices of fields.
     pub changed: Vec<usize>,
-    /// What could not be changed without changing something else too, and why.
+    /// Fields whose change would change other values too, with the reason.
     pub refused: Vec<(usize, String)>,
 }
 
-/// Spans of a text and what stands there instead, in the order of the text.
+/// Spans of a text and their replacements, in the order of the text.
 #[derive(Debug, Clone, Default)]
 pub struct Edits {
-    /// The start and the end in the text, and the bytes of `new` that stand there.
+    /// The start and the end in the text, and the bytes of `new` that replace it.
     spans: Vec<(u32, u32, u32)>,
     new: String,
 }
@@ -255,7 +257,7 @@ impl Edits {
         self.spans.push((position(span.start), position(span.end), position(text.len())));
     }
 
-    /// The text with its edits.
+    /// Returns the text with its edits.
     pub fn apply(&self, text: &str) -> String {
         let removed: usize = self.spans.iter().map(|&(start, end, _)| (end - start) as usize).sum();
         let mut edited = String::with_capacity(text.len() + self.new.len() - removed);
@@ -276,7 +278,7 @@ impl Edit<'_> {
         match self {
             Self::Scalar { at, written } => match written.with(text) {
                 Some(raw) => Ok((*at..at + written.raw.len(), raw)),
-                None => Err("it is spread over lines: write it on one"),
+                None => Err("it spans several lines; write it on one line"),
             },
             Self::Alias(span) => Ok((span.clone(), scalar::new(text))),
             Self::Insert(insertion) => Ok((insertion.at..insertion.at, insertion.with(text))),
@@ -293,13 +295,13 @@ fn scalar_edit<'t>(document: &Document<'t>, text: &'t str, id: Id) -> Edit<'t> {
             let written = scalar::Written { raw, value: value.to_owned(), style };
             Edit::Scalar { at: node.span.start, written }
         }
-        _ => Edit::No("it is no scalar"),
+        _ => Edit::No("it is not a scalar"),
     }
 }
 
 fn insertion<'t>(document: &Document, text: &str, entry: Id) -> Edit<'t> {
     match Insertion::of(document, text, entry) {
         Some(insertion) => Edit::Insert(insertion),
-        None => Edit::No("there is no place for `newName` that is sure: write it yourself, behind `name`"),
+        None => Edit::No("no safe place for `newName`; add it by hand after `name`"),
     }
 }

@@ -1,36 +1,37 @@
-//! YAML into documents.
+//! Reads YAML into documents.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
 use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, StrInput, StructureStyle, options};
 
-use super::tree::{Content, Document, Id, Style, Tag};
+use super::resolve::{Style, Tag};
+use super::tree::{Content, Document, Id};
 
-/// What can't be read: where in the text, and why.
+/// A syntax error: its position in the text, and the cause.
 #[derive(Debug)]
 pub(super) struct Fault {
     pub offset: usize,
     pub message: String,
 }
 
-/// Collections within each other, those that aliases stand for included.
+/// The limit of nested collections, including the targets of aliases.
 pub(super) const MAX_DEPTH: u32 = 1_000;
 pub(super) const TOO_DEEP: &str = "the document is nested too deeply";
 
-/// The documents of a text, one by one.
+/// Reads the documents of a text one by one.
 pub(super) struct Reader<'t> {
     parser: Parser<'t, StrInput<'t>>,
     text: &'t str,
-    /// Bytes before what the parser was given.
+    /// The number of bytes before the parser's input.
     base: usize,
-    /// Where the last document ended.
+    /// The end of the last document.
     end: usize,
-    /// Where the first value begins that a template has to fill in: to YAML it is a mapping with a mapping as its key.
+    /// The start of the first template value. YAML reads it as a mapping with a mapping as its key.
     template: Option<usize>,
 }
 
-/// Gives each document of a text, empty ones included, or why it can't be read. Returns [`Reader::template`].
+/// Passes on each document of a text, or its error. Empty ones count. Returns [`Reader::template`].
 pub(super) fn each<'t>(text: &'t str, mut each: impl FnMut(Result<Document<'t>, Fault>)) -> Option<usize> {
     let mut reader = Reader::new(text);
     loop {
@@ -48,23 +49,23 @@ pub(super) fn each<'t>(text: &'t str, mut each: impl FnMut(Result<Document<'t>, 
     reader.template
 }
 
-/// A collection that is not closed yet.
+/// A collection that is still open.
 struct Open {
     id: Id,
     is_mapping: bool,
     in_flow: bool,
     children: usize,
-    /// The last of its keys.
+    /// The last key.
     key: Option<Id>,
     weight: Weight,
     anchor: usize,
 }
 
-/// What a node comes to with every alias in it written out.
+/// The size of a node with all its aliases written out.
 #[derive(Debug, Clone, Copy, Default)]
 struct Weight {
     nodes: u64,
-    /// Those of them that aliases stand for.
+    /// The part of the size that comes from aliases.
     copies: u64,
     depth: u32,
 }
@@ -85,7 +86,7 @@ impl<'t> Reader<'t> {
         Self { parser, text, base: text.len() - content.len(), end: 0, template: None }
     }
 
-    /// The next document, empty ones included; nothing at the end.
+    /// Returns the next document, or `None` at the end. Empty ones count.
     pub fn next_document(&mut self) -> Result<Option<Document<'t>>, Fault> {
         loop {
             match self.event()? {
@@ -100,7 +101,7 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// To the parser a document can end before its text does: what follows without `---` is a part of it all the same.
+    /// The parser ends a document before text that follows without `---`. That text still belongs to the document.
     fn check_end(&mut self) -> Result<(), Fault> {
         let Some(Err(error)) = self.parser.peek() else { return Ok(()) };
         let fault = self.fault(&error);
@@ -109,9 +110,9 @@ impl<'t> Reader<'t> {
         if between.split(['\n', '\r']).any(is_separator) { Ok(()) } else { Err(fault) }
     }
 
-    /// Passes over what is left of a document that can't be read: whether another one follows.
+    /// Skips the rest of an unreadable document. Returns whether another one follows.
     fn skip_document(&mut self) -> bool {
-        // A text is no source that could fail.
+        // Reading from memory never fails.
         self.parser.proceed_next_document().unwrap_or(false)
     }
 
@@ -137,7 +138,7 @@ impl<'t> Reader<'t> {
     fn document(&mut self) -> Result<Document<'t>, Fault> {
         let mut document = Document::new(self.text);
         let mut open: Vec<Open> = Vec::new();
-        // Without a weight while the node is not complete.
+        // The weight of an incomplete node is unknown.
         let mut anchors: HashMap<usize, (Id, Option<Weight>)> = HashMap::new();
         while let Some((event, span)) = self.event()? {
             let fault = |message: &str| Fault { offset: span.start, message: message.to_owned() };
@@ -151,7 +152,7 @@ impl<'t> Reader<'t> {
                 Event::Alias(anchor) => {
                     let Some(&(target, weight)) = anchors.get(&anchor) else { return Err(fault("unknown anchor")) };
                     let Some(weight) = weight else {
-                        return Err(fault("the alias stands inside of what it stands for"));
+                        return Err(fault("the alias is inside its own anchor"));
                     };
                     let id = document.push(Content::Alias(target), span.clone(), in_flow);
                     let nodes = weight.nodes.saturating_add(1);
@@ -212,7 +213,7 @@ impl Open {
                 || matches!(document.node(child).content, Content::Sequence)
                     && document.children(child).all(|item| document.is_mapping(item));
             if !is_mergeable {
-                return Err("`<<` takes a mapping, or a list of mappings");
+                return Err("`<<` needs a mapping or a list of mappings");
             }
         }
         let Weight { nodes, copies, depth } = weight;
@@ -224,7 +225,7 @@ impl Open {
     }
 }
 
-/// As `decoder.unmarshal` of go-yaml v2 has it, against documents that grow without bound when they are read.
+/// The limit of go-yaml v2 (`decoder.unmarshal`) against documents that grow without bound when aliases are expanded.
 fn is_excessive(weight: Weight) -> bool {
     const FEW: f64 = 400_000.0;
     const MANY: f64 = 4_000_000.0;
@@ -240,7 +241,7 @@ fn scalar<'v>(value: &'v str, style: ScalarStyle, tag: Tag, span: &Range<usize>)
         ScalarStyle::DoubleQuoted => Style::DoubleQuoted,
         ScalarStyle::Literal | ScalarStyle::Folded => Style::Block,
     };
-    // The parser calls what is absent `~`.
+    // The parser returns `~` for a missing value.
     let value = if style == Style::Plain && span.is_empty() { "" } else { value };
     Content::Scalar { value, style, tag }
 }
@@ -249,7 +250,7 @@ fn tag(tag: &granit_parser::Tag) -> Tag {
     match tag.core_suffix() {
         Some("str") => Tag::String,
         Some("int" | "float" | "bool" | "null" | "binary") => Tag::NoString,
-        // Unknown to the API server's reader, which takes the text as it is.
+        // The API server's reader does not know this tag and uses the text unchanged.
         _ => Tag::String,
     }
 }

@@ -6,33 +6,33 @@ use crate::engine::{Decision, ImageRef, Prefix, Reason, Rule};
 
 /// One image at one place.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
+pub struct FoundImage {
     pub image: String,
-    /// Canonical; nothing where the image is no reference.
+    /// Canonical. `None` for an invalid reference.
     pub registry: Option<String>,
     pub repository: Option<String>,
-    pub place: Place,
+    pub place: Location,
     pub in_use: Use,
-    /// Nothing without rules.
+    /// `None` without rules.
     pub verdict: Option<Verdict>,
-    pub out_of_reach: Option<OutOfReach>,
+    pub not_covered: Option<NotCovered>,
 }
 
-/// Where an image stands.
+/// The position of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum Location {
     /// A field of an object of the cluster.
     Cluster {
         api_version: String,
         kind: String,
         namespace: Option<String>,
         name: String,
-        /// As admission names it: `containers/app`.
+        /// As in admission: `containers/app`.
         place: String,
     },
     /// A field of a file.
     File {
-        /// As it was named, or found below what was named; `-` for standard input.
+        /// The path as given, or found below one that was given. `-` is standard input.
         file: String,
         line: usize,
         column: usize,
@@ -42,11 +42,11 @@ pub enum Place {
         name: String,
         place: String,
     },
-    /// An image that a node holds, and that is in no Pod or template.
+    /// An image on a node that is in no Pod or template.
     Node { node: String },
 }
 
-/// Whether the image is there now.
+/// How the image is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Use {
@@ -54,54 +54,63 @@ pub enum Use {
     Running,
     /// A template will create Pods with it.
     Template,
-    /// A manifest that may be applied.
+    /// A manifest has it.
     Manifest,
-    /// A node keeps it.
+    /// A node stores it.
     Held,
-    /// It looks like an image, in a kind that is not known.
+    /// A field of an unknown kind looks like an image.
     Unknown,
 }
 
-/// What the rules make of an image.
+/// The decision of the rules about an image.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
-    Rewrite { result: String, rule: String },
-    Keep { reason: Reason, rule: Option<String> },
+    Rewrite {
+        result: String,
+        rule: String,
+    },
+    NotRewritten {
+        reason: Reason,
+        rule: Option<String>,
+        /// The name that the rule would give the image, if it enforced.
+        would_be: Option<String>,
+    },
 }
 
-/// Why no webhook sees what is pulled there.
+/// Why the webhook does not cover a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum OutOfReach {
-    /// A static Pod: the kubelet has it from its node.
+pub enum NotCovered {
+    /// A static Pod: the kubelet reads it from its node.
     StaticPod,
-    /// The sandbox (pause) image, which the container runtime pulls by itself.
+    /// The sandbox (pause) image, which the container runtime pulls.
     SandboxImage,
-    /// The registration leaves the namespace out.
+    /// The `namespaceSelector` of the webhook configuration excludes the namespace.
     Namespace,
-    /// The registration's `objectSelector` leaves the Pod out.
+    /// The `objectSelector` of the webhook configuration excludes the Pod.
     Label,
 }
 
-impl Finding {
-    /// Reads registry and repository off the image.
+impl FoundImage {
+    /// Parses registry and repository from the image.
     pub fn new(
         image: String,
-        place: Place,
+        place: Location,
         in_use: Use,
         verdict: Option<Verdict>,
-        out_of_reach: Option<OutOfReach>,
+        not_covered: Option<NotCovered>,
     ) -> Self {
         let (registry, repository) = match ImageRef::parse(&image) {
             Ok(parsed) => (parsed.registry().map(str::to_owned), Some(parsed.repository().to_owned())),
             Err(_) => (None, None),
         };
-        Self { image, registry, repository, place, in_use, verdict, out_of_reach }
+        Self { image, registry, repository, place, in_use, verdict, not_covered }
     }
 
-    /// The first of the prefixes that the image is pulled from. What a node only holds is not pulled; the sandbox image is.
+    /// Returns the first of the prefixes that the image is pulled from. Images that a node only stores are not pulled, except
+    /// the sandbox image.
     pub fn forbidden_by<'p>(&self, prefixes: &'p [Prefix]) -> Option<&'p Prefix> {
-        let is_pulled = self.in_use != Use::Held || self.out_of_reach == Some(OutOfReach::SandboxImage);
+        let is_pulled = self.in_use != Use::Held || self.not_covered == Some(NotCovered::SandboxImage);
         if prefixes.is_empty() || !is_pulled {
             return None;
         }
@@ -110,7 +119,7 @@ impl Finding {
     }
 }
 
-impl Place {
+impl Location {
     pub fn namespace(&self) -> Option<&str> {
         match self {
             Self::Cluster { namespace, .. } | Self::File { namespace, .. } => namespace.as_deref(),
@@ -118,7 +127,7 @@ impl Place {
         }
     }
 
-    /// `Deployment shop/web`; nothing for a node.
+    /// Returns `Deployment shop/web`, or `None` for a node.
     pub fn object(&self) -> Option<String> {
         match self {
             Self::Cluster { kind, namespace, name, .. } | Self::File { kind, namespace, name, .. } => {
@@ -130,8 +139,8 @@ impl Place {
     }
 }
 
-/// `deploy/web.yaml:12`, `Deployment shop/web containers/app`, `node n1`.
-impl std::fmt::Display for Place {
+/// Formats as `deploy/web.yaml:12`, `Deployment shop/web containers/app`, or `node n1`.
+impl std::fmt::Display for Location {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         match self {
             Self::Cluster { place, .. } => write!(f, "{} {place}", self.object().unwrap_or_default()),
@@ -154,14 +163,14 @@ impl Use {
         }
     }
 
-    /// What has so many of it: `3 Pods`.
+    /// Returns the words after a number of places, in singular and plural.
     pub(super) const fn noun(self) -> (&'static str, &'static str) {
         match self {
             Self::Running => ("in a Pod", "in Pods"),
             Self::Template => ("in a template", "in templates"),
             Self::Manifest => ("in a manifest", "in manifests"),
-            Self::Held => ("held by a node", "held by nodes"),
-            Self::Unknown => ("in a field that is not known", "in fields that are not known"),
+            Self::Held => ("stored on a node", "stored on nodes"),
+            Self::Unknown => ("in an unknown field", "in unknown fields"),
         }
     }
 }
@@ -171,13 +180,15 @@ impl From<&Decision<'_>> for Verdict {
         let name = |rule: &Rule| rule.name.clone();
         match decision {
             Decision::Rewrite { rule, result } => Self::Rewrite { result: result.clone(), rule: name(rule) },
-            Decision::Restore { .. } => Self::Keep { reason: Reason::Unchanged, rule: None },
-            Decision::Keep { reason, rule } => Self::Keep { reason: *reason, rule: rule.map(name) },
+            Decision::Restore { .. } => Self::NotRewritten { reason: Reason::Unchanged, rule: None, would_be: None },
+            Decision::NotRewritten { reason, rule, would_be } => {
+                Self::NotRewritten { reason: *reason, rule: rule.map(name), would_be: would_be.clone() }
+            }
         }
     }
 }
 
-impl OutOfReach {
+impl NotCovered {
     pub const ALL: [Self; 4] = [Self::StaticPod, Self::SandboxImage, Self::Namespace, Self::Label];
 
     pub const fn as_str(self) -> &'static str {
@@ -189,7 +200,7 @@ impl OutOfReach {
         }
     }
 
-    /// A few words for people.
+    /// Returns a short title.
     pub const fn title(self) -> &'static str {
         match self {
             Self::StaticPod => "static Pods",
@@ -202,32 +213,32 @@ impl OutOfReach {
     pub const fn why(self) -> &'static str {
         match self {
             Self::StaticPod => {
-                "the kubelet has them from a file of its node; the API server only sees their mirror Pods"
+                "the kubelet reads them from a file on its node; the API server has only mirror Pods of them"
             }
-            Self::SandboxImage => "the container runtime pulls it for every Pod; it stands in no Pod",
-            Self::Namespace => "the API server does not call the webhook there, by its namespaceSelector",
-            Self::Label => "the API server does not call the webhook for them, by its objectSelector",
+            Self::SandboxImage => "the container runtime pulls it for every Pod; no Pod names it",
+            Self::Namespace => "the namespaceSelector of the webhook configuration excludes them",
+            Self::Label => "the objectSelector of the webhook configuration excludes them",
         }
     }
 
-    /// What sends these images through a cache instead.
+    /// Returns the fix that makes these images name a cache.
     pub const fn reached_by(self) -> &'static str {
         match self {
             Self::StaticPod => {
-                "write the cache's name into the Pod's file on each node, or give the node a mirror of the registry \
-                 (containerd: certs.d/REGISTRY/hosts.toml; CRI-O: registries.conf)"
+                "write the rewritten image name into the Pod's file on each node, or configure a mirror on the nodes \
+                 (containerd: certs.d/REGISTRY/hosts.toml, CRI-O: registries.conf)"
             }
             Self::SandboxImage => {
-                "name the cache's image in the runtime's own configuration (containerd 2: sandbox of pinned_images; \
-                 containerd 1: sandbox_image; CRI-O: pause_image), or give the node a mirror of the registry"
+                "write the rewritten image name into the runtime's configuration (containerd 2: sandbox of pinned_images, \
+                 containerd 1: sandbox_image, CRI-O: pause_image), or configure a mirror on the nodes"
             }
             Self::Namespace => {
-                "take the namespace out of what the namespaceSelector excludes, write the cache's names into its \
-                 manifests (`pullthrough rewrite`), or give the nodes a mirror of the registry"
+                "remove the namespace from the namespaceSelector, rewrite its manifests (`pullthrough rewrite`), or \
+                 configure a mirror on the nodes"
             }
             Self::Label => {
-                "take the label off the Pod's template, write the cache's name into the manifest \
-                 (`pullthrough rewrite`), or give the nodes a mirror of the registry"
+                "remove the label from the Pod's template, rewrite the manifest (`pullthrough rewrite`), or configure a \
+                 mirror on the nodes"
             }
         }
     }
@@ -239,7 +250,7 @@ mod tests {
 
     #[test]
     fn places_read_well() {
-        let object = |kind: &str, namespace: Option<&str>, name: &str| Place::Cluster {
+        let object = |kind: &str, namespace: Option<&str>, name: &str| Location::Cluster {
             api_version: "v1".to_owned(),
             kind: kind.to_owned(),
             namespace: namespace.map(str::to_owned),
@@ -249,14 +260,14 @@ mod tests {
         assert_eq!(object("Pod", Some("shop"), "web").to_string(), "Pod shop/web containers/app");
         assert_eq!(object("Kustomization", None, "").object().as_deref(), Some("Kustomization"));
         assert_eq!(object("", None, "").object(), None);
-        assert_eq!(Place::Node { node: "n1".to_owned() }.to_string(), "node n1");
+        assert_eq!(Location::Node { node: "n1".to_owned() }.to_string(), "node n1");
     }
 
     #[test]
     fn an_image_that_is_no_reference_has_no_registry() {
         let finding = |image: &str| {
-            let place = Place::Node { node: "n1".to_owned() };
-            Finding::new(image.to_owned(), place, Use::Held, None, None)
+            let place = Location::Node { node: "n1".to_owned() };
+            FoundImage::new(image.to_owned(), place, Use::Held, None, None)
         };
         assert_eq!(finding("nginx").registry.as_deref(), Some("docker.io"));
         assert_eq!(finding("nginx").repository.as_deref(), Some("library/nginx"));

@@ -1,73 +1,90 @@
-//! What a cluster or a tree of manifests pulls, and from where.
+//! Scans a cluster or a tree of manifests for the images that it pulls.
 //!
-//! A [`Report`] is what was found; [`report`] is how it is shown.
+//! A [`Report`] has the findings; [`report`] formats them.
 
+mod bucket;
+pub mod files;
 mod finding;
-mod outcome;
 pub mod report;
 mod sums;
 mod unknown;
 
 use std::collections::{BTreeMap, HashMap};
 
-use serde::Serialize;
-
-pub use finding::{Finding, OutOfReach, Place, Use, Verdict};
-pub use outcome::Outcome;
+pub use bucket::Bucket;
+pub use finding::{FoundImage, Location, NotCovered, Use, Verdict};
 pub use sums::{Group, Row, Share, Sums};
 pub use unknown::{Subject, Unknown, Unknowns, declaration_of};
 
 use crate::engine::Prefix;
 use crate::manifest::Contents;
 
-/// What was found, summed up as it comes in, and what could not be looked at.
+/// The images that a scan found, and what it skipped.
 ///
-/// Its size depends on how many images there are, and not on how many Pods.
+/// Its size depends on the number of images, not on the number of Pods.
 #[derive(Debug, Clone, Default)]
 pub struct Report {
-    /// What was scanned, for headings: the API server's address, or the files as named.
+    /// What was scanned, for headings: the API server's address, or the paths as given.
     pub subject: String,
-    /// What the rules are called, if there are any.
+    /// The user's heading, from `--title`.
+    pub title: Option<String>,
+    /// The name of the rules, for headings. `None` without rules.
     pub rules: Option<String>,
-    /// When, for headings; nothing where the same input must give the same bytes.
+    /// The hash of the rules, as in the metric `pullthrough_rules_info`.
+    pub rules_hash: Option<String>,
+    /// The date of the scan, for headings. `None` where the same input must give the same bytes.
     pub generated: Option<String>,
     pub entries: Vec<Entry>,
-    /// What could not be looked at, and why; a file that can't be parsed, a permission that is missing.
-    pub unseen: Vec<Unseen>,
-    /// Files or objects that were looked at.
+    /// What the scan skipped: a file that is not YAML, a list that was denied.
+    pub skipped: Vec<Skipped>,
+    /// The number of files or objects that were read.
     pub looked_at: usize,
-    /// What was in the files.
+    /// The number of objects and other documents in the files.
     pub contents: Option<Contents>,
-    /// Fields that look like images, of kinds that are not known.
+    /// Fields that look like images in objects of unknown kinds.
     pub unknowns: Unknowns,
-    /// Registries of `--fail-on`, canonical.
+    /// Registries of `--fail-on`, in canonical form.
     pub fail_on: Vec<String>,
-    /// Places kept of each entry.
+    /// The number of places to keep for each entry.
     places_kept: usize,
-    /// Where in `entries` each image is.
+    /// The indices in `entries` of each image.
     by_image: HashMap<String, Vec<usize>>,
 }
 
-/// All places with one image, one use, one verdict.
+/// All places with the same image, use and verdict.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// The first finding of them.
-    pub finding: Finding,
+    /// The first finding.
+    pub finding: FoundImage,
     pub count: usize,
-    /// The first places, as many as are kept.
-    pub places: Vec<Place>,
-    /// How many places are in each namespace; those in none are not among them.
+    /// The first places, up to the report's limit.
+    pub places: Vec<Location>,
+    /// The number of places in each namespace. Places outside namespaces are not included.
     pub namespaces: BTreeMap<String, usize>,
 }
 
-/// Something that could not be looked at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Unseen {
+/// Something that a scan skipped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Skipped {
     /// A file with its line, a kind, a namespace.
     pub what: String,
     pub why: String,
-    /// What would help.
-    pub cure: String,
+    pub fix: String,
+    /// Reading it failed. Otherwise a scan does not support it, as for a template.
+    pub is_failure: bool,
+}
+
+/// How a skipped part affects the exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Weight {
+    /// It has no effect: the entry is not part of the folder.
+    Aside,
+    /// It was read and not understood: a template, or no Kubernetes object. It fails a gate, unless the gate allows it.
+    Unknown,
+    /// It is a part of what the user named. It fails a gate.
+    Part,
+    /// The user named it. The scan fails.
+    Named,
 }
 
 impl Report {
@@ -75,7 +92,7 @@ impl Report {
         Self { subject, rules, fail_on, places_kept, ..Self::default() }
     }
 
-    pub fn add(&mut self, finding: Finding) {
+    pub fn add(&mut self, finding: FoundImage) {
         let indices = match self.by_image.get_mut(&finding.image) {
             Some(indices) => indices,
             None => self.by_image.entry(finding.image.clone()).or_default(),
@@ -90,7 +107,7 @@ impl Report {
         }
     }
 
-    /// What is pulled from a registry, or a path of one, that `--fail-on` names.
+    /// Returns the images that are pulled from a registry, or a path of one, of `--fail-on`.
     pub fn failing(&self) -> impl Iterator<Item = &Entry> {
         let forbidden = self.forbidden();
         self.entries.iter().filter(move |entry| entry.finding.forbidden_by(&forbidden).is_some())
@@ -106,19 +123,19 @@ impl Report {
 }
 
 impl Entry {
-    fn new(finding: Finding, places_kept: usize) -> Self {
+    fn new(finding: FoundImage, places_kept: usize) -> Self {
         let mut entry = Self { finding, count: 0, places: Vec::new(), namespaces: BTreeMap::new() };
         entry.add(entry.finding.place.clone(), places_kept);
         entry
     }
 
-    /// Whether it is the same but for the place.
-    fn has_all_of(&self, other: &Finding) -> bool {
-        let Finding { image, registry: _, repository: _, place: _, in_use, verdict, out_of_reach } = &self.finding;
-        (image, in_use, verdict, out_of_reach) == (&other.image, &other.in_use, &other.verdict, &other.out_of_reach)
+    /// Returns whether the finding differs from the entry at most in its place.
+    fn has_all_of(&self, other: &FoundImage) -> bool {
+        let FoundImage { image, registry: _, repository: _, place: _, in_use, verdict, not_covered } = &self.finding;
+        (image, in_use, verdict, not_covered) == (&other.image, &other.in_use, &other.verdict, &other.not_covered)
     }
 
-    fn add(&mut self, place: Place, places_kept: usize) {
+    fn add(&mut self, place: Location, places_kept: usize) {
         self.count += 1;
         if let Some(namespace) = place.namespace() {
             match self.namespaces.get_mut(namespace) {

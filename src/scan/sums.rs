@@ -1,69 +1,81 @@
-//! A report summed up: by registry, by namespace, and over all.
+//! Sums of a report: by registry, by namespace, and in total.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use super::{Entry, Finding, OutOfReach, Outcome, Place, Report, Use, Verdict};
+use super::{Bucket, Entry, FoundImage, Location, NotCovered, Report, Use, Verdict};
+use crate::engine::Reason;
 
-/// A report in the order in which it is shown.
+/// The sums of a report, in the order of the output.
 #[derive(Debug)]
 pub struct Sums<'r> {
-    /// By registry; the one with the most images first.
+    /// By registry. The one with the most images is first.
     pub groups: Vec<Group<'r>>,
-    /// By namespace; last what is in none.
+    /// By namespace. Images outside namespaces are last.
     pub namespaces: Vec<(Option<&'r str>, Share)>,
     pub total: Share,
 }
 
-/// What is pulled from one registry.
+/// The images of one registry.
 #[derive(Debug)]
 pub struct Group<'r> {
-    /// Nothing for what is no reference, or names no registry.
+    /// `None` for invalid references, and for references without a registry.
     pub registry: Option<&'r str>,
     pub rows: Vec<Row<'r>>,
     pub share: Share,
 }
 
-/// All places with one image and one verdict.
+/// All places with the same image and verdict.
 #[derive(Debug)]
 pub struct Row<'r> {
-    pub finding: &'r Finding,
-    pub outcome: Outcome,
+    pub finding: &'r FoundImage,
+    pub bucket: Bucket,
     pub count: usize,
     uses: [usize; Use::ALL.len()],
-    pub places: Vec<&'r Place>,
-    /// With how many places; those in none are not among them.
+    pub places: Vec<&'r Location>,
+    /// The number of places in each namespace. Places outside namespaces are not included.
     pub namespaces: BTreeMap<&'r str, usize>,
 }
 
-/// How much of everything it is.
+/// Numbers of images and places, in total and by use and bucket.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Share {
-    /// Different ones.
+    /// Distinct images.
     pub images: usize,
     pub places: usize,
     uses: [usize; Use::ALL.len()],
-    /// An image that is treated differently at different places counts in each.
-    outcomes: [usize; Outcome::ALL.len()],
+    /// An image with several buckets counts in each.
+    buckets: [usize; Bucket::ALL.len()],
+    bucket_places: [usize; Bucket::ALL.len()],
 }
 
 impl Share {
-    /// Places with this use.
+    /// Returns the number of places with this use.
     pub fn of_use(&self, in_use: Use) -> usize {
         self.uses[in_use as usize]
     }
 
-    /// Images with this outcome.
-    pub fn of_outcome(&self, outcome: Outcome) -> usize {
-        self.outcomes[outcome as usize]
+    /// Returns the number of images with this bucket.
+    pub fn of_bucket(&self, bucket: Bucket) -> usize {
+        self.buckets[bucket as usize]
     }
 
-    /// Those that there are.
-    pub fn outcomes(&self) -> impl Iterator<Item = Outcome> {
-        Outcome::ALL.into_iter().filter(|outcome| self.of_outcome(*outcome) > 0)
+    /// Returns the number of places with this bucket. Each place has one bucket, so these add up.
+    pub fn places_of_bucket(&self, bucket: Bucket) -> usize {
+        self.bucket_places[bucket as usize]
     }
 
-    /// Places with each use that there is.
+    /// Returns the buckets that have images.
+    pub fn buckets(&self) -> impl Iterator<Item = Bucket> {
+        Bucket::ALL.into_iter().filter(|bucket| self.of_bucket(*bucket) > 0)
+    }
+
+    /// Returns the number of images that count in more than one bucket's number.
+    pub fn surplus(&self) -> usize {
+        self.buckets.iter().sum::<usize>() - self.images
+    }
+
+    /// Returns the number of places for each use that occurs.
     pub fn uses(&self) -> impl Iterator<Item = (Use, usize)> {
         present(self.uses)
     }
@@ -73,8 +85,8 @@ impl<'r> Sums<'r> {
     pub(super) fn new(report: &'r Report) -> Self {
         let mut rows: BTreeMap<_, Row> = BTreeMap::new();
         for entry in &report.entries {
-            let Finding { image, registry, repository, verdict, out_of_reach, .. } = &entry.finding;
-            let key = (registry.is_none(), registry, repository, image, verdict, out_of_reach);
+            let FoundImage { image, registry, repository, verdict, not_covered, .. } = &entry.finding;
+            let key = (registry.is_none(), registry, repository, image, verdict, not_covered);
             rows.entry(key).or_insert_with(|| Row::new(&entry.finding)).add(entry);
         }
         let mut total = Counter::default();
@@ -105,7 +117,7 @@ impl<'r> Sums<'r> {
         Self { groups, namespaces, total: total.share() }
     }
 
-    /// How many registries there are.
+    /// Returns the number of registries.
     pub fn registries(&self) -> usize {
         self.groups.iter().filter(|group| group.registry.is_some()).count()
     }
@@ -114,20 +126,33 @@ impl<'r> Sums<'r> {
         self.groups.iter().flat_map(|group| &group.rows)
     }
 
-    /// What no webhook sees and is not cached yet, by why.
-    pub fn out_of_reach(&self) -> Vec<(OutOfReach, Vec<&Row<'r>>)> {
+    /// Returns the rows that the rules leave unchanged, by reason. The reason with the most places is first.
+    pub fn not_rewritten(&self) -> Vec<(Reason, Vec<&Row<'r>>)> {
+        let mut rows: BTreeMap<Reason, Vec<&Row>> = BTreeMap::new();
+        for row in self.rows().filter(|row| !matches!(row.bucket, Bucket::Cached | Bucket::NotCovered)) {
+            if let Some(Verdict::NotRewritten { reason, .. }) = row.verdict() {
+                rows.entry(*reason).or_default().push(row);
+            }
+        }
+        let mut rows: Vec<_> = rows.into_iter().collect();
+        rows.sort_by_key(|(_, rows)| Reverse(rows.iter().map(|row| row.count).sum::<usize>()));
+        rows
+    }
+
+    /// Returns the rows that the webhook does not cover and that no cache serves yet, by cause.
+    pub fn not_covered(&self) -> Vec<(NotCovered, Vec<&Row<'r>>)> {
         let rows = |why| {
-            let is_it = |row: &&Row| row.outcome == Outcome::OutOfReach && row.finding.out_of_reach == Some(why);
+            let is_it = |row: &&Row| row.bucket == Bucket::NotCovered && row.finding.not_covered == Some(why);
             (why, self.rows().filter(is_it).collect::<Vec<_>>())
         };
-        OutOfReach::ALL.into_iter().map(rows).filter(|(_, rows)| !rows.is_empty()).collect()
+        NotCovered::ALL.into_iter().map(rows).filter(|(_, rows)| !rows.is_empty()).collect()
     }
 }
 
 impl<'r> Row<'r> {
-    fn new(finding: &'r Finding) -> Self {
-        let outcome = Outcome::of(finding);
-        Self { finding, outcome, count: 0, uses: [0; _], places: Vec::new(), namespaces: BTreeMap::new() }
+    fn new(finding: &'r FoundImage) -> Self {
+        let bucket = Bucket::of(finding);
+        Self { finding, bucket, count: 0, uses: [0; _], places: Vec::new(), namespaces: BTreeMap::new() }
     }
 
     fn add(&mut self, entry: &'r Entry) {
@@ -139,7 +164,7 @@ impl<'r> Row<'r> {
         }
     }
 
-    /// Places with each use that there is.
+    /// Returns the number of places for each use that occurs.
     pub fn uses(&self) -> impl Iterator<Item = (Use, usize)> {
         present(self.uses)
     }
@@ -153,26 +178,29 @@ fn present(uses: [usize; Use::ALL.len()]) -> impl Iterator<Item = (Use, usize)> 
     Use::ALL.into_iter().zip(uses).filter(|(_, count)| *count > 0)
 }
 
-/// A share while it grows.
+/// Collects the numbers of a [`Share`].
 #[derive(Debug, Default)]
 struct Counter<'r> {
-    images: BTreeMap<&'r str, [bool; Outcome::ALL.len()]>,
+    images: BTreeMap<&'r str, [bool; Bucket::ALL.len()]>,
     places: usize,
     uses: [usize; Use::ALL.len()],
+    bucket_places: [usize; Bucket::ALL.len()],
 }
 
 impl<'r> Counter<'r> {
     fn add(&mut self, row: &Row<'r>, places: usize, uses: [usize; Use::ALL.len()]) {
-        self.images.entry(&row.finding.image).or_default()[row.outcome as usize] = true;
+        self.images.entry(&row.finding.image).or_default()[row.bucket as usize] = true;
         self.places += places;
+        self.bucket_places[row.bucket as usize] += places;
         self.uses.iter_mut().zip(uses).for_each(|(sum, count)| *sum += count);
     }
 
     fn share(&self) -> Share {
-        let mut outcomes = [0; _];
+        let mut buckets = [0; _];
         for image in self.images.values() {
-            outcomes.iter_mut().zip(image).for_each(|(sum, is_there)| *sum += usize::from(*is_there));
+            buckets.iter_mut().zip(image).for_each(|(sum, is_there)| *sum += usize::from(*is_there));
         }
-        Share { images: self.images.len(), places: self.places, uses: self.uses, outcomes }
+        let Self { images, places, uses, bucket_places } = self;
+        Share { images: images.len(), places: *places, uses: *uses, buckets, bucket_places: *bucket_places }
     }
 }

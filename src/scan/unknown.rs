@@ -1,18 +1,18 @@
-//! Fields that look like images where nothing says that they are, by kind.
+//! Fields that look like images in objects of unknown kinds, by kind.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::cluster::words::count;
 use crate::config::{is_group, is_kind};
 use crate::manifest::{Declarable, Holder, InText, Lookalike};
+use crate::words::count;
 
-/// Places that are kept of each kind.
+/// The number of places to keep for each kind.
 const FEW_PLACES: usize = 3;
-/// Files without Kubernetes objects that are listed.
+/// The number of files without Kubernetes objects to list.
 const FEW_FILES: usize = 10;
-/// Paths of split images that a declaration has, before it is one at any depth.
+/// The number of paths of split images in a declaration. With more, the path is one at any depth.
 const FEW_PATHS: usize = 3;
 
 /// Fields that look like images, by the kind of their objects.
@@ -28,7 +28,7 @@ pub enum Subject {
     },
     /// Documents that are no Kubernetes objects, by the name of their file.
     File(String),
-    /// Texts in documents, which may be manifests of their own.
+    /// Texts in documents, which may be manifests.
     Texts(InText),
 }
 
@@ -37,7 +37,7 @@ pub enum Subject {
 pub struct Unknown {
     pub objects: usize,
     pub fields: usize,
-    /// The first of them, as `FILE:LINE`.
+    /// The first places, as `FILE:LINE`.
     pub places: Vec<String>,
     declarable: BTreeSet<Declarable>,
     /// The name of the first file.
@@ -65,7 +65,7 @@ impl Unknowns {
         }
     }
 
-    /// Adds those of files that follow.
+    /// Adds the fields of later files.
     pub fn extend(&mut self, others: &Self) {
         for (subject, other) in &others.0 {
             let Unknown { objects, fields, places, declarable, file } = other;
@@ -85,7 +85,7 @@ impl Unknowns {
         self.0.is_empty()
     }
 
-    /// Every kind and text, and the first files that have no Kubernetes objects; with how many more files there are.
+    /// Returns every kind and text, and the first files without Kubernetes objects, with the number of other files.
     pub fn shown(&self) -> (Vec<(&Subject, &Unknown)>, usize) {
         let (kinds, mut files): (Vec<_>, Vec<_>) =
             self.0.iter().partition(|(subject, _)| !matches!(subject, Subject::File(_)));
@@ -94,7 +94,7 @@ impl Unknowns {
         (kinds.into_iter().chain(files).collect(), more)
     }
 
-    /// `2 objects of 1 kind that is not known have fields that look like images`, and the same of documents and of texts.
+    /// Returns `2 objects of 1 unknown kind have fields that look like images`, and the same for documents and texts.
     pub fn totals(&self) -> Vec<String> {
         let sum = |is_wanted: fn(&Subject) -> bool| {
             let of_it = self.0.iter().filter(|(subject, _)| is_wanted(subject));
@@ -108,8 +108,8 @@ impl Unknowns {
                 many => (format!("{many} objects"), "have"),
             };
             let kinds = match kinds {
-                1 => "1 kind that is not known".to_owned(),
-                many => format!("{many} kinds that are not known"),
+                1 => "1 unknown kind".to_owned(),
+                many => format!("{many} unknown kinds"),
             };
             totals.push(format!("{objects} of {kinds} {have} fields that look like images"));
         }
@@ -141,7 +141,7 @@ impl Subject {
     }
 }
 
-/// `RayCluster of ray.io`, `values.yaml, not a Kubernetes object`.
+/// Formats as `RayCluster of ray.io`, or `values.yaml, not a Kubernetes object`.
 impl std::fmt::Display for Subject {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         match self {
@@ -161,7 +161,7 @@ impl std::fmt::Display for Subject {
 }
 
 impl Unknown {
-    /// `3 fields of 2 objects look like images`.
+    /// Returns `3 fields of 2 objects look like images`.
     pub fn size(&self, subject: &Subject) -> String {
         let what = match subject {
             Subject::Kind { .. } => "object",
@@ -175,7 +175,7 @@ impl Unknown {
         }
     }
 
-    /// `deploy/a.yaml:3, deploy/b.yaml:4 and 5 more`.
+    /// Returns `deploy/a.yaml:3, deploy/b.yaml:4 and 5 more`.
     pub fn whereabouts(&self) -> String {
         match self.fields - self.places.len() {
             0 => self.places.join(", "),
@@ -183,13 +183,13 @@ impl Unknown {
         }
     }
 
-    /// The entry of `manifests` in the rules file that makes the kind known; nothing where no declaration can say it.
+    /// Returns the entry of `manifests` that declares the kind. `None` if no declaration supports it.
     pub fn declaration(&self, subject: &Subject) -> Option<String> {
         declaration(subject, &self.file, self.declarable.iter())
     }
 }
 
-/// The declaration of one lookalike.
+/// Returns the declaration of one lookalike.
 pub fn declaration_of(file: &str, lookalike: &Lookalike) -> Option<String> {
     declaration(&Subject::of(file, lookalike), name(file), lookalike.declaration.iter())
 }
@@ -208,9 +208,12 @@ fn declaration<'d>(
     if whole.is_empty() && split.is_empty() {
         return None;
     }
-    let list = |key: &str, paths: Vec<&str>| match paths.is_empty() {
-        true => String::new(),
-        false => format!(", {key}: [{}]", paths.into_iter().map(quoted).collect::<Vec<_>>().join(", ")),
+    let list = |key: &str, paths: Vec<&str>| {
+        if paths.is_empty() {
+            String::new()
+        } else {
+            format!(", {key}: [{}]", paths.into_iter().map(quoted).collect::<Vec<_>>().join(", "))
+        }
     };
     let subject = match subject {
         Subject::Kind { group, kind } if is_group(group) && is_kind(kind) => {
@@ -221,12 +224,12 @@ fn declaration<'d>(
     Some(format!("{{{subject}{}{}}}", list("images", whole), list("splitImages", split.into_iter().collect())))
 }
 
-/// As YAML and JSON read it.
+/// Quotes text as YAML and JSON do.
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// The last part of a path.
+/// Returns the last component of a path.
 fn name(file: &str) -> &str {
     Path::new(file).file_name().and_then(|name| name.to_str()).unwrap_or(file)
 }

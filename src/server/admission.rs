@@ -1,4 +1,4 @@
-//! One admission: body in, AdmissionReview out, with what metrics and logs say of it.
+//! Answers one admission request: body in, AdmissionReview out. Counts and logs it.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,39 +11,39 @@ use axum::body::{Body, Bytes};
 use tokio::sync::oneshot;
 
 use super::body;
-use super::http::Refusal;
 use super::ledger::{Phase, Purpose};
 use super::limits::{LARGE_BODY_BYTES, Limits};
 use super::log;
 use super::metrics::{Metrics, RuleCounters, Shed};
 use super::progress::Visit;
+use super::rejection::Rejection;
 use super::turns::Turns;
-use crate::engine::{self, Answer, Context, Facts, Options, Policy, Unreadable};
+use crate::engine::{self, Answer, AnswerOptions, Context, Facts, Policy, Unreadable};
 
-/// The function that answers: [`crate::engine::answer`]. Tests bring others, such as one that panics.
+/// The function that answers: [`crate::engine::answer`]. Tests pass others, such as one that panics.
 pub type AnswerFn = for<'a> fn(Context<'a>, &'a [u8]) -> Result<Answer<'a>, Unreadable>;
 
-/// A policy and the name of the text it was made from.
+/// A policy and the hash of its rules file.
 #[derive(Debug)]
 pub struct NamedPolicy {
-    /// The rules.
+    /// The checked rules.
     pub policy: Policy,
     /// The first 16 hexadecimal digits of the SHA-256 of the rules' text.
     pub hash: String,
 }
 
-/// The policy that decides now, with its counters looked up once.
+/// The loaded policy with its counters.
 #[derive(Debug)]
 struct Active {
     policy: Policy,
     counters: RuleCounters,
 }
 
-/// What all admissions share.
+/// State that all admissions share.
 #[derive(Debug)]
 pub struct Admission {
     answer: AnswerFn,
-    options: Options,
+    options: AnswerOptions,
     active: ArcSwap<Active>,
     metrics: Arc<Metrics>,
     limits: Limits,
@@ -51,26 +51,25 @@ pub struct Admission {
     large: Large,
 }
 
-/// Where large bodies are read, for the others not to wait for them.
+/// The threads that read large bodies, so that other requests don't wait for them.
 #[derive(Debug)]
 struct Large {
     turns: Arc<Turns>,
     threads: rayon::ThreadPool,
 }
 
-/// Added to the niceness of the threads that read large bodies. Where there is one processor only, the rest of the
-/// program still gets most of it.
+/// Niceness added to the threads that read large bodies. With one processor, the rest of the program still gets most of it.
 const LARGE_NICENESS: i32 = 10;
 
 impl Large {
-    /// All processors but one.
+    /// Starts a thread for each processor but one.
     fn start(processors: usize) -> io::Result<Large> {
         let threads = (processors - 1).max(1);
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
             .thread_name(|_| "large-reviews".to_owned())
             .start_handler(|_| {
-                // Of this thread alone, on Linux. Without it large bodies are read all the same.
+                // On Linux it applies to this thread alone. If it fails, large bodies are read with normal priority.
                 let _ = rustix::process::nice(LARGE_NICENESS);
             })
             .build();
@@ -79,20 +78,19 @@ impl Large {
 }
 
 impl Admission {
-    /// Admissions that are answered by `answer` after `rules`.
+    /// Creates the state for admissions that `answer` decides with `rules`.
     ///
     /// # Errors
     ///
-    /// Where the system gives no threads.
+    /// Fails if the system can't start threads.
     pub fn new(
         answer: AnswerFn,
         rules: NamedPolicy,
-        options: Options,
+        options: AnswerOptions,
         limits: Limits,
         metrics: Arc<Metrics>,
     ) -> io::Result<Arc<Admission>> {
-        let counters =
-            metrics.rules_loaded(rules.policy.rules().iter().map(|rule| rule.name.as_str()), rules.hash, None);
+        let counters = metrics.rules_loaded(rules.policy.rules(), rules.hash, None);
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Arc::new(Admission {
             answer,
@@ -105,37 +103,33 @@ impl Admission {
         }))
     }
 
-    /// From here on `rules` decide. Admissions that have begun end as they began.
+    /// Replaces the rules for new admissions. Admissions in progress keep the old ones.
     pub fn set_rules(&self, rules: NamedPolicy) {
         let before = self.active.load();
-        let counters = self.metrics.rules_loaded(
-            rules.policy.rules().iter().map(|rule| rule.name.as_str()),
-            rules.hash,
-            Some(&before.counters),
-        );
+        let counters = self.metrics.rules_loaded(rules.policy.rules(), rules.hash, Some(&before.counters));
         self.active.store(Arc::new(Active { policy: rules.policy, counters }));
     }
 
-    /// The bounds of a request.
+    /// Returns the limits of a request.
     pub fn limits(&self) -> &Limits {
         &self.limits
     }
 
-    /// How many admissions are under way.
+    /// Returns the number of admissions in progress.
     pub fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// Reads the body and answers it. What is refused is counted.
-    pub async fn answer(self: &Arc<Admission>, body: &mut Body, visit: &Visit) -> Result<Bytes, Refusal> {
+    /// Reads the body and answers it. Counts rejected requests.
+    pub async fn answer(self: &Arc<Admission>, body: &mut Body, visit: &Visit) -> Result<Bytes, Rejection> {
         let started = Instant::now();
         let _in_flight = InFlight::new(&self.in_flight);
         let answer = self.read_and_answer(body, visit).await;
         self.metrics.duration(started.elapsed());
-        answer.map_err(|refusal| self.refused(refusal))
+        answer.map_err(|rejection| self.refused(rejection))
     }
 
-    async fn read_and_answer(self: &Arc<Admission>, body: &mut Body, visit: &Visit) -> Result<Bytes, Refusal> {
+    async fn read_and_answer(self: &Arc<Admission>, body: &mut Body, visit: &Visit) -> Result<Bytes, Rejection> {
         let mut charge = visit.account().charge(0)?;
         let bytes = body::read(body, &self.limits, &mut charge).await?;
         if bytes.len() <= LARGE_BODY_BYTES {
@@ -150,27 +144,31 @@ impl Admission {
         self.large.threads.spawn(move || {
             let answer = admission.answer_bytes(&bytes);
             drop(bytes);
-            // What is not needed any more is given back before the next one has its turn.
+            // Memory is released before the next body has its turn.
             let answer = answer.and_then(|answer| Ok(visit.answer(answer, charge)?));
             drop(turn);
-            // The client may be gone.
+            // The client may have disconnected.
             let _ = sender.send(answer);
         });
-        receiver.await.unwrap_or(Err(Refusal::Panicked))
+        receiver.await.unwrap_or(Err(Rejection::Panicked))
     }
 
-    /// Counts a refusal.
-    pub fn refused(&self, refusal: Refusal) -> Refusal {
+    /// Counts and logs a rejected request.
+    pub fn refused(&self, rejection: Rejection) -> Rejection {
         self.metrics.request_rejected();
-        if refusal == Refusal::OutOfMemory {
+        if rejection == Rejection::OutOfMemory {
             self.metrics.shed(Shed::Request);
         }
-        tracing::debug!(status = refusal.status().as_u16(), reason = refusal.to_string().as_str(), "request refused");
-        refusal
+        tracing::debug!(
+            status = rejection.status().as_u16(),
+            reason = rejection.to_string().as_str(),
+            "request rejected"
+        );
+        rejection
     }
 
-    fn answer_bytes(&self, bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
-        // Nothing of `self` is left half-changed by a panic: counters are atomic, the policy is read only.
+    fn answer_bytes(&self, bytes: &[u8]) -> Result<Vec<u8>, Rejection> {
+        // A panic leaves `self` consistent: counters are atomic, and the policy is read-only.
         let answer = catch_unwind(AssertUnwindSafe(|| {
             let active = self.active.load();
             let context = Context { policy: &active.policy, facts: Facts::NONE, options: self.options };
@@ -180,13 +178,13 @@ impl Admission {
             Ok(answer.body)
         }));
         match answer {
-            Ok(answer) => answer.map_err(|error: Unreadable| Refusal::Unreadable(error.to_string())),
-            Err(_) => Err(Refusal::Panicked),
+            Ok(answer) => answer.map_err(|error: Unreadable| Rejection::Unreadable(error.to_string())),
+            Err(_) => Err(Rejection::Panicked),
         }
     }
 }
 
-/// Counts one admission for as long as it lives.
+/// Counts one admission until it is dropped.
 struct InFlight<'a>(&'a AtomicUsize);
 
 impl<'a> InFlight<'a> {

@@ -1,26 +1,26 @@
-//! A request's body: bounded in size, in time, and in what it may hold.
+//! Reads request bodies, with limits on size, time and memory.
 
 use axum::body::{Body, Bytes, HttpBody};
 use http_body_util::BodyExt;
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
-use super::http::Refusal;
 use super::ledger::{Charge, Phase, Purpose};
 use super::limits::{DISCARDED_BYTES, HEADER_BYTES, LARGE_BODY_BYTES, Limits};
+use super::rejection::Rejection;
 
-/// The memory of a growing body is taken in steps of this size.
+/// Step in bytes in which memory for a growing body is charged.
 const STEP_BYTES: usize = 64 * 1024;
 
-/// Reads the whole body. `charge` grows by what is allocated for it, beside what is part of each request's charge.
-pub async fn read(body: &mut Body, limits: &Limits, charge: &mut Charge) -> Result<Bytes, Refusal> {
+/// Reads the whole body. `charge` grows by the allocated bytes beyond those that each request is charged anyway.
+pub async fn read(body: &mut Body, limits: &Limits, charge: &mut Charge) -> Result<Bytes, Rejection> {
     let length = body.size_hint().exact();
     if length.is_some_and(|length| length > limits.body_bytes as u64) {
-        return Err(Refusal::TooLarge { limit_bytes: limits.body_bytes });
+        return Err(Rejection::TooLarge { limit_bytes: limits.body_bytes });
     }
     match timeout(limits.body, collect(body, length.map(|length| length as usize), limits.body_bytes, charge)).await {
         Ok(bytes) => bytes,
-        Err(_) => Err(Refusal::TooSlow { limit_secs: limits.body.as_secs_f32() }),
+        Err(_) => Err(Rejection::TooSlow { limit_secs: limits.body.as_secs_f32() }),
     }
 }
 
@@ -29,24 +29,24 @@ async fn collect(
     length: Option<usize>,
     limit_bytes: usize,
     charge: &mut Charge,
-) -> Result<Bytes, Refusal> {
+) -> Result<Bytes, Rejection> {
     let mut all = Vec::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| Refusal::Interrupted(error.to_string()))?;
+        let frame = frame.map_err(|error| Rejection::Interrupted(error.to_string()))?;
         let Ok(data) = frame.into_data() else {
             continue;
         };
-        // The usual case, and it costs no copy.
+        // The usual case, without a copy.
         if all.is_empty() && body.is_end_stream() && data.len() <= HEADER_BYTES {
             return Ok(data);
         }
         let needed = all.len() + data.len();
         if needed > limit_bytes {
-            return Err(Refusal::TooLarge { limit_bytes });
+            return Err(Rejection::TooLarge { limit_bytes });
         }
         reserve(&mut all, needed, length, charge).await?;
         all.extend_from_slice(&data);
-        // A client that sends faster than this reads would keep others waiting.
+        // Otherwise a client that sends faster than the server reads would block others.
         if all.len() / STEP_BYTES > (all.len() - data.len()) / STEP_BYTES {
             yield_now().await;
         }
@@ -54,16 +54,21 @@ async fn collect(
     Ok(all.into())
 }
 
-/// Makes room for `needed` bytes. A length that is only announced takes no memory, but a large body is charged with it.
-async fn reserve(all: &mut Vec<u8>, needed: usize, length: Option<usize>, charge: &mut Charge) -> Result<(), Refusal> {
+/// Makes room for `needed` bytes. An announced length allocates no memory, but a large body is charged with it.
+async fn reserve(
+    all: &mut Vec<u8>,
+    needed: usize,
+    length: Option<usize>,
+    charge: &mut Charge,
+) -> Result<(), Rejection> {
     if needed <= all.capacity() {
         return Ok(());
     }
-    // By half of what is there, for a copy to move each byte a few times at most.
+    // Grows by half, so that each byte is copied a few times at most.
     let step = (all.capacity() / 2).max(STEP_BYTES);
     let capacity = needed.max((all.capacity() + step).min(length.unwrap_or(usize::MAX)));
     let is_large = capacity > LARGE_BODY_BYTES;
-    // With all that it needs, others can wait for it.
+    // Once a body is charged with all that it needs, others can wait for it.
     let charged = if is_large { length.unwrap_or(capacity) } else { capacity };
     let more = charged.saturating_sub(HEADER_BYTES).saturating_sub(charge.bytes());
     charge.grow_in_turn(more, if is_large { Purpose::Body } else { Purpose::Request }).await?;
@@ -74,8 +79,8 @@ async fn reserve(all: &mut Vec<u8>, needed: usize, length: Option<usize>, charge
     Ok(())
 }
 
-/// Reads on and forgets. A client that is cut while it writes never comes to read the status, so
-/// what is refused is read nevertheless, up to a bound.
+/// Reads and discards the rest of a rejected body, up to a limit. A client that is disconnected while it writes never reads
+/// the status.
 pub async fn discard(body: &mut Body, limits: &Limits) {
     let mut seen_bytes = 0;
     let rest = async {
@@ -86,6 +91,6 @@ pub async fn discard(body: &mut Body, limits: &Limits) {
             }
         }
     };
-    // Late or not, the answer is the same.
+    // A timeout does not change the answer.
     let _ = timeout(limits.body, rest).await;
 }

@@ -1,4 +1,4 @@
-//! Which client certificates are admitted, of all that a CA has signed.
+//! Restricts client certificates of a CA to accepted names.
 
 use std::sync::Arc;
 
@@ -9,16 +9,16 @@ use rustls::{DigitallySignedStruct, DistinguishedName, OtherError, SignatureSche
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-/// Admits a client certificate that the verifier inside accepts and that has one of the names.
+/// Accepts client certificates that the inner verifier accepts and that have one of the names.
 #[derive(Debug)]
 pub struct ClientNames {
     verifier: Arc<dyn ClientCertVerifier>,
     names: Vec<String>,
 }
 
-/// A certificate that has none of them.
+/// Error for a certificate without an accepted name.
 #[derive(Debug, thiserror::Error)]
-#[error("the client certificate is for {}; --client-name admits {}", list(.has), list(.admitted))]
+#[error("the client certificate is for {}; --client-name accepts {}", list(.has), list(.admitted))]
 struct NotAdmitted {
     has: Vec<String>,
     admitted: Vec<String>,
@@ -73,7 +73,7 @@ impl ClientCertVerifier for ClientNames {
     }
 }
 
-/// The common names, and the DNS names, e-mail addresses and URIs of the subjectAltName.
+/// Returns the common names, and the DNS names, e-mail addresses and URIs of the subjectAltName.
 fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
     let Ok((_, parsed)) = X509Certificate::from_der(certificate) else { return Vec::new() };
     let common = parsed.subject().iter_common_name().filter_map(|name| name.as_str().ok()).map(str::to_owned);
@@ -86,7 +86,7 @@ fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
     common.chain(alternative).collect()
 }
 
-/// Quoted, as they come from a client.
+/// Lists names in quotes, as they come from a client.
 fn list(names: &[String]) -> String {
     match names {
         [] => "no name".to_owned(),

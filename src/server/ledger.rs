@@ -1,9 +1,8 @@
-//! Who holds how much memory: each connection, and each address of clients.
+//! Accounts for the memory that each connection and each client address holds.
 //!
-//! Shares count only when memory is full: until then one address may use all of it. When it is full, the address that
-//! holds the most gives way first (max-min fairness), and of its connections the least useful one. A newcomer is never
-//! turned away for the sake of a connection that holds more. An amount is given back when its bytes are gone, and not
-//! before.
+//! Shares count only when memory is full: until then, one address may use all of it. Then connections of the address that
+//! holds the most are closed first (max-min fairness), the least useful one first. A new connection is never rejected in
+//! favour of one that holds more. An amount is released when its bytes are freed, not before.
 
 mod state;
 
@@ -13,30 +12,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use tokio::sync::Notify;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep};
 
-use self::state::{Clock, Entry, FOR_THE_SERVER, Fit, Held, MOMENT, Room, Signals, State, URGENT};
+use self::state::{Entry, FOR_THE_SERVER, Fit, Held, Room, Signals, State, TICK, URGENT};
 pub use self::state::{Phase, Purpose};
+pub use super::bounds::{Bounds, Usage};
 use super::metrics::{Metrics, Shed};
-use super::turns::Standing;
+use super::standing::Standing;
 
-/// What all clients of an endpoint may hold together.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Bounds {
-    /// Open connections, with all that an idle one holds.
-    pub connection_bytes: usize,
-    /// Headers, bodies, and answers until they are written.
-    pub request_bytes: usize,
-}
-
-/// How far a connection has come.
+/// The progress of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Merit {
-    /// Nothing has come by it.
+    /// No bytes were received.
     Silent,
-    /// Its TLS handshake has begun.
+    /// The TLS handshake has started.
     Handshake,
-    /// It has brought no request that was answered.
+    /// No request was answered yet.
     Unproven,
     Proven,
 }
@@ -45,72 +36,71 @@ impl Merit {
     const ALL: [Merit; 4] = [Merit::Silent, Merit::Handshake, Merit::Unproven, Merit::Proven];
 }
 
-/// Everything that an endpoint's connections hold.
+/// The accounts of all connections of an endpoint.
 #[derive(Debug)]
 pub struct Ledger {
     bounds: Bounds,
     began: Instant,
     state: Mutex<State>,
-    /// A connection has closed, or a large body was answered.
+    /// Notified when a connection has closed or a large body was answered.
     freed: Notify,
     metrics: Arc<Metrics>,
 }
 
-/// Of one endpoint, as metrics report it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Usage {
-    pub connections: usize,
-    pub connection_bytes: usize,
-    pub request_bytes: usize,
-}
-
-/// The memory for requests is full, and this connection would hold the largest share of it.
+/// Error: the memory for requests is full, and this connection would hold the largest share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Full;
 
-/// A bound may be exceeded by one part in this many while connections that were told to close still hold theirs.
+/// Connections that must close may exceed a limit by one part in this many, until they release their memory.
 const SLACK: usize = 8;
 
 impl Ledger {
-    /// Nothing is held yet.
+    /// Creates an empty ledger.
     pub fn new(bounds: Bounds, metrics: Arc<Metrics>) -> Arc<Ledger> {
         Arc::new(Ledger { bounds, began: Instant::now(), state: Mutex::default(), freed: Notify::new(), metrics })
     }
 
-    /// What is held now.
+    /// Returns the current use.
     pub fn usage(&self) -> Usage {
         let Held { connections, connection_bytes, request_bytes } = self.state().total;
         Usage { connections, connection_bytes, request_bytes }
     }
 
-    /// What may be held.
+    /// Returns the limits.
     pub fn bounds(&self) -> Bounds {
         self.bounds
     }
 
-    /// Opens the account of a connection that was just accepted, which holds `bytes` from now on. Closes others to make
-    /// room, and waits for them where they take time.
+    /// Opens the account of an accepted connection, charged with `bytes`. If memory is full, closes other connections and waits
+    /// until they have released theirs.
     pub async fn open(self: &Arc<Ledger>, address: IpAddr, bytes: usize) -> Arc<Account> {
         let address = address.to_canonical();
+        self.when_there_is_room(address, bytes, |state| self.enter(state, address, bytes)).await
+    }
+
+    /// Calls `enter` when there is room for `bytes` of connections. If memory is full, closes other connections until there is.
+    async fn when_there_is_room<T>(&self, address: IpAddr, bytes: usize, enter: impl Fn(&mut State) -> T) -> T {
+        let bound = self.bounds.connection_bytes;
         let came = Instant::now();
         loop {
-            let freed = self.freed.notified();
-            if let Some(account) = self.try_open(address, bytes, came.elapsed() >= URGENT) {
-                return account;
+            {
+                let mut state = self.state();
+                let urgent = came.elapsed() >= URGENT;
+                let (shed, fits) = state.make_room_for_connection(address, bytes, bound, self.began, urgent);
+                let has_room = (fits || urgent) && with_slack(state.total.connection_bytes, bytes, bound);
+                let entered = has_room.then(|| enter(&mut state));
+                drop(state);
+                self.close(shed, Shed::Connection);
+                if let Some(entered) = entered {
+                    return entered;
+                }
             }
-            // Or others become idle.
-            let _ = timeout(MOMENT / 4, freed).await;
+            sleep(TICK).await;
+            self.state().delivered = Some(Instant::now());
         }
     }
 
-    fn try_open(self: &Arc<Ledger>, address: IpAddr, bytes: usize, urgent: bool) -> Option<Arc<Account>> {
-        let mut state = self.state();
-        let shed = state.make_room_for_connection(address, bytes, self.bounds.connection_bytes, self.clock(), urgent);
-        if !with_slack(state.total.connection_bytes, bytes, self.bounds.connection_bytes) {
-            drop(state);
-            self.close(shed, Shed::Connection);
-            return None;
-        }
+    fn enter(self: &Arc<Ledger>, state: &mut State, address: IpAddr, bytes: usize) -> Arc<Account> {
         let now = Instant::now();
         let signals = Arc::new(Signals::default());
         let key = state.entries.insert(Entry {
@@ -124,14 +114,8 @@ impl Ledger {
             signals: Arc::clone(&signals),
         });
         state.add(key, Held { connections: 1, connection_bytes: bytes, request_bytes: 0 });
-        drop(state);
-        self.close(shed, Shed::Connection);
         let ledger = Arc::clone(self);
-        Some(Arc::new(Account { ledger, address, key, signals, standing: Standing::default() }))
-    }
-
-    fn clock(&self) -> Clock {
-        Clock { began: self.began, now: Instant::now() }
+        Arc::new(Account { ledger, address, key, signals, standing: Standing::default() })
     }
 
     fn close(&self, shed: Vec<Arc<Signals>>, kind: Shed) {
@@ -146,7 +130,7 @@ impl Ledger {
     }
 }
 
-/// What one connection holds. It is closed when the last charge of it is gone.
+/// The account of one connection. It is closed when its last charge is dropped.
 #[derive(Debug)]
 pub struct Account {
     ledger: Arc<Ledger>,
@@ -157,56 +141,54 @@ pub struct Account {
 }
 
 impl Account {
-    /// The client's address, an IPv4 address as such.
+    /// The client's address. IPv4-mapped addresses are converted to IPv4.
     pub fn address(&self) -> IpAddr {
         self.address
     }
 
-    /// Distinguishes the accounts that are open at one time.
+    /// Unique among open accounts.
     pub fn key(&self) -> usize {
         self.key
     }
 
-    /// Its place among those that take turns.
+    /// Its state in the scheduling of turns.
     pub fn standing(&self) -> &Standing {
         &self.standing
     }
 
-    /// Takes `bytes` of the memory for requests.
+    /// Charges `bytes` of the memory for requests.
     ///
     /// # Errors
     ///
-    /// Where it is full, and no other connection holds more of it.
+    /// Fails if the memory is full and no other connection holds more.
     pub fn charge(self: &Arc<Account>, bytes: usize) -> Result<Charge, Full> {
         let mut charge = Charge { account: Arc::clone(self), bytes: 0, phase: Phase::Partial };
         charge.grow(bytes)?;
         Ok(charge)
     }
 
-    /// Notes that a connection has come so far.
+    /// Records the progress of the connection.
     pub fn promote(&self, merit: Merit) {
         let mut state = self.ledger.state();
         let entry = &mut state.entries[self.key];
         entry.merit = entry.merit.max(merit);
     }
 
-    /// Notes that the connection has many requests at a time, and holds `more_bytes` for that.
-    pub fn multiplex(&self, more_bytes: usize) {
-        let mut state = self.ledger.state();
-        let (bound, clock) = (self.ledger.bounds.connection_bytes, self.ledger.clock());
-        let shed = state.make_room_for_connection(self.address, more_bytes, bound, clock, true);
-        state.add(self.key, Held { connections: 0, connection_bytes: more_bytes, request_bytes: 0 });
-        state.entries[self.key].is_multiplexed = true;
-        drop(state);
-        self.ledger.close(shed, Shed::Connection);
+    /// Records that the connection has concurrent requests, and charges `more_bytes` for that. Waits as [`Ledger::open`].
+    pub async fn multiplex(&self, more_bytes: usize) {
+        let enter = |state: &mut State| {
+            state.add(self.key, Held { connections: 0, connection_bytes: more_bytes, request_bytes: 0 });
+            state.entries[self.key].is_multiplexed = true;
+        };
+        self.ledger.when_there_is_room(self.address, more_bytes, enter).await;
     }
 
-    /// Notes that a request has begun.
+    /// Records that a request has started.
     pub fn active(&self) {
         self.ledger.state().entries[self.key].active = Instant::now();
     }
 
-    /// Notes that an answer has left.
+    /// Records that an answer was sent.
     pub fn answered(&self) {
         let now = Instant::now();
         let mut state = self.ledger.state();
@@ -216,25 +198,25 @@ impl Account {
         entry.holding_since = now;
     }
 
-    /// Notes that it is for the server to go on, as it is at first.
+    /// Records that the connection waits for the server. This is the initial state.
     pub fn waits_for_server(&self) {
         self.signals.idle_since.store(FOR_THE_SERVER, Ordering::Relaxed);
     }
 
-    /// Notes that it is for the client to go on.
+    /// Records that the connection waits for the client.
     pub fn waits_for_client(&self) {
         let now = self.ledger.began.elapsed().as_micros() as u64;
         self.signals.idle_since.store(now, Ordering::Relaxed);
     }
 
-    /// Whether the connection must end, to make room for others. Registers for being woken.
+    /// Returns whether the connection must close, and registers the waker for that.
     pub fn must_close(&self, waker: &Waker) -> bool {
-        // In this order, or a wake-up in between would be lost.
+        // Registers first: otherwise a wake-up in between would be lost.
         self.signals.waker.register(waker);
         self.is_closing()
     }
 
-    /// Has the connection end.
+    /// Makes the connection close.
     pub fn close(&self) {
         let mut state = self.ledger.state();
         state.tell_to_close(self.key);
@@ -242,15 +224,15 @@ impl Account {
         self.signals.waker.wake();
     }
 
-    /// Has the connection end because memory is full.
+    /// Makes the connection close because memory is full.
     pub fn shed(&self) {
         self.close();
         self.ledger.metrics.shed(Shed::Connection);
     }
 
-    /// Whether it was told to end.
+    /// Returns whether the connection must close.
     pub fn is_closing(&self) -> bool {
-        self.signals.told.load(Ordering::Relaxed)
+        self.signals.must_close.load(Ordering::Relaxed)
     }
 }
 
@@ -265,7 +247,7 @@ impl Drop for Account {
     }
 }
 
-/// Bytes of a request or of its answer, given back on drop.
+/// A charge for bytes of a request or its answer. They are released on drop.
 #[derive(Debug)]
 pub struct Charge {
     account: Arc<Account>,
@@ -274,16 +256,16 @@ pub struct Charge {
 }
 
 impl Charge {
-    /// How much it is.
+    /// Returns the charged bytes.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Takes `bytes` more.
+    /// Charges `bytes` more.
     ///
     /// # Errors
     ///
-    /// As [`Account::charge`]; nothing more is taken then.
+    /// As [`Account::charge`]. On error, no more is charged.
     pub fn grow(&mut self, bytes: usize) -> Result<(), Full> {
         match self.try_grow(bytes, Purpose::Request) {
             Fit::Now => Ok(()),
@@ -291,7 +273,7 @@ impl Charge {
         }
     }
 
-    /// Takes `bytes` more. Where there is room later it waits, as its [`Purpose`] says.
+    /// Charges `bytes` more. If memory is full and its [`Purpose`] allows, waits for room.
     ///
     /// # Errors
     ///
@@ -325,7 +307,7 @@ impl Charge {
         fit
     }
 
-    /// Makes it `bytes`.
+    /// Sets the charge to `bytes`.
     ///
     /// # Errors
     ///
@@ -338,7 +320,7 @@ impl Charge {
         Ok(())
     }
 
-    /// Notes how far it has come.
+    /// Records the phase of the charge.
     pub fn set_phase(&mut self, phase: Phase) {
         let Account { ledger, key, .. } = &*self.account;
         let before = std::mem::replace(&mut self.phase, phase);
@@ -351,7 +333,7 @@ impl Charge {
         }
     }
 
-    /// Takes another charge of the same connection over.
+    /// Merges another charge of the same connection.
     pub fn absorb(&mut self, mut other: Charge) {
         debug_assert!(Arc::ptr_eq(&self.account, &other.account));
         self.bytes += std::mem::take(&mut other.bytes);
@@ -371,7 +353,7 @@ impl Drop for Charge {
     }
 }
 
-/// The least bound of the memory for requests with which one can hold so many bytes.
+/// Returns the smallest limit of the memory for requests that allows a request of so many bytes.
 pub fn bound_for(request_bytes: usize) -> usize {
     request_bytes.div_ceil(SLACK - 1) * SLACK
 }

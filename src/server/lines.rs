@@ -1,5 +1,5 @@
-//! Log lines on their way to standard error. They wait in a bounded queue, and a thread of its own writes them, so that a
-//! reader that hangs holds up neither an admission nor the end of the process.
+//! Writes log lines to standard error. They wait in a bounded queue, and a separate thread writes them. A reader that hangs
+//! delays neither an admission nor the end of the process.
 
 use std::io::{self, Write};
 use std::mem;
@@ -11,16 +11,16 @@ use std::time::Duration;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Lines that may wait; the next one is lost.
+/// Capacity of the queue, in lines. Further lines are lost.
 const QUEUED_LINES: usize = 1024;
-/// Of one line; longer ones are cut. [`super::log`] bounds its fields so that none of its own is.
+/// Bytes of one line. Longer lines are truncated. [`super::log`] limits its fields, so that its own lines fit.
 const LINE_BYTES: usize = 8 << 10;
-/// As many as a pipe takes at once.
+/// Bytes that a pipe accepts at once.
 const BATCH_BYTES: usize = 64 << 10;
-/// How long lines gather after a batch was written: a system call for each line would be the dearest part of an ordinary
-/// admission.
+/// Time in which lines are collected after a batch was written. A system call for each line would be the most expensive part of
+/// an ordinary admission.
 const BATCH: Duration = Duration::from_millis(10);
-/// How long the end of the process waits for lines to be written. The library itself gives up after 1.1 s.
+/// Time that the end of the process waits for lines to be written. The library's own timeout is 1.1 s.
 const LAST_LINES: Duration = Duration::from_secs(2);
 
 /// The number of lines that did not reach standard error.
@@ -31,7 +31,7 @@ pub struct Lost(Arc<Losses>);
 struct Losses {
     /// The queue was full.
     queue: OnceLock<ErrorCounter>,
-    /// Standard error was closed, or failed.
+    /// Standard error was closed, or writing failed.
     unwritten: AtomicUsize,
 }
 
@@ -43,12 +43,12 @@ impl Lost {
     }
 }
 
-/// Where log lines are left.
+/// The writing end of the queue.
 #[derive(Debug, Clone)]
 pub struct Lines(NonBlocking);
 
 impl Write for Lines {
-    /// Takes a whole line at a time, as formatters write it.
+    /// Enqueues one whole line, as formatters write it.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         match line.get(..LINE_BYTES) {
             None => self.0.write_all(line)?,
@@ -70,7 +70,7 @@ impl<'l> MakeWriter<'l> for Lines {
     }
 }
 
-/// The thread that writes lines, until this is dropped.
+/// The thread that writes lines. It runs until this is dropped.
 #[derive(Debug)]
 pub struct Writing {
     lines: Lines,
@@ -97,9 +97,9 @@ impl Writing {
         &self.lost
     }
 
-    /// Writes text for people, after the lines before it.
+    /// Writes text for people, after the queued lines.
     pub fn talk(&self, text: &str) {
-        // A queue that is full has counted it as lost.
+        // If the queue is full, the line is counted as lost.
         let _ = self.lines.0.clone().write_all(format!("{text}\n").as_bytes());
     }
 }
@@ -108,7 +108,7 @@ impl Drop for Writing {
     fn drop(&mut self) {
         let (written, wait) = mpsc::channel();
         let guard = self.guard.take();
-        // The guard may print to standard output, whose reader may hang as well.
+        // The guard may print to standard output, whose reader may hang too.
         let ending = thread::Builder::new().name("log-end".to_owned()).spawn(move || {
             drop(guard);
             let _ = written.send(());
@@ -119,12 +119,12 @@ impl Drop for Writing {
     }
 }
 
-/// Gathers the lines of the queue.
+/// Collects lines of the queue into batches.
 struct Batches {
     bytes: Vec<u8>,
     lines: usize,
     lost: Lost,
-    /// Lost lines that a log line told of.
+    /// Lost lines that were already reported in a log line.
     reported: usize,
     last_failed: bool,
 }
@@ -141,7 +141,7 @@ impl Batches {
 }
 
 impl Write for Batches {
-    /// Takes a whole line at a time, as the queue has them.
+    /// Adds one whole line of the queue to the batch.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.bytes.extend_from_slice(line);
         self.lines += 1;
@@ -151,14 +151,14 @@ impl Write for Batches {
         Ok(line.len())
     }
 
-    /// Is called when the queue is empty.
+    /// Writes the batch. The library calls it when the queue is empty.
     fn flush(&mut self) -> io::Result<()> {
-        // Before it blocks: meanwhile the queue may become full again, and the line about lost ones be lost. Where nothing
-        // can be written it would be, and each one would lead to the next.
+        // Reported before writing, which may block: then the queue may fill up, and the report would be lost. If the last write
+        // failed, no report: it would be lost too, and cause the next one.
         let lines = self.lost.count() - self.reported;
         if lines > 0 && !self.last_failed {
             self.reported += lines;
-            tracing::warn!(lines, "log lines lost: standard error was closed or not read in time");
+            tracing::warn!(lines, "log lines lost; standard error was closed or not read in time");
         }
         self.write_batch();
         thread::sleep(BATCH);

@@ -13,13 +13,13 @@ use super::connection::Endpoint;
 use super::limits::{RECEIVE_BUFFER_BYTES, SEND_BUFFER_BYTES};
 use super::shutdown::Phase;
 
-/// Connections that wait to be accepted; the kernel lowers it to its `net.core.somaxconn`.
+/// Connections that wait to be accepted. The kernel lowers it to `net.core.somaxconn`.
 const BACKLOG: i32 = 1024;
 
-/// After an accept that failed for want of something, such as file descriptors.
+/// Delay after a failed accept, such as without free file descriptors.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// An address that can't be listened on.
+/// Error: an address can't be listened on.
 #[derive(Debug, thiserror::Error)]
 #[error("can't listen on {address}: {error}{}", self.hint())]
 pub struct ListenError {
@@ -30,9 +30,11 @@ pub struct ListenError {
 impl ListenError {
     fn hint(&self) -> &'static str {
         match self.error.kind() {
-            io::ErrorKind::AddrInUse => "; another process has it: choose another port, or 0 for any free one",
-            io::ErrorKind::PermissionDenied => "; ports below 1024 need privileges: choose a higher one",
-            io::ErrorKind::AddrNotAvailable => "; it is no address of this machine",
+            io::ErrorKind::AddrInUse => {
+                "; another process uses it; choose another port with --listen or --metrics-listen; 0 is any free port"
+            }
+            io::ErrorKind::PermissionDenied => "; ports below 1024 need privileges; choose a higher port",
+            io::ErrorKind::AddrNotAvailable => "; this machine does not have that address",
             _ if self.address.is_ipv6() => "; if this machine has no IPv6, choose an IPv4 address, such as 0.0.0.0",
             _ => "",
         }
@@ -50,7 +52,8 @@ pub fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, ListenError> {
         .collect()
 }
 
-/// `[::]` takes IPv4 too, unless an IPv4 address with its port is listed: the kernel would not let both have it.
+/// Returns whether the socket is for IPv6 only. `[::]` includes IPv4, unless an IPv4 address with the same port is listed: the
+/// kernel does not allow both.
 fn only_v6(address: SocketAddr, all: &[SocketAddr]) -> bool {
     let has_ipv4_sibling = all.iter().any(|other| other.is_ipv4() && other.port() == address.port());
     address.ip() != Ipv6Addr::UNSPECIFIED || has_ipv4_sibling
@@ -61,9 +64,9 @@ fn bind_one(address: SocketAddr, only_v6: bool) -> io::Result<TcpListener> {
     if address.is_ipv6() {
         socket.set_only_v6(only_v6)?;
     }
-    // A restart must not wait for the last process' connections to leave TIME_WAIT.
+    // A restart must not wait until old connections leave TIME_WAIT.
     socket.set_reuse_address(true)?;
-    // Connections have the same. Otherwise the kernel would let each grow to some MiB.
+    // Accepted connections inherit it. By default the kernel lets each buffer grow to some MiB.
     socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES)?;
     socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
     socket.set_nonblocking(true)?;
@@ -72,14 +75,14 @@ fn bind_one(address: SocketAddr, only_v6: bool) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Accepts connections until `last` is over.
+/// Accepts connections until the phase `last` has ended.
 pub async fn accept(listener: TcpListener, endpoint: Arc<Endpoint>, last: Phase) {
     let mut phase = endpoint.phase();
     let accepting = async {
         loop {
             match listener.accept().await {
                 Ok((stream, client)) => endpoint.serve(stream, client.ip()).await,
-                // The client's doing: it left before it was let in.
+                // The client disconnected before it was accepted.
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     tracing::warn!(error = error.to_string().as_str(), "can't accept connections; retrying");
@@ -92,7 +95,7 @@ pub async fn accept(listener: TcpListener, endpoint: Arc<Endpoint>, last: Phase)
         () = accepting => {}
         _ = phase.wait_for(|phase| *phase > last) => {}
     }
-    // Who the kernel has let in already would be reset.
+    // Connections in the backlog would be reset.
     while let Some((stream, client)) = waiting(&listener).await {
         endpoint.serve(stream, client.ip()).await;
     }

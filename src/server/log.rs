@@ -1,8 +1,7 @@
-//! What is written to standard error.
+//! Log lines, which go to standard error.
 //!
-//! Strings that come from users are always fields, never part of the message, and quoted or stripped of what could
-//! forge a line or another field. A review is never logged as a whole, as
-//! it holds the values of environment variables.
+//! Strings from users are always fields, never part of the message. They are quoted or cleaned, so that they can't forge a
+//! line or another field. Whole reviews are never logged: they contain values of environment variables.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -15,31 +14,31 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::lines::Writing;
-use crate::engine::{Decision, Outcome, Place, Summary};
+use crate::engine::{Decision, Outcome, Place, Rule, Summary};
 
-/// How a line looks.
+/// Format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
-    /// For people.
+pub enum LogFormat {
+    /// Text for people.
     Text,
-    /// For machines: one object a line.
+    /// One JSON object a line.
     Json,
 }
 
-/// The least important lines that are still written.
+/// The lowest level that is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Level {
-    /// Nothing.
+    /// No lines.
     Off,
-    /// What needs somebody.
+    /// Faults that need action now.
     Error,
-    /// What may need somebody soon.
+    /// Faults that may need action soon.
     Warn,
-    /// What was changed: reloads, and the images of each Pod that was patched.
+    /// Changes: reloads, and the images of each Pod that a rule rewrites or observes.
     Info,
-    /// One line for each admission, refused request and failed handshake.
+    /// One line for each admission, rejected request and failed handshake.
     Debug,
-    /// All there is.
+    /// All lines, including those of libraries.
     Trace,
 }
 
@@ -56,66 +55,94 @@ impl From<Level> for LevelFilter {
     }
 }
 
-/// Of one string from a user: names are validated after admission only, so here they may be of any length.
+/// Bytes of one string from a user. Names are validated after admission, so here they may be of any length.
 const FIELD_BYTES: usize = 255;
 
-/// Of all changes of one admission.
+/// Bytes of all changes of one admission.
 const CHANGES_BYTES: usize = 4 * 1024;
 
-/// Starts logging, for the whole process. Lines are written until what is returned is dropped.
-pub fn start(format: Format, level: Level) -> Writing {
+/// Starts logging for the whole process. Lines are written until the returned value is dropped.
+pub fn start(format: LogFormat, level: Level) -> Writing {
     let level = LevelFilter::from(level);
-    // What hyper and rustls say of every frame drowns the rest: it comes with `trace` alone.
+    // hyper and rustls log every frame: only with `trace`.
     let of_others = if level < LevelFilter::TRACE { level.min(LevelFilter::WARN) } else { level };
     let mut shown = Targets::new().with_default(of_others).with_target("pullthrough", level);
     if level < LevelFilter::TRACE {
-        // It tells each failed request as an error; whoever sent it tells what comes of it, once.
+        // kube logs each failed request as an error. Its callers report it once, with the consequence.
         shown = shown.with_target("kube_client", LevelFilter::OFF);
-        // It warns of every frame that a client should not have sent, as often as the client sends one.
+        // h2 warns of every invalid frame of a client.
         shown = shown.with_target("h2", level.min(LevelFilter::ERROR));
     }
     let writing = Writing::start();
-    // Its own errors would go to standard error past the queue.
+    // Its internal errors would bypass the queue.
     let lines = fmt::layer().with_writer(writing.lines().clone()).with_target(false).log_internal_errors(false);
     let lines = match format {
-        Format::Text => lines.with_ansi(io::stderr().is_terminal()).boxed(),
-        Format::Json => lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
+        LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
     };
-    // Whoever logs already, such as a test, goes on.
+    // It fails if a logger exists already, as in a test. That one is used then.
     let _ = tracing_subscriber::registry().with(shown).with(lines).try_init();
     writing
 }
 
-/// Has panics logged by their place alone: a panic's message may quote what a user sent.
+/// Logs panics by their place alone: a panic's message may quote strings from users.
 pub fn panics_by_place() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        tracing::error!(place, "panic: a defect in pullthrough, please report it");
+        tracing::error!(place, "panic (bug); please report it");
     }));
 }
 
-/// One line at debug for each admission, one at info for each that changed something.
+/// Logs an admission at debug, its rewritten and observed images at info, and objects that are not understood as warnings.
 pub fn admission(summary: &Summary<'_>) {
-    let Summary { resource, operation, dry_run, outcome, uid, namespace, name, images, problem } = summary;
-    let (uid, namespace, name) = (short(uid), short(namespace), short(name));
-    let (uid, namespace, name) = (uid.as_ref(), namespace.as_ref(), name.as_ref());
+    let Summary { resource, operation, dry_run, outcome, uid, namespace, name, generate_name, images, problem } =
+        summary;
+    let (uid, namespace, name, generate_name) = (short(uid), short(namespace), short(name), short(generate_name));
+    let (uid, namespace) = (uid.as_ref(), namespace.as_ref());
+    // A field without a value is absent from the line.
+    let [name, generate_name] = [&name, &generate_name].map(|name| Some(name.as_ref()).filter(|name| !name.is_empty()));
     if tracing::enabled!(tracing::Level::INFO) {
-        let changes = changes(summary);
-        if !changes.is_empty() {
-            tracing::info!(namespace, name, uid, dry_run, %changes, "images rewritten");
+        let rewritten = listed(summary, |decision| match decision {
+            Decision::Rewrite { rule, result } => Some((*rule, result)),
+            Decision::Restore { .. } | Decision::NotRewritten { .. } => None,
+        });
+        if !rewritten.is_empty() {
+            tracing::info!(namespace, name, generate_name, uid, dry_run, changes = rewritten, "images rewritten");
+        }
+        let would_be = listed(summary, |decision| decision.rule().zip(decision.would_be()));
+        if !would_be.is_empty() {
+            tracing::info!(
+                namespace,
+                name,
+                generate_name,
+                uid,
+                dry_run,
+                would_be,
+                "images not rewritten; their rules observe"
+            );
         }
     }
     if let Some(problem) = problem {
         let problem = short(problem);
         let problem = problem.as_ref();
         match outcome {
-            Outcome::Denied => tracing::warn!(namespace, name, uid, problem, "object not understood, and denied"),
-            _ => tracing::warn!(namespace, name, uid, problem, "object not understood, and allowed unchanged"),
+            Outcome::Denied => {
+                tracing::warn!(namespace, name, generate_name, uid, problem, "object not understood; denied")
+            }
+            _ => tracing::warn!(
+                namespace,
+                name,
+                generate_name,
+                uid,
+                problem,
+                "object not understood; admitted unchanged"
+            ),
         }
     }
     tracing::debug!(
         namespace,
         name,
+        generate_name,
         uid,
         dry_run,
         resource = resource.as_str(),
@@ -126,20 +153,18 @@ pub fn admission(summary: &Summary<'_>) {
     );
 }
 
-/// `containers/app: nginx -> cache.example.com/library/nginx (rule hub); …`
-fn changes(summary: &Summary<'_>) -> String {
+/// Returns images with their new names: `containers/app: nginx -> cache.example.com/library/nginx (rule hub); …`.
+fn listed<'s>(summary: &'s Summary<'_>, change: impl Fn(&'s Decision<'s>) -> Option<(&'s Rule, &'s str)>) -> String {
     let mut text = String::new();
     for (index, image) in summary.images.iter().enumerate() {
-        let Decision::Rewrite { rule, result } = &image.decision else {
-            continue;
-        };
+        let Some((rule, result)) = change(&image.decision) else { continue };
         if text.len() > CHANGES_BYTES {
             let rest = summary.images.len() - index;
             let _ = write!(text, "; and up to {rest} more");
             break;
         }
         let separator = if text.is_empty() { "" } else { "; " };
-        // A reference that was rewritten is a valid one; a container's name is validated later, if ever.
+        // Rewritten references are valid. Names of containers are validated later.
         let Place { list, index, name } = &image.place;
         let place = Place { list: *list, index: *index, name: short(name) }.to_string();
         let place = place.replace(|c: char| !c.is_ascii_alphanumeric() && !"-/[]".contains(c), "?");
@@ -149,12 +174,13 @@ fn changes(summary: &Summary<'_>) -> String {
     text
 }
 
-/// Returns the beginning of a text that a user sent, with `?` for what a formatter would escape with many bytes.
+/// Returns the start of a user's text, with `?` for characters that formatters escape with many bytes.
 fn short(text: &str) -> Cow<'_, str> {
     let text = &text[..text.floor_char_boundary(FIELD_BYTES)];
     let is_plain = |character: char| character == ' ' || character.is_ascii_graphic();
-    match text.chars().all(is_plain) {
-        true => Cow::Borrowed(text),
-        false => Cow::Owned(text.replace(|character| !is_plain(character), "?")),
+    if text.chars().all(is_plain) {
+        Cow::Borrowed(text)
+    } else {
+        Cow::Owned(text.replace(|character| !is_plain(character), "?"))
     }
 }

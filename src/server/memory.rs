@@ -1,8 +1,7 @@
-//! The memory that this process may use: the limit of its control group.
+//! Finds the memory limit of this process' control group.
 //!
-//! It is found by what is mounted and by where this process is, not by which files exist: with both versions of control
-//! groups mounted (hybrid), memory belongs to the one that has its controller, and a container sees its own group at the
-//! root of the mount, or far below it.
+//! It reads the mounts and the process' group. Testing for files is not enough: if both versions of control groups are mounted
+//! (hybrid), only one has the memory controller. A container sees its group at the root of the mount, or far below it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,33 +10,35 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupLimit {
     pub bytes: u64,
-    /// The file that says so.
+    /// The file with the limit.
     pub file: PathBuf,
 }
 
-/// The least limit of this process' control group and of those above it; `None` where there is none.
+/// Returns the lowest limit of this process' control group and its parents. `None`: no limit.
 pub fn group_limit() -> Option<GroupLimit> {
     group_limit_of(Path::new("/"), &read("/proc/self/mountinfo"), &read("/proc/self/cgroup"))
 }
 
-/// Resident memory of this process, in bytes; 0 where it is unknown.
+/// Returns the resident memory of this process in bytes, 0 if unknown, without pages of files: the kernel reclaims those, and how
+/// many there are depends on the page cache. Format: proc_pid_status(5).
 pub fn resident_bytes() -> u64 {
     let status = read("/proc/self/status");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|rest| rest.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
-    kib.unwrap_or_default() * 1024
+    let kib = |name: &str| {
+        status.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok())
+    };
+    ["RssAnon:", "RssShmem:"].into_iter().filter_map(kib).sum::<u64>() * 1024
 }
 
 fn read(path: &str) -> String {
     fs::read_to_string(path).unwrap_or_default()
 }
 
-/// `root` stands for `/` in tests. The formats are those of proc_pid_mountinfo(5) and cgroups(7).
+/// Does the work of [`group_limit`] below another `root` in tests. Formats: proc_pid_mountinfo(5), cgroups(7).
 fn group_limit_of(root: &Path, mounts: &str, groups: &str) -> Option<GroupLimit> {
     let hierarchy = Hierarchy::of(groups)?;
     let (mount_root, mount_point) = mounts.lines().filter_map(Mount::parse).find(|mount| hierarchy.is_at(mount))?.place;
     let group = hierarchy.path();
-    // A group outside of what is mounted (`/..`, or another container's) is not visible; the mount is the nearest that is.
+    // A group outside the mount (`/..`, or another container's) is not visible. The mount is the nearest visible group.
     let below = group.strip_prefix(&mount_root).unwrap_or(Path::new(""));
     let below = if below.components().any(|part| part.as_os_str() == "..") { Path::new("") } else { below };
     let at = |path: &Path| root.join(path.strip_prefix("/").unwrap_or(path));
@@ -51,10 +52,10 @@ fn group_limit_of(root: &Path, mounts: &str, groups: &str) -> Option<GroupLimit>
         .min_by_key(|limit| limit.bytes)
 }
 
-/// Version 1 has no word for it: without a limit it says the greatest multiple of a page.
+/// Values from which on version 1 has no limit: it then reports the greatest multiple of a page.
 const NO_LIMIT: u64 = i64::MAX as u64 - (1 << 20);
 
-/// The hierarchy that has the memory controller, and this process' place in it.
+/// The hierarchy with the memory controller, and this process' group in it.
 enum Hierarchy<'a> {
     V1(&'a str),
     V2(&'a str),
@@ -95,7 +96,7 @@ impl<'a> Hierarchy<'a> {
 }
 
 struct Mount<'a> {
-    /// What of the file system is mounted, and where.
+    /// The mounted part of the hierarchy, and the mount point.
     place: (PathBuf, PathBuf),
     kind: &'a str,
     options: &'a str,
@@ -114,7 +115,7 @@ impl<'a> Mount<'a> {
     }
 }
 
-/// Blanks and backslashes in paths are written in octal.
+/// Decodes a path, in which blanks and backslashes are octal.
 fn unescaped(path: &str) -> String {
     let mut text = path.replace(r"\040", " ").replace(r"\011", "\t").replace(r"\012", "\n");
     text = text.replace(r"\134", r"\");
@@ -131,7 +132,7 @@ mod tests {
     const HYBRID: &str = "35 31 0:32 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
                           41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
 
-    /// The limit in MiB that is found where these files have these contents.
+    /// Returns the limit in MiB that is found with these files.
     fn found(mounts: &str, groups: &str, files: &[(&str, &str)]) -> Option<u64> {
         let root = tempfile::tempdir().unwrap();
         for (file, content) in files {
@@ -147,10 +148,10 @@ mod tests {
         const MIB_128: &str = "134217728\n";
         const MIB_256: &str = "268435456\n";
         let v1_unlimited = "9223372036854771712\n";
-        // A container's own view of version 2, and without a limit.
+        // Version 2 as a container sees it, with a limit and without.
         assert_eq!(found(V2, "0::/\n", &[("sys/fs/cgroup/memory.max", MIB_128)]), Some(128));
         assert_eq!(found(V2, "0::/\n", &[("sys/fs/cgroup/memory.max", "max\n")]), None);
-        // Nested: the least of all levels counts, wherever it is.
+        // Nested: the lowest of all levels counts.
         let nested = |outer, inner| {
             [("sys/fs/cgroup/kubepods/pod1/memory.max", outer), ("sys/fs/cgroup/kubepods/pod1/app/memory.max", inner)]
         };
@@ -163,22 +164,22 @@ mod tests {
         let v1 = |limit| [("sys/fs/cgroup/memory/docker/1/memory.limit_in_bytes", limit)];
         assert_eq!(found(V1, groups, &v1(MIB_128)), Some(128));
         assert_eq!(found(V1, groups, &v1(v1_unlimited)), None);
-        // Hybrid: version 2 is there, but memory is not its own, whatever its files say.
+        // Hybrid: version 2 is mounted without the memory controller, and its files do not count.
         let hybrid = [
             ("sys/fs/cgroup/memory/a/memory.limit_in_bytes", MIB_256),
             ("sys/fs/cgroup/unified/a/memory.max", MIB_128),
         ];
         assert_eq!(found(HYBRID, "8:memory:/a\n0::/a\n", &hybrid), Some(256));
-        // Version 1 mounted for another controller alone: memory is version 2's.
+        // Version 1 is mounted for another controller alone: version 2 has memory.
         let other = "34 31 0:31 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n41 31 0:38 / /sys/fs/cgroup/unified rw - \
                      cgroup2 cgroup2 rw\n";
         let files = [("sys/fs/cgroup/unified/a/memory.max", MIB_128)];
         assert_eq!(found(other, "1:cpu:/a\n0::/a\n", &files), Some(128));
-        // Only a part of the tree is mounted, as in a container without a namespace of its own for it.
+        // Only a part of the tree is mounted, as in a container without a cgroup namespace.
         let part = "30 23 0:26 /kubepods/pod1 /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
         let files = [("sys/fs/cgroup/app/memory.max", MIB_128), ("sys/fs/cgroup/memory.max", MIB_256)];
         assert_eq!(found(part, at, &files), Some(128));
-        // The process is outside of what is mounted: the mount itself is what can be seen.
+        // The process is outside the mount: only the mount itself is visible.
         assert_eq!(found(V2, "0::/../other\n", &[("sys/fs/cgroup/memory.max", MIB_256)]), Some(256));
         // A mount point with a blank, nothing mounted, and nothing known.
         let blank = "30 23 0:26 / /sys/fs/c\\040group rw - cgroup2 cgroup2 rw\n";
@@ -189,6 +190,6 @@ mod tests {
 
     #[test]
     fn this_process_is_resident() {
-        assert!(resident_bytes() > 1 << 20);
+        assert!(resident_bytes() > 100 << 10);
     }
 }

@@ -1,10 +1,11 @@
 //! The webhook server: TCP → TLS → HTTP → [`admission`] → [`crate::engine::answer`].
 //!
-//! Rules and certificate come in from the side, as two values that are swapped whole
-//! ([`reload`]); metrics are made in one place and passed on. There are no statics.
+//! [`crate::serve`] replaces rules and certificate as whole values. Metrics are created in one place and passed on. There are
+//! no statics.
 
 pub mod admission;
 pub mod body;
+pub mod bounds;
 pub mod client_names;
 pub mod connection;
 pub mod http;
@@ -17,9 +18,10 @@ pub mod memory;
 pub mod metrics;
 pub mod probes;
 pub mod progress;
-pub mod reload;
+pub mod rejection;
 pub mod shutdown;
 pub mod socket;
+pub mod standing;
 pub mod tls;
 pub mod turns;
 
@@ -32,39 +34,40 @@ use tokio::runtime::{Handle, Runtime};
 use tokio::sync::watch;
 
 use admission::Admission;
+use bounds::Bounds;
 use connection::Endpoint;
-use ledger::{Bounds, Ledger};
+use ledger::Ledger;
 use limits::Limits;
 use metrics::Metrics;
-use probes::{Distrust, Probes, Rendered};
+use probes::{Probes, Rendered, SharedDistrust};
 use shutdown::{Patience, Phase, Signals};
 use tls::Identity;
 
 use crate::certificate::clock::Clock;
 
-/// What a server is made of.
+/// The parts of a server.
 #[derive(Debug)]
 pub struct Server {
     /// Answers the requests.
     pub admission: Arc<Admission>,
-    /// What TLS is done with.
+    /// Certificate, key and accepted clients for TLS.
     pub identity: Arc<ArcSwap<Identity>>,
-    /// By which its validity is told.
+    /// The time for checks of the certificate.
     pub clock: Arc<Clock>,
-    /// Set where somebody finds out that clients do not accept it.
-    pub distrust: Distrust,
+    /// Set if the API server does not accept the certificate.
+    pub distrust: SharedDistrust,
     pub metrics: Arc<Metrics>,
-    /// What clients may hold.
+    /// Memory limits for clients.
     pub bounds: Bounds,
-    /// Where admission requests come in.
+    /// Addresses for admission requests.
     pub listen: Vec<SocketAddr>,
-    /// Where probes and Prometheus come in, in plain HTTP.
+    /// Addresses for probes and Prometheus, in plain HTTP.
     pub metrics_listen: Vec<SocketAddr>,
-    /// The ways to the end.
+    /// Delay and timeout of the shutdown.
     pub patience: Patience,
 }
 
-/// The addresses that were bound, with the ports the system chose.
+/// The bound addresses, with the ports that the system chose.
 #[derive(Debug)]
 pub struct Bound {
     /// For admission requests.
@@ -76,16 +79,16 @@ pub struct Bound {
 /// Why a server could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// An address is taken, or none of ours.
+    /// An address is in use, or not an address of this machine.
     #[error(transparent)]
     Listen(#[from] listen::ListenError),
-    /// The system said no.
+    /// A system call failed.
     #[error("can't start serving: {0}")]
     System(#[from] io::Error),
 }
 
 impl Server {
-    /// Serves until a signal ends it; `started` is called once connections are accepted.
+    /// Serves until a signal ends it. Calls `started` once connections are accepted.
     pub async fn run(self, started: impl FnOnce(&Bound)) -> Result<(), StartError> {
         let Server { admission, identity, clock, distrust, metrics, bounds, listen, metrics_listen, patience } = self;
         let signals = Signals::new()?;
@@ -117,7 +120,7 @@ impl Server {
             Endpoint::new(http::probes_router(Arc::new(probes)), None, probes_limits, probes_ledger, metrics, phase);
 
         let listeners = listen::bind(&listen)?;
-        // The kubelet must be answered whatever goes on elsewhere.
+        // The kubelet's probes must be answered while the other runtime is busy.
         let probes_runtime = ProbesRuntime::start()?;
         let probe_listeners = {
             let _inside = probes_runtime.handle().enter();
@@ -130,7 +133,7 @@ impl Server {
         for listener in listeners {
             tokio::spawn(listen::accept(listener, Arc::clone(&endpoint), Phase::Draining));
         }
-        // Whoever asks how the end is going gets an answer until it is there.
+        // Probes are answered until the end.
         for listener in probe_listeners {
             probes_runtime.handle().spawn(listen::accept(listener, Arc::clone(&probes_endpoint), Phase::Closing));
         }
@@ -157,7 +160,7 @@ impl ProbesRuntime {
 
 impl Drop for ProbesRuntime {
     fn drop(&mut self) {
-        // Waiting for its end is not possible in the other runtime, and not needed.
+        // Waiting for its end would block the other runtime.
         if let Some(runtime) = self.0.take() {
             runtime.shutdown_background();
         }

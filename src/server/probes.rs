@@ -1,4 +1,4 @@
-//! What the kubelet and Prometheus ask.
+//! State for the kubelet's probes and for Prometheus.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,50 +13,50 @@ use super::metrics::Metrics;
 use super::shutdown::Phase;
 use super::tls::Identity;
 use crate::certificate::clock::Clock;
-use crate::certificate::trust::Distrust as Fault;
+use crate::certificate::trust::Distrust;
 
-/// Why clients would not accept the serving certificate, where that is known.
-pub type Distrust = Arc<ArcSwapOption<String>>;
+/// Why the API server does not accept the serving certificate, if known.
+pub type SharedDistrust = Arc<ArcSwapOption<String>>;
 
-/// The server's state, as seen from outside.
+/// The state of the server that probes and metrics report.
 #[derive(Debug)]
 pub struct Probes {
-    /// For the admissions in flight.
+    /// Knows the admissions in progress.
     pub admission: Arc<Admission>,
-    /// For its validity.
+    /// The serving certificate, whose validity is checked.
     pub identity: Arc<ArcSwap<Identity>>,
-    /// By which its validity is told.
+    /// The time for that check.
     pub clock: Arc<Clock>,
-    pub distrust: Distrust,
-    /// What the admission endpoint's clients hold.
+    pub distrust: SharedDistrust,
+    /// The memory that clients of the admission endpoint hold.
     pub ledger: Arc<Ledger>,
     pub metrics: Arc<Metrics>,
     pub phase: watch::Receiver<Phase>,
     pub rendered: Rendered,
 }
 
-/// The metrics as they were last written, and when.
+/// The last rendered metrics, and when they were rendered.
 pub type Rendered = Mutex<Option<(Instant, Bytes)>>;
 
-/// Prometheus reads some times a minute. Whoever reads more often gets what was written last.
+/// Prometheus scrapes a few times a minute. More frequent requests get the last rendered metrics.
 const RENDERED_FOR: Duration = Duration::from_secs(1);
 
-/// Why no new requests should be sent here.
+/// Why the server is not ready for new requests.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotReady {
-    /// SIGTERM has come.
+    /// SIGTERM was received.
     #[error("shutting down")]
     ShuttingDown,
-    /// The webhook configuration asks for another.
+    /// The webhook configuration's `caBundle` does not verify it.
     #[error("the API server does not accept the serving certificate: {0}")]
     Untrusted(Arc<String>),
-    /// By itself, and by the [`Clock`].
-    #[error("the serving certificate can't be used: {0}; {fix}", fix = .0.fix())]
-    Unusable(#[from] Fault),
+    /// It is not valid at the time of the [`Clock`], whatever clients trust.
+    #[error("the serving certificate is not valid: {0}; {fix}", fix = .0.fix())]
+    Unusable(#[from] Distrust),
 }
 
 impl Probes {
-    /// Whether new requests should be sent here.
+    /// Checks whether the server is ready for new requests.
     pub fn ready(&self) -> Result<(), NotReady> {
         if *self.phase.borrow() != Phase::Serving {
             return Err(NotReady::ShuttingDown);
@@ -67,7 +67,7 @@ impl Probes {
         Ok(self.identity.load().check(self.clock.now())?)
     }
 
-    /// All metrics, in Prometheus' text format; written at most once a second.
+    /// Returns all metrics in Prometheus' text format, rendered at most once a second.
     pub fn metrics(&self) -> prometheus::Result<Bytes> {
         let mut rendered = self.rendered.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((at, text)) = &*rendered

@@ -1,8 +1,7 @@
-//! Where a connection stands, what it holds, and how long it may stay there.
+//! Tracks the progress of a connection, its charges and its timeouts.
 //!
-//! hyper's `header_read_timeout` begins when it waits for the *next* request, so it would close idle
-//! connections as soon as slow ones. The API server keeps connections open for 90 s and does not
-//! replay a POST that meets a closed one, so the two need bounds of their own.
+//! hyper's `header_read_timeout` starts when it waits for the *next* request, so it treats idle connections like slow ones. The
+//! API server keeps connections open for 90 s and does not replay a POST on a closed one. Both need timeouts of their own.
 
 use std::collections::VecDeque;
 use std::io;
@@ -15,14 +14,14 @@ use tokio::time::Instant;
 use super::ledger::{Account, Charge, Full, Merit, Phase};
 use super::limits::{HANDSHAKE_BYTES, HTTP2_CONNECTION_BYTES, Limits, REQUEST_BYTES, SEND_BUFFER_BYTES, STALLED_BYTES};
 
-/// Shared by a connection's socket, its service, its answers and its watchdog.
+/// State that a connection's socket, service, answers and timeout share.
 #[derive(Debug)]
 pub struct Progress {
     account: Arc<Account>,
     header: Duration,
     idle: Duration,
     write: Duration,
-    /// The longest that one request can take.
+    /// The longest time that one request can take.
     request: Duration,
     state: Mutex<State>,
 }
@@ -30,13 +29,13 @@ pub struct Progress {
 #[derive(Debug)]
 struct State {
     stage: Stage,
-    /// When the last answer had left, or the connection began. Nothing else that a client does makes it less idle.
+    /// When the last answer was sent, or the connection started. Nothing else resets the idle time.
     idle_since: Instant,
     requests: usize,
-    /// Answers that have not left yet, and until when they must; the oldest first.
+    /// Deadlines of answers that were not sent yet, the oldest first.
     answers: VecDeque<(u64, Instant)>,
     answers_before: u64,
-    /// Of the HTTP/1.1 request whose header is being read.
+    /// The charge of the HTTP/1.1 request whose header is being read.
     charge: Option<Charge>,
     goodbye: Option<Instant>,
 }
@@ -51,14 +50,13 @@ enum Stage {
         deadline: Instant,
     },
     Request,
-    /// HTTP/2: many requests at a time. So only whole requests count, not bytes: who brings none in the time for which
-    /// a connection may be idle is slow or idle, which is the same here.
+    /// HTTP/2 with concurrent requests. Only whole requests count, not bytes: without one in the idle timeout, the connection is
+    /// closed as idle.
     Multiplexed,
 }
 
 impl Progress {
-    /// A connection that has just been made. It is idle, not slow: Go's client opens connections
-    /// that it then does not need at once.
+    /// Creates the state of a new connection. It counts as idle, not slow: Go's client opens connections in advance.
     pub fn new(account: Arc<Account>, limits: &Limits) -> Progress {
         let Limits { body_bytes: _, handshake: _, header, body, write, idle } = *limits;
         let state = State {
@@ -77,34 +75,34 @@ impl Progress {
         &self.account
     }
 
-    /// The TLS handshake is complete.
+    /// Records that the TLS handshake is complete.
     pub fn established(&self) {
         self.account.promote(Merit::Unproven);
     }
 
-    /// HTTP/1.1 is spoken from now on.
+    /// Records that the connection uses HTTP/1.1.
     pub fn http1(&self) {
         self.state().stage = Stage::Idle;
     }
 
-    /// HTTP/2 is spoken from now on.
-    pub fn http2(&self) {
-        self.account.multiplex(HTTP2_CONNECTION_BYTES);
+    /// Records that the connection uses HTTP/2.
+    pub async fn http2(&self) {
+        self.account.multiplex(HTTP2_CONNECTION_BYTES).await;
         self.state().stage = Stage::Multiplexed;
     }
 
-    /// Bytes came in. On an idle connection they begin a request.
+    /// Records received bytes. On an idle connection, they start a request.
     ///
     /// # Errors
     ///
-    /// Where the connection can't go on: its handshake has too many bytes, or there is no memory for a request.
+    /// Fails if the handshake has too many bytes, or if there is no memory for a request.
     pub fn bytes_arrived(&self, count: usize) -> io::Result<()> {
         let mut state = self.state();
         match &mut state.stage {
             Stage::Handshake { bytes } => {
-                // The client's last message may come with the beginning of its first request.
+                // The last message of the handshake may arrive with the start of the first request.
                 if *bytes > HANDSHAKE_BYTES {
-                    return Err(io::Error::other("the handshake has too many bytes"));
+                    return Err(io::Error::other("the handshake is too large"));
                 }
                 let is_first = *bytes == 0;
                 *bytes += count;
@@ -128,11 +126,11 @@ impl Progress {
         Ok(())
     }
 
-    /// A request's header is complete. What it holds is charged from its first byte in HTTP/1.1, from here in HTTP/2.
+    /// Records that a request's header is complete. Its charge starts with its first byte in HTTP/1.1, and here in HTTP/2.
     ///
     /// # Errors
     ///
-    /// Where there is no memory for it. It is under way all the same, until it is answered.
+    /// Fails if there is no memory for it. It still counts as a request in progress until it is answered.
     pub fn request_started(self: &Arc<Progress>) -> (Underway, Result<Visit, Full>) {
         let charge = {
             let mut state = self.state();
@@ -154,7 +152,7 @@ impl Progress {
         let mut state = self.state();
         state.requests = state.requests.saturating_sub(1);
         if state.stage == Stage::Request && state.answers.is_empty() {
-            // An error of one line: a client that does not read it counts as idle.
+            // An error of one line. If the client does not read it, the connection counts as idle.
             state.stage = Stage::Idle;
             state.idle_since = Instant::now();
         }
@@ -182,16 +180,16 @@ impl Progress {
         self.account.answered();
     }
 
-    /// The end of what the connection may take for its goodbye.
+    /// Returns the deadline of the connection's shutdown.
     pub fn goodbye_within(&self, bound: Duration) {
         self.state().goodbye = Some(Instant::now() + bound);
     }
 
-    /// When the connection is to be closed, as things stand.
+    /// Returns when the connection must be closed in its current state.
     pub fn deadline(&self) -> Option<Instant> {
         let state = self.state();
         let own = match state.stage {
-            // They have bounds of their own.
+            // Requests in progress have their own timeouts.
             Stage::Handshake { .. } | Stage::Request => None,
             Stage::Header { deadline } => Some(deadline),
             Stage::Idle => Some(state.idle_since + self.idle),
@@ -202,7 +200,7 @@ impl Progress {
         [own, answer, state.goodbye].into_iter().flatten().min()
     }
 
-    /// Whether nothing of a request or of an answer is there.
+    /// Returns whether no part of a request or answer is held.
     pub fn is_idle(&self) -> bool {
         let state = self.state();
         matches!(state.stage, Stage::Idle | Stage::Multiplexed) && state.requests == 0 && state.answers.is_empty()
@@ -213,7 +211,7 @@ impl Progress {
     }
 }
 
-/// A request that is being answered, until it is dropped; and what it is charged with, unless its answer has that.
+/// A request in progress until it is dropped, with its charge until its answer takes it over.
 #[derive(Debug)]
 pub struct Underway {
     progress: Arc<Progress>,
@@ -226,7 +224,7 @@ impl Drop for Underway {
     }
 }
 
-/// What a request brings along as an extension: its connection, and [`REQUEST_BYTES`] that it is charged with.
+/// Extension of a request: its connection, and its charge of [`REQUEST_BYTES`].
 #[derive(Debug, Clone)]
 pub struct Visit {
     progress: Arc<Progress>,
@@ -238,12 +236,11 @@ impl Visit {
         self.progress.account()
     }
 
-    /// An answer as it is sent: it is charged, with `more` and the request's own charge, until its last byte is written
-    /// or dropped.
+    /// Returns an answer for sending. Its charge, `more` and the request's charge last until its last byte is written or dropped.
     ///
     /// # Errors
     ///
-    /// Where there is no memory for it.
+    /// Fails if there is no memory for it.
     pub fn answer(&self, bytes: Vec<u8>, mut more: Charge) -> Result<Bytes, Full> {
         let stalled = if bytes.len() > SEND_BUFFER_BYTES { STALLED_BYTES } else { 0 };
         more.resize(bytes.capacity() + stalled)?;
@@ -255,7 +252,7 @@ impl Visit {
     }
 }
 
-/// An answer's bytes, with what must happen when they are gone.
+/// An answer's bytes, and what to release when they are dropped.
 struct Outgoing {
     bytes: Vec<u8>,
     _charge: Charge,

@@ -1,4 +1,4 @@
-//! The way from serving to the end.
+//! Shuts the server down in phases.
 
 use std::io;
 use std::time::Duration;
@@ -7,42 +7,42 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-/// Where the server stands, in this order.
+/// The phases of the server, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
-    /// Ready.
+    /// Ready, serving.
     Serving,
-    /// Not ready any more, but still serving: endpoints take time to leave load balancers.
+    /// Not ready, still serving: load balancers need time to remove endpoints.
     Draining,
-    /// No new connections; what is in flight is finished.
+    /// No new connections. Requests in progress are finished.
     Finishing,
     /// Idle connections are closed.
     Closing,
 }
 
-/// Clients that came just before the end have this long to send what they came for.
+/// Time for clients that connected last to send a request.
 const LAST_REQUESTS: Duration = Duration::from_millis(250);
 
-/// How often it is looked whether all is done.
+/// Interval of checks whether all requests and connections have ended.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// How long each part of the way may take.
+/// Durations of the phases.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
     /// From SIGTERM until no new connections are accepted.
     pub drain_delay: Duration,
-    /// From then until the process ends, whatever is still in flight.
+    /// From then until the process ends, with requests in progress or without.
     pub timeout: Duration,
 }
 
-/// The signals that end the server, listened to from the moment they are made.
+/// The signals that end the server. They are received from creation on.
 #[derive(Debug)]
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
-/// Which signal came.
+/// The received signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Signalled {
     Terminate,
@@ -50,7 +50,7 @@ enum Signalled {
 }
 
 impl Signals {
-    /// Takes the signals over from the system's default, which is to end at once.
+    /// Replaces the system's default for these signals, which is to end at once.
     pub fn new() -> io::Result<Signals> {
         Ok(Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
@@ -63,7 +63,7 @@ impl Signals {
     }
 }
 
-/// Waits for a signal, then leads all connections to their end. A second signal ends the wait.
+/// Waits for a signal, then closes all connections. A second signal ends the process at once.
 pub async fn run(
     mut signals: Signals,
     phase: watch::Sender<Phase>,
@@ -73,19 +73,19 @@ pub async fn run(
 ) {
     if signals.next().await == Signalled::Terminate && !patience.drain_delay.is_zero() {
         phase.send_replace(Phase::Draining);
-        tracing::info!(delay_secs = patience.drain_delay.as_secs(), "SIGTERM: draining, still serving");
-        // SIGTERM again says what was said; SIGINT is somebody who waits.
+        tracing::info!(delay_secs = patience.drain_delay.as_secs(), "SIGTERM received; draining; still serving");
+        // A second SIGTERM changes nothing. SIGINT comes from a person who waits.
         tokio::select! {
             () = sleep(patience.drain_delay) => {}
             _ = signals.interrupt.recv() => {}
         }
     }
     phase.send_replace(Phase::Finishing);
-    tracing::info!(timeout_secs = patience.timeout.as_secs(), "shutting down: no new connections");
+    tracing::info!(timeout_secs = patience.timeout.as_secs(), "shutting down; no new connections");
     let started = Instant::now();
     let finishing = async {
-        // Requests first: an idle connection may be just about to bring one, and the API server does
-        // not replay a POST that meets a closed connection.
+        // Requests first: the next one may arrive on an idle connection. The API server does not replay a POST on a closed
+        // connection.
         sleep(LAST_REQUESTS).await;
         until(|| requests_in_flight() == 0).await;
         phase.send_replace(Phase::Closing);
@@ -93,14 +93,14 @@ pub async fn run(
     };
     tokio::select! {
         finished = timeout(patience.timeout, finishing) => match finished {
-            Ok(()) => tracing::info!(took_ms = started.elapsed().as_millis() as u64, "all connections ended"),
+            Ok(()) => tracing::info!(took_ms = started.elapsed().as_millis() as u64, "all connections closed"),
             Err(_) => tracing::warn!(
                 requests = requests_in_flight(),
                 connections = connections(),
-                "time is up: closing what is still open"
+                "shutdown timeout; closing open connections"
             ),
         },
-        _ = signals.next() => tracing::warn!(connections = connections(), "second signal: ending at once"),
+        _ = signals.next() => tracing::warn!(connections = connections(), "second signal received; exiting without waiting for connections"),
     }
     phase.send_replace(Phase::Closing);
 }

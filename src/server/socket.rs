@@ -1,4 +1,4 @@
-//! A TCP stream that reads in large pieces and tells when something came.
+//! A TCP stream that reads in large pieces and reports received bytes.
 
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
@@ -15,7 +15,7 @@ use super::progress::Progress;
 #[derive(Debug)]
 pub struct Socket {
     stream: TcpStream,
-    /// Allocated for as long as it holds something, so that idle connections stay small.
+    /// Allocated only while it holds data, so that idle connections stay small.
     buffer: Vec<u8>,
     taken: usize,
     progress: Arc<Progress>,
@@ -42,7 +42,7 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        // The kernel would go on trying to deliver what the client does not read, and hold it for minutes.
+        // Otherwise the kernel would hold unread data for minutes and try to deliver it.
         if self.progress.account().is_closing() {
             let _ = self.stream.set_zero_linger();
         }

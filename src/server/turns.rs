@@ -1,10 +1,9 @@
-//! Whose turn it is to use a processor.
+//! Schedules the use of processors by turns.
 //!
-//! The runtime polls tasks in the order in which something came for them, so a client with a thousand connections gets a
-//! thousand times as much of a processor as one with a single connection. Where many connections are busy, each poll of a
-//! task therefore waits for its turn ([`InTurn`]): next is the address that has used the least time (start-time fair
-//! queueing), and of one address the connection that was served longest ago. So a client that sends without a pause waits
-//! for itself, and the others do not wait for it.
+//! The runtime polls tasks in the order of their events. A client with a thousand connections gets a thousand times the
+//! processor time of a client with one. If many connections are busy, each poll of a task therefore waits for its turn
+//! ([`InTurn`]). Next is the address that has used the least time (start-time fair queueing), and of its connections the one
+//! served longest ago. A client that sends without pause then delays itself, not others.
 
 mod waiting;
 
@@ -20,8 +19,9 @@ use tokio::task::yield_now;
 
 use self::waiting::Waiting;
 use super::ledger::Account;
+use super::standing::Standing;
 
-/// So many turns at a time.
+/// A scheduler that grants a fixed number of turns at a time.
 #[derive(Debug)]
 pub struct Turns {
     crowd: Crowd,
@@ -34,26 +34,17 @@ struct State {
     waiting: Waiting<oneshot::Sender<Turn>>,
 }
 
-/// The right to work, until it is dropped.
+/// A turn, which lasts until it is dropped.
 #[derive(Debug)]
 pub struct Turn {
-    /// None once it was passed on.
+    /// `None` after it was passed on.
     turns: Option<Arc<Turns>>,
-    /// Who uses it, and since when.
+    /// The user of the turn, and its start.
     user: Option<(IpAddr, Instant)>,
 }
 
-/// What turns need to know of a connection.
-#[derive(Debug, Default)]
-pub struct Standing {
-    /// When it had its last turn, counted in turns.
-    served: Arc<AtomicU64>,
-    /// When it was last seen, counted in rounds of the [`Crowd`].
-    seen: AtomicU64,
-}
-
 impl Turns {
-    /// `at_once` turns at a time.
+    /// Creates a scheduler with `at_once` turns at a time.
     pub fn new(at_once: usize) -> Arc<Turns> {
         let state = State { free: at_once, waiting: Waiting::default() };
         Arc::new(Turns { crowd: Crowd::default(), state: Mutex::new(state) })
@@ -75,19 +66,18 @@ impl Turns {
         let mut turn = match waiting {
             None => {
                 let turn = Turn { turns: Some(self), user: None };
-                // For the other tasks that could run to come here too. Otherwise the one that happens to run first would
-                // always be the next.
+                // Lets other runnable tasks join the queue first. Otherwise the task that happens to run first would always be next.
                 yield_now().await;
                 turn
             }
-            // Dismissed: it does not count among those at a time.
+            // Dismissed: it does not count as one of the turns at a time.
             Some(turn) => turn.await.unwrap_or(Turn { turns: None, user: None }),
         };
         turn.user = Some((account.address(), Instant::now()));
         turn
     }
 
-    /// Lets go on whatever of a connection waits, since it ends.
+    /// Releases all waiters of a connection that closes.
     fn dismiss(&self, account: &Account) {
         let waiters = self.state().waiting.remove(account.address(), account.key());
         drop(waiters);
@@ -113,14 +103,14 @@ impl Drop for Turn {
             drop(state);
             match next.send(Turn { turns: Some(Arc::clone(&turns)), user: None }) {
                 Ok(()) => return,
-                // Its request is gone, so it is the turn of another.
+                // Its task was dropped, so another gets the turn.
                 Err(mut unused) => unused.turns = None,
             }
         }
     }
 }
 
-/// A task of a connection, each poll of which takes a turn where many connections are busy.
+/// A task of a connection. If many connections are busy, each of its polls takes a turn.
 pub struct InTurn<F> {
     task: Pin<Box<F>>,
     account: Arc<Account>,
@@ -139,7 +129,7 @@ impl<F: Future> Future for InTurn<F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let InTurn { task, account, turns, taking } = &mut *self;
-        // One that must end makes room, so it does not wait, or no longer.
+        // A connection that must close releases memory, so it does not wait.
         let waits = !account.is_closing() && (taking.is_some() || turns.crowd.has_formed(account.standing()));
         let _turn = if waits {
             let take = || Box::pin(Arc::clone(turns).take(Arc::clone(account))) as Pin<Box<_>>;
@@ -162,7 +152,7 @@ impl<F: Future> Future for InTurn<F> {
     }
 }
 
-/// Whether many connections are busy: how many are among those of the last polls.
+/// Estimates whether many connections are busy, from the number of connections in the last polls.
 #[derive(Debug, Default)]
 struct Crowd {
     polls: AtomicU64,
@@ -170,14 +160,14 @@ struct Crowd {
     connections_before: AtomicUsize,
 }
 
-/// Polls of a round.
+/// Polls in a round.
 const ROUND: u64 = 64;
 
-/// More connections than this in a round are many. API servers are few, and use some connections each.
+/// More connections than this in a round count as many. API servers are few and use some connections each.
 const MANY: usize = 16;
 
 impl Crowd {
-    /// Counts a poll of a connection. Counts that race are a little wrong, which does not matter.
+    /// Counts a poll of a connection. Races make the count slightly wrong, which is harmless.
     fn has_formed(&self, standing: &Standing) -> bool {
         let polls = self.polls.fetch_add(1, Ordering::Relaxed);
         if polls.is_multiple_of(ROUND) {

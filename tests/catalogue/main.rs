@@ -1,12 +1,12 @@
-//! `cargo test --test catalogue -- FOLDER`: `scan` without rules beside `grep`, over repositories that FOLDER has in folders of
-//! their own. Prints, for each, how many lines `grep` finds, and what `scan` makes of them; fails where one is silent that
-//! nothing explains. With `--places` it lists what the catalogue found by kind and path, to be read by people; with
-//! `--no-catalogue` it counts what is found without it, with `--deep` what is found in texts too.
+//! `cargo test --test catalogue -- FOLDER`: `scan` without rules compared with `grep`, over repositories in FOLDER. For each
+//! repository it prints the number of lines that `grep` finds, and the findings of `scan` for them. It fails if a line has no finding
+//! and no explanation. `--places` lists the findings of the catalogue by kind and path, for people to read. `--no-catalogue` runs
+//! without the catalogue, `--deep` reads texts too.
 //!
-//! `grep` finds a line if its key is `image`, `…Image`, `…_image` or `…-image`, or `repository` with `tag` near it, and its value
-//! can be an image. So it also finds texts that are none.
+//! `grep` finds a line by its key: `image`, `…Image`, `…_image` or `…-image`, or `repository` with `tag` near it. The value must have
+//! the form of an image, so `grep` also finds other texts of that form.
 //!
-//! FOLDER is for repositories that are not this project's, so none are here. docs/catalogue.md lists those that were looked at.
+//! Repositories of other projects are not part of this repository. docs/reference/catalogue.md lists those that were used.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
@@ -20,7 +20,7 @@ use regex::Regex;
 use serde_json::Value;
 use walkdir::WalkDir;
 
-/// Groups, with those below them, and kinds whose fields describe or match images, and pull none.
+/// Groups, including their subgroups, and kinds whose fields describe or match images, but pull none.
 const NO_IMAGES: [&str; 8] = [
     "apiextensions.k8s.io",
     "admissionregistration.k8s.io",
@@ -31,9 +31,9 @@ const NO_IMAGES: [&str; 8] = [
     "ConfigMap",
     "Secret",
 ];
-/// Keys below which texts stand, and what the cluster says.
+/// Keys above texts, and above fields that the cluster sets.
 const TEXTS: [&str; 5] = ["status", "metadata", "annotations", "labels", "matchLabels"];
-/// What is printed of silent lines, and of places.
+/// The most lines without a finding, and the most places, that are printed.
 const FEW: usize = 200;
 
 #[derive(Default, Clone, Copy)]
@@ -41,14 +41,14 @@ struct Counts {
     lines: usize,
     found: usize,
     reported: usize,
-    /// In files that are named as not read: templates, broken YAML.
+    /// Lines in files that were reported as unreadable: templates, invalid YAML.
     not_read: usize,
-    /// In `metadata` or `status`, or in a text that describes.
+    /// Lines in `metadata` or `status`, or in a description.
     text: usize,
-    /// In schemas, policies and documentation of fields.
+    /// Lines in schemas, policies and documentation of fields.
     no_images: usize,
     silent: usize,
-    /// Found where `grep` finds nothing.
+    /// Findings that `grep` has not.
     more: usize,
 }
 
@@ -79,7 +79,7 @@ fn main() -> Result<()> {
     let mut repositories: Vec<_> = fs::read_dir(&folder)?.collect::<Result<Vec<_>, _>>()?;
     repositories.retain(|entry| entry.path().is_dir());
     repositories.sort_by_key(fs::DirEntry::file_name);
-    ensure!(!repositories.is_empty(), "{folder} has no folder");
+    ensure!(!repositories.is_empty(), "{folder} has no subfolder");
     println!(
         "| Repository | `grep` | Found | Reported | In files not read | In texts | Schemas, policies | Silent | Found beside |\n\
          | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
@@ -101,11 +101,11 @@ fn main() -> Result<()> {
     for line in silent.iter().take(FEW) {
         println!("silent: {line}");
     }
-    ensure!(total.silent == 0, "{} lines are silent", total.silent);
+    ensure!(total.silent == 0, "{} lines have no finding and no explanation", total.silent);
     Ok(())
 }
 
-/// What the catalogue found, by kind and path, with the first image.
+/// The findings of the catalogue by kind and path, with their number and the first image.
 type Places = BTreeMap<(String, String), (usize, String)>;
 
 fn count(root: &Path, grep: &Grep, silent: &mut Vec<String>, places: &mut Places) -> Result<Counts> {
@@ -133,7 +133,8 @@ fn count(root: &Path, grep: &Grep, silent: &mut Vec<String>, places: &mut Places
         }
     }
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    let not_read: HashSet<&str> = grep.not_read.captures_iter(&told).filter_map(|c| Some(c.get(1)?.as_str())).collect();
+    let not_read: HashSet<&str> =
+        grep.not_read.captures_iter(&told).filter_map(|c| Some(c.get(1).or_else(|| c.get(2))?.as_str())).collect();
     let mut counts = Counts::default();
     let mut seen = HashSet::new();
     let files = WalkDir::new(root).sort_by_file_name().into_iter().filter_map(Result::ok);
@@ -179,9 +180,9 @@ struct Hit {
     text: String,
     is_text: bool,
     has_no_images: bool,
-    /// Lines of the document.
+    /// The lines of the document.
     lines: Range<usize>,
-    /// A part of the name is in a line nearby.
+    /// Whether a part of the name is in a line nearby.
     has_parts: bool,
 }
 
@@ -192,14 +193,14 @@ impl Hit {
     }
 }
 
-/// Lines from which parts of one image are put together.
+/// The number of lines within which parts of one image may be.
 const NEAR: usize = 3;
 
 fn near<'l>(lines: &'l [&str], index: usize) -> impl Iterator<Item = &'l str> {
     lines[index.saturating_sub(NEAR)..(index + NEAR + 1).min(lines.len())].iter().copied()
 }
 
-/// Whether the last of the lines is in a field that holds texts, by its indentation.
+/// Returns whether the last of the lines is in a field with texts, by its indentation.
 fn is_below_text(lines: &[&str]) -> bool {
     let indentation = |line: &str| line.len() - line.trim_start_matches([' ', '-']).len();
     let mut inner = lines.last().map_or(0, |line| indentation(line));
@@ -215,7 +216,7 @@ fn is_below_text(lines: &[&str]) -> bool {
     false
 }
 
-/// The last of equal keys counts, so that the others are no fields at all.
+/// Returns whether the document has a duplicate key. The last one counts, so the others have no effect.
 fn has_duplicate_key(document: &str) -> bool {
     serde_saphyr::from_str::<Value>(document).is_err_and(|error| error.to_string().contains("duplicate"))
 }
@@ -230,7 +231,7 @@ impl Grep {
             tag: Regex::new(r#"^\s*["']?tag["']?:"#)?,
             block: Regex::new(r"[:-]\s+[|>][+0-9-]*\s*(?:#.*)?$")?,
             kind: Regex::new(r#"^\s{0,2}["']?(?:kind|apiVersion)["']?:\s*["']?([A-Za-z0-9./-]+)"#)?,
-            not_read: Regex::new(r"(?m)^not looked at: (.+?):\d+: ")?,
+            not_read: Regex::new(r"(?m)^(?:skipped: (.+?):\d+: |  (\S.*):\d+$)")?,
             index: Regex::new(r"\[\d+\]")?,
         })
     }
@@ -238,7 +239,7 @@ impl Grep {
     fn hits(&self, text: &str) -> Vec<Hit> {
         let lines: Vec<&str> = text.lines().collect();
         let mut hits = Vec::new();
-        // The indentation of the key that a block scalar belongs to.
+        // The indentation of the key of a block scalar.
         let mut block: Option<usize> = None;
         let mut start = 0;
         for (index, line) in lines.iter().enumerate() {
@@ -279,7 +280,7 @@ impl Grep {
     }
 }
 
-/// Whether a value can be one. Words that YAML takes for something else are none.
+/// Returns whether a value can be an image. Words that YAML reads as another type can't.
 fn is_image(value: &str) -> bool {
     let ends = [".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp", ".ico", ".iso", ".img", ".qcow2", ".raw", ".vmdk"];
     let is_word = ["true", "false", "null", "string", "object", "array"].contains(&value);

@@ -1,9 +1,9 @@
-//! `cargo test --test charts -- FOLDER`: `export helm-values` of every chart below a folder, with and without Helm, against what
-//! Helm renders and what the rules want. Prints what came out right, was left out and named, and was wrong; fails where an
-//! image is wrong or stays unnamed.
+//! `cargo test --test charts -- FOLDER`: `export helm-values` for every chart below a folder, with and without Helm. It compares the
+//! images with Helm's output and the rules. It prints the correct images, the reported omissions and the wrong images. It fails if
+//! an image is wrong, or is omitted without a report.
 //!
-//! A chart counts that renders as it is: its dependencies are vendored or absent, and it needs no values. FOLDER is for charts that
-//! are not this project's, so none are here.
+//! Charts count if they render as they are: dependencies are vendored or absent, and no values are required. Charts of other
+//! projects are not part of this repository.
 
 #[path = "../harness/mod.rs"]
 mod harness;
@@ -16,7 +16,7 @@ use std::{env, fs};
 use anyhow::{Context, Result, bail, ensure};
 use walkdir::WalkDir;
 
-/// Every registry of which charts have images, Docker Hub first.
+/// All registries in the charts, Docker Hub first.
 const RULES: &str = "apiVersion: pullthrough.dev/v1alpha1
 kind: Rules
 rules:
@@ -39,7 +39,7 @@ fn main() -> Result<()> {
     let mut total = BTreeMap::<&str, Counts>::new();
     let mut not_rendered = 0;
     println!(
-        "| Chart | How | To be rewritten | Right | Left out and named | Silent | Wrong |\n| --- | --- | --- | --- | --- | --- | --- |"
+        "| Chart | With | To be rewritten | Correct | Omitted, reported | Omitted, not reported | Wrong |\n| --- | --- | --- | --- | --- | --- | --- |"
     );
     for chart in charts(Path::new(&folder)) {
         let Ok(plain) = site.render(&chart, None) else {
@@ -60,13 +60,13 @@ fn main() -> Result<()> {
         silent_or_wrong += silent + wrong;
         seen += wanted;
     }
-    println!("\n{not_rendered} charts do not render as they are");
-    ensure!(seen > 0, "no chart of {folder} has an image that is to be rewritten");
-    ensure!(silent_or_wrong == 0, "{silent_or_wrong} images are wrong or silent");
+    println!("\n{not_rendered} charts do not render without further values");
+    ensure!(seen > 0, "the rules rewrite no image of the charts in {folder}");
+    ensure!(silent_or_wrong == 0, "{silent_or_wrong} images are wrong or not reported");
     Ok(())
 }
 
-/// Charts that are no other's subchart.
+/// Returns the charts that are not subcharts of another.
 fn charts(folder: &Path) -> Vec<PathBuf> {
     let files = WalkDir::new(folder).sort_by_file_name().into_iter().filter_map(Result::ok);
     let charts = files
@@ -81,17 +81,18 @@ fn charts(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// By the last part of its name, since a template has no more; or by its registry, or by the dependency that was not looked at.
+/// Returns whether standard error names the last part of the image's name, its registry, or the skipped dependency.
 fn is_named(image: &str, told: &str) -> bool {
     let last = image.rsplit('/').next().unwrap_or(image);
     let name = last.split(['@', ':']).next().unwrap_or(last);
-    let registry = image.split_once('/').is_some_and(|(registry, _)| told.contains(&format!(": {registry} stays")));
+    let registry =
+        image.split_once('/').is_some_and(|(registry, _)| told.contains(&format!(": {registry} is not overridden")));
     told.contains(name) || registry || told.contains("dependency `")
 }
 
 #[derive(Default, Clone, Copy)]
 struct Counts {
-    /// Images that the rules want otherwise.
+    /// The number of images that the rules rewrite.
     wanted: usize,
     right: usize,
     named: usize,
@@ -128,7 +129,7 @@ impl Site {
             .output()?;
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
         if !output.status.success() {
-            // Named, since it is an error.
+            // The error names it.
             let wanted = self.images(plain)?.into_iter().filter(|(image, result)| image != result).count();
             println!("error: {}: {told}", chart.display());
             return Ok(Counts { wanted, named: wanted, ..Counts::default() });
@@ -155,7 +156,7 @@ impl Site {
                     counts.silent += 1;
                 }
                 is => {
-                    println!("wrong: {}: {image} became {is:?}, not {wanted}", chart.display());
+                    println!("wrong: {}: {image} was rewritten to {is:?}, not {wanted}", chart.display());
                     counts.wrong += 1;
                 }
             }
@@ -174,7 +175,7 @@ impl Site {
         Ok(String::from_utf8(output.stdout)?)
     }
 
-    /// Each image of manifests, and what the rules make of it.
+    /// Returns the images in manifests, each with the result of the rules.
     fn images(&self, manifests: &str) -> Result<Vec<(String, String)>> {
         let file = self.here.path().join("manifests.yaml");
         fs::write(&file, manifests)?;

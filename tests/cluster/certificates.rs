@@ -1,4 +1,4 @@
-//! Certificates that look after themselves: rotated under load, and repaired whatever is done to them.
+//! Managed certificates: rotated under load, and repaired after damage.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -24,22 +24,22 @@ const CONFIGURATION: &str = "mutatingwebhookconfiguration/zz-pullthrough";
 const HOST: &str = "pullthrough.pullthrough.svc";
 const REPLICAS: usize = 3;
 const ROTATIONS: usize = 10;
-const LIFETIME: &str = "--certificate-lifetime-secs=";
-/// Renewed at half of it.
+const LIFETIME: &str = "--certificate-lifetime=";
+/// Certificates are renewed at half of their lifetime.
 const LIFETIME_SECS: u64 = 60;
 const ROTATIONS_DEADLINE: Duration = Duration::from_secs(LIFETIME_SECS * (ROTATIONS as u64 + 2));
 const OUTAGE: Duration = Duration::from_secs(30);
-/// Before a certificate is served, its authority is published for 5 s, of which two looks may take away some.
+/// A CA is published for 5 s before its certificate is served. Two polls may shorten the measured time.
 const SETTLED: Duration = Duration::from_secs(4);
-/// A look every 3 s, and 5 s in which a published authority settles.
+/// The interval of 3 s, and the 5 s in which a published CA settles.
 const REPAIRED: Duration = Duration::from_secs(20);
-/// After an outage the rest of the cluster comes back by and by, kube-proxy with the way to the API server among it.
+/// The time that the cluster needs after an outage. It includes kube-proxy, which restores the way to the API server.
 const IN_ORDER: Duration = Duration::from_secs(180);
 
-/// Three replicas, certificates of a minute, and `failurePolicy: Fail`.
+/// Sets three replicas, certificates of one minute, and `failurePolicy: Fail`.
 fn shorten(cluster: &Cluster) {
     let replicas = Replicas::of(cluster);
-    step("three replicas with certificates of a minute are ready", || {
+    step("three replicas with certificates of one minute are ready", || {
         fail_closed(cluster);
         replicas.scale(REPLICAS);
         let get = ["get", "deployment/pullthrough", "--namespace", NAMESPACE, "--output=json"];
@@ -49,13 +49,13 @@ fn shorten(cluster: &Cluster) {
         let argument = json!([{
             "op": "replace",
             "path": format!("/spec/template/spec/containers/0/args/{}", index.expect("a lifetime")),
-            "value": format!("{LIFETIME}{LIFETIME_SECS}"),
+            "value": format!("{LIFETIME}{LIFETIME_SECS}s"),
         }]);
         patch(cluster, "deployment/pullthrough", &argument);
         replicas.wait_until_settled(REPLICAS);
         let is_short = || serving(cluster).filter(|leaf| ends_in_secs(leaf) <= LIFETIME_SECS as i64).map(drop);
         if is_short().is_none() {
-            // One of three months is there already, and good.
+            // There is a valid certificate of three months.
             delete_secret(cluster);
         }
         wait_for(REPAIRED, is_short).expect("a certificate of a minute");
@@ -82,7 +82,7 @@ pub fn rotate(cluster: &mut Cluster) {
     assert!(seen.faults.is_empty(), "{:#?}", seen.faults);
     let settled = seen.settled.expect("rotations");
     println!(
-        "          an authority was published for {:.1} s at least before its certificate was served",
+        "          a CA was published for at least {:.1} s before its certificate was served",
         settled.as_secs_f64()
     );
     assert!(settled >= SETTLED);
@@ -90,42 +90,43 @@ pub fn rotate(cluster: &mut Cluster) {
     assert_eq!(restarts, 0);
 }
 
-/// What is done to certificates, and how it is repaired.
+/// Damages certificates, and waits for the repair.
 pub fn recover(cluster: &mut Cluster) {
     shorten(cluster);
     for (what, refuses, act) in [
         ("the Secret is deleted", false, delete_secret as fn(&Cluster)),
         ("the Secret is filled with garbage", false, fill_secret_with_garbage),
-        // Without it the API server trusts what its system trusts, so Pods are refused until it is back.
+        // Without `caBundle` the API server trusts the CAs of its system. So Pods are denied until it is set again.
         ("caBundle is emptied", true, empty_bundle),
     ] {
         let load = Load::start(cluster);
         let before = serving(cluster);
-        step(&format!("{what}, and is repaired"), || {
+        step(&format!("{what}; it is repaired"), || {
             act(cluster);
             wait_until_in_order(cluster, || refuses || serving(cluster) != before);
         });
         let outcome = load.stop();
         println!("          {outcome}");
-        match refuses {
-            false => outcome.assert_nothing_lost(what),
-            true => assert_eq!((outcome.slipped_through(), outcome.unanswered()), (0, 0), "{outcome}"),
+        if !refuses {
+            outcome.assert_nothing_lost(what)
+        } else {
+            assert_eq!((outcome.slipped_through(), outcome.unanswered()), (0, 0), "{outcome}")
         }
     }
     start_with_a_wrong_clock(cluster);
     survive_an_outage(cluster);
 }
 
-/// Longer than until the next rotation is due.
+/// Stops the API server for longer than the time to the next rotation.
 fn survive_an_outage(cluster: &mut Cluster) {
     let first = serving(cluster);
     let before: Vec<_> = Replicas::of(cluster).pods().iter().map(uid).collect();
-    step("the API server is stopped for 30 s, and started", || {
+    step("stop the API server for 30 s, and start it", || {
         cluster.control_plane.stop_api_server().unwrap();
         thread::sleep(OUTAGE);
         cluster.control_plane.resume_api_server().unwrap();
     });
-    step("the certificates are renewed, and all is in order", || {
+    step("the certificates are renewed, and Pods are rewritten", || {
         wait_until_in_order(cluster, || serving(cluster) != first);
     });
     rewrites(cluster);
@@ -134,36 +135,36 @@ fn survive_an_outage(cluster: &mut Cluster) {
     assert_eq!(pods.iter().map(restarts).sum::<u64>(), 0);
 }
 
-/// One more replica, on the node itself, whose clock is months ahead, at first alone and then beside others.
+/// Starts another replica on the node, whose clock is months ahead: first alone, and then beside others.
 fn start_with_a_wrong_clock(cluster: &Cluster) {
     let replicas = Replicas::of(cluster);
-    step("a replica starts with a wrong clock, and makes a certificate that is valid", || {
+    step("a replica with a wrong clock issues a valid certificate", || {
         replicas.scale(0);
         replicas.wait_until_settled(0);
         delete_secret(cluster);
         let ahead = start_ahead(cluster);
         let made = wait_for(REPAIRED, || serving(cluster)).expect("a certificate");
         let left = ends_in_secs(&made);
-        assert!((1..=LIFETIME_SECS as i64).contains(&left), "it ends in {left} s");
-        wait_for(REPAIRED, || ahead.log().contains("serving the certificate of the Secret").then_some(())).unwrap();
-        assert!(ahead.log().contains("this machine's clock is not the API server's"), "{}", ahead.log());
-        // The others take it for a good one, and all agree on when it is to be renewed.
+        assert!((1..=LIFETIME_SECS as i64).contains(&left), "it expires in {left} s");
+        wait_for(REPAIRED, || ahead.log().contains("loaded the certificate of the Secret").then_some(())).unwrap();
+        assert!(ahead.log().contains("this machine's clock differs from the API server's"), "{}", ahead.log());
+        // The others accept the certificate, and all replicas agree on the time of renewal.
         replicas.scale(REPLICAS);
         replicas.wait_until_settled(REPLICAS);
         rewrites(cluster);
         let log = ahead.log();
-        let first = log.find("wrote the certificate").expect("the first certificate");
-        let reasons = log[first + 1..].lines().filter(|line| line.contains("wrote the certificate"));
+        let first = log.find("certificate and trusted CAs written").expect("the first certificate");
+        let reasons = log[first + 1..].lines().filter(|line| line.contains("certificate and trusted CAs written"));
         for line in reasons.skip(1) {
             assert!(
-                line.contains("half of its lifetime is over") || line.contains("the CAs to trust changed"),
+                line.contains("half of its lifetime is over") || line.contains("the trusted CAs changed"),
                 "{line}"
             );
         }
     });
 }
 
-/// With Debian's faketime, and the rights of the service account.
+/// Starts the replica with Debian's faketime, and the permissions of the service account.
 fn start_ahead(cluster: &Cluster) -> Server {
     let folder = folder().unwrap();
     let control_plane = &cluster.control_plane;
@@ -182,16 +183,16 @@ fn start_ahead(cluster: &Cluster) -> Server {
     let kubeconfig = write(&folder, "kubeconfig", &kubeconfig.to_string()).unwrap();
     let command = [
         &format!("KUBECONFIG={}", kubeconfig.display()),
-        // What the program `faketime` sets, which itself would outlive what it runs. The linker knows where libraries are.
+        // The variables that `faketime` sets. Its process would continue after its child ends. The dynamic linker replaces $LIB.
         "LD_PRELOAD=/usr/$LIB/faketime/libfaketime.so.1",
         "FAKETIME_DONT_FAKE_MONOTONIC=1",
-        // Later than any certificate that is made lasts; the API server's own is good for a year.
+        // Later than the end of any serving certificate. The API server's certificate is valid for a year.
         "FAKETIME=+100d",
         env!("CARGO_BIN_EXE_pullthrough"),
         "serve",
         "--cache=cache.example.com/k8s",
         "--manage-certificates",
-        &format!("{LIFETIME}{LIFETIME_SECS}"),
+        &format!("{LIFETIME}{LIFETIME_SECS}s"),
         "--listen=127.0.0.1:0",
         "--metrics-listen=127.0.0.1:0",
         "--log-format=json",
@@ -199,7 +200,7 @@ fn start_ahead(cluster: &Cluster) -> Server {
     Server::start("env".as_ref(), command, &folder).unwrap()
 }
 
-/// Returns when what is kept is published, is served by all, and Pods are rewritten.
+/// Waits until the stored certificate is published, all replicas serve it, and Pods are rewritten.
 fn wait_until_in_order(cluster: &Cluster, changed: impl Fn() -> bool) {
     let replicas = Replicas::of(cluster);
     let in_order = wait_for(IN_ORDER, || {
@@ -212,7 +213,7 @@ fn wait_until_in_order(cluster: &Cluster, changed: impl Fn() -> bool) {
     rewrites(cluster);
 }
 
-/// Handshakes with every replica, again and again.
+/// Repeated handshakes with every replica.
 struct Watch {
     stop: Arc<AtomicBool>,
     seen: Arc<std::sync::Mutex<Seen>>,
@@ -222,11 +223,11 @@ struct Watch {
 #[derive(Clone, Debug, Default)]
 struct Seen {
     handshakes: usize,
-    /// When each authority was published.
+    /// The time at which each CA was published.
     published: Vec<(CertificateDer<'static>, Instant)>,
-    /// What each Pod has served, one after the other.
+    /// The certificates that each Pod has served, in order.
     served: BTreeMap<String, Vec<CertificateDer<'static>>>,
-    /// The least time from the publication of an authority to its certificate being served.
+    /// The shortest time between the publication of a CA and the first use of its certificate.
     settled: Option<Duration>,
     faults: Vec<String>,
 }
@@ -246,7 +247,7 @@ impl Watch {
         Self { stop, seen, thread }
     }
 
-    /// What was seen so far, if it is enough.
+    /// Returns the observations so far, if `enough` accepts them.
     fn check(&self, enough: impl Fn(&Seen) -> bool) -> Option<Seen> {
         let seen = self.seen.lock().unwrap();
         enough(&seen).then(|| seen.clone())
@@ -254,13 +255,13 @@ impl Watch {
 
     fn stop(self) -> Seen {
         self.stop.store(true, Ordering::Relaxed);
-        self.thread.join().expect("the watch looks until it is stopped");
+        self.thread.join().expect("the watch runs until it is stopped");
         self.seen.lock().unwrap().clone()
     }
 }
 
 impl Seen {
-    /// That all replicas have gone through.
+    /// Returns the number of rotations that all replicas have completed.
     fn rotations(&self) -> usize {
         let changes = self.served.values().map(|served| served.len() - 1);
         if self.served.len() < REPLICAS { 0 } else { changes.min().unwrap_or_default() }
@@ -289,7 +290,7 @@ fn look(client: &Client, seen: &std::sync::Mutex<Seen>) {
                 let served = seen.served.entry(name).or_default();
                 served.push(leaf);
                 if served.len() > 1 {
-                    // The newest comes first.
+                    // The newest CA comes first.
                     let (_, since) = seen.published.iter().find(|(known, _)| *known == bundle[0]).expect("published");
                     let settled = since.elapsed();
                     seen.settled = Some(seen.settled.map_or(settled, |least| least.min(settled)));
@@ -300,13 +301,13 @@ fn look(client: &Client, seen: &std::sync::Mutex<Seen>) {
     }
 }
 
-/// What a Pod shows to a client that trusts these CAs, as the API server does.
+/// Returns the certificate that a Pod sends to a client which, like the API server, trusts these CAs.
 fn handshake(pod: &Value, bundle: &[CertificateDer<'static>]) -> io::Result<CertificateDer<'static>> {
     let address = format!("{}:8443", pod["status"]["podIP"].as_str().unwrap_or_default());
     harness::handshake(address.parse().map_err(io::Error::other)?, HOST, bundle)
 }
 
-/// The authorities in `caBundle`; `None` where there are none.
+/// Returns the CAs in `caBundle`, or `None` if it is empty.
 fn published(client: &Client) -> Option<Vec<CertificateDer<'static>>> {
     let path = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/zz-pullthrough";
     let configuration = client.get(path).expect("the configuration");
@@ -314,7 +315,7 @@ fn published(client: &Client) -> Option<Vec<CertificateDer<'static>>> {
     (!bundle.is_empty()).then_some(bundle)
 }
 
-/// The serving certificate in the Secret, where there is a good one.
+/// Returns the serving certificate in the Secret, if it is valid.
 fn serving(cluster: &Cluster) -> Option<CertificateDer<'static>> {
     let get = ["get", "secret", SECRET, "--namespace", NAMESPACE, "--ignore-not-found", "--output=json"];
     let secret: Value = serde_json::from_str(&cluster.kubectl(&get).ok()).ok()?;

@@ -1,4 +1,4 @@
-//! A control plane with its controllers, a node, a registry and a pull-through cache.
+//! A control plane with controllers, a node, a registry and a pull-through cache.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,11 +11,11 @@ use crate::harness::{ControlPlane, Options, Output, Server, wait_for};
 use crate::node::{GATEWAY, NODE, Node};
 use crate::registry::Registry;
 
-/// Free, since nobody else is in this network namespace.
+/// The port is free, because no other process is in this network namespace.
 const UPSTREAM_PORT: u16 = 5000;
 const CACHE_PORT: u16 = 5001;
 
-// Dropped in this order: the node's containers first, and what others depend on last.
+// Fields are dropped in this order: first the containers of the node, last what others depend on.
 pub struct Cluster {
     pub node: Node,
     pub cache: Registry,
@@ -36,9 +36,9 @@ impl Cluster {
             address: Some(GATEWAY),
             controllers: true,
             arguments: vec![
-                // Services are called as in most clusters, at their address, and not by way of their endpoints.
+                // The API server calls Services at their address, not their endpoints, as in most clusters.
                 "--enable-aggregator-routing=false".into(),
-                // Nobody knows the node by its name.
+                // The name of the node does not resolve.
                 "--kubelet-preferred-address-types=InternalIP".into(),
             ],
             users: vec![
@@ -57,7 +57,7 @@ impl Cluster {
         let controller_manager = start(
             "kube-controller-manager",
             &[
-                // Each controller has an identity of its own, as in most clusters.
+                // Each controller has a service account of its own, as in most clusters.
                 "--use-service-account-credentials=true".into(),
                 format!("--service-account-private-key-file={}", control_plane.service_account_key().display()),
                 format!("--root-ca-file={}", control_plane.certificate_authority().display()),
@@ -68,7 +68,7 @@ impl Cluster {
         Ok(Self { node, cache, upstream, scheduler, controller_manager, control_plane })
     }
 
-    /// Waits until Pods can be created and would run.
+    /// Waits until Pods can be created and scheduled.
     pub fn wait_until_ready(&self) {
         for what in ["serviceaccount/default", &format!("node/{NODE}")] {
             let exists = || self.kubectl(&["get", what]).status.success().then_some(());
@@ -81,7 +81,7 @@ impl Cluster {
         self.control_plane.kubectl(arguments)
     }
 
-    /// Applies an object in a namespace.
+    /// Applies an object to a namespace.
     pub fn apply(&self, namespace: &str, object: &serde_json::Value) {
         let apply = ["apply", "--namespace", namespace, "--filename=-"];
         self.control_plane.kubectl_with(&apply, &object.to_string()).ok();
@@ -106,14 +106,14 @@ impl Drop for Cluster {
     }
 }
 
-/// A new folder, which the server that runs in it removes.
+/// Returns a new folder. The server that runs in it removes it.
 pub fn folder() -> Result<PathBuf> {
-    Ok(tempfile::Builder::new().prefix("pullthrough-").tempdir().context("make a folder")?.keep())
+    Ok(tempfile::Builder::new().prefix("pullthrough-").tempdir().context("create a folder")?.keep())
 }
 
 pub fn write(folder: &Path, name: &str, text: &str) -> Result<PathBuf> {
     let path = folder.join(name);
-    fs::create_dir_all(path.parent().unwrap_or(folder)).with_context(|| format!("make {}", folder.display()))?;
+    fs::create_dir_all(path.parent().unwrap_or(folder)).with_context(|| format!("create {}", folder.display()))?;
     fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
     Ok(path)
 }

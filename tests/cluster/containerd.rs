@@ -1,4 +1,4 @@
-//! containerd, with runc and a network of Pods.
+//! containerd, with runc and a network for Pods.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,10 +14,10 @@ use crate::harness::{Server, wait_for};
 use crate::node::POD_NETWORK;
 
 const CNI_PLUGINS: &str = "/usr/lib/cni";
-/// Root of a container, or of a small virtual machine, may not lower it, and no Pod would start.
+/// In a container or a small virtual machine, root may not lower the value, and no Pod would start.
 const OOM_SCORE: &str = "restrict_oom_score_adj = true\n";
 
-/// The one of Debian, 1.6, and one that was compiled, 2.4, by its folder.
+/// Debian's containerd 1.6, or a compiled containerd 2.4 in this folder.
 pub enum Release<'a> {
     First,
     Second(&'a Path),
@@ -38,7 +38,7 @@ impl Release<'_> {
         }
     }
 
-    /// A configuration that has that of a file, with the sandbox image and the registries, as one is told to have it.
+    /// Returns a configuration that includes a file with the sandbox image and the registries, as the documentation says.
     fn config(&self, folder: &Path, file: &Path) -> Result<String> {
         let text = fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
         let (file, folder) = (file.display(), folder.display());
@@ -91,7 +91,7 @@ pub struct Containerd {
 }
 
 impl Containerd {
-    /// The file has the sandbox image and the registries.
+    /// Starts containerd. The file has the sandbox image and the registries.
     pub fn start(release: &Release, file: &Path) -> Result<Self> {
         let folder = folder()?;
         let socket = folder.join("containerd.sock");
@@ -131,7 +131,7 @@ impl Containerd {
         self.tasks(&["kill", "--signal", "SIGKILL", container]).map(drop)
     }
 
-    /// The images of the containers that run, sandboxes included.
+    /// Returns the images of running containers, including sandboxes.
     pub fn running(&self) -> Result<BTreeSet<String>> {
         let (tasks, containers) = (self.tasks(&["list"])?, self.kubernetes(&["containers", "list"])?);
         let is_running =
@@ -144,7 +144,7 @@ impl Containerd {
         Ok(images.collect())
     }
 
-    /// Pulls an image, by way of the hosts in this folder, and removes it again.
+    /// Pulls an image with the hosts in this folder, and removes it.
     pub fn pull(&self, image: &str, hosts: Option<&Path>) -> Result<()> {
         let hosts = hosts.map(|hosts| format!("--hosts-dir={}", hosts.display()));
         let pull: Vec<&str> = ["images", "pull"].into_iter().chain(hosts.as_deref()).chain([image]).collect();
@@ -174,7 +174,7 @@ impl Containerd {
 }
 
 impl Drop for Containerd {
-    /// Ends the containers, which would outlive their runtime.
+    /// Ends the containers, which do not end with containerd.
     fn drop(&mut self) {
         let ended = wait_for(DEADLINE, || {
             if self.server.check_alive().is_err() {
@@ -182,7 +182,7 @@ impl Drop for Containerd {
             }
             let containers = self.containers().ok()?;
             for container in &containers {
-                // One that has ended meanwhile can't be killed.
+                // The kill fails if the container has ended.
                 let _ = self.kill(container);
             }
             containers.is_empty().then_some(())

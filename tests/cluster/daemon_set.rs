@@ -14,7 +14,7 @@ use crate::{DEADLINE, ROLLOUT_TIMEOUT, step};
 
 const NAME: &str = "pullthrough-containerd";
 const NAMESPACE: &str = "kube-system";
-/// Of a host that somebody else has configured.
+/// The configuration of a host, written by someone else.
 const FOREIGN: &str = "server = \"https://quay.example.com\"\n";
 
 pub fn writes_on_nodes(cluster: &Cluster) {
@@ -42,19 +42,19 @@ pub fn writes_on_nodes(cluster: &Cluster) {
         is_written(&rules);
     });
     let rules = json!([kubernetes(&["registry.k8s.io"])]);
-    step("it writes and removes them as the rules change", || {
+    step("it updates them when the rules change", || {
         apply(&rules);
         rollout();
         is_written(&rules);
     });
-    step("it leaves a file of somebody else alone, and tells", || {
+    step("it does not replace a file of others, and reports it", || {
         let before = files(node.path());
         write(node.path(), "certs.d/quay.io/hosts.toml", FOREIGN).unwrap();
         apply(&json!([kubernetes(&["registry.k8s.io"]), quay]));
         let selector = format!("--selector=app.kubernetes.io/name={NAME}");
         let logs = ["logs", &selector, "--namespace", NAMESPACE, "--container=write", "--tail=-1"];
         let path = node.path().join("certs.d/quay.io/hosts.toml");
-        let told = format!("{}: this command did not make it", path.display());
+        let told = format!("{}: not created by this command", path.display());
         let tells = wait_for(DEADLINE, || cluster.kubectl(&logs).stdout.contains(&told).then_some(()));
         tells.unwrap_or_else(|error| panic!("{error}: {}", cluster.kubectl(&logs).stdout));
         let get = ["get", "pods", &selector, "--namespace", NAMESPACE, "--output=json"];
@@ -66,9 +66,9 @@ pub fn writes_on_nodes(cluster: &Cluster) {
         fails.unwrap_or_else(|error| panic!("{error}: {:#}", cluster.kubectl(&get).json()));
         let mut after = files(node.path());
         assert_eq!(after.remove("certs.d/quay.io/hosts.toml").as_deref(), Some(FOREIGN));
-        assert_eq!(after, before, "nothing was written");
+        assert_eq!(after, before, "a file was written");
     });
-    step("it goes, and the files stay", || {
+    step("after its deletion the files remain", || {
         let selector = format!("--selector=app.kubernetes.io/name={NAME}");
         let kinds = "daemonsets,configmaps,serviceaccounts";
         cluster.kubectl(&["delete", kinds, &selector, "--namespace", NAMESPACE, "--timeout=60s"]).ok();
@@ -78,7 +78,7 @@ pub fn writes_on_nodes(cluster: &Cluster) {
     });
 }
 
-/// What it prints. The rules' cache has the image that it idles in.
+/// Returns the output of the export. The cache of the rules has the image that the DaemonSet's Pods wait in.
 fn export(cluster: &Cluster, node: &Path, rules: &Value, target: &[&str]) -> String {
     let folder = tempfile::tempdir().unwrap();
     let rules = json!({"apiVersion": "pullthrough.dev/v1alpha1", "kind": "Rules", "rules": rules});
@@ -97,19 +97,18 @@ fn export(cluster: &Cluster, node: &Path, rules: &Value, target: &[&str]) -> Str
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Texts by path below a folder.
+/// Returns the files below a folder, by path.
 fn files(folder: &Path) -> BTreeMap<String, String> {
     let mut files = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(next) = folders.pop() {
         for entry in fs::read_dir(next).unwrap() {
             let path = entry.unwrap().path();
-            match path.is_dir() {
-                true => folders.push(path),
-                false => {
-                    let name = path.strip_prefix(folder).unwrap().display().to_string();
-                    files.insert(name, fs::read_to_string(path).unwrap());
-                }
+            if path.is_dir() {
+                folders.push(path)
+            } else {
+                let name = path.strip_prefix(folder).unwrap().display().to_string();
+                files.insert(name, fs::read_to_string(path).unwrap());
             }
         }
     }

@@ -1,4 +1,4 @@
-//! A Deployment that names a public registry, and whose Pods run without it.
+//! A Deployment that names a public registry. Its Pods run without access to it.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::{ROLLOUT_TIMEOUT, step};
 
 pub const HELLO: &str = "registry.k8s.io/hello:1";
 const NAMESPACE: &str = "shop";
-/// Of an image.
+/// The parts of an image.
 const PARTS: [&str; 2] = ["manifests", "blobs"];
 
 pub fn runs_with_an_image_from_the_cache(cluster: &Cluster) {
@@ -23,7 +23,7 @@ pub fn runs_with_an_image_from_the_cache(cluster: &Cluster) {
                 "metadata": {"labels": labels},
                 "spec": {
                     "containers": [{"name": "hello", "image": HELLO}],
-                    // It has no handler for SIGTERM.
+                    // The program has no handler for SIGTERM.
                     "terminationGracePeriodSeconds": 1,
                 },
             },
@@ -55,11 +55,11 @@ pub fn runs_with_an_image_from_the_cache(cluster: &Cluster) {
         assert!(id.starts_with(&format!("{image}@sha256:")), "{id}");
     }
     let template = &get("deployment/hello")["spec"]["template"];
-    assert_eq!(template["spec"]["containers"][0]["image"], HELLO, "templates are left alone");
+    assert_eq!(template["spec"]["containers"][0]["image"], HELLO, "templates must not be rewritten");
     for part in PARTS {
-        assert!(cluster.cache.pulls("k8s/hello", part) > 0, "the node asked the cache for {part}");
+        assert!(cluster.cache.pulls("k8s/hello", part) > 0, "the node did not request {part} from the cache");
     }
-    assert_eq!(PARTS.map(from_upstream), before, "what the node asked the upstream for");
-    // Whoever needs it gone waits for that.
+    assert_eq!(PARTS.map(from_upstream), before, "requests of the node to the upstream");
+    // The tests that need the namespace to be gone wait for that.
     cluster.kubectl(&["delete", "namespace", NAMESPACE, "--wait=false"]).ok();
 }

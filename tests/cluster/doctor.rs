@@ -1,4 +1,4 @@
-//! `pullthrough doctor` on the cluster as it is, and with one thing broken at a time.
+//! `pullthrough doctor` on the cluster as it is, and with one fault at a time.
 
 use std::process::Command;
 
@@ -13,10 +13,10 @@ use crate::{DEADLINE, ROLLOUT_TIMEOUT, step};
 
 const NAMESPACE: &str = "pullthrough";
 const CONFIGURATION: &str = "zz-pullthrough";
-/// On whatever a row adds, so that it can be taken away.
+/// The label of every object that a row adds, for their removal.
 const ADDED: &str = "tests.pullthrough.dev/added";
 
-/// What is broken, how, and what doctor then has to find.
+/// A fault, how to create it, and the expected finding.
 struct Row {
     what: &'static str,
     finding: &'static str,
@@ -26,7 +26,7 @@ struct Row {
 const ROWS: [Row; 17] = [
     Row {
         what: "the configuration is deleted",
-        finding: "not-registered",
+        finding: "webhook-configuration-missing",
         break_it: |ward| {
             ward.kubectl(&["delete", "mutatingwebhookconfiguration", CONFIGURATION]);
         },
@@ -39,8 +39,8 @@ const ROWS: [Row; 17] = [
         },
     },
     Row {
-        what: "the selector leaves out everything",
-        finding: "nothing-in-reach",
+        what: "the selector excludes everything",
+        finding: "no-namespace-covered",
         break_it: |ward| {
             let selector = json!({"matchLabels": {"pullthrough": "on"}});
             ward.patch_webhook(json!([{"op": "replace", "path": "/webhooks/0/namespaceSelector", "value": selector}]));
@@ -70,7 +70,7 @@ const ROWS: [Row; 17] = [
         },
     },
     Row {
-        what: "the API server does not believe the certificate",
+        what: "the API server does not trust the certificate",
         finding: "not-rewritten",
         break_it: |ward| {
             ward.stop_publishing();
@@ -88,7 +88,7 @@ const ROWS: [Row; 17] = [
         },
     },
     Row {
-        what: "no replica is left",
+        what: "no replica runs",
         finding: "no-ready-endpoints",
         break_it: |ward| {
             ward.kubectl(&["scale", "deployment/pullthrough", "--replicas=0"]);
@@ -102,7 +102,7 @@ const ROWS: [Row; 17] = [
         },
     },
     Row {
-        what: "the Service's port leads elsewhere",
+        what: "the Service has another target port",
         finding: "service-target-wrong",
         break_it: |ward| {
             ward.patch("service", json!([{"op": "replace", "path": "/spec/ports/0/targetPort", "value": "metrics"}]));
@@ -110,19 +110,19 @@ const ROWS: [Row; 17] = [
     },
     Row {
         what: "the Service selects other Pods",
-        finding: "service-selects-nothing",
+        finding: "service-selects-no-pods",
         break_it: |ward| {
             ward.patch("service", json!([{"op": "add", "path": "/spec/selector/other", "value": "yes"}]));
         },
     },
     Row {
-        what: "a later webhook undoes the rewrite",
-        finding: "rewrite-undone",
+        what: "a later webhook reverts the rewrite",
+        finding: "rewrite-reverted",
         break_it: |ward| ward.undo_rewrites(),
     },
     Row {
         what: "a replica has other rules",
-        finding: "replicas-disagree",
+        finding: "rules-differ",
         break_it: |ward| ward.add_a_replica_with_other_rules(),
     },
     Row {
@@ -157,10 +157,10 @@ pub fn finds_what_is_broken(cluster: &Cluster) {
         undoing: Injector::undoing(&cluster.cache.image("k8s")),
         expired,
     };
-    step("doctor finds it healthy", || ward.wait_until("healthy", |said| said.code == 0));
+    step("doctor reports no fault", || ward.wait_until("healthy", |said| said.code == 0));
     for Row { what, finding, break_it } in ROWS {
         if finding == "permission-missing" && !ward.manages_certificates() {
-            println!("          {what}: left out, since nobody manages certificates");
+            println!("          {what}: skipped, because certificates are not managed");
             continue;
         }
         step(&format!("doctor: {what}: {finding}"), || {
@@ -175,14 +175,14 @@ pub fn finds_what_is_broken(cluster: &Cluster) {
 
 struct Ward<'c> {
     cluster: &'c Cluster,
-    /// As they were before.
+    /// The objects before the change.
     saved: Vec<Value>,
     injector: Injector,
     undoing: Injector,
     expired: Webhook,
 }
 
-/// What doctor said, and its exit code.
+/// The output of doctor, and its exit code.
 #[derive(Debug)]
 struct Said {
     code: i32,
@@ -196,7 +196,7 @@ impl Said {
     }
 }
 
-/// What rows change. Roles are there where certificates are managed.
+/// Returns the objects that rows change. Roles exist only with managed certificates.
 fn saved(cluster: &Cluster) -> Vec<Value> {
     let objects = [
         ("mutatingwebhookconfiguration", CONFIGURATION),
@@ -246,7 +246,7 @@ impl Ward<'_> {
         self.saved.iter().any(|object| object["kind"] == "ClusterRoleBinding")
     }
 
-    /// Where replicas publish their CA, they would repair caBundle before anybody sees it: takes their permission away.
+    /// Removes the permission to publish the CA. Otherwise the replicas would repair `caBundle` before doctor reads it.
     fn stop_publishing(&self) {
         if !self.manages_certificates() {
             return;
@@ -268,7 +268,7 @@ impl Ward<'_> {
         self.cluster.apply(NAMESPACE, &configuration);
     }
 
-    /// A second Deployment, whose Pods the Service selects too.
+    /// Adds a second Deployment, whose Pods the Service selects too.
     fn add_a_replica_with_other_rules(&self) {
         let metadata = || json!({"name": "pullthrough-other", "labels": {ADDED: "yes"}});
         let mut rules = self.object("ConfigMap").clone();
@@ -298,7 +298,7 @@ impl Ward<'_> {
                 let arguments = ["--namespace", NAMESPACE, verb, "--filename=-"];
                 self.cluster.control_plane.kubectl_with(&arguments, &object.to_string())
             };
-            // kubectl reads the version that it replaces, and the status may change in between.
+            // kubectl reads the resource version that it replaces, and the status may change in between.
             let replaced = wait_for(DEADLINE, || {
                 let replaced = written("replace");
                 (!replaced.stderr.contains("(Conflict)")).then_some(replaced)
@@ -337,6 +337,6 @@ impl Ward<'_> {
             last = Some(said.report);
             None
         });
-        said.unwrap_or_else(|error| panic!("never {what}: {error:#}: {:#}", last.unwrap_or_default()))
+        said.unwrap_or_else(|error| panic!("doctor did not report {what}: {error:#}: {:#}", last.unwrap_or_default()))
     }
 }

@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# Prints the folder with the images that the cluster runs, as OCI archives: pullthrough.tar, built with the project's
-# Dockerfile as it stands, and pause.tar and hello.tar, which only wait.
+# Prints the folder with the images of the cluster, as OCI archives. pullthrough.tar is built with the project's Dockerfile.
+# pause.tar and hello.tar have a program that waits.
 #
 #   images.sh [waiting|program]
 #
-# With `waiting` there are only those that wait, within seconds. With `program` the path of the program in pullthrough.tar is
-# printed instead: a release build that nobody has to compile again.
+# `waiting` builds only those that wait, which takes seconds. `program` prints the path of the program in pullthrough.tar
+# instead. It is a release build, so other tests need not compile one.
 #
-# They are built once for each state of their inputs, and kept in the user's cache, as are the compiled dependencies. The
-# base images are made from Debian packages, and the toolchain and the sources of dependencies are those of this machine,
-# so that no registry is needed.
+# The images are built once for each state of their inputs. They are stored in the user's cache, with the compiled dependencies.
+# The base images are built from Debian packages, with the toolchain and the sources of dependencies of this machine. So no
+# registry is needed.
 set -euo pipefail
 
-suite=bookworm # of the Dockerfile's own base images
+suite=bookworm # of the Dockerfile's base images
 days_kept=14
 
 fail() {
@@ -37,9 +37,9 @@ base() {
   local name=$1 variant=$2 packages=$3 context=$work/$1 root
   root=$cache/debian-$suite-$variant-${packages//,/-}.tar
   if [[ ! -e $root ]]; then
-    echo "images.sh: making a root file system of Debian packages, $root" >&2
+    echo "images.sh: building a root file system from Debian packages: about 1 minute, once; into $root" >&2
     mmdebstrap --quiet --variant="$variant" --include="$packages" "$suite" "$work/root.tar" ||
-      fail "mmdebstrap can't make $root, see above"
+      fail "mmdebstrap failed to build $root, see above"
     mv "$work/root.tar" "$root"
   fi
   mkdir "$context"
@@ -54,7 +54,7 @@ build_pullthrough() {
   cargo fetch --locked --quiet --target "$host"
   base build-base essential gcc,libc6-dev \
     'ENV PATH=/usr/local/rust/bin:/usr/bin:/bin CARGO_HOME=/usr/local/cargo CARGO_NET_OFFLINE=true'
-  # Without a shell, as the Dockerfile's own.
+  # Without a shell, like the base of the Dockerfile.
   base runtime-base extract libc6,libgcc-s1
   mkdir -p "$cache/image-target"
   build --tag localhost/pullthrough --timestamp 0 \
@@ -63,7 +63,7 @@ build_pullthrough() {
     --volume "$cache/image-target:/build/target" \
     --build-arg BUILD_IMAGE=localhost/build-base --build-arg RUNTIME_IMAGE=localhost/runtime-base .
   archive pullthrough
-  # The Dockerfile's own build, through the volume.
+  # The build of the Dockerfile, through the volume.
   install -m 755 "$cache/image-target/release/pullthrough" "$work/images/pullthrough"
 }
 
@@ -73,7 +73,7 @@ build_waiting() {
   rustc --edition 2024 -C opt-level=s -C strip=symbols -C target-feature=+crt-static -o "$context/wait" \
     tests/cluster/wait.rs
   for name in pause hello; do
-    # Under names of their own, so that neither has a layer or a manifest of the other.
+    # Each has another name for the program, so that the images share no layer or manifest.
     printf '%s\n' 'FROM scratch' "COPY wait /$name" "ENTRYPOINT [\"/$name\"]" >"$context/Dockerfile"
     build --tag "localhost/$name" "$context"
     archive "$name"
@@ -107,19 +107,19 @@ mkdir -p "$cache"
 exec 9>"$cache/images.lock"
 flock 9
 if [[ ! -d $images ]]; then
-  # On the file system of the cache, so that the folder appears there whole or not at all.
+  # On the file system of the cache, so that the folder is moved there in one step.
   work=$(mktemp -d "$cache/build.XXXXXX")
   trap 'rm -rf --one-file-system "$work"' EXIT
   mkdir "$work/images"
   build_waiting
   if [[ -z $kind ]]; then
-    echo "images.sh: building the image of pullthrough, for minutes; it is kept in $images" >&2
+    echo "images.sh: building the image of pullthrough: some minutes, once for each state of the sources; into $images" >&2
     build_pullthrough
   fi
   mv "$work/images" "$images"
 fi
 touch "$images"
-# Also what a run that was killed could not remove.
+# Old images, and folders that a killed run has left behind.
 find "$cache" -maxdepth 1 -type d \( -name 'images-*' -o -name 'build.??????' \) -mtime "+$days_kept" \
   -exec rm -rf --one-file-system {} +
 printf '%s\n' "$images$program"

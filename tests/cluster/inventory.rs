@@ -1,4 +1,4 @@
-//! Every object of a cluster, to see what was left behind.
+//! A list of every object in a cluster, to find remaining objects.
 
 use std::collections::BTreeSet;
 
@@ -6,14 +6,14 @@ use crate::DEADLINE;
 use crate::cluster::Cluster;
 use crate::harness::wait_for;
 
-/// What comes and goes by itself.
+/// Kinds that the cluster creates and deletes by itself.
 const TRANSIENT: [&str; 3] = ["events", "events.events.k8s.io", "leases.coordination.k8s.io"];
-/// Not stored anywhere, and deprecated with a warning.
+/// A kind that is not stored, and whose use gives a warning.
 const NOT_OBJECTS: &str = "componentstatuses";
 const PRINTED: &str = "--output=jsonpath={range .items[*]}{.apiVersion} {.kind} {.metadata.namespace}/{.metadata.name} \
                        {.metadata.labels}{\"\\n\"}{end}";
 
-/// A line for each, with its labels.
+/// A line for each object, with its labels.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Inventory(BTreeSet<String>);
 
@@ -28,13 +28,13 @@ impl Inventory {
         Self(inventory)
     }
 
-    /// Waits until the cluster has again what it had then, and nothing else.
+    /// Waits until the cluster has the same objects again, and no others.
     #[track_caller]
     pub fn wait_until_again(&self, cluster: &Cluster) {
         self.wait_until_also(cluster, &[]);
     }
 
-    /// Waits until the cluster has what it had then, one object for each of `starts`, and nothing else.
+    /// Waits until the cluster has the same objects, one object for each of `starts`, and no others.
     #[track_caller]
     pub fn wait_until_also(&self, cluster: &Cluster, starts: &[&str]) -> Self {
         let mut now = Self(BTreeSet::new());

@@ -1,4 +1,4 @@
-//! Pods that are created without a pause, at a pace that slow answers do not lower, and what became of each.
+//! Pods created at a constant rate, which slow responses do not lower, and the outcome of each.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,9 +19,9 @@ use crate::deployment::HELLO;
 use crate::harness::request;
 
 pub const PER_SECOND: u32 = 20;
-/// Of the creations that were due, so many have to have been sent, or the machine was too busy for the outcome to count.
+/// The required share of the creations that were due. With fewer, the machine was too busy for a result.
 const KEPT_PACE: f64 = 0.95;
-/// Stored Pods are deleted after so many creations.
+/// Stored Pods are deleted after this number of creations.
 const CLEARED_AFTER: usize = 200;
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -29,15 +29,15 @@ const PODS: &str = "/api/v1/namespaces/default/pods";
 const DRY_RUNS: &str = "/api/v1/namespaces/default/pods?dryRun=All";
 const OWN_PODS: &str = "/api/v1/namespaces/default/pods?labelSelector=app%3Dload";
 
-/// Creations that go on until it is stopped: one in two is a dry run, the others are stored, and held back from the
-/// scheduler so that the kubelet has no part in them.
+/// Creates Pods until it is stopped. One in two is a dry run. The others are stored, with a scheduling gate, so that the kubelet is
+/// not involved.
 pub struct Load {
     start: Instant,
     stop: oneshot::Sender<()>,
     thread: JoinHandle<Outcome>,
 }
 
-/// What became of the Pods.
+/// The outcome of the Pods.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
     lasted: Duration,
@@ -46,7 +46,7 @@ pub struct Outcome {
 
 #[derive(Clone, Debug)]
 pub struct Creation {
-    /// When it was sent, and when it was answered, since the load started.
+    /// The times at which it was sent and answered, since the load started.
     pub sent: Duration,
     pub answered: Duration,
     pub dry_run: bool,
@@ -55,11 +55,11 @@ pub struct Creation {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The API server could not call the webhook, or the webhook said no; with the message.
+    /// The API server could not call the webhook, or the webhook denied the Pod; with the message.
     Refused(String),
-    /// The Pod was admitted with its image as written.
+    /// The Pod was admitted with its original image.
     SlippedThrough,
-    /// The API server itself failed or was not there; with the message.
+    /// The API server failed or was unavailable; with the message.
     ApiServer(String),
 }
 
@@ -80,14 +80,14 @@ impl Load {
         Self { start, stop, thread: thread::spawn(run) }
     }
 
-    /// Since it started; the clock of its outcome.
+    /// Returns the time since the start. The outcome uses this clock.
     pub fn elapsed(&self) -> Duration {
         self.start.elapsed()
     }
 
-    /// Returns when every creation is answered, and what was stored is deleted.
+    /// Stops the load. Waits until every creation is answered and the stored Pods are deleted.
     pub fn stop(self) -> Outcome {
-        // One that is gone has panicked, which is told by joining it.
+        // If the thread has panicked, joining it reports that.
         let _ = self.stop.send(());
         let outcome = self.thread.join().expect("the load creates Pods until it is stopped");
         let due = f64::from(PER_SECOND) * outcome.lasted.as_secs_f64();
@@ -98,7 +98,7 @@ impl Load {
 }
 
 impl Outcome {
-    /// What became of the Pods that were sent in this time.
+    /// Returns the outcome of the Pods that were sent in this time.
     pub fn during(&self, time: &Range<Duration>) -> Self {
         let sent = self.creations.iter().filter(|creation| time.contains(&creation.sent));
         Self { lasted: time.end - time.start, creations: sent.cloned().collect() }
@@ -120,7 +120,7 @@ impl Outcome {
         self.faulty().filter(|creation| creation.fault == Some(Fault::SlippedThrough)).count()
     }
 
-    /// Creations that the webhook had no part in, since the API server failed.
+    /// Returns the number of creations for which the API server itself failed.
     pub fn unanswered(&self) -> usize {
         self.faulty().filter(|creation| matches!(creation.fault, Some(Fault::ApiServer(_)))).count()
     }
@@ -134,7 +134,7 @@ impl Outcome {
         latencies.get((latencies.len() * 99).div_ceil(100).saturating_sub(1)).copied().unwrap_or_default()
     }
 
-    /// How often which fault was seen.
+    /// Returns the number of faults by reason.
     pub fn reasons(&self) -> BTreeMap<String, usize> {
         let mut reasons = BTreeMap::new();
         for fault in self.faulty().filter_map(|creation| creation.fault.as_ref()) {
@@ -143,7 +143,7 @@ impl Outcome {
         reasons
     }
 
-    /// Ends the test if a Pod was refused, slipped through, or was not answered.
+    /// Fails the test if a Pod was denied, not rewritten, or not answered.
     #[track_caller]
     pub fn assert_nothing_lost(&self, what: &str) {
         assert!(self.count() > 0, "{what}: no Pod was created");
@@ -163,7 +163,7 @@ impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} Pods ({} in dry runs) in {:.1} s, p99 {} ms, slowest {} ms; {} refused, {} slipped through",
+            "{} Pods ({} in dry runs) in {:.1} s, p99 {} ms, slowest {} ms; {} denied, {} not rewritten",
             self.count(),
             self.creations.iter().filter(|creation| creation.dry_run).count(),
             self.lasted.as_secs_f64(),
@@ -182,14 +182,14 @@ impl fmt::Display for Outcome {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Fault::Refused(message) => write!(f, "refused: {}", cause(message)),
-            Fault::SlippedThrough => f.write_str("slipped through"),
-            Fault::ApiServer(message) => write!(f, "the API server: {message}"),
+            Fault::Refused(message) => write!(f, "denied: {}", cause(message)),
+            Fault::SlippedThrough => f.write_str("not rewritten"),
+            Fault::ApiServer(message) => write!(f, "the API server failed: {message}"),
         }
     }
 }
 
-/// The end of `failed calling webhook "…": failed to call webhook: Post "…": dial tcp …: connect: connection refused`.
+/// Returns the end of `failed calling webhook "…": failed to call webhook: Post "…": dial tcp …: connect: connection refused`.
 pub fn cause(message: &str) -> &str {
     message.rsplit_once("\": ").map_or(message, |(_, cause)| cause)
 }
@@ -197,13 +197,13 @@ pub fn cause(message: &str) -> &str {
 #[derive(Clone)]
 struct Creator {
     client: kube::Client,
-    /// What the Pods' image has to become.
+    /// The expected image of the Pods.
     image: String,
     start: Instant,
 }
 
 async fn create_pods(creator: Creator, mut stopped: oneshot::Receiver<()>) -> Outcome {
-    // Ticks that come late are made up for, so a busy machine does not lower the pace either.
+    // Late ticks are caught up, so that a busy machine does not lower the rate.
     let mut ticks = interval(Duration::from_secs(1) / PER_SECOND);
     let mut under_way = JoinSet::new();
     let mut outcome = Outcome::default();
@@ -219,12 +219,12 @@ async fn create_pods(creator: Creator, mut stopped: oneshot::Receiver<()>) -> Ou
                     tokio::spawn(async move { creator.clear().await });
                 }
             }
-            Some(creation) = under_way.join_next() => outcome.creations.push(creation.expect("no panic")),
+            Some(creation) = under_way.join_next() => outcome.creations.push(creation.expect("the thread did not panic")),
         }
     }
     outcome.lasted = creator.start.elapsed();
     while let Some(creation) = under_way.join_next().await {
-        outcome.creations.push(creation.expect("no panic"));
+        outcome.creations.push(creation.expect("the thread did not panic"));
     }
     while let Err(error) = creator.clear().await {
         assert!(creator.start.elapsed() < outcome.lasted + DEADLINE, "the Pods can't be deleted: {error}");

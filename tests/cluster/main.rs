@@ -1,8 +1,8 @@
-//! `make test-cluster`: pullthrough, installed from `manifests/`, in a real cluster of one node; and before that, nodes
-//! without a cluster, which have what it writes for containerd.
+//! `make test-cluster`: pullthrough, installed from `manifests/`, in a real cluster of one node. Before that it tests nodes without
+//! a cluster, with the exported files for containerd.
 //!
-//! Everything that needs the outside, such as compiling Kubernetes and building images, is done first and kept. Then the
-//! test starts itself again within `namespaces.sh`, where no network is in reach and nothing that it does stays.
+//! Steps that need the network, such as compiling Kubernetes and building images, run first, and their results are stored. Then
+//! the test starts itself again in `namespaces.sh`, which has no network and leaves nothing behind.
 
 #[path = "../harness/mod.rs"]
 mod harness;
@@ -51,14 +51,14 @@ const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cluster");
 const BINARIES: [&str; 4] = ["kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet"];
 const INSIDE: &str = "--inside-namespaces";
 
-/// For whatever a component does by and by.
+/// The time that a component may take for work in the background.
 const DEADLINE: Duration = Duration::from_secs(60);
-/// For `kubectl rollout status`, where Pods are pulled, started and ended one after the other.
+/// The timeout of `kubectl rollout status`. Pods are pulled, started and ended one after the other.
 const ROLLOUT_TIMEOUT: &str = "--timeout=180s";
 
 type Part = (&'static str, fn(&mut Cluster));
 
-/// What is shown of an installation, in this order.
+/// The parts of the test, in this order.
 const PARTS: [Part; 12] = [
     ("alerts", |_| alerts::fire_and_resolve()),
     ("deployment", |cluster| deployment::runs_with_an_image_from_the_cache(cluster)),
@@ -74,12 +74,12 @@ const PARTS: [Part; 12] = [
     ("recovery", certificates::recover),
 ];
 
-/// Those beside [`PARTS`].
+/// The parts beside [`PARTS`].
 const OTHERS: [&str; 2] = [NODES, "helm"];
-/// The one without a cluster.
+/// The part without a cluster.
 const NODES: &str = "nodes";
 
-/// With arguments, only those parts are shown that they name.
+/// Runs all parts, or those in the arguments.
 fn main() -> Result<()> {
     let arguments: Vec<_> = env::args().skip(1).collect();
     match arguments.split_first() {
@@ -92,18 +92,21 @@ fn main() -> Result<()> {
     }
 }
 
-/// Prepares what the cluster is made of, and becomes the process that runs it.
+/// Prepares the binaries and images, and replaces this process by the one that runs the cluster.
 fn enter_namespaces(parts: &[String]) -> Result<()> {
     let known: Vec<&str> = OTHERS.into_iter().chain(PARTS.map(|(part, _)| part)).collect();
-    ensure!(parts.iter().all(|part| known.contains(&part.as_str())), "{parts:?}: the parts are {known:?}");
+    ensure!(
+        parts.iter().all(|part| known.contains(&part.as_str())),
+        "unknown part in {parts:?}: choose from {known:?}"
+    );
     let user = Path::new("/proc/self").metadata().context("/proc/self")?.uid();
-    ensure!(user == 0, "a node needs root: run `sudo -E make test-cluster`");
+    ensure!(user == 0, "the node needs root: run `sudo -E make test-cluster`");
     run_program(&PathBuf::from(FOLDER).join("../install.sh"), &["--check", "cluster"])?;
-    step("the programs of Kubernetes are there", || harness::assets(None, &BINARIES))?;
-    step("Helm is there", harness::helm)?;
-    step("containerd 2 is there", harness::containerd)?;
+    step("compile Kubernetes", || harness::assets(None, &BINARIES))?;
+    step("compile Helm", harness::helm)?;
+    step("compile containerd 2", harness::containerd)?;
     let kind: &[&str] = if is_without_cluster(parts) { &["waiting"] } else { &[] };
-    let images = step("the images are there", || script("images.sh", kind))?;
+    let images = step("build the images", || script("images.sh", kind))?;
     let error = Command::new(format!("{FOLDER}/namespaces.sh"))
         .args([&GATEWAY.to_string(), SERVICE_NETWORK])
         .arg(env::current_exe()?)
@@ -125,8 +128,7 @@ fn run(images: &Path, parts: &[String]) {
     if is_without_cluster(parts) {
         return;
     }
-    let mut cluster =
-        step("the cluster is started", || Cluster::start(images)).unwrap_or_else(|error| panic!("{error:#}"));
+    let mut cluster = step("start the cluster", || Cluster::start(images)).unwrap_or_else(|error| panic!("{error:#}"));
     step("the node is ready", || cluster.wait_until_ready());
     let before = Inventory::take(&cluster);
     let installation = Installation::apply(&cluster);
@@ -139,10 +141,10 @@ fn run(images: &Path, parts: &[String]) {
     if wanted("helm") {
         helm::installs(&cluster, &before);
     }
-    step("the cluster is stopped", || drop(cluster));
+    step("stop the cluster", || drop(cluster));
 }
 
-/// Says what was done, and how long it took.
+/// Prints a step, and the time that it took.
 fn step<T>(what: &str, act: impl FnOnce() -> T) -> T {
     let start = Instant::now();
     let value = act();
@@ -150,12 +152,12 @@ fn step<T>(what: &str, act: impl FnOnce() -> T) -> T {
     value
 }
 
-/// What a script of this folder prints.
+/// Returns the output of a script in this folder.
 fn script(name: &str, arguments: &[&str]) -> Result<String> {
     run_program(&PathBuf::from(FOLDER).join(name), arguments)
 }
 
-/// What a program that succeeds prints.
+/// Returns the output of a program, which must succeed.
 fn run_program(program: &Path, arguments: &[&str]) -> Result<String> {
     let output = Command::new(program).args(arguments).stderr(Stdio::inherit()).output();
     let output = output.with_context(|| format!("run {}", program.display()))?;

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Runs a command, as root, in mount, network and process namespaces of its own. Whatever it starts and leaves behind, such
-# as containers, mounts, network interfaces, packet filters and files in /run and /var, ends with it, however it ends: the
-# kernel takes away the namespaces when their first process, this one, is gone.
+# Runs a command, as root, in mount, network and process namespaces of its own.
+#
+# When this process ends, even if it is killed, the kernel removes the namespaces. So containers, mounts, network interfaces,
+# packet filters and files in /run and /var that the command created end with it.
 #
 #   namespaces.sh GATEWAY SERVICE_NETWORK COMMAND...
 #
-# The command finds itself in a network of a loopback interface with the address GATEWAY, and no other network is in reach.
-# Its temporary files are in memory.
+# The network of the command is a loopback interface with the address GATEWAY. No other network is available. Temporary files
+# are in memory.
 set -euo pipefail
 
 if [[ $1 != --inside ]]; then
@@ -24,10 +25,10 @@ mount -t overlay -o lowerdir=/var,upperdir=/run/var,workdir=/run/var.work overla
 
 ip link set lo up
 ip address add "$gateway/32" dev lo
-# Where kube-proxy gets to see what is sent to a Service.
+# Packets to Services go through the chains of kube-proxy.
 ip route add "$services" dev lo src "$gateway"
 
-# The kubelet sets these for the whole machine; here it sets files.
+# The kubelet writes these settings of the whole machine. Files replace them.
 for setting in kernel/keys/root_maxbytes kernel/keys/root_maxkeys kernel/panic kernel/panic_on_oops \
   vm/overcommit_memory vm/panic_on_oom; do
   mkdir -p "/run/sys/${setting%/*}"
@@ -35,14 +36,14 @@ for setting in kernel/keys/root_maxbytes kernel/keys/root_maxkeys kernel/panic k
   mount --bind "/run/sys/$setting" "/proc/sys/$setting"
 done
 
-# Control groups of containers are in no namespace. Those in use, of another run, can't be removed.
+# Control groups of containers are not in a namespace. Those of another run are in use, and can't be removed.
 remove_control_groups() {
   find /sys/fs/cgroup -depth -path '*/k8s.io*' -type d -exec rmdir {} + 2>/dev/null || true
 }
 
-# The kernel spares a namespace's first process every signal that it has no handler for.
+# The first process of a namespace does not receive signals without a handler.
 trap 'exit 130' INT TERM
-# What a run that was killed has left.
+# A killed run leaves them behind.
 remove_control_groups
 "$@" &
 status=0

@@ -13,11 +13,11 @@ use crate::harness::{ControlPlane, Server};
 use crate::registry::Registry;
 
 pub const NODE: &str = "node";
-/// The node's own address, and the way out for its Pods.
+/// The address of the node, and the gateway of its Pods.
 pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 88, 0, 1);
 pub const POD_NETWORK: &str = "10.88.0.0/24";
 
-// Dropped in this order.
+// Fields are dropped in this order.
 pub struct Node {
     kubelet: Server,
     containerd: Containerd,
@@ -36,12 +36,12 @@ impl Node {
         Ok(Self { kubelet, containerd, files, proxy, static_pods })
     }
 
-    /// Where the kubelet finds static Pods.
+    /// Returns the kubelet's folder of static Pods.
     pub fn static_pods(&self) -> &Path {
         &self.static_pods
     }
 
-    /// Ends the process of a container at once.
+    /// Kills the process of a container.
     pub fn kill_container(&self, id: &str) -> Result<()> {
         self.containerd.kill(id)
     }
@@ -58,7 +58,7 @@ impl Node {
 fn start_containerd(upstream: &Registry) -> Result<(Containerd, TempDir)> {
     let files = tempfile::tempdir()?;
     let folder = files.path();
-    // For static Pods, which name the registry itself: on this node, the upstream is it.
+    // Static Pods name the registry itself. On this node, that is the upstream.
     let host = format!("http://{}", upstream.image("v2/k8s"));
     let hosts = format!("[host.\"{host}\"]\ncapabilities = [\"pull\", \"resolve\"]\noverride_path = true\n");
     write(folder, "registry.k8s.io/hosts.toml", &hosts)?;
@@ -85,7 +85,7 @@ fn start_proxy(control_plane: &ControlPlane) -> Result<Server> {
         "clusterCIDR": POD_NETWORK,
         "hostnameOverride": NODE,
         "clientConnection": {"kubeconfig": control_plane.kubeconfig_of("system:kube-proxy")},
-        // Nothing that would be set for the whole machine.
+        // Settings of the whole machine stay unchanged.
         "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
     });
     let config = write(&folder, "config.json", &config.to_string())?;
@@ -93,7 +93,7 @@ fn start_proxy(control_plane: &ControlPlane) -> Result<Server> {
     Server::start(&program, ["--config".as_ref(), config.as_os_str()], &folder)
 }
 
-/// The kubelet, and the folder of its static Pods; without a kubeconfig it has no others.
+/// Starts the kubelet, and returns it with its folder of static Pods. Without a kubeconfig it runs no other Pods.
 pub fn start_kubelet(assets: &Path, kubeconfig: Option<&Path>, containerd: &Containerd) -> Result<(Server, PathBuf)> {
     let folder = folder()?;
     let static_pods = folder.join("static");
@@ -102,13 +102,13 @@ pub fn start_kubelet(assets: &Path, kubeconfig: Option<&Path>, containerd: &Cont
         "kind": "KubeletConfiguration",
         "containerRuntimeEndpoint": format!("unix://{}", containerd.socket().display()),
         "staticPodPath": static_pods,
-        // For `kubectl logs` and the like. Nobody else is in this network namespace but the Pods.
+        // For commands such as `kubectl logs`. Only Pods are in this network namespace.
         "authentication": {"anonymous": {"enabled": true}, "webhook": {"enabled": false}},
         "authorization": {"mode": "AlwaysAllow"},
-        // Instead of every minute, so that one can watch some.
+        // The default is a minute, which is too long for a test.
         "syncFrequency": "1s",
         "fileCheckFrequency": "1s",
-        // Whatever the machine is like.
+        // On machines with cgroup v1 too.
         "failCgroupV1": false,
         "failSwapOn": false,
         "cgroupDriver": "cgroupfs",
@@ -127,7 +127,7 @@ pub fn start_kubelet(assets: &Path, kubeconfig: Option<&Path>, containerd: &Cont
         format!("--hostname-override={NODE}"),
         format!("--node-ip={GATEWAY}"),
         "--v=2".into(),
-        // Tells of every sync.
+        // Logs every sync.
         "--vmodule=kubelet=4".into(),
     ];
     arguments.extend(kubeconfig.map(|kubeconfig| format!("--kubeconfig={}", path(kubeconfig))));

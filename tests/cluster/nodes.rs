@@ -1,4 +1,4 @@
-//! Nodes with what `pullthrough export containerd` writes, and no registry in reach but a pull-through cache.
+//! Nodes with the files of `pullthrough export containerd`. They can connect to a pull-through cache and to no registry.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -15,12 +15,12 @@ use crate::node::start_kubelet;
 use crate::registry::{Certificates, Registry};
 use crate::{DEADLINE, step};
 
-/// Free, since nobody else is in this network namespace.
+/// The port is free, because no other process is in this network namespace.
 const UPSTREAM_PORT: u16 = 5010;
 const CACHE_PORT: u16 = 5011;
 const PLAIN_CACHE_PORT: u16 = 5012;
 
-/// What is pulled, and what a cache is asked for instead; the spellings that containerd does not fold included.
+/// Images, and the paths that the cache must receive. They include spellings that containerd does not normalise.
 const IMAGES: [(&str, &str); 13] = [
     ("k8s.gcr.io/pause:1", "k8s/pause"),
     ("k8s.gcr.io:443/pause:1", "k8s/pause"),
@@ -36,30 +36,32 @@ const IMAGES: [(&str, &str); 13] = [
     ("registry.example.com:8443/team/app:1", "example/team/app"),
     ("mcr.microsoft.com/team/app:1", "team/app"),
 ];
-/// Of an image.
+/// The parts of an image.
 const PARTS: [&str; 2] = ["manifests", "blobs"];
 const SANDBOX: &str = "k8s/pause:3.10.1";
-/// What of [`IMAGES`] a Pod runs and, where there are image volumes, what it mounts.
+/// The image of [`IMAGES`] that a Pod runs. If there are image volumes, the Pod mounts it too.
 const APP: (&str, &str) = ("ghcr.io/team/app:1", "ghcr/team/app");
 const DATA: (&str, &str) = ("quay.io/team/data:1", "quay/team/data");
 
 pub fn pull_from_the_cache(images: &Path) -> Result<()> {
     let programs = containerd()?;
     for release in [Release::First, Release::Second(&programs)] {
-        let site = step("a registry and its caches are started", || Site::start(images))?;
+        let site = step("start a registry and its caches", || Site::start(images))?;
         let name = release.name();
         let node = Export::of(&site.rules(), &site.tls_options().concat())?;
         let runtime = Containerd::start(&release, &node.config(&release))?;
-        step(&format!("{name} pulls what the cache has, with TLS both ways"), || pull_all(&site, &runtime, &node))?;
-        step(&format!("{name} does not without the files, the CA or the certificate"), || controls(&site, &runtime))?;
-        step(&format!("{name} falls back unless it is told not to"), || fall_back(&site, &runtime))?;
+        step(&format!("{name} pulls from the cache, with client certificates"), || pull_all(&site, &runtime, &node))?;
+        step(&format!("{name} does not pull without the files, the CA or the certificate"), || {
+            controls(&site, &runtime)
+        })?;
+        step(&format!("{name} falls back, unless the export disables that"), || fall_back(&site, &runtime))?;
         step(&format!("{name} runs a Pod from the cache"), || run_pod(&site, &release, &runtime))?;
         step(&format!("{name} is stopped"), || drop(runtime));
     }
     imports(&programs)
 }
 
-/// A registry, a cache of it that demands a certificate, and one without TLS. Dropped in this order.
+/// A registry, a cache of it that requires a client certificate, and a cache without TLS. Fields are dropped in this order.
 struct Site {
     plain_cache: Registry,
     cache: Registry,
@@ -95,7 +97,7 @@ impl Site {
         ])
     }
 
-    /// To trust the cache, and to be trusted by it.
+    /// Returns the options to trust the cache, and to authenticate with it.
     fn tls_options(&self) -> [Vec<String>; 2] {
         let option = |name: &str, file: &str| format!("--{name}={}", self.certificates.path(file));
         [
@@ -105,7 +107,7 @@ impl Site {
     }
 }
 
-/// What `pullthrough export containerd` has written.
+/// The files of `pullthrough export containerd`.
 struct Export {
     folder: TempDir,
 }
@@ -122,7 +124,7 @@ impl Export {
         Ok(export)
     }
 
-    /// What the webhook makes of an image.
+    /// Returns the image that the webhook would write.
     fn explain(&self, image: &str) -> Result<String> {
         let line: Value = serde_json::from_str(&self.run("explain --output=json", &[image.to_owned()])?)?;
         Ok(line["result"].as_str().context("no result")?.to_owned())
@@ -151,26 +153,29 @@ impl Export {
 fn pull_all(site: &Site, containerd: &Containerd, node: &Export) -> Result<()> {
     for (image, repository) in IMAGES {
         let webhook_writes = node.explain(image)?;
-        ensure!(webhook_writes == site.cache.image(&format!("{repository}:1")), "{image} becomes {webhook_writes}");
+        ensure!(
+            webhook_writes == site.cache.image(&format!("{repository}:1")),
+            "{image}: the webhook writes {webhook_writes}"
+        );
         let before = PARTS.map(|part| site.cache.pulls(repository, part));
         containerd.pull(image, Some(&node.hosts())).with_context(|| format!("pull {image}"))?;
         let asked = || PARTS.map(|part| site.cache.pulls(repository, part));
         let more = wait_for(DEADLINE, || asked().iter().zip(before).all(|(now, before)| *now > before).then_some(()));
-        more.with_context(|| format!("{image}: the cache was asked for {repository} {before:?}, {:?}", asked()))?;
+        more.with_context(|| format!("{image}: requests to the cache for {repository}: {before:?}, {:?}", asked()))?;
     }
     let all: BTreeSet<String> = IMAGES.map(|(_, repository)| repository.to_owned()).into();
     let asked: BTreeSet<String> = site.cache.asked_for().into_iter().collect();
-    ensure!(asked == all, "the cache was asked for {asked:?}");
-    ensure!(site.upstream.asked_for().is_empty(), "the registry behind it was asked");
+    ensure!(asked == all, "requests to the cache: {asked:?}");
+    ensure!(site.upstream.asked_for().is_empty(), "the registry behind the cache received requests");
 
-    // As standard error tells of them.
+    // Standard error reports them.
     for image in ["Quay.io/team/data:1", "registry-1.docker.io/nginx:1"] {
         ensure!(containerd.pull(image, Some(&node.hosts())).is_err(), "{image} was pulled");
     }
     let mut asked = site.cache.asked_for();
     asked.retain(|repository| !all.contains(repository));
     asked.dedup();
-    ensure!(asked == ["docker-hub/nginx"], "the cache was asked for {asked:?}");
+    ensure!(asked == ["docker-hub/nginx"], "requests to the cache: {asked:?}");
     Ok(())
 }
 
@@ -185,13 +190,13 @@ fn controls(site: &Site, containerd: &Containerd) -> Result<()> {
         options.push("--no-fallback".into());
         let node = Export::of(&site.rules(), &options)?;
         let Err(error) = containerd.pull(IMAGES[0].0, Some(&node.hosts())) else { bail!("pulled with {options:?}") };
-        ensure!(error.to_string().contains(cause), "not for {cause:?}: {error:#}");
+        ensure!(error.to_string().contains(cause), "the cause is not {cause:?}: {error:#}");
     }
-    ensure!(site.cache.asked_for() == before, "the cache answered");
+    ensure!(site.cache.asked_for() == before, "the cache received requests");
     Ok(())
 }
 
-/// Here the upstream is in reach, and has an image that the cache has not, since it looks for it below `k8s`.
+/// The upstream is available here. It has an image that the cache does not, because the cache searches it below `k8s`.
 fn fall_back(site: &Site, containerd: &Containerd) -> Result<()> {
     let [upstream, cache] = [&site.upstream, &site.plain_cache].map(|registry| registry.image(""));
     let [upstream, cache] = [&upstream, &cache].map(|host| host.trim_end_matches('/'));
@@ -205,18 +210,18 @@ fn fall_back(site: &Site, containerd: &Containerd) -> Result<()> {
     let before = site.upstream.asked_for();
     ensure!(containerd.pull(&only_upstream, Some(&strict.hosts())).is_err(), "{only_upstream} came from the upstream");
     containerd.pull(&only_cache, Some(&strict.hosts()))?;
-    ensure!(site.upstream.asked_for() == before, "the upstream was asked for {:?}", site.upstream.asked_for());
+    ensure!(site.upstream.asked_for() == before, "requests to the upstream: {:?}", site.upstream.asked_for());
 
     let loose = Export::of(&rules, &options)?;
     containerd.pull(&only_cache, Some(&loose.hosts()))?;
-    ensure!(site.upstream.asked_for() == before, "the upstream was asked for {:?}", site.upstream.asked_for());
+    ensure!(site.upstream.asked_for() == before, "requests to the upstream: {:?}", site.upstream.asked_for());
     containerd.pull(&only_upstream, Some(&loose.hosts()))?;
     let asked = site.plain_cache.asked_for();
-    ensure!(asked.iter().any(|repository| repository == "k8s/only/here"), "the cache was asked for {asked:?}");
+    ensure!(asked.iter().any(|repository| repository == "k8s/only/here"), "requests to the cache: {asked:?}");
     Ok(())
 }
 
-/// A kubelet without an API server runs static Pods.
+/// Starts a kubelet without an API server, which runs static Pods.
 fn run_pod(site: &Site, release: &Release, containerd: &Containerd) -> Result<()> {
     let mut pod = json!({
         "apiVersion": "v1",
@@ -242,17 +247,20 @@ fn run_pod(site: &Site, release: &Release, containerd: &Containerd) -> Result<()
         format!("{:?}\n{}{}", containerd.running(), kubelet.log_tail(), containerd.server.log_tail())
     })?;
     let asked: BTreeSet<String> = site.cache.asked_for().split_off(before).into_iter().collect();
-    ensure!(asked == repositories, "the cache was asked for {asked:?}");
-    ensure!(!site.upstream.asked_for().iter().any(|name| repositories.contains(name)), "the upstream was asked");
+    ensure!(asked == repositories, "requests to the cache: {asked:?}");
+    ensure!(
+        !site.upstream.asked_for().iter().any(|name| repositories.contains(name)),
+        "the upstream received requests"
+    );
     Ok(())
 }
 
-/// What the files say of `imports`.
+/// Tests the `imports` of the files.
 fn imports(programs: &Path) -> Result<()> {
     let cache = json!([{"name": "kubernetes", "from": ["registry.k8s.io"], "to": "cache.example.com/k8s"}]);
     let node = Export::of(&cache, &[])?;
     let (sandbox, hosts) = ("cache.example.com/k8s/pause:3.10.1", node.hosts().display().to_string());
-    // A version, and something that the node sets for the plugin; and whether that stays.
+    // A version, a setting of the node for the plugin, and whether that setting stays.
     let cases = [
         (Release::First, "version = 2", "", None),
         (

@@ -1,4 +1,4 @@
-//! What an operator does with a Pod by way of the kubelet.
+//! Commands of an operator that go through the kubelet.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

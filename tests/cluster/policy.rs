@@ -1,4 +1,4 @@
-//! The exported MutatingAdmissionPolicy beside the webhook: either can go while Pods run.
+//! The exported MutatingAdmissionPolicy beside the webhook. Either can be removed while Pods run.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::{DEADLINE, ROLLOUT_TIMEOUT, run_program, step};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_pullthrough");
 const NAMESPACE: &str = "turns";
-/// Metrics of the API server.
+/// A metric of the API server.
 const POLICY_METRIC: &str = "apiserver_mutating_admission_policy_check_total{";
 const WEBHOOK_METRIC: &str =
     "apiserver_admission_webhook_admission_duration_seconds_count{name=\"rewrite.pullthrough.dev\"";
@@ -39,14 +39,14 @@ pub fn takes_turns_with_the_webhook(cluster: &Cluster) {
     cluster.apply(NAMESPACE, &deployment);
     let first = scale(cluster, 1);
 
-    step("with both, then without the webhook", || {
+    step("with webhook and policy, then without the webhook", || {
         let before = counted(cluster, POLICY_METRIC);
         cluster.control_plane.kubectl_with(&["apply", "--filename=-"], &policy).ok();
         wait_until_counted(cluster, POLICY_METRIC, before);
         cluster.kubectl(&[&["delete"][..], &WEBHOOK].concat()).ok();
     });
     let second = scale(cluster, 2);
-    step("with both, then without the policy", || {
+    step("with webhook and policy, then without the policy", || {
         let before = counted(cluster, WEBHOOK_METRIC);
         cluster.control_plane.kubectl_with(&["create", "--filename=-"], &webhook.to_string()).ok();
         wait_until_counted(cluster, WEBHOOK_METRIC, before);
@@ -59,7 +59,7 @@ pub fn takes_turns_with_the_webhook(cluster: &Cluster) {
     cluster.kubectl(&["delete", "namespace", NAMESPACE, "--wait=false"]).ok();
 }
 
-/// Returns when the API server has evaluated or called it anew, as its metrics tell.
+/// Waits until the metrics of the API server show a new evaluation or call.
 fn wait_until_counted(cluster: &Cluster, metric: &str, before: f64) {
     let again = wait_for(DEADLINE, || {
         rewrites(cluster);
@@ -77,7 +77,8 @@ fn counted(cluster: &Cluster, metric: &str) -> f64 {
         .sum()
 }
 
-/// What tells a Pod that goes on from one that was created or started anew, or changed; each has the cache's image.
+/// Scales the Deployment. Returns the fields of its Pods that change if a Pod is recreated, restarted or changed. Each Pod must have the
+/// cache's image.
 fn scale(cluster: &Cluster, replicas: usize) -> Vec<Value> {
     let in_namespace = |arguments: &[&str]| cluster.kubectl(&[arguments, &["--namespace", NAMESPACE]].concat());
     in_namespace(&["scale", "deployment/turns", &format!("--replicas={replicas}")]).ok();

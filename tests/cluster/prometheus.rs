@@ -1,10 +1,10 @@
-//! A real Prometheus that scrapes the webhook's Pods and the API server: every expression of the dashboard returns data,
-//! and an alert fires when something is wrong, and resolves when it is right again.
+//! A real Prometheus that scrapes the webhook's Pods and the API server. Every expression of the dashboard returns data. An alert
+//! fires when there is a fault, and resolves after it.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -19,15 +19,18 @@ use crate::load::{self, Load};
 use crate::replicas::Replicas;
 use crate::{DEADLINE, run_program, step};
 
-/// Free, since nobody else is in this network namespace.
+/// The port is free, because no other process is in this network namespace.
 const PORT: u16 = 9090;
 const JOB: &str = "pullthrough";
 const REPLICAS: usize = 2;
 const ALERTS: &str = "manifests/chart/files/alerts.yaml";
-/// The one that is made to fire.
+/// The alert that the test causes.
 const ALERT: &str = "PullthroughReloadFailing";
-/// How long an expression has to hold before its alert fires, and to be over before it resolves. The file has minutes.
+/// Fires for a container that is only in the metrics.
+const FAILING_PULL: &str = "PullthroughPullsFailing";
+/// The time that a condition must hold before its alert fires, and must be over before it resolves. The file has minutes.
 const ALERT_DELAY: &str = "2s";
+
 pub fn shows_what_happens(cluster: &Cluster) {
     let prometheus = Prometheus::start(cluster).unwrap_or_else(|error| panic!("{error:#}"));
     let load = Load::start(cluster);
@@ -49,10 +52,14 @@ pub fn shows_what_happens(cluster: &Cluster) {
             rate.is_some_and(|rate| (rate - expected).abs() < 0.1 * expected)
         });
     });
+    step("it sees the container that fails to pull from the cache", || {
+        prometheus.wait_until(FAILING_PULL, || prometheus.firing().contains(FAILING_PULL));
+    });
     let mut firing = prometheus.firing();
-    // Until the first replica was ready, some minutes ago, it was so.
+    firing.remove(FAILING_PULL);
+    // The condition held until the first replica was ready, some minutes ago.
     firing.remove("PullthroughFailOpen");
-    assert_eq!(firing, BTreeSet::new(), "nothing is wrong");
+    assert_eq!(firing, BTreeSet::new(), "no alert fires");
 
     let get = ["get", "configmap", "pullthrough-rules", "--namespace", NAMESPACE, "--output=json"];
     let good = cluster.kubectl(&get).json()["data"]["rules.yaml"].as_str().expect("rules").to_owned();
@@ -67,10 +74,10 @@ pub fn shows_what_happens(cluster: &Cluster) {
         let start = Instant::now();
         change_rules("rules: [{");
         prometheus.wait_for(failures, &REPLICAS.to_string());
-        println!("          every replica has seen them after {:.1} s", start.elapsed().as_secs_f64());
+        println!("          every replica has read them after {:.1} s", start.elapsed().as_secs_f64());
         prometheus.wait_until(&format!("{ALERT} fires"), || prometheus.value(&failing).is_some());
     });
-    step(&format!("they are mended: {ALERT} resolves"), || {
+    step(&format!("the rules are fixed: {ALERT} resolves"), || {
         change_rules(&good);
         prometheus.wait_until(&format!("{ALERT} resolves"), || !prometheus.firing().contains(ALERT));
     });
@@ -92,11 +99,17 @@ impl Prometheus {
         let token = write(&folder, "token", control_plane.admin().token())?;
         let alerts = write(&folder, "alerts.json", &alerts()?.to_string())?;
         let targets = write(&folder, "targets.json", &targets(cluster).to_string())?;
+        let kube_state_metrics = serve(kube_state_metrics(cluster)?)?;
         let config = json!({
             "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
             "rule_files": [alerts],
             "scrape_configs": [
                 {"job_name": "pullthrough", "file_sd_configs": [{"files": [targets]}]},
+                {
+                    "job_name": "kube-state-metrics",
+                    "honor_labels": true,
+                    "static_configs": [{"targets": [kube_state_metrics.to_string()]}],
+                },
                 {
                     "job_name": "apiserver",
                     "scheme": "https",
@@ -123,7 +136,7 @@ impl Prometheus {
         Ok(Self { server, address })
     }
 
-    /// What the expression has for a result: a list of series, or a scalar.
+    /// Returns the result of an expression: a list of series, or a scalar.
     fn query(&self, expression: &str) -> Result<Value> {
         let answer: Value =
             serde_json::from_str(&get(self.address, &format!("/api/v1/query?query={}", encode(expression)))?)?;
@@ -131,14 +144,14 @@ impl Prometheus {
         Ok(answer["data"]["result"].clone())
     }
 
-    /// Whether it returns a number at all; `NaN` is what there is where nothing was counted.
+    /// Returns whether there is a number. It is `NaN` if nothing was counted.
     fn has_data(&self, expression: &str) -> bool {
         let result = self.query(expression).unwrap_or_else(|error| panic!("{error:#}"));
         let mut series = result.as_array().expect("a list of series").iter();
         series.any(|series| series["value"][1].as_str().is_some_and(|value| value != "NaN"))
     }
 
-    /// Of an expression with one series at the most.
+    /// Returns the value of an expression with at most one series.
     fn value(&self, expression: &str) -> Option<String> {
         let result = self.query(expression).unwrap_or_else(|error| panic!("{error:#}"));
         Some(result[0]["value"][1].as_str()?.to_owned())
@@ -160,8 +173,8 @@ impl Prometheus {
     }
 }
 
-/// The Pods' port for metrics, with the labels that a ServiceMonitor gives them. They come from a file, since Debian's
-/// Prometheus is built without the discovery of Pods.
+/// Returns the metrics ports of the Pods, with the labels of a ServiceMonitor. They are in a file, because Debian's Prometheus is
+/// built without the discovery of Pods.
 fn targets(cluster: &Cluster) -> Value {
     let targets = Replicas::of(cluster).pods().into_iter().map(|pod| {
         let container = &pod["spec"]["containers"][0];
@@ -179,6 +192,44 @@ fn targets(cluster: &Cluster) -> Value {
         })
     });
     targets.collect()
+}
+
+/// What kube-state-metrics says of the containers of the cluster's Pods, and of one that fails to pull from the cache.
+fn kube_state_metrics(cluster: &Cluster) -> Result<String> {
+    let pods = cluster.kubectl(&["get", "pods", "--all-namespaces", "--output=json"]).json();
+    let mut text = String::new();
+    let mut info = |namespace: &str, pod: &str, container: &str, image: &str| {
+        let labels =
+            format!("namespace=\"{namespace}\",pod=\"{pod}\",container=\"{container}\",image_spec=\"{image}\"");
+        text += &format!("kube_pod_container_info{{{labels}}} 1\n");
+    };
+    for pod in pods["items"].as_array().context("no list of Pods")? {
+        for container in pod["spec"]["containers"].as_array().context("no containers")? {
+            let name = |value: &Value, key: &str| value[key].as_str().map(str::to_owned).context("no name");
+            let metadata = &pod["metadata"];
+            let (namespace, pod) = (name(metadata, "namespace")?, name(metadata, "name")?);
+            info(&namespace, &pod, &name(container, "name")?, &name(container, "image")?);
+        }
+    }
+    info("shop", "waiting", "app", &cluster.cache.image("k8s/absent:1"));
+    text += "kube_pod_container_status_waiting_reason{\
+             namespace=\"shop\",pod=\"waiting\",container=\"app\",reason=\"ImagePullBackOff\"} 1\n";
+    Ok(text)
+}
+
+/// Answers every request with the text, as long as the test runs.
+fn serve(text: String) -> Result<SocketAddr> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let address = listener.local_addr()?;
+    std::thread::spawn(move || {
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\nConnection: close\r\n";
+        let answer = format!("{head}Content-Length: {}\r\n\r\n{text}", text.len());
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            // Prometheus tries again if it hung up.
+            let _ = stream.read(&mut [0; 4096]).and_then(|_| stream.write_all(answer.as_bytes()));
+        }
+    });
+    Ok(address)
 }
 
 /// The alerts as the chart has them, but for the time that they wait.
@@ -200,7 +251,7 @@ fn alerts() -> Result<Value> {
     Ok(alerts)
 }
 
-/// The body of an answer. HTTP/1.0, so that it is sent as it is.
+/// Returns the body of a response. With HTTP/1.0, it has no chunks.
 fn get(address: SocketAddrV4, path: &str) -> Result<String> {
     let mut stream = TcpStream::connect_timeout(&address.into(), Duration::from_secs(1))?;
     write!(stream, "GET {path} HTTP/1.0\r\n\r\n")?;

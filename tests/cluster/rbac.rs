@@ -1,4 +1,4 @@
-//! What the webhook's service account may do: what it needs, and nothing else.
+//! The permissions of the webhook's service account: what it needs, and nothing else.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use crate::{DEADLINE, step};
 
 const ACCOUNT: &str = "pullthrough";
 
-/// Of every service account, after the roles that it has for being one.
+/// The permissions of every service account, by its groups.
 const EVERY_ACCOUNT: &str = "
     system:basic-user
     selfsubjectreviews.authentication.k8s.io       [] [] [create]
@@ -49,10 +49,10 @@ const SECRET: &str = "/api/v1/namespaces/pullthrough/secrets/pullthrough-tls";
 const CONFIGURATIONS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
 const CONFIGURATION: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/zz-pullthrough";
 
-/// Requests, with the verb and the resource that the API server takes them for.
+/// Requests, with the verb and the resource that the API server derives from them.
 #[rustfmt::skip]
 const DENIED: [(Method, &str, &str, &str); 38] = [
-    // Its Secret and its configuration, in other ways than it needs.
+    // Its Secret and its configuration, with verbs that it does not need.
     (Method::GET, SECRETS, "list", "secrets"),
     (Method::GET, "/api/v1/namespaces/pullthrough/secrets?watch=true&timeoutSeconds=1", "watch", "secrets"),
     (Method::GET, "/api/v1/namespaces/pullthrough/secrets?fieldSelector=metadata.name%3Dpullthrough-tls", "list", "secrets"),
@@ -65,7 +65,7 @@ const DENIED: [(Method, &str, &str, &str); 38] = [
     (Method::PATCH, CONFIGURATION, "patch", "mutatingwebhookconfigurations"),
     (Method::DELETE, CONFIGURATION, "delete", "mutatingwebhookconfigurations"),
     (Method::DELETE, CONFIGURATIONS, "deletecollection", "mutatingwebhookconfigurations"),
-    // Those of others.
+    // Objects of others.
     (Method::GET, "/api/v1/namespaces/pullthrough/secrets/another", "get", "secrets"),
     (Method::PUT, "/api/v1/namespaces/pullthrough/secrets/another", "update", "secrets"),
     (Method::GET, "/api/v1/namespaces/default/secrets/pullthrough-tls", "get", "secrets"),
@@ -74,7 +74,7 @@ const DENIED: [(Method, &str, &str, &str); 38] = [
     (Method::GET, "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/another", "get", "mutatingwebhookconfigurations"),
     (Method::PUT, "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/another", "update", "mutatingwebhookconfigurations"),
     (Method::GET, "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/zz-pullthrough", "get", "validatingwebhookconfigurations"),
-    // What else there is.
+    // Other kinds.
     (Method::GET, "/api/v1/namespaces/pullthrough/configmaps/pullthrough-rules", "get", "configmaps"),
     (Method::PUT, "/api/v1/namespaces/pullthrough/configmaps/pullthrough-rules", "update", "configmaps"),
     (Method::GET, "/api/v1/namespaces/pullthrough/pods", "list", "pods"),
@@ -87,7 +87,7 @@ const DENIED: [(Method, &str, &str, &str); 38] = [
     (Method::GET, "/api/v1/namespaces", "list", "namespaces"),
     (Method::GET, "/api/v1/nodes/node", "get", "nodes"),
     (Method::GET, "/api/v1/nodes/node/proxy/pods", "get", "nodes/proxy"),
-    // What would give it more.
+    // Requests that would extend its permissions.
     (Method::POST, "/api/v1/namespaces/pullthrough/serviceaccounts/default/token", "create", "serviceaccounts/token"),
     (Method::POST, "/apis/rbac.authorization.k8s.io/v1/namespaces/pullthrough/rolebindings", "create", "rolebindings"),
     (Method::POST, "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", "create", "clusterrolebindings"),
@@ -98,21 +98,21 @@ const DENIED: [(Method, &str, &str, &str); 38] = [
 
 pub fn is_minimal(cluster: &Cluster) {
     let account = cluster.control_plane.service_account(NAMESPACE, ACCOUNT);
-    step("the service account may do what it needs, and nothing else", || {
+    step("the service account has only the permissions that it needs", || {
         let own = [EVERY_ACCOUNT, EVERYWHERE, IN_ITS_NAMESPACE].concat();
         assert_eq!(listed(&account, NAMESPACE), rules(&own));
         assert_eq!(listed(&account, "default"), rules(&[EVERY_ACCOUNT, EVERYWHERE].concat()));
-        // Or the list would be that of everybody.
+        // Another account has only the permissions of every account.
         assert_eq!(listed(&other_account(cluster), NAMESPACE), rules(EVERY_ACCOUNT));
     });
     let client = cluster.control_plane.client_of(&account);
-    step("what it needs is allowed", || is_allowed(&client));
-    step("what RBAC can't limit, admission policies do", || is_guarded(cluster, &client));
+    step("the requests that it needs are allowed", || is_allowed(&client));
+    step("admission policies limit what RBAC can't", || is_guarded(cluster, &client));
     step(&format!("each of {} other requests is denied", DENIED.len()), || {
         for (method, path, verb, resource) in DENIED {
             is_denied(&client, &method, path, &format!("cannot {verb} resource \"{resource}\""));
         }
-        // Impersonation goes by a header, not by a path.
+        // A header requests impersonation, not the path.
         let as_admin = ["get", "nodes", "--as=admin", "--as-group=system:masters"];
         let answer = account.run(&as_admin).err();
         assert!(answer.contains("(Forbidden)") && answer.contains("cannot impersonate"), "{answer}");
@@ -123,20 +123,20 @@ fn other_account(cluster: &Cluster) -> Kubectl {
     cluster.control_plane.service_account(NAMESPACE, "default")
 }
 
-/// What `kubectl auth can-i --list` prints, without the head of the table.
+/// Returns the output of `kubectl auth can-i --list`, without the head of the table.
 fn listed(account: &Kubectl, namespace: &str) -> BTreeSet<String> {
     let table = account.run(&["auth", "can-i", "--list", "--no-headers", "--namespace", namespace]).ok();
     rules(&table)
 }
 
-/// The lines of a table that name verbs.
+/// Returns the lines of a table that have verbs.
 fn rules(table: &str) -> BTreeSet<String> {
     let lines = table.lines().filter(|line| line.trim_end().ends_with(']'));
     lines.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
 }
 
 fn is_allowed(client: &Client) {
-    // It is there already, which is a matter after that of permission.
+    // It exists already. That is checked after the permission.
     let own = client.post(&format!("{SECRETS}?dryRun=All"), &secret("pullthrough-tls", "kubernetes.io/tls"));
     assert!(matches!(&own, Err(kube::Error::Api(status)) if status.code == 409), "{own:?}");
     for path in [SECRET, CONFIGURATION] {
@@ -144,7 +144,7 @@ fn is_allowed(client: &Client) {
         let body = object.to_string().into_bytes();
         match client.request(Method::PUT, &format!("{path}?dryRun=All"), body) {
             Ok(_) => {}
-            // It was changed just now.
+            // Another client has just changed it.
             Err(kube::Error::Api(status)) if status.code == 409 => {}
             Err(error) => panic!("{path}: {error}"),
         }
@@ -156,7 +156,7 @@ fn secret(name: &str, kind: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "type": kind, "data": data})
 }
 
-/// What RBAC lets it do and the admission policies do not; tests/e2e/guard.rs has all of it.
+/// Tests requests that RBAC allows and the admission policies deny. tests/e2e/guard.rs tests all of them.
 fn is_guarded(cluster: &Cluster, client: &Client) {
     let mut elsewhere = client.get(CONFIGURATION).unwrap();
     elsewhere["webhooks"][0]["clientConfig"]["service"]["namespace"] = json!("default");
@@ -171,7 +171,7 @@ fn is_guarded(cluster: &Cluster, client: &Client) {
             answer => panic!("{method} {path}: {answer:?}"),
         }
     }
-    // The controller-manager checks types, a moment after a policy was created.
+    // The controller-manager checks types some time after a policy was created.
     for policy in ["pullthrough-guard-webhooks", "pullthrough-guard-secrets"] {
         let checked = wait_for(DEADLINE, || {
             let policy = cluster.kubectl(&["get", "validatingadmissionpolicy", policy, "--output=json"]).json();
@@ -184,6 +184,6 @@ fn is_guarded(cluster: &Cluster, client: &Client) {
 fn is_denied(client: &Client, method: &Method, path: &str, why: &str) {
     match client.request(method.clone(), path, b"{}".to_vec()) {
         Err(kube::Error::Api(status)) if status.code == 403 && status.message.contains(why) => {}
-        answer => panic!("{method} {path}: not \"{why}\": {answer:?}"),
+        answer => panic!("{method} {path}: the reason is not \"{why}\": {answer:?}"),
     }
 }

@@ -47,7 +47,7 @@ impl Registry {
         Ok(Self { server, address })
     }
 
-    /// The name of an image here.
+    /// Returns the name of an image in this registry.
     pub fn image(&self, name: &str) -> String {
         format!("{}/{name}", self.address)
     }
@@ -58,13 +58,13 @@ impl Registry {
         run_program(Path::new("skopeo"), &copy).map(drop)
     }
 
-    /// The requests of containerd for parts of an image, such as `manifests`.
+    /// Returns the number of containerd's requests for parts of an image, such as `manifests`.
     pub fn pulls(&self, name: &str, part: &str) -> usize {
         let request = format!("\"GET /v2/{name}/{part}/");
         self.server.log().lines().filter(|line| line.contains(&request) && line.contains("containerd/")).count()
     }
 
-    /// The repository of each part of an image that containerd has asked for.
+    /// Returns the repository of each part of an image that containerd has requested.
     pub fn asked_for(&self) -> Vec<String> {
         let log = self.server.log();
         let requests = log.lines().filter(|line| line.contains("containerd/"));
@@ -78,7 +78,7 @@ impl Registry {
     }
 }
 
-/// Of an authority, a registry on 127.0.0.1, and its client: `ca.crt`, and a `.crt` and a `.key` of `server` and `client`.
+/// A CA, a registry on 127.0.0.1 and its client: `ca.crt`, and `.crt` and `.key` of `server` and `client`.
 pub struct Certificates {
     folder: TempDir,
 }

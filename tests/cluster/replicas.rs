@@ -8,7 +8,7 @@ use crate::cluster::Cluster;
 use crate::harness::{Client, wait_for};
 use crate::installation::NAMESPACE;
 
-/// For Pods to start, or to drain and end, one after the other.
+/// The time for Pods to start, or to drain and end, one after the other.
 const DEADLINE: Duration = Duration::from_secs(180);
 
 pub struct Replicas<'a> {
@@ -21,7 +21,7 @@ impl<'a> Replicas<'a> {
         Self { cluster, client: cluster.control_plane.client() }
     }
 
-    /// All that exist, those that are ending too.
+    /// Returns all Pods, including those that are terminating.
     pub fn pods(&self) -> Vec<Value> {
         let pods = self.get("/api/v1", "pods");
         pods["items"].as_array().cloned().unwrap_or_default()
@@ -35,7 +35,7 @@ impl<'a> Replicas<'a> {
         self.pods().iter().filter(|pod| is_ready(pod)).count()
     }
 
-    /// Whether the Service leads to the Pod.
+    /// Returns whether the Service sends requests to the Pod.
     pub fn is_endpoint(&self, pod: &str) -> bool {
         let slices = self.get("/apis/discovery.k8s.io/v1", "endpointslices");
         let slices = slices["items"].as_array().into_iter().flatten();
@@ -51,7 +51,7 @@ impl<'a> Replicas<'a> {
         self.kubectl(&["scale", "deployment/pullthrough", &format!("--replicas={count}")]);
     }
 
-    /// Returns when so many Pods are ready, each as the Deployment has it now, and all others are gone.
+    /// Waits until `count` Pods of the current template are ready, and no others exist.
     pub fn wait_until_settled(&self, count: usize) {
         let settled = wait_for(DEADLINE, || {
             let deployment = self.get("/apis/apps/v1", "deployments/pullthrough");
@@ -78,7 +78,7 @@ pub fn name(pod: &Value) -> &str {
     pod["metadata"]["name"].as_str().expect("a name")
 }
 
-/// Whether it is ready, and is going to stay.
+/// Returns whether a Pod is ready and not terminating.
 pub fn is_ready(pod: &Value) -> bool {
     let mut conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
     let ready = conditions.any(|condition| condition["type"] == "Ready" && condition["status"] == "True");

@@ -1,4 +1,4 @@
-//! The webhook's Pods come and go while others are created that may not be without it: what is lost in which case.
+//! The webhook's Pods are replaced while Pods are created that need it. Each case reports the Pods that were denied or not rewritten.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -14,7 +14,7 @@ use crate::replicas::{self, Replicas};
 use crate::{DEADLINE, step};
 
 const REPLICAS: usize = 2;
-/// How long is looked at what follows a case.
+/// The time after a case in which its effects are counted.
 const AFTERMATH: Duration = Duration::from_secs(3);
 
 pub fn lose_nothing(cluster: &Cluster) {
@@ -37,7 +37,7 @@ impl Policy {
         cluster.kubectl(&["patch", configuration, "--type=json", "--patch", &patch.to_string()]).ok();
     }
 
-    /// Whether this is what becomes of a Pod when the webhook does not answer.
+    /// Returns whether this is the outcome of a Pod when the webhook does not answer.
     fn brings(self, fault: Option<&Fault>) -> bool {
         match self {
             Policy::Fail => matches!(fault, Some(Fault::Refused(_))),
@@ -46,7 +46,7 @@ impl Policy {
     }
 }
 
-/// All cases under one policy, one after the other, with one load from the first to the last.
+/// All cases with one policy, one after the other, with one load for all of them.
 struct Course<'a> {
     cluster: &'a Cluster,
     policy: Policy,
@@ -54,15 +54,15 @@ struct Course<'a> {
     load: Load,
 }
 
-/// A replica that was killed, by the clock of the load.
+/// A killed replica, by the clock of the load.
 struct Killed {
     time: Range<Duration>,
     at: Duration,
-    /// When its endpoint was seen not to be ready any more, if ever.
+    /// The time at which its endpoint was not ready, if that was observed.
     left: Option<Duration>,
-    /// When it was ready again.
+    /// The time at which it was ready again.
     ready: Duration,
-    /// Why the API server could not call the webhook, after its log.
+    /// The reasons for which the API server could not call the webhook, from its log.
     failing_open: BTreeMap<String, usize>,
 }
 
@@ -108,11 +108,9 @@ impl<'a> Course<'a> {
             killed.print(&outcome, policy);
         }
         println!(
-            "          (connections are cut with requests under way; and until the end of the process is known to the"
+            "          (the kill cuts connections with open requests, and new connections are refused until kubelet and"
         );
-        println!(
-            "          kubelet, and from it to kube-proxy, a new connection may meet a port that nobody listens on)"
-        );
+        println!("          kube-proxy have noticed the end of the process)");
         for (what, time) in [&only, &none] {
             println!("          {what}: {}", outcome.during(time));
             print_reasons(outcome.during(time).reasons());
@@ -124,29 +122,29 @@ impl<'a> Course<'a> {
         for killed in &killed {
             killed.check(&outcome, policy);
         }
-        // It drains for some seconds, in which the one that follows may not get ready.
+        // The replica drains for some seconds, in which the next one may not become ready.
         assert_brought(&outcome.during(&only.1), policy);
-        // Or none of the above would mean anything.
+        // Otherwise the results above would be meaningless.
         let lost = outcome.during(&none.1);
-        assert!(lost.faulty().count() > 0, "nobody rewrites, and the load does not notice");
+        assert!(lost.faulty().count() > 0, "no replica rewrites, and the load reports no fault");
         assert_brought(&lost, policy);
     }
 
-    /// Runs a case, and returns when it was.
+    /// Runs a case. Returns its name and its time.
     fn case(&self, what: &str, act: impl FnOnce()) -> (String, Range<Duration>) {
         let start = self.load.elapsed();
         step(&format!("failurePolicy {:?}: {what}", self.policy), act);
         (what.to_owned(), start..self.load.elapsed())
     }
 
-    /// Lets the load go on for a while.
+    /// Continues the load for some time.
     fn watch_for(&self, time: Duration) {
         let end = self.load.elapsed() + time;
-        wait_for(2 * time, || (self.load.elapsed() >= end).then_some(())).expect("time passes");
+        wait_for(2 * time, || (self.load.elapsed() >= end).then_some(())).expect("a later time");
     }
 
-    /// As `kubectl drain` does with the Pods of a node, one after the other: what the PodDisruptionBudget does not
-    /// allow yet is tried again.
+    /// Evicts one Pod after the other, like `kubectl drain`. If the PodDisruptionBudget does not allow it yet, the eviction is
+    /// retried.
     fn evict_each(&self) {
         let pods = self.replicas.pods();
         for (index, pod) in pods.iter().enumerate() {
@@ -168,14 +166,17 @@ impl<'a> Course<'a> {
                 Err(error) => panic!("eviction of {name}: {error}"),
             });
             evicted.unwrap_or_else(|error| panic!("eviction of {name}: {error:#}"));
-            assert!(self.replicas.ready_count() >= pods.len() - 1, "the others stay while {name} goes");
-            assert!(index == 0 || blocked > 0, "the budget blocks {name} until the Pod before it is replaced");
+            assert!(self.replicas.ready_count() >= pods.len() - 1, "the other replicas are affected while {name} ends");
+            assert!(
+                index == 0 || blocked > 0,
+                "the disruption budget did not block {name} until the previous Pod was replaced"
+            );
         }
         self.replicas.wait_until_settled(pods.len());
         let now = self.replicas.pods();
         assert!(
             !now.iter().any(|new| pods.iter().any(|old| replicas::name(old) == replicas::name(new))),
-            "all are new"
+            "a Pod was not replaced"
         );
     }
 
@@ -199,7 +200,7 @@ impl<'a> Course<'a> {
                 let restarted = pod["status"]["containerStatuses"][0]["restartCount"].as_u64() > Some(restarts);
                 (restarted && replicas::is_ready(&pod) && is_endpoint).then_some(())
             });
-            is_back.unwrap_or_else(|error| panic!("{name} does not come back: {error:#}"));
+            is_back.unwrap_or_else(|error| panic!("{name} is not recreated: {error:#}"));
             ready = self.load.elapsed();
             self.watch_for(AFTERMATH);
         });
@@ -218,10 +219,10 @@ impl Killed {
         let outcome = outcome.during(&self.time);
         println!("          a replica of {REPLICAS} killed: {outcome}");
         let after = |time: Duration| format!("{:.2} s", time.saturating_sub(self.at).as_secs_f64());
-        let left = self.left.map_or("it never left the endpoints".into(), |left| {
-            format!("it had left the endpoints after {}", after(left))
-        });
-        println!("            {left}, and was ready again after {}", after(self.ready));
+        let left = self
+            .left
+            .map_or("always in the endpoints".into(), |left| format!("not in the endpoints after {}", after(left)));
+        println!("            {left}, ready again after {}", after(self.ready));
         print_reasons(if policy == Policy::Fail { outcome.reasons() } else { self.failing_open.clone() });
         let times: Vec<_> = outcome.faulty().map(|creation| after(creation.sent)).collect();
         if !times.is_empty() {
@@ -229,7 +230,7 @@ impl Killed {
         }
     }
 
-    /// What is lost is lost because of the kill, and between it and the recovery.
+    /// Asserts that Pods are lost only because of the kill, and only between it and the recovery.
     fn check(&self, outcome: &Outcome, policy: Policy) {
         let during = outcome.during(&self.time);
         assert_brought(&during, policy);
@@ -237,15 +238,15 @@ impl Killed {
         let unexplained: Vec<_> = during.faulty().filter(|creation| !is_explained(creation)).collect();
         assert!(unexplained.is_empty(), "killed at {:?}, ready at {:?}: {unexplained:#?}", self.at, self.ready);
         let after = outcome.during(&(self.ready..self.time.end)).count();
-        assert!(after > 0, "the load goes on after the recovery");
+        assert!(after > 0, "the load ended before the recovery");
     }
 }
 
-/// What was lost is what the policy brings about when the webhook does not answer.
+/// Asserts that lost Pods have the outcome that the policy has for a webhook that does not answer.
 #[track_caller]
 fn assert_brought(outcome: &Outcome, policy: Policy) {
     let other: Vec<_> = outcome.faulty().filter(|creation| !policy.brings(creation.fault.as_ref())).collect();
-    assert!(other.is_empty(), "not what failurePolicy {policy:?} does: {other:#?}");
+    assert!(other.is_empty(), "unexpected outcome with failurePolicy {policy:?}: {other:#?}");
 }
 
 fn print_reasons(reasons: BTreeMap<String, usize>) {

@@ -1,4 +1,4 @@
-//! A static Pod, which the kubelet runs as its file says, and its mirror Pod, which has to say the same.
+//! A static Pod, which the kubelet runs unchanged from its file, and its mirror Pod, which must be the same.
 
 use std::fs;
 
@@ -18,7 +18,7 @@ pub fn stays_as_it_is(cluster: &Cluster) {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": "static", "namespace": "default"},
-        // It has no handler for SIGTERM.
+        // The program has no handler for SIGTERM.
         "spec": {"containers": [{"name": "hello", "image": HELLO}], "terminationGracePeriodSeconds": 1},
     });
     let get = || -> Option<Value> {
@@ -28,7 +28,7 @@ pub fn stays_as_it_is(cluster: &Cluster) {
     let mirror = step("a static Pod runs", || {
         let folder = cluster.node.static_pods();
         fs::create_dir_all(folder).unwrap();
-        // The kubelet does not read hidden files, and sees this one whole.
+        // The kubelet ignores hidden files. After the rename it sees a complete file.
         fs::write(folder.join(".static.json"), pod.to_string()).unwrap();
         fs::rename(folder.join(".static.json"), folder.join("static.json")).unwrap();
         wait_for(DEADLINE, || get().filter(|pod| pod["status"]["phase"] == "Running")).expect("a mirror Pod that runs")
@@ -42,7 +42,7 @@ pub fn stays_as_it_is(cluster: &Cluster) {
     };
     let wait_for_syncs = || {
         let before = syncs();
-        wait_for(DEADLINE, || (syncs() >= before + SYNCS).then_some(())).expect("the kubelet syncs it");
+        wait_for(DEADLINE, || (syncs() >= before + SYNCS).then_some(())).expect("the kubelet syncs the Pod");
     };
     let requests = || {
         let events = cluster.control_plane.audit_events();
@@ -58,14 +58,14 @@ pub fn stays_as_it_is(cluster: &Cluster) {
             with_verb.count()
         })
     };
-    step("it stays as it is over some syncs", wait_for_syncs);
+    step("it is unchanged after some syncs", wait_for_syncs);
     let later = get().expect("the mirror Pod");
     assert_eq!(later["metadata"]["uid"], mirror["metadata"]["uid"]);
     assert_eq!(later["spec"], mirror["spec"]);
     assert_eq!(restarts(&later), 0);
     assert_eq!(requests(), [1, 0, 0, 0], "the kubelet's requests for it");
 
-    let again = step("its mirror Pod is deleted, and comes back once", || {
+    let again = step("its mirror Pod is deleted, and recreated once", || {
         cluster.kubectl(&["delete", "pod", &name, "--force", "--grace-period=0"]).ok();
         let is_new = |pod: &Value| pod["metadata"]["uid"] != mirror["metadata"]["uid"];
         let is_told = |pod: &Value| pod["status"]["containerStatuses"][0]["ready"] == true;
@@ -77,15 +77,15 @@ pub fn stays_as_it_is(cluster: &Cluster) {
     assert_eq!(later["metadata"]["uid"], again["metadata"]["uid"]);
     for pod in [&again, &later] {
         assert_eq!(pod["spec"], mirror["spec"]);
-        assert_eq!(restarts(pod), 0, "what runs has no part in it");
+        assert_eq!(restarts(pod), 0, "the running container is not affected");
         assert_eq!(container(pod), container(&mirror));
     }
     let [created, deleted, updated, patched] = requests();
     assert_eq!([created, updated, patched], [2, 0, 0], "the kubelet's requests for it");
-    // Where it sees the first one while that is being deleted, it deletes it too.
+    // If the kubelet sees the first mirror Pod while it is being deleted, it deletes it too.
     assert!(deleted <= 1, "the kubelet deleted it {deleted} times");
 
-    step("it ends with its file", || {
+    step("it ends when its file is removed", || {
         fs::remove_file(cluster.node.static_pods().join("static.json")).unwrap();
         wait_for(DEADLINE, || get().is_none().then_some(())).expect("the mirror Pod is gone");
     });
@@ -95,7 +95,7 @@ fn restarts(pod: &Value) -> u64 {
     pod["status"]["containerStatuses"][0]["restartCount"].as_u64().expect("a count")
 }
 
-/// Which container runs.
+/// Returns the ID of the running container.
 fn container(pod: &Value) -> &Value {
     &pod["status"]["containerStatuses"][0]["containerID"]
 }

@@ -1,4 +1,4 @@
-//! The one program of the images that the tests pull: it waits until it is killed.
+//! The program in the images that the tests pull. It waits until it is killed.
 
 fn main() {
     loop {

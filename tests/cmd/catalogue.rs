@@ -14,7 +14,7 @@ const VALUES: &str = "image: {repository: quay.io/a/b, tag: v1}\nother: {image: 
 const JOBS: &str = "periodics:\n- name: a\n  spec: {containers: [{image: quay.io/a/b}]}\n";
 const RELEASE: &str = "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: a}\nspec: {values: {image: {repository: quay.io/a/b, tag: v1}}}\n";
 
-/// `use` and image of each line that `scan` prints of a file.
+/// Returns `use` and image of each line that `scan` prints about a file.
 fn scan(name: &str, text: &str, more: &[&str]) -> Vec<(String, String)> {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join(name);

@@ -1,36 +1,26 @@
-//! Every example of every help text.
+//! The examples of all help texts.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// Whether an example is read, but not run: a server runs until it is stopped, and there is no cluster here.
+use crate::program::commands;
+
+/// Returns whether an example is only parsed. A server does not end by itself, and there is no cluster and no
+/// registry.
 fn is_read_only(command: &str, example: &str) -> bool {
     match command {
-        "serve" | "doctor" | "certificates" => true,
+        "serve" | "doctor" | "certificates" | "verify" | "warm" | "drill" => true,
         "scan" => !example.contains("deploy/") && !example.ends_with(" -"),
         _ => false,
     }
 }
 
-/// Programs that examples name, as they are here.
-const STUBS: [(&str, &str); 3] =
-    [("kubectl", "cat >/dev/null"), ("helm", "cat deploy/app.yaml"), ("jq", "cat >/dev/null")];
-
-/// The commands that do something, as their arguments.
-pub fn commands() -> Vec<Vec<String>> {
-    fn collect(command: &clap::Command, path: &[String], paths: &mut Vec<Vec<String>>) {
-        for command in command.get_subcommands().filter(|command| command.get_name() != "help") {
-            let path = [path, &[command.get_name().to_owned()]].concat();
-            match command.has_subcommands() {
-                true => collect(command, &path, paths),
-                false => paths.push(path),
-            }
-        }
-    }
-    let mut paths = Vec::new();
-    collect(&pullthrough::cli::command(None), &[], &mut paths);
-    paths
-}
+/// Stand-ins for programs in examples.
+const STUBS: [(&str, &str); 3] = [("kubectl", "cat >/dev/null"), ("helm", HELM), ("jq", "cat >/dev/null")];
+/// Prints the ConfigMap of the chart's rules if it is asked for, or else a Deployment.
+const HELM: &str = "case \"$*\" in *templates/rules.yaml*)
+  printf 'kind: ConfigMap\\ndata:\\n  rules.yaml: |\\n'; sed 's/^/    /' rules.yaml;;
+*) cat deploy/app.yaml;; esac";
 
 pub fn help(path: &[String]) -> String {
     let arguments: Vec<&str> = path.iter().map(String::as_str).chain(["--help"]).collect();
@@ -39,7 +29,7 @@ pub fn help(path: &[String]) -> String {
     String::from_utf8(output.stdout).expect("UTF-8")
 }
 
-/// The lines that begin with `$`, those that they are continued on included.
+/// Returns the lines that begin with `$`, with their continuation lines.
 fn examples(help: &str) -> Vec<String> {
     let Some((_, section)) = help.split_once("\nExamples:\n") else { return Vec::new() };
     let mut examples: Vec<String> = Vec::new();
@@ -48,7 +38,7 @@ fn examples(help: &str) -> Vec<String> {
             Some(example) => examples.push(example.to_owned()),
             None => {
                 let example = examples.last_mut().expect("an example comes first");
-                assert!(example.ends_with('\\'), "a line that is none, or was too long: {line:?}");
+                assert!(example.ends_with('\\'), "not an example, or wrapped because it is too long: {line:?}");
                 example.push('\n');
                 example.push_str(line);
             }
@@ -57,7 +47,7 @@ fn examples(help: &str) -> Vec<String> {
     examples
 }
 
-/// Runs a line of shell in a copy of the examples' folder.
+/// Runs a line of shell in a copy of the folder with the examples.
 fn run(line: &str, prelude: &str) -> (std::process::Output, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
     let copied = Command::new("cp").args(["-r", "tests/data/examples/."]).arg(folder.path()).status();
@@ -79,20 +69,26 @@ fn run(line: &str, prelude: &str) -> (std::process::Output, tempfile::TempDir) {
 fn every_example_works() {
     for path in commands() {
         let help = help(&path);
-        let finds = help.contains("; 1 ");
+        let finds = help.contains("\n  1  ");
         let examples = examples(&help);
         assert!(!examples.is_empty(), "{path:?}: the help has no lines `  $ …` below `Examples:`");
         for example in examples {
-            assert!(example.contains(&format!("pullthrough {}", path.join(" "))), "of another command: {example}");
+            assert!(
+                example.contains(&format!("pullthrough {}", path.join(" "))),
+                "the example has another command: {example}"
+            );
             let is_read = is_read_only(&path[0], &example);
-            let prelude = if is_read { "pullthrough() { printf '%s\\0' \"$@\" >arguments; }\n" } else { "" };
+            // It reads its input, so that the program before it in a pipe does not fail.
+            let stand_in = "pullthrough() { cat >/dev/null; printf '%s\\0' \"$@\" >arguments; }\n";
+            let prelude = if is_read { stand_in } else { "" };
             let (output, folder) = run(&example, prelude);
             let error = String::from_utf8_lossy(&output.stderr);
-            // What an example finds, it may find.
+            // An example may exit with 1 for what it finds.
             let has_found = output.status.code() == Some(1) && finds && !error.starts_with("error: ");
             assert!(output.status.success() || has_found, "{example}\n{error}");
             if is_read {
-                let arguments = std::fs::read_to_string(folder.path().join("arguments")).expect("it was called");
+                let arguments =
+                    std::fs::read_to_string(folder.path().join("arguments")).expect("the stand-in was called");
                 let arguments = arguments.split_terminator('\0');
                 let parsed =
                     pullthrough::cli::command(None).try_get_matches_from(["pullthrough"].into_iter().chain(arguments));
@@ -102,7 +98,7 @@ fn every_example_works() {
     }
 }
 
-/// As kubectl calls its plugin.
+/// kubectl calls its plugin by this name.
 #[test]
 fn the_plugin_of_kubectl_calls_itself_by_its_name() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -1,4 +1,4 @@
-//! Gates: `scan --fail-on` and `rewrite --check` fail where they saw nothing, and where they did not understand something.
+//! Gates: `scan --fail-on` and `rewrite --check` fail if they inspected nothing, or skipped something.
 
 use std::fs;
 use std::path::Path;
@@ -13,17 +13,19 @@ const LIST_OF_WIDGET: &str = "apiVersion: example.com/v1\nkind: Widget\nmetadata
 const VALUES: &str = "image: {repository: nginx, tag: v1}\n";
 const RULES: &str =
     "apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules: [{name: a, from: [docker.io], to: c.io}]\n";
+/// All rules of the example observe.
+const BASE: &str = "manifests/base/rules.yaml";
 const DECLARED: &str = "manifests: [{group: example.com, kind: Widget, images: [$.spec.image]}]\n";
-/// A manifest in another one.
+/// A manifest in a text of another one.
 const TEXT: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  pod.yaml: |\n    apiVersion: v1\n    kind: Pod\n    metadata: {name: a}\n    spec: {containers: [{name: a, image: quay.io/a/b}]}\n";
 const TEMPLATE: &str = "{{ if .Values.a }}\nkind: Pod\n{{ end }}\n";
 const HALF: &str = "apiVersion: v1\nkind: Pod\nspec: {containers: [{name: a, image: {{ .Values.image }}}]}\n";
 
-/// What is said where a gate fails.
+/// The start of the error if nothing was inspected.
 const NOTHING: &str = "error: nothing was inspected: no Kubernetes object in ";
-const UNKNOWN: &str = "error: what is not understood may have images ";
+const UNKNOWN: &str = "error: fields that were not understood may have images ";
 
-/// What is looked at.
+/// The input of a gate.
 enum Input<'t> {
     Stdin(&'t str),
     File(&'t str),
@@ -32,7 +34,7 @@ enum Input<'t> {
 
 use Input::{File, Folder, Stdin};
 
-/// The arguments that name an input below a folder, and standard input.
+/// Returns the argument that names an input below a folder, and standard input.
 fn place<'t>(input: &Input<'t>, root: &Path) -> (String, &'t str) {
     let path = root.join("in");
     match input {
@@ -51,7 +53,7 @@ fn place<'t>(input: &Input<'t>, root: &Path) -> (String, &'t str) {
     }
 }
 
-/// The exit code and what is said, for each of both gates.
+/// Returns exit code, standard error and arguments of each of the two gates.
 fn run(input: &Input, rules: &str, more: &[&str]) -> Vec<(Option<i32>, String, Vec<String>)> {
     let folder = tempfile::tempdir().expect("a folder");
     let (path, stdin) = place(input, folder.path());
@@ -126,7 +128,7 @@ fn a_gate_that_did_not_understand_something_fails_unless_it_may() {
     }
 }
 
-/// What `--deep` reads is understood, and what it can't read is not.
+/// Text that `--deep` can parse counts as inspected. Other text counts as skipped.
 #[test]
 fn a_gate_understands_texts_where_they_are_read() {
     let rules = RULES.replace("docker.io", "quay.io");
@@ -135,14 +137,14 @@ fn a_gate_understands_texts_where_they_are_read() {
         let codes: Vec<_> = run(&File(text), rules, &["--deep"]).into_iter().map(|(code, ..)| code).collect();
         assert_eq!(codes, expected.map(Some), "{text}");
     }
-    // A file of a CI system alone, whose script has a manifest.
+    // The file of a CI system, whose script has a manifest.
     let script = format!("run: |\n  kubectl apply -f - <<END\n  {}\n  END\n", POD.trim_end().replace('\n', "\n  "));
     for (code, told, arguments) in run(&File(&script), RULES, &["--deep"]) {
         assert_eq!(code, Some(0), "{arguments:?}: {told}");
     }
 }
 
-/// Exports that may leave nothing out, and `check`, are gates too.
+/// Exports with --strict and `check` are gates too.
 #[test]
 fn exports_and_checks_of_nothing_fail() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -162,11 +164,14 @@ fn exports_and_checks_of_nothing_fail() {
         (&["export", "kustomize", "--strict", "--rules", &rules, &empty][..], 2, NOTHING),
         (&["export", "kustomize", "--strict", "--rules", &rules, &values], 2, NOTHING),
         (&["export", "kustomize", "--strict", "--rules", &rules, &pod], 0, ""),
-        (&["export", "kustomize", "--rules", &rules, &empty], 0, "no image found"),
+        (&["export", "kustomize", "--rules", &rules, &empty], 0, "note: no image in"),
         (&["export", "helm-values", "--strict", "--rules", &rules, &values], 2, "error: nothing was inspected: "),
-        (&["export", "helm-values", "--rules", &rules, &values], 0, "no image found"),
-        (&["check", "--rules", &no_rules], 2, "nothing was checked: `rules` is empty"),
-        (&["check", "--rules", &rules], 0, "no problem found"),
+        (&["export", "helm-values", "--rules", &rules, &values], 0, "note: no image in"),
+        (&["export", "admission-policy", "--rules", BASE], 0, "note: no rule enforces"),
+        (&["export", "kyverno", "--rules", BASE], 0, "note: no rule enforces"),
+        (&["export", "kyverno", "--kind", "ClusterPolicy", "--rules", BASE], 0, "note: no rule enforces"),
+        (&["check", &no_rules], 1, "0 rules, 1 finding"),
+        (&["check", &rules], 0, "no problem found"),
     ] {
         let output = pullthrough(arguments, b"");
         let told = String::from_utf8_lossy(&output.stderr);
@@ -174,13 +179,13 @@ fn exports_and_checks_of_nothing_fail() {
     }
 }
 
-/// `--allow-unknown` is not for what is broken or missing.
+/// `--allow-unknown` does not cover files that are broken or missing.
 #[test]
 fn a_gate_that_could_not_read_something_fails() {
     for input in [
         Folder(&[("a.yaml", POD), ("b.yaml", "a: [\n")][..]),
         Folder(&[("a.yaml", "a: [\n")]),
-        // What helm says is YAML at times, and at times not.
+        // Helm's errors are valid YAML in some cases.
         Stdin("Error: INSTALLATION FAILED: repo x not found\n"),
         Stdin("a: [\n"),
     ] {
@@ -207,12 +212,12 @@ fn a_gate_that_looked_and_found_nothing_passes() {
         }
     }
     for (code, told, _) in run(&File(WIDGET), &declared, &[]) {
-        // It is known, so it is decided.
+        // The place is known, so there is a decision.
         assert!(code == Some(0) && told.contains("1 place") || code == Some(1), "{told}");
     }
 }
 
-/// Each path that is named must have something: a command that failed may be behind any of them.
+/// Each path must have something to inspect. Otherwise a failed command could go unnoticed.
 #[test]
 fn every_named_path_is_inspected() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -245,7 +250,7 @@ fn every_named_path_is_inspected() {
             let code = if silent.is_some() && more.is_empty() { 2 } else { 0 };
             assert_eq!(output.status.code(), Some(code), "{gate:?} {more:?} {names:?}: {told}");
             let is_named = silent.is_some_and(|silent| told.contains(&path(silent)));
-            let is_told = told.contains("no Kubernetes object in it");
+            let is_told = told.contains("no Kubernetes object");
             assert_eq!((is_told, is_named || silent.is_none()), (silent.is_some(), true), "{gate:?} {names:?}: {told}");
         }
     }
@@ -262,11 +267,11 @@ fn without_a_gate_it_is_said_and_exits_with_0() {
     let printed = String::from_utf8(output.stdout).expect("UTF-8");
     for line in [
         "docker.io  1 image at 1 place\n",
-        "1 object of 1 kind that is not known has fields that look like images\n",
+        "1 object of 1 unknown kind has fields that look like images\n",
         " HelmRelease of helm.toolkit.fluxcd.io: 1 field of 1 object looks like an image\n",
         &format!("   where   {case}:10\n"),
         "   declare - {group: \"helm.toolkit.fluxcd.io\", kind: \"HelmRelease\", splitImages: [\"$.spec.values.controllers.main.containers.app.image\"]}\n",
-        "; 1 file with 2 objects looked at\n",
+        "; 1 file with 2 objects scanned\n",
     ] {
         assert!(printed.contains(line), "{line}{printed}");
     }
@@ -290,9 +295,27 @@ fn without_a_gate_it_is_said_and_exits_with_0() {
     let output = pullthrough(&["rewrite", "--cache", "c.io/k8s"], WIDGET.as_bytes());
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(0), WIDGET.as_bytes()));
     let told = String::from_utf8(output.stderr).expect("UTF-8");
+    assert!(told.starts_with("warning: 1 object of 1 unknown kind has fields that look like images\n"), "{told}");
+}
+
+#[test]
+fn a_report_has_a_title_a_date_and_the_hash_of_its_rules() {
+    let scan =
+        |more: &[&str]| pullthrough(&[&["scan", "--cache", "c.io/k8s"], more, &["-"]].concat(), WIDGET.as_bytes());
+    let page = String::from_utf8(scan(&["-o", "html", "--title", "Before the <move>"]).stdout).expect("UTF-8");
+    let hash = pullthrough::config::fingerprint(b"c.io/k8s");
     assert!(
-        told.starts_with("warning: 1 object of 1 kind that is not known has fields that look like images\n"),
-        "{told}"
+        page.contains("<h1>Before the &lt;move&gt;</h1>") && page.contains(&format!("<code>{hash}</code>")),
+        "{page}"
+    );
+    assert!(page.contains("<dt>Date</dt><dd>20") && page.contains(" UTC</dd>"), "{page}");
+    let markdown = String::from_utf8(scan(&["-o", "markdown", "--title", "Before"]).stdout).expect("UTF-8");
+    assert!(markdown.starts_with("## Before\n"), "{markdown}");
+    let output = scan(&["--title", "Before"]);
+    let said = String::from_utf8(output.stderr).expect("UTF-8");
+    assert_eq!(
+        (output.status.code(), said.as_str()),
+        (Some(2), "error: --title needs -o markdown or -o html; the other formats have no heading\n")
     );
 }
 

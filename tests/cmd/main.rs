@@ -1,13 +1,24 @@
 //! The command line, through the binary.
 
+mod caches;
 mod catalogue;
+mod circles;
+mod dashboard;
 mod examples;
+mod export;
 mod gate;
+mod hands;
+mod helm_values;
+mod links;
+mod mistakes;
 mod page;
+mod products;
+#[path = "../harness/program.rs"]
+mod program;
 mod repository;
 mod rewrite;
 mod rewriting;
-mod shells;
+mod sessions;
 mod yaml;
 
 use std::fmt::Write as _;
@@ -15,14 +26,15 @@ use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 
 use pullthrough::cluster::doctor::fault::Fault;
+use pullthrough::diagnosis::{Cause, Status};
 use pullthrough::engine::Reason;
 use pullthrough::lint::Lint;
 use serde_json::{Value, json};
 
-/// `TRYCMD=overwrite cargo test --test cmd` rewrites the snapshots.
+/// `TRYCMD=overwrite cargo test --test cmd` writes the snapshots.
 #[test]
 fn commands_print_what_the_snapshots_show() {
-    trycmd::TestCases::new().case("tests/cmd/*.trycmd").case("README.md").case("docs/check.md");
+    trycmd::TestCases::new().case("tests/cmd/*.trycmd");
 }
 
 fn pullthrough(arguments: &[&str], stdin: &[u8]) -> Output {
@@ -33,7 +45,8 @@ fn pullthrough(arguments: &[&str], stdin: &[u8]) -> Output {
         .stderr(Stdio::piped())
         .spawn()
         .expect("the binary runs");
-    child.stdin.take().expect("a pipe").write_all(stdin).expect("the binary reads");
+    // After a wrong argument, the binary ends without reading.
+    let _ = child.stdin.take().expect("a pipe").write_all(stdin);
     child.wait_with_output().expect("the binary ends")
 }
 
@@ -44,7 +57,7 @@ fn explain(arguments: &[&str], stdin: &[u8]) -> Vec<Value> {
     lines.lines().map(|line| serde_json::from_str(line).expect("one JSON object a line")).collect()
 }
 
-/// What the reference implementation says of an input, its host folded as rules see it.
+/// Returns the reading of the reference implementation, with the host normalised as rules compare it.
 fn expected(fields: &[&str], input: &str) -> Value {
     let [_, valid, host, path, tag, digest] = fields else { panic!("six fields: {fields:?}") };
     let some = |text: &str| if text.is_empty() { Value::Null } else { json!(text) };
@@ -52,7 +65,7 @@ fn expected(fields: &[&str], input: &str) -> Value {
         return json!({"image": input, "valid": false, "registry": null, "repository": null, "tag": null, "digest": null});
     }
     let host = host.to_ascii_lowercase();
-    // A port is a number.
+    // Ports are compared as numbers.
     let host = match host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit())) {
         Some((name, port)) => format!("{name}:{}", port.parse::<u128>().expect("digits")),
         None => host,
@@ -77,7 +90,7 @@ fn references_are_read_as_the_reference_implementation_reads_them() {
         .iter()
         .map(|row| serde_json::from_str(&format!("\"{}\"", row[0])).expect("the body of a string literal"))
         .collect();
-    // Standard input takes one image a line; an argument takes anything but NUL.
+    // Standard input has one image in each line. An argument may have line breaks.
     let (by_argument, by_line): (Vec<_>, Vec<_>) =
         rows.iter().zip(&inputs).partition(|(_, input)| input.contains('\n'));
     let stdin = by_line.iter().fold(String::new(), |mut text, (_, input)| {
@@ -90,7 +103,7 @@ fn references_are_read_as_the_reference_implementation_reads_them() {
     assert_eq!(answers.len(), rows.len());
     for (mut answer, (row, input)) in answers.into_iter().zip(by_line.into_iter().chain(by_argument)) {
         let object = answer.as_object_mut().expect("an object");
-        for key in ["decision", "result", "rule", "reason"] {
+        for key in ["decision", "result", "rule", "reason", "would_be"] {
             object.remove(key).expect("a stable key");
         }
         assert_eq!(answer, expected(row, input), "{input:?}");
@@ -111,10 +124,10 @@ fn standard_input_has_one_image_a_line() {
     assert_eq!(answers.iter().map(fields).collect::<Vec<_>>(), expected);
 }
 
-/// Arguments of the binary, and the file that keeps what it prints.
+/// Arguments of the binary, and the file with their output.
 const GENERATED: [(&[&str], &str); 4] = [
-    (&["schema"], "docs/rules.schema.json"),
-    (&["schema", "--of", "tests"], "docs/tests.schema.json"),
+    (&["schema"], "docs/reference/rules.schema.json"),
+    (&["schema", "--of", "tests"], "docs/reference/tests.schema.json"),
     (
         &["export", "webhook", "--rules", "manifests/base/rules.yaml", "--service", "pullthrough/pullthrough"],
         "manifests/chart/files/webhook.yaml",
@@ -125,7 +138,7 @@ const GENERATED: [(&[&str], &str); 4] = [
     ),
 ];
 
-/// `GENERATED=overwrite cargo test --test cmd` writes the files again.
+/// `GENERATED=overwrite cargo test --test cmd` writes the files.
 #[test]
 fn what_is_generated_is_current() {
     for (arguments, file) in GENERATED {
@@ -135,7 +148,7 @@ fn what_is_generated_is_current() {
     }
 }
 
-/// The schema of the chart's values knows rules as the schema of the rules file does.
+/// The schema of the chart's values has the rules of the rules file's schema.
 #[test]
 fn the_values_of_the_chart_know_the_rules() {
     const DEFINITIONS: &str = "  \"$defs\": {";
@@ -147,18 +160,18 @@ fn the_values_of_the_chart_know_the_rules() {
     is_current(file, &format!("{before}{DEFINITIONS}{definitions}"), "what `pullthrough schema` prints under $defs");
 }
 
-/// As [`what_is_generated_is_current`].
+/// See [`what_is_generated_is_current`].
 #[test]
 fn the_findings_of_doctor_are_documented() {
-    const FILE: &str = "docs/doctor.md";
+    const FILE: &str = "docs/reference/doctor.md";
     let (start, end) = ("<!-- written by `make generate` -->\n", "<!-- end -->");
     let page = std::fs::read_to_string(FILE).expect("a file of this repository");
-    let (head, rest) = page.split_once(start).expect("where the table starts");
-    let (_, tail) = rest.split_once(end).expect("where it ends");
-    let mut table = String::from("\n| Finding | Severity | Cure |\n| --- | --- | --- |\n");
+    let (head, rest) = page.split_once(start).expect("the start of the table");
+    let (_, tail) = rest.split_once(end).expect("the end of the table");
+    let mut table = String::from("\n| Finding | Severity | Fix |\n| --- | --- | --- |\n");
     for fault in Fault::ALL {
-        let cure = fault.cure().replace('|', "\\|");
-        let _ = writeln!(table, "| `{}` | {} | {cure} |", fault.as_str(), fault.severity().as_str());
+        let fix = fault.fix().replace('|', "\\|");
+        let _ = writeln!(table, "| `{}` | {} | {fix} |", fault.as_str(), fault.severity().as_str());
     }
     table.push('\n');
     is_current(FILE, &[head, start, &table, end, tail].concat(), "the page with the findings that the code has");
@@ -169,40 +182,86 @@ fn the_findings_of_doctor_are_documented() {
     assert_eq!(names.iter().filter(is_kebab).count(), names.len());
 }
 
-/// As [`what_is_generated_is_current`]. The cases of the page are those that the examples of the help run.
+/// Pages that help to find a fault, in tables with a column `Finding`.
 #[test]
-fn the_lints_and_the_cases_of_check_are_documented() {
-    const FILE: &str = "docs/check.md";
+fn pages_name_findings_that_doctor_has() {
+    let (mut named, mut unknown) = (0, Vec::new());
+    for page in ["docs/troubleshooting", "docs/how-to"].into_iter().flat_map(walkdir::WalkDir::new) {
+        let page = page.expect("an entry").into_path();
+        let Ok(text) = std::fs::read_to_string(&page) else { continue };
+        let mut column = None;
+        for line in text.lines() {
+            let cells: Vec<&str> = line.split(" | ").collect();
+            match column {
+                _ if !line.starts_with('|') => column = None,
+                None => column = cells.iter().position(|cell| cell.trim_start_matches("| ").starts_with("Finding")),
+                Some(at) => {
+                    let cell = cells.get(at).copied().unwrap_or_default();
+                    let words = cell.split('`').skip(1).step_by(2).filter(|word| word.contains('-'));
+                    named += words.clone().count();
+                    let is_unknown = |word: &&str| !Fault::ALL.iter().any(|fault| fault.as_str() == *word);
+                    unknown.extend(words.filter(is_unknown).map(|word| format!("{}: {word}", page.display())));
+                }
+            }
+        }
+    }
+    assert!(named > 10, "{named} findings");
+    assert!(unknown.is_empty(), "doctor has no such findings: {unknown:?}");
+}
+
+/// As [`what_is_generated_is_current`].
+#[test]
+fn the_lints_are_documented() {
+    const FILE: &str = "docs/reference/lints.md";
     let (start, end) = ("<!-- written by `make generate` -->\n", "<!-- end -->");
     let page = std::fs::read_to_string(FILE).expect("a file of this repository");
-    let (head, rest) = page.split_once(start).expect("where the table starts");
-    let (_, tail) = rest.split_once(end).expect("where it ends");
+    let (head, rest) = page.split_once(start).expect("the start of the table");
+    let (_, tail) = rest.split_once(end).expect("the end of the table");
     let mut table = String::from("\n| Lint | Finds |\n| --- | --- |\n");
     for lint in Lint::ALL {
         let _ = writeln!(table, "| `{}` | {} |", lint.as_str(), lint.describe());
     }
     table.push('\n');
-    let (before, cases) = tail.split_once("```yaml\n").expect("the cases");
-    let (_, after) = cases.split_once("```").expect("their end");
-    let cases = std::fs::read_to_string("tests/data/examples/tests.yaml").expect("a file of this repository");
-    let text = [head, start, &table, end, before, "```yaml\n", &cases, "```", after].concat();
-    is_current(FILE, &text, "the page with the lints that the code has, and the cases of tests/data/examples");
+    is_current(FILE, &[head, start, &table, end, tail].concat(), "the page with the lints that the code has");
 }
 
-/// As [`what_is_generated_is_current`].
+/// See [`what_is_generated_is_current`].
 #[test]
 fn the_reasons_are_documented() {
-    const FILE: &str = "docs/reference.md";
+    const FILE: &str = "docs/reference/rules-file.md";
     let (start, end) = ("<!-- reasons: written by `make generate` -->\n", "<!-- end of reasons -->");
     let page = std::fs::read_to_string(FILE).expect("a file of this repository");
-    let (head, rest) = page.split_once(start).expect("where the table starts");
-    let (_, tail) = rest.split_once(end).expect("where it ends");
+    let (head, rest) = page.split_once(start).expect("the start of the table");
+    let (_, tail) = rest.split_once(end).expect("the end of the table");
     let mut table = String::from("\n| Reason | When |\n| --- | --- |\n");
     for reason in Reason::ALL {
         let _ = writeln!(table, "| `{}` | {} |", reason.as_str(), reason.when());
     }
     table.push('\n');
     is_current(FILE, &[head, start, &table, end, tail].concat(), "the page with the reasons that the engine has");
+    let help = std::fs::read_to_string("docs/troubleshooting/pod-not-rewritten.md").expect("a page");
+    let missing: Vec<_> =
+        Reason::ALL.iter().filter(|reason| !help.contains(&format!("\n| `{}` | ", reason.as_str()))).collect();
+    assert!(missing.is_empty(), "docs/troubleshooting/pod-not-rewritten.md does not say what to do: {missing:?}");
+}
+
+/// See [`what_is_generated_is_current`].
+#[test]
+fn the_causes_are_documented() {
+    const FILE: &str = "docs/reference/verify.md";
+    let (start, end) = ("<!-- causes: written by `make generate` -->\n", "<!-- end of causes -->");
+    let page = std::fs::read_to_string(FILE).expect("a file of this repository");
+    let (head, rest) = page.split_once(start).expect("the start of the table");
+    let (_, tail) = rest.split_once(end).expect("the end of the table");
+    let mut table = String::from("\n| Cause | What it means | Fix |\n| --- | --- | --- |\n");
+    for cause in Cause::ALL {
+        let _ = writeln!(table, "| `{}` | {} | {} |", cause.as_str(), cause.what(), cause.fix());
+    }
+    table.push('\n');
+    is_current(FILE, &[head, start, &table, end, tail].concat(), "the page with the causes that the code has");
+    let missing: Vec<_> =
+        Status::ALL.iter().filter(|status| !page.contains(&format!("\n| `{}` | ", status.as_str()))).collect();
+    assert!(missing.is_empty(), "{FILE} lacks {missing:?}");
 }
 
 fn is_current(file: &str, text: &str, what: &str) {
@@ -219,9 +278,9 @@ fn the_exit_code_is_the_same_when_nobody_reads() {
     let scan = ["scan", "--fail-on", "registry.k8s.io", "tests/data/scan/shop.yaml", "-o"];
     let scans = ["table", "json", "sarif", "markdown", "html"].map(|format| ([&scan[..], &[format]].concat(), 1));
     let others = [
-        (vec!["check", "--rules", shadowed], 1),
-        (vec!["check", "--rules", shadowed, "-o", "json"], 1),
-        (vec!["check", "--rules", "Cargo.toml", "-o", "json"], 2),
+        (vec!["check", shadowed], 1),
+        (vec!["check", shadowed, "-o", "json"], 1),
+        (vec!["check", "Cargo.toml", "-o", "json"], 2),
         (vec!["test", "--rules", "tests/data/examples/rules.yaml", "tests/data/tests-that-fail.yaml"], 1),
         (vec!["rewrite", "--check", "--cache", "cache.example.com", "tests/data/scan/shop.yaml"], 1),
         (vec!["explain", "--cache", "cache.example.com", "nginx"], 0),
@@ -242,8 +301,16 @@ fn usage_and_rules_that_are_wrong_exit_with_2() {
         &["explain", "--cache", "a.io", "--rules", "x.yaml", "nginx"],
         &["explain", "--cache", "cache", "nginx"],
         &["explain", "--rules", "tests/data/absent.yaml", "nginx"],
-        &["check", "--rules", "Cargo.toml"],
-        &["check", "--rules", "tests/data/rules.yaml", "--allow", "nonsense"],
+        &["check", "Cargo.toml"],
+        &["check"],
+        &["check", "--rules", "tests/data/rules.yaml"],
+        &["scan", "--context", "a", "tests/data/scan"],
+        &["scan", "--kubeconfig", "a", "tests/data/scan"],
+        &["scan", "--timeout", "3s", "tests/data/scan"],
+        &["scan", "--configuration", "a", "-"],
+        &["scan", "--no-catalogue"],
+        &["scan", "--summary", "-o", "json", "-"],
+        &["check", "tests/data/rules.yaml", "--allow", "nonsense"],
         &["test", "--rules", "tests/data/rules.yaml"],
         &["test", "--rules", "tests/data/rules.yaml", "tests/data/absent.yaml"],
         &["test", "--rules", "tests/data/rules.yaml", "tests/data/rules.yaml"],
@@ -265,13 +332,38 @@ fn usage_and_rules_that_are_wrong_exit_with_2() {
         &["doctor", "--kubeconfig", "tests/data/absent.yaml"],
         &["doctor", "--kubeconfig", "Cargo.toml"],
         &["doctor", "--rules", "Cargo.toml"],
-        &["doctor", "--timeout", "0"],
+        &["doctor", "--timeout", "0s"],
+        &["doctor", "--timeout", "10"],
         &["scan", "--kubeconfig", "tests/data/absent.yaml"],
         &["scan", "--fail-on", "docker", "-"],
         &["scan", "--fail-on", "https://docker.io", "-"],
         &["scan", "--cache", "a.io", "--rules", "x.yaml", "-"],
         &["scan", "-n", "a", "-n", "b", "-"],
         &["scan", "-o", "xml", "-"],
+        &["warm", "-"],
+        &["warm", "--cache", "a.io", "--images", "-", "tests/data/scan"],
+        &["warm", "--cache", "a.io", "--rate", "10", "-"],
+        &["warm", "--cache", "a.io", "--rate", "0/s", "-"],
+        &["warm", "--cache", "a.io", "--rate", "10/d", "-"],
+        &["warm", "--cache", "a.io", "--keep-quota", "100%", "-"],
+        &["warm", "--cache", "a.io", "--max-requests", "0", "-"],
+        &["warm", "--cache", "a.io", "--concurrency", "0", "-"],
+        &["warm", "--cache", "a.io", "--platform", "linux", "-"],
+        &["warm", "--cache", "a.io", "--resume-within", "1h", "-"],
+        &["warm", "--cache", "a.io", "--kubeconfig", "tests/data/absent.yaml"],
+        &["verify", "-"],
+        &["verify", "--cache", "a.io", "--images", "-", "tests/data/scan"],
+        &["verify", "--cache", "a.io", "--kubeconfig", "a", "--images", "-"],
+        &["verify", "--cache", "a.io", "--context", "a", "-"],
+        &["verify", "--cache", "a.io", "--no-catalogue"],
+        &["verify", "--cache", "a.io", "--fail-on", "served", "-"],
+        &["verify", "--cache", "a.io", "-n", "a", "-n", "b", "-"],
+        &["verify", "--cache", "a.io", "--kubeconfig", "tests/data/absent.yaml"],
+        &["drill", "-"],
+        &["drill", "--cache", "a.io", "--storage", "a.io", "-"],
+        &["drill", "--cache", "a.io", "--storage", "a.io=tests", "-"],
+        &["drill", "--cache", "a.io", "--fail-on", "yes", "-"],
+        &["drill", "--cache", "a.io", "--outage", "1", "-"],
     ] {
         let output = pullthrough(arguments, b"");
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
@@ -279,7 +371,7 @@ fn usage_and_rules_that_are_wrong_exit_with_2() {
     }
 }
 
-/// Options of all commands that name an object of the cluster, each with the command's path.
+/// Returns the options of all commands that name an object in the cluster, with the path of the command.
 fn options_that_name_objects(command: &clap::Command, path: &[&str]) -> Vec<(Vec<String>, String, bool)> {
     let mut options = Vec::new();
     for option in command.get_arguments() {

@@ -1,50 +1,63 @@
-//! docs/cli.md: the help of every command, and what it exits with.
+//! docs/reference/cli: a page for each command with its help, and one with all of them and what they exit with.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use super::examples::{commands, help};
+use super::examples::help;
 use super::is_current;
+use super::program::commands;
 
 /// What a help text says of exit codes: by code, what it means.
 fn exit_codes(help: &str) -> Vec<(char, String)> {
-    let (_, text) = help.split_once("Exit codes: ").expect("a sentence `Exit codes: 0 …; 1 …; 2 ….`");
-    let text = text.split("\n\n").next().unwrap_or_default().replace('\n', " ");
-    let mut starts: Vec<usize> = ["0 ", "; 1 ", "; 2 "]
-        .iter()
-        .filter_map(|code| text.find(code))
-        .map(|at| if at == 0 { 0 } else { at + 2 })
-        .collect();
-    starts.push(text.len());
-    let meaning = |start: usize, end: usize| text[start + 2..end].trim_end_matches([';', ' ', '.']).to_owned();
-    starts.windows(2).map(|pair| (char::from(text.as_bytes()[pair[0]]), meaning(pair[0], pair[1]))).collect()
+    let (_, list) = help.split_once("\nExit codes:\n").expect("a list `Exit codes:`");
+    let mut codes: Vec<(char, String)> = Vec::new();
+    for line in list.lines().take_while(|line| !line.is_empty()) {
+        match (line.strip_prefix("  ").and_then(|line| line.split_once("  ")), codes.last_mut()) {
+            (Some((code, meaning)), _) if code.len() == 1 => {
+                codes.push((code.chars().next().unwrap(), meaning.to_owned()))
+            }
+            (_, Some((_, meaning))) => *meaning += &format!(" {}", line.trim()),
+            _ => panic!("{line}"),
+        }
+    }
+    codes
 }
 
-/// `GENERATED=overwrite cargo test --test cmd` writes the page again.
+const FOLDER: &str = "docs/reference/cli";
+
+/// `GENERATED=overwrite cargo test --test cmd` writes the pages again.
 #[test]
-fn the_page_of_the_command_line_is_current() {
-    let mut page = String::from(
+fn the_pages_of_the_command_line_are_current() {
+    let mut index = String::from(
         "# Command line\n\n\
-         Written from the help texts of the commands, by `make generate`.\n\n\
-         Standard output is data, standard error is talk. The keys of `-o json` are stable. `pullthrough completions` prints\n\
-         completions for shells, `pullthrough man` manual pages; in the PATH as `kubectl-pullthrough`, the program is a plugin of\n\
-         kubectl.\n\n\
+         Use this page to find a command, and to look up what its exit codes mean. Each command has a page with its options.\n\
+         `make generate` writes these pages from the help of the commands.\n\n\
+         - Standard output is data. Messages are on standard error. The keys of `-o json` are stable.\n\
+         - `pullthrough completions` prints completions for shells, and `pullthrough man` manual pages.\n\
+         - With the name `kubectl-pullthrough` on the PATH, the program is a plugin: `kubectl pullthrough scan`.\n\n\
          ## Exit codes\n\n| Command | 0 | 1 | 2 |\n| --- | --- | --- | --- |\n",
     );
-    let commands: Vec<(String, String)> = commands().iter().map(|path| (path.join(" "), help(path))).collect();
-    for (name, help) in &commands {
-        let codes = exit_codes(help);
+    let mut files = BTreeSet::from(["README.md".to_owned()]);
+    for path in commands() {
+        let (name, file, help) = (path.join(" "), format!("{}.md", path.join("-")), help(&path));
+        let codes = exit_codes(&help);
         let meaning = |code| codes.iter().find(|(of, _)| *of == code).map_or("–", |(_, meaning)| meaning.as_str());
         assert!(codes.len() > 1 && meaning('2') != "–", "{name}: {codes:?}");
-        let _ = writeln!(page, "| `{name}` | {} | {} | {} |", meaning('0'), meaning('1'), meaning('2'));
+        let _ = writeln!(index, "| [`{name}`]({file}) | {} | {} | {} |", meaning('0'), meaning('1'), meaning('2'));
+        let page = format!(
+            "# pullthrough {name}\n\nUse this page to look up the options of `pullthrough {name}`.\n\n```text\n{}```\n",
+            tidy(&help)
+        );
+        is_current(&format!("{FOLDER}/{file}"), &page, "the page of a command that the code has");
+        files.insert(file);
     }
-    page.push_str(
-        "\nA program that reads what is printed, such as `head`, may stop reading at any time: that is no error.\n",
-    );
-    let _ = write!(page, "\n## pullthrough\n\n```text\n{}```\n", tidy(&help(&[])));
-    for (name, help) in &commands {
-        let _ = write!(page, "\n## pullthrough {name}\n\n```text\n{}```\n", tidy(help));
-    }
-    is_current("docs/cli.md", &page, "the page with the commands that the code has");
+    index.push_str("\nIf a program such as `head` stops reading the output early, that is not an error.\n");
+    let _ = write!(index, "\n## pullthrough\n\n```text\n{}```\n", tidy(&help(&[])));
+    is_current(&format!("{FOLDER}/README.md"), &index, "the page with the commands that the code has");
+
+    let found = std::fs::read_dir(FOLDER).expect("a folder").map(|entry| entry.expect("an entry").file_name());
+    let found: BTreeSet<String> = found.map(|name| name.into_string().expect("UTF-8")).collect();
+    assert_eq!(found, files, "{FOLDER} has pages of commands that the code does not have: remove them");
 }
 
 fn tidy(help: &str) -> String {

@@ -1,4 +1,4 @@
-//! What files of the repository say of one another: versions, workflows, licences, links.
+//! What files of the repository say of one another: versions, workflows, licences.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -81,6 +81,33 @@ fn hosted_workflows_run_what_must_pass() {
     }
 }
 
+/// Tests that need a folder of the user's, or are for people to look at.
+const BY_HAND: [&str; 4] = ["catalogue", "charts", "demo", "scale"];
+
+#[test]
+fn every_test_binary_is_run_by_what_must_pass() {
+    let (cargo, make, ci) = (read("Cargo.toml"), read("Makefile"), read(".ci/run"));
+    let binaries = cargo.split("\n[[test]]\n").skip(1).map(|section| {
+        let section = section.split("\n[").next().unwrap_or_default();
+        let name = section.split("name = \"").nth(1).and_then(|rest| rest.split('"').next()).expect("a name");
+        (name, section.contains("\ntest = false"))
+    });
+    // `make test` runs what `cargo test` runs.
+    let mut targets = BTreeSet::from(["test".to_owned()]);
+    for (name, _) in binaries.filter(|(name, is_apart)| *is_apart && !BY_HAND.contains(name)) {
+        let target = format!("test-{name}");
+        assert!(
+            make.contains(&format!("\n{target}: ")),
+            "Makefile: add a target {target}, which runs the tests of {name}"
+        );
+        targets.insert(target);
+    }
+    assert!(targets.len() > 3, "{targets:?}");
+    let lacks = |target: &&String| !ci.lines().any(|line| line.ends_with(&format!("step make {target}")));
+    let missing: Vec<&String> = targets.iter().filter(lacks).collect();
+    assert!(missing.is_empty(), ".ci/run does not run these targets of the Makefile: {missing:?}");
+}
+
 #[test]
 fn files_of_others_have_their_licence_beside_them() {
     let page = read("tests/data/ATTRIBUTION.md");
@@ -103,51 +130,20 @@ fn files_of_others_have_their_licence_beside_them() {
     assert_eq!(licences.len(), 2, "{licences:?}");
 }
 
-/// As GitHub names the headings of a page.
-fn anchors(page: &str) -> BTreeSet<String> {
-    let mut in_code = false;
-    let headings = page.lines().filter(|line| {
-        in_code ^= line.trim_start().starts_with("```");
-        !in_code && line.starts_with('#')
-    });
-    let anchor = |heading: &str| {
-        let text = heading.trim_start_matches('#').trim().to_lowercase();
-        let kept = text.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
-        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
-    };
-    headings.map(anchor).collect()
-}
-
+/// By its first sentence a reader decides whether to read on.
 #[test]
-fn links_between_files_lead_somewhere() {
-    let link = Regex::new(r"\]\(([^)\s]+)\)").expect("an expression");
-    let top = std::fs::read_dir(".").expect("this repository").map(|entry| entry.expect("an entry").path());
-    let top = top.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
-    let others = ["docs", "manifests", "certs"].into_iter().flat_map(|folder| files(folder, "md"));
-    let pages: Vec<PathBuf> = top.chain(others).chain([PathBuf::from("tests/data/ATTRIBUTION.md")]).collect();
-    assert!(pages.len() > 20, "{pages:?}");
-    let mut dead = Vec::new();
-    for page in &pages {
-        let text = read(page);
-        let links = link.captures_iter(&text).map(|found| found[1].to_owned());
-        for link in links.filter(|link| !link.contains("://")) {
-            let (file, anchor) = link.split_once('#').unwrap_or((&link, ""));
-            let target = if file.is_empty() { page.clone() } else { page.with_file_name("").join(file) };
-            let leads = match anchor {
-                "" => target.exists(),
-                _ => std::fs::read_to_string(&target).is_ok_and(|text| anchors(&text).contains(anchor)),
-            };
-            if !leads {
-                dead.push(format!("{}: {link}", page.display()));
-            }
-        }
-    }
-    assert!(dead.is_empty(), "these links lead to no file or heading:\n{}", dead.join("\n"));
+fn every_page_opens_with_its_use() {
+    let opens =
+        |page: &PathBuf| read(page).split("\n\n").nth(1).is_some_and(|text| text.starts_with("Use this page to "));
+    let pages = files("docs", "md");
+    assert!(pages.len() > 60, "{pages:?}");
+    let others: Vec<_> = pages.iter().filter(|page| !opens(page)).collect();
+    assert!(others.is_empty(), "these pages do not open with \"Use this page to …\": {others:?}");
 }
 
 #[test]
 fn the_architecture_page_names_every_module() {
-    let (page, map) = (read("docs/architecture.md"), read("src/lib.rs"));
+    let (page, map) = (read("docs/background/architecture.md"), read("src/lib.rs"));
     let modules = map.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
     let is_named = |module: &&str| {
         ["`src/MODULE/`", "`src/MODULE.rs`", "`MODULE`"]
@@ -155,5 +151,8 @@ fn the_architecture_page_names_every_module() {
             .any(|name| page.contains(&name.replace("MODULE", module)))
     };
     let missing: Vec<&str> = modules.filter(|module| !is_named(module)).collect();
-    assert!(missing.is_empty(), "docs/architecture.md: the table of modules lacks these of src/lib.rs: {missing:?}");
+    assert!(
+        missing.is_empty(),
+        "docs/background/architecture.md: the table of modules lacks these of src/lib.rs: {missing:?}"
+    );
 }

@@ -61,7 +61,7 @@ impl Tree {
     }
 }
 
-/// What came of one run.
+/// Exit code and output of a run.
 #[derive(Debug)]
 struct Run {
     code: Option<i32>,
@@ -77,7 +77,7 @@ impl From<Output> for Run {
 }
 
 impl Run {
-    /// With paths as they are below a folder.
+    /// Removes the folder from the paths in the output.
     fn below(self, folder: &Path) -> Self {
         let prefix = format!("{}/", folder.display());
         let strip = |text: String| text.replace(&prefix, "");
@@ -96,7 +96,7 @@ fn standard_input_is_printed_with_other_images() {
     for arguments in [&[][..], &["-"]] {
         let run = rewrite(arguments, stream.as_bytes());
         assert_eq!((run.code, run.stdout.as_str()), (Some(0), expected.as_str()));
-        assert_eq!(run.stderr, "1 file: 1 image rewritten in 1, 1 kept (1 no_rule)\n");
+        assert_eq!(run.stderr, "1 file: 1 image rewritten in 1, 1 unchanged (1 no_rule)\n");
     }
     let run = rewrite(&["--check", "-"], stream.as_bytes());
     assert_eq!(run.code, Some(1));
@@ -140,7 +140,7 @@ fn files_are_written_in_place_once() {
     assert_eq!(tree.rewrite(&["--check"]).code, Some(1));
     let run = tree.rewrite(&["-w"]);
     assert_eq!((run.code, run.stdout.as_str()), (Some(0), ""));
-    assert_eq!(run.stderr, "6 files: 4 images rewritten in 4, 1 kept (1 no_rule)\n");
+    assert_eq!(run.stderr, "6 files: 4 images rewritten in 4, 1 unchanged (1 no_rule)\n");
     let expected = [
         ("a.yaml", after()),
         ("b/crlf.yml", after().replace('\n', "\r\n")),
@@ -152,12 +152,12 @@ fn files_are_written_in_place_once() {
     ];
     let is_as_expected = || expected.iter().for_each(|(name, text)| assert_eq!(tree.read(name), *text, "{name}"));
     is_as_expected();
-    assert_eq!(inode("c/same.yaml"), same, "what does not change is not written");
+    assert_eq!(inode("c/same.yaml"), same, "an unchanged file was written");
 
     let written = inode("a.yaml");
     assert_eq!(
         tree.rewrite(&["-w"]).stderr,
-        "6 files: 0 images rewritten in 0, 5 kept (4 already_cached, 1 no_rule)\n"
+        "6 files: 0 images rewritten in 0, 5 unchanged (4 already_cached, 1 no_rule)\n"
     );
     is_as_expected();
     assert_eq!(inode("a.yaml"), written);
@@ -176,11 +176,11 @@ fn what_can_not_be_read_is_named_and_the_others_are_done() {
     assert_eq!((tree.read("1.yaml").as_str(), tree.read("2.yaml").as_str()), (template, broken));
     let lines: Vec<&str> = run.stderr.lines().collect();
     let [first, second, third, hint, totals] = lines[..] else { panic!("{run:?}") };
-    assert!(first.starts_with("left alone: 1.yaml:1: a template"), "{run:?}");
+    assert!(first.starts_with("skipped: 1.yaml:1: a template"), "{run:?}");
     assert!(second.starts_with("error: 2.yaml:1: "), "{run:?}");
     assert_eq!(third, "error: 3.yaml: line 2 is not UTF-8; save it as UTF-8");
     assert!(hint.starts_with("hint: render templates first: helm template"), "{run:?}");
-    assert_eq!(totals, "1 file: 1 image rewritten in 1, 0 kept; 3 files left alone");
+    assert_eq!(totals, "1 file: 1 image rewritten in 1, 0 unchanged; 3 files skipped");
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn templates_among_files_count_for_a_check_alone() {
     }
 }
 
-/// Unparsable goes before what would change: a check that could not look is no answer.
+/// A file that does not parse counts more than files that would change: the check is incomplete.
 #[test]
 fn the_exit_code_of_check_is_dependable() {
     for (files, code) in [
@@ -202,7 +202,7 @@ fn the_exit_code_of_check_is_dependable() {
         (&[("a.yaml", before()), ("b.yaml", pod("nginx"))], 1),
         (&[("a.yaml", before()), ("b.yaml", "a: [\n".to_owned())], 2),
         (&[("a.yaml", pod("nginx")), ("b.yaml", "a: [\n".to_owned())], 2),
-        // Shared with what is no image, so it can't be changed; but it is not what the rules want.
+        // The scalar also serves a field that is not an image, so it can't be changed. But the image does not match the rules.
         (&[("a.yaml", pod("&a registry.k8s.io/pause:3.10\n    args: [*a]"))], 1),
         (&[], 2),
     ] {
@@ -211,7 +211,7 @@ fn the_exit_code_of_check_is_dependable() {
         for arguments in [&["--check"][..], &["--check", "--diff"]] {
             assert_eq!(tree.rewrite(arguments).code, Some(code), "{files:?}");
         }
-        assert!(files.iter().all(|(name, text)| tree.read(name) == *text), "nothing is written");
+        assert!(files.iter().all(|(name, text)| tree.read(name) == *text), "a file was written");
     }
 }
 
@@ -225,7 +225,7 @@ fn the_mode_stays() {
     assert_eq!(fs::read_dir(tree.root()).expect("a folder").count(), 1);
 }
 
-/// A link is followed where it leads to a file of the folder, or was named itself.
+/// A link is followed if it leads to a file of the folder, or if it is an argument.
 #[test]
 fn links_that_leave_the_folder_are_named_and_skipped() {
     let tree = Tree::new(&[("in/a.yaml", &before()), ("in/b.txt", &before()), ("out/c.yaml", &before())]);
@@ -251,17 +251,17 @@ fn links_that_leave_the_folder_are_named_and_skipped() {
     let outside = |link: &str, target: &str| {
         let target = fs::canonicalize(tree.path("in")).expect("a folder").join(target);
         format!(
-            "skipped: in/{link}: a symbolic link to {}, outside the folder; name the link itself to have it followed",
+            "skipped: in/{link}: a symbolic link to {}, outside the folder; pass the link itself as an argument",
             target.display()
         )
     };
-    let real_out = |name: &str| fs::canonicalize(tree.path(name)).expect("there").display().to_string();
+    let real_out = |name: &str| fs::canonicalize(tree.path(name)).expect("a value").display().to_string();
     let expected = [
         outside("3.yaml", &real_out("out/c.yaml")),
         outside("4.yaml", ".git/d.yaml"),
         outside("5.yaml", "/dev/zero"),
         outside("6", &real_out("out")),
-        "3 files: 3 images rewritten in 3, 0 kept".to_owned(),
+        "3 files: 3 images rewritten in 3, 0 unchanged".to_owned(),
     ];
     let strip = |text: &String| text.replace(&format!("{}/", tree.root().display()), "");
     assert_eq!(run.stderr.lines().collect::<Vec<_>>(), expected.iter().map(strip).collect::<Vec<_>>());
@@ -277,7 +277,7 @@ fn links_that_leave_the_folder_are_named_and_skipped() {
     for link in ["in/1.yaml", "in/2.yaml", "named.yaml"] {
         assert!(fs::symlink_metadata(tree.path(link)).expect("a link").is_symlink(), "{link}");
     }
-    assert_eq!(rewrite(&["--check", &folder, &named], b"").code, Some(0), "what -w skips, --check skips");
+    assert_eq!(rewrite(&["--check", &folder, &named], b"").code, Some(0), "-w and --check skip different files");
 }
 
 #[test]
@@ -288,13 +288,13 @@ fn hard_links_stay_and_are_named() {
     let folder = tree.path("in").display().to_string();
     let run = rewrite(&["-w", &folder], b"").below(tree.root());
     assert_eq!(run.code, Some(2), "{run:?}");
-    let error = "error: in/a.yaml: can't be written: the file has 2 hard links; put a copy in its place first\n";
+    let error = "error: in/a.yaml: can't be written: the file has 2 hard links; replace it with a copy first\n";
     assert!(run.stderr.starts_with(error), "{run:?}");
     assert_eq!((tree.read("in/a.yaml"), tree.read("other")), (before(), before()));
     assert_eq!(fs::metadata(tree.path("other")).expect("a file").nlink(), 2);
 }
 
-/// Nothing waits for a pipe that nobody writes to, and nobody reads a device to its end.
+/// No run waits for a pipe without a writer, or reads a device to its end.
 #[test]
 fn what_is_no_file_is_named_and_skipped() {
     let tree = Tree::new(&[("a.yaml", &pod("nginx")), (".pullthrough-Ab12Cd", &before())]);
@@ -307,10 +307,10 @@ fn what_is_no_file_is_named_and_skipped() {
         let run = Run::from(pullthrough(&[command, &CACHE[..], &[&root]].concat(), b"")).below(tree.root());
         assert_eq!(run.code, Some(0), "{command:?} {run:?}");
         for skipped in [
-            [".pullthrough-Ab12Cd", "left by a run that was interrupted", "remove it"],
-            ["link.yaml", "a named pipe, and not a file", "move it out of the folder"],
-            ["pipe.yaml", "a named pipe, and not a file", "move it out of the folder"],
-            ["socket.json", "a socket, and not a file", "move it out of the folder"],
+            [".pullthrough-Ab12Cd", "temporary file of an interrupted run", "remove it"],
+            ["link.yaml", "a named pipe, not a file", "move it out of the folder"],
+            ["pipe.yaml", "a named pipe, not a file", "move it out of the folder"],
+            ["socket.json", "a socket, not a file", "move it out of the folder"],
         ] {
             let is_told = |text: &&str| run.stderr.contains(*text) || run.stdout.contains(*text);
             assert!(skipped.iter().all(is_told), "{command:?}: {skipped:?}: {run:?}");
@@ -318,23 +318,23 @@ fn what_is_no_file_is_named_and_skipped() {
     }
     let run = rewrite(&["-w", &pipe.display().to_string()], b"").below(tree.root());
     let error =
-        "error: pipe.yaml is no file, and can't be written in place: leave out -w, and the new text is printed\n";
+        "error: pipe.yaml is not a regular file, and can't be changed in place; remove -w to print the new text\n";
     assert_eq!((run.code, run.stderr.replace(&format!("{root}/"), "").as_str()), (Some(2), error));
 }
 
-/// What may not be written is named, and nothing is left behind.
+/// A file that can't be written is reported, and no temporary file remains.
 #[test]
 fn read_only_files_and_folders_stay() {
     let tree = Tree::new(&[("a/1.yaml", &before()), ("b/2.yaml", &before()), ("c/3.yaml", &before())]);
     fs::set_permissions(tree.path("a/1.yaml"), Permissions::from_mode(0o444)).expect("a mode");
     for file in ["a", "b", "b/2.yaml", "c/3.yaml", "c", "."] {
-        // For whoever runs it below.
+        // The user that runs the program below needs access.
         let mode = if file.ends_with("yaml") { 0o666 } else { 0o777 };
         fs::set_permissions(tree.path(file), Permissions::from_mode(mode)).expect("a mode");
     }
     fs::set_permissions(tree.path("b"), Permissions::from_mode(0o555)).expect("a mode");
 
-    // Root may write all. The binary may lie where nobody else can read.
+    // Root may write any file. Other users may not have access to the folder of the binary.
     let program = tree.path("pullthrough");
     fs::copy(env!("CARGO_BIN_EXE_pullthrough"), &program).expect("a copy");
     let mut command = Command::new(program);
@@ -342,7 +342,7 @@ fn read_only_files_and_folders_stay() {
     if rustix::process::geteuid().is_root() {
         command.uid(65534).gid(65534);
     }
-    // A child that another test is just starting may still have the copy open for writing (ETXTBSY).
+    // A child process of another test may still have the copy open for writing (ETXTBSY).
     let output = loop {
         match command.output() {
             Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => thread::sleep(Duration::from_millis(10)),
@@ -354,9 +354,9 @@ fn read_only_files_and_folders_stay() {
 
     assert_eq!(run.code, Some(2), "{run:?}");
     let expected = format!(
-        "error: a/1.yaml: can't be written: the file is read-only; `chmod u+w` lets it be\n\
-         error: b/2.yaml: can't be written: no file can be made in {}; make the folder writable\n\
-         1 file: 1 image rewritten in 1, 0 kept; 2 files left alone\n",
+        "error: a/1.yaml: can't be written: the file is read-only; run `chmod u+w`\n\
+         error: b/2.yaml: can't be written: the folder {} is not writable; make it writable\n\
+         1 file: 1 image rewritten in 1, 0 unchanged; 2 files skipped\n",
         tree.path("b").display(),
     );
     assert_eq!(run.stderr, expected.replace(&format!("{}/", tree.root().display()), ""));
@@ -373,12 +373,12 @@ fn what_is_missing_or_empty_is_said() {
     let [file, absent, empty] = ["a.yaml", "absent", "empty"].map(|name| tree.path(name).display().to_string());
     let run = rewrite(&["-w", &absent, &file], b"").below(tree.root());
     assert_eq!((run.code, tree.read("a.yaml")), (Some(2), after()));
-    assert!(run.stderr.starts_with("error: absent: no such file or folder\n"), "{run:?}");
+    assert!(run.stderr.starts_with("error: absent: not found; check the path\n"), "{run:?}");
     let run = rewrite(&[&absent], b"").below(tree.root());
-    assert!(run.code == Some(2) && run.stderr.starts_with("error: absent: no such file or folder\n"), "{run:?}");
+    assert!(run.code == Some(2) && run.stderr.starts_with("error: absent: not found; check the path\n"), "{run:?}");
     let run = rewrite(&["--check", &empty], b"");
     let expected = format!(
-        "not inspected: {empty}: no Kubernetes object in it; check the path, or the command that writes the manifests\n\
+        "skipped: {empty}: no Kubernetes object; check the path, or the command that writes the manifests\n\
          0 files: no image found\n\
          error: nothing was inspected: no Kubernetes object in {empty}; check the path, or the command that writes the manifests\n"
     );
@@ -427,11 +427,11 @@ fn whoever_has_seen_enough_may_leave() {
         drop(child.stdout.take());
         let run = Run::from(child.wait_with_output().expect("the binary ends"));
         assert_eq!(run.code, Some(code), "{argument}");
-        assert_eq!(run.stderr, "2000 files: 2000 images to be rewritten in 2000, 0 kept\n");
+        assert_eq!(run.stderr, "2000 files: 2000 images to be rewritten in 2000, 0 unchanged\n");
     }
 }
 
-/// In documents of the corpus beside others that can't be read, of which it has no list.
+/// Images in documents beside unreadable ones, for which the corpus has no expected values.
 const BESIDE_UNREADABLE: [(&str, usize); 7] = [
     (
         "kubernetes+kops/upup/models/cloudup/resources/addons/gcp-pd-csi-driver.addons.k8s.io/k8s-1.23.yaml.template",
@@ -454,7 +454,7 @@ const BESIDE_UNREADABLE: [(&str, usize); 7] = [
     ("kubernetes+kops/upup/models/cloudup/resources/addons/kube-dns.addons.k8s.io/k8s-1.12.yaml.template", 224),
 ];
 
-/// Rules of the corpus, and what it says that they change.
+/// Rules for the corpus, and the changes that the corpus lists.
 #[test]
 fn the_corpus_changes_as_expected_and_nothing_else() {
     let data = Path::new("tests/data");
@@ -468,7 +468,7 @@ fn the_corpus_changes_as_expected_and_nothing_else() {
     let rules = tree.path("rules").display().to_string();
     let arguments = ["rewrite", "--rules", &rules, "-w", "--no-kustomize", &tree.path("copy").display().to_string()];
     let run = Run::from(pullthrough(&arguments, b""));
-    // Some of its files can't be parsed, and say so.
+    // Some files do not parse, and are reported.
     assert_eq!(run.code, Some(2));
 
     let mut wanted: BTreeMap<PathBuf, Vec<(usize, String, String)>> = BTreeMap::new();
@@ -491,7 +491,7 @@ fn the_corpus_changes_as_expected_and_nothing_else() {
         if !entry.file_type().is_file() {
             continue;
         }
-        let name = entry.path().strip_prefix(&manifests).expect("below");
+        let name = entry.path().strip_prefix(&manifests).expect("a path below the folder");
         let (old, new) =
             (fs::read(entry.path()).expect("a file"), fs::read(tree.path("copy").join(name)).expect("a file"));
         let Some(changes) = wanted.remove(name) else {

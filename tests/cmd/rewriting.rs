@@ -1,4 +1,4 @@
-//! docs/rewriting.md: its examples.
+//! The examples of docs/background/how-rewriting-works.md.
 
 use serde_json::Value;
 
@@ -6,9 +6,9 @@ use super::explain;
 
 #[test]
 fn the_examples_of_the_page_are_what_explain_prints() {
-    let page = std::fs::read_to_string("docs/rewriting.md").expect("a file of this repository");
+    let page = std::fs::read_to_string("docs/background/how-rewriting-works.md").expect("a file of this repository");
     let (_, rest) = page.split_once("```yaml\n").expect("rules");
-    let (rules, rest) = rest.split_once("```\n").expect("their end");
+    let (rules, rest) = rest.split_once("```\n").expect("an end");
     let rows: Vec<Vec<&str>> = rest
         .lines()
         .skip_while(|line| !line.starts_with("| ---"))
@@ -34,6 +34,6 @@ fn the_examples_of_the_page_are_what_explain_prints() {
             Some(reason) => format!("unchanged, `{reason}`"),
             None => format!("`{}`", text(answer, "result").expect("a result")),
         };
-        assert_eq!(row[1..], [canonical, result], "docs/rewriting.md: {}", row[0]);
+        assert_eq!(row[1..], [canonical, result], "docs/background/how-rewriting-works.md: {}", row[0]);
     }
 }

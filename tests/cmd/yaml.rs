@@ -1,11 +1,11 @@
-//! YAML that Go's readers take, through each command that reads some.
+//! YAML that Go's parsers accept, with each command that reads YAML.
 
 use std::fmt::Write as _;
 use std::fs;
 
 use crate::pullthrough;
 
-/// Lines of a mapping, each of which may stand between a key and its value, and others before one.
+/// Lines of a mapping. Each may be between a key and its value, and other lines before a key.
 const PARTS: [(&str, &str); 5] = [
     ("33 comments", "x-a:\n#\n"),
     ("comments at any indentation", "x-a:\n    # c\n # c\n  # c\n"),
@@ -48,14 +48,14 @@ fn manifests_are_rewritten_and_scanned() {
         assert_eq!(
             stderr,
             format!(
-                "error: -:{line}: unclosed bracket '['\n1 file: 2 images rewritten in 1, 0 kept; 1 document unreadable\n"
+                "error: -:{line}: unclosed bracket '['\n1 file: 2 images rewritten in 1, 0 unchanged; 1 document unreadable\n"
             )
         );
         let (code, stdout, stderr) = run(&["rewrite", "--check", "--cache", "c.io"], &stream("c.io/a:1"));
         assert_eq!((code, stdout.as_str()), (Some(2), ""), "{what}: {stderr}");
         let (code, stdout, stderr) = run(&["scan", "-o", "json", "-"], &stream("a.io/b"));
         assert_eq!((code, stdout.lines().count()), (Some(2), 2), "{what}: {stderr}");
-        assert!(stderr.contains(&format!("not looked at: -:{line}: unclosed bracket '['")), "{stderr}");
+        assert!(stderr.contains(&format!("skipped: -:{line}: unclosed bracket '['")), "{stderr}");
     }
 }
 
@@ -79,7 +79,7 @@ fn rules_are_checked_and_charts_exported() {
             )
             .replace("\"k\n  s\"", "ks"),
         );
-        let (code, stdout, stderr) = run(&["check", "--rules", &path("rules.yaml")], "");
+        let (code, stdout, stderr) = run(&["check", &path("rules.yaml")], "");
         assert_eq!(code, Some(0), "{what}: {stdout}{stderr}");
         write(
             "Chart.yaml",

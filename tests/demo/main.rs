@@ -1,4 +1,4 @@
-//! `make demo`: a real API server, the webhook registered with it, and what becomes of Pods. Nothing is left behind.
+//! `make demo`: a real API server, the webhook registered with it, and Pods before and after. It leaves nothing behind.
 
 #[path = "../harness/mod.rs"]
 mod harness;
@@ -24,7 +24,7 @@ rules:
 const DEADLINE: Duration = Duration::from_secs(20);
 
 fn main() -> Result<()> {
-    println!("Starting etcd and kube-apiserver (compiled once, if they are not there) ...");
+    println!("Starting etcd and kube-apiserver (the first run compiles them, in about 6 minutes) ...");
     let cluster = ControlPlane::start(&Options::default())?;
     let webhook = Webhook::start(RULES)?;
     println!("Kubernetes 1.{} is up. The rules:\n\n{RULES}", cluster.minor());
@@ -54,7 +54,7 @@ fn main() -> Result<()> {
             ],
         ),
         pod(
-            "left-alone",
+            "not-rewritten",
             &["quay.io/prometheus/node-exporter:v1.9.1", "busybox", "harbor.example.com/docker-hub/library/nginx"],
         ),
     ] {
@@ -63,7 +63,7 @@ fn main() -> Result<()> {
 
     let audited = wait_for(DEADLINE, || {
         let events = cluster.audit_events();
-        events.iter().rev().filter(|event| event["objectRef"]["name"] == "left-alone").find_map(|event| {
+        events.iter().rev().filter(|event| event["objectRef"]["name"] == "not-rewritten").find_map(|event| {
             let annotations = event["annotations"].as_object()?;
             annotations
                 .iter()
@@ -81,7 +81,7 @@ fn main() -> Result<()> {
     for (series, value) in webhook.metrics()? {
         let counts = [
             "pullthrough_image_rewrites_total",
-            "pullthrough_images_kept_total",
+            "pullthrough_images_not_rewritten_total",
             "pullthrough_admission_requests_total",
         ];
         if value > 0.0 && counts.iter().any(|name| series.starts_with(name)) {
@@ -112,9 +112,10 @@ fn show(cluster: &ControlPlane, pod: &Value) {
         containers.iter().map(|container| container["image"].as_str().unwrap_or_default().to_owned()).collect()
     };
     for (before, after) in images(pod).iter().zip(images(&created)) {
-        match *before == after {
-            true => println!("  {before}\n  left as it is"),
-            false => println!("  {before}\n  → {after}"),
+        if *before == after {
+            println!("  {before}\n  not rewritten");
+        } else {
+            println!("  {before}\n  → {after}");
         }
     }
     println!();

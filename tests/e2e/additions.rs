@@ -1,4 +1,4 @@
-//! What is added beside the images, and rules that only observe.
+//! Additions beside the images (pull secrets, annotations), and rules that only observe.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! `--skip-unaffected-pods`: the API server asks about the Pods that the engine would change, and about few others.
+//! `--skip-unaffected-pods`: the API server calls the webhook for each Pod that the engine would change, and for few others.
 
 use std::fmt::Write;
 
@@ -14,7 +14,7 @@ const ENTRIES: &str =
   - {name: local, from: ['localhost:5000', '[::1]:5000', 'port.example.com:443'], to: cache.example.com/local}\n";
 const DOCKER_HUB: &str = "  - {name: hub, from: [docker.io], to: cache.example.com/hub}\n";
 
-/// Names that are hard on whoever looks for a host in them.
+/// Image names whose host is hard to find.
 const IMAGES: [&str; 36] = [
     "registry.k8s.io/pause:3.9",
     "Registry.K8S.io/pause",
@@ -54,7 +54,7 @@ const IMAGES: [&str; 36] = [
     "not an image/at all",
 ];
 
-/// Deterministic, spread over the images and places, and some Pods large.
+/// Returns the same Pods in each run: images in all places, and some Pods large.
 fn pods() -> Vec<Value> {
     let image = |n: usize| IMAGES[(n * 7 + n / 5) % IMAGES.len()];
     (0..240)
@@ -81,7 +81,7 @@ fn pods() -> Vec<Value> {
         .collect()
 }
 
-/// What the engine makes of a Pod: the same creation, asked about without conditions.
+/// Returns whether the engine rewrites an image of the Pod.
 fn engine_rewrites(policy: &Policy, pod: &Value) -> bool {
     let spec = &pod["spec"];
     let containers =
@@ -112,7 +112,7 @@ fn compare(namespace: &'static str, entries: &str) {
                 > pod.to_string().matches("cache.example.com/k8s").count();
         let mut admitted = pod.clone();
         if created["spec"]["volumes"][0].get("image").is_none() {
-            // An API server without image volumes drops them before it asks.
+            // An API server without image volumes drops them before it calls the webhook.
             admitted["spec"]["volumes"] = Value::Null;
         }
         assert_eq!(is_rewritten, engine_rewrites(&policy, &admitted), "{pod}");
@@ -120,8 +120,8 @@ fn compare(namespace: &'static str, entries: &str) {
     }
     let asked_in_vain = (scene.asked() - asked_before) as usize - rewritten;
     println!("{namespace}: {} Pods, {rewritten} rewritten, {asked_in_vain} asked about in vain", pods.len());
-    assert!(rewritten > 20 && rewritten < pods.len() - 20, "both kinds are there");
-    // Hosts are compared, not paths: an image beside the paths of a rule is asked about.
+    assert!(rewritten > 20 && rewritten < pods.len() - 20, "the Pods must include both kinds");
+    // The conditions compare hosts, not paths. An image beside the paths of a rule causes a call.
     assert!(asked_in_vain < pods.len() / 5, "{asked_in_vain} of {}", pods.len());
 }
 
@@ -143,13 +143,13 @@ fn a_pod_with_nothing_to_rewrite_is_not_asked_about() {
     for image in ["nginx", "quay.io/a", "cache.example.com/k8s/pause", "example.com:443/x", ""] {
         let mut pod = simple_pod("p", image);
         pod["spec"]["volumes"] = json!([{"name": "e", "emptyDir": {}}]);
-        // The API server refuses an empty image, but only after it has asked.
+        // The API server rejects an empty image after it has called the webhook.
         let _ = scene.create(&pod, &["--dry-run=server"]);
     }
     assert_eq!(scene.asked(), asked);
 }
 
-/// A skipped call would leave the one image that a rule matches as it is.
+/// If the call were skipped, the one image that a rule matches would not be rewritten.
 #[test]
 fn the_dearest_pod_stays_within_the_cost_limit() {
     let mut hosts = String::new();
@@ -169,14 +169,14 @@ fn the_dearest_pod_stays_within_the_cost_limit() {
         let last = &created["spec"]["containers"][count - 1]["image"];
         assert_eq!(last, "cache.example.com/k8s/pause", "{count} containers");
     }
-    // One endless image, and another that matters.
+    // One very long image, and one that a rule matches.
     let containers =
         json!([{"name": "a", "image": "x".repeat(1_000_000)}, {"name": "b", "image": "registry.k8s.io/pause"}]);
     let created = scene.create(&pod("p", json!({"containers": containers})), &["--dry-run=server"]).json();
     assert_eq!(created["spec"]["containers"][1]["image"], "cache.example.com/k8s/pause");
 }
 
-/// What can't be changed goes back to what is stored, also under rules that do not name its registry any more.
+/// An immutable image is reverted to the stored one, also if no rule names its registry any more.
 #[test]
 fn an_update_of_image_volumes_is_always_asked_about() {
     let scene = Scene::unregistered("conditions-update", &rules("", &format!("{ENTRIES}{DOCKER_HUB}")));
@@ -197,7 +197,7 @@ fn an_update_of_image_volumes_is_always_asked_about() {
     }
     assert_eq!(before["spec"]["volumes"][0]["image"]["reference"], "cache.example.com/hub/library/nginx:1");
     let moved = ENTRIES.to_owned() + "  - {name: elsewhere, from: [quay.io], to: cache.example.com/hub}\n";
-    scene.webhook.change_rules(&rules("", &moved)).expect("the rules are taken over");
+    scene.webhook.change_rules(&rules("", &moved)).expect("the rules are loaded");
     scene.register(&["--skip-unaffected-pods"]);
     let after = CLUSTER.kubectl_with(&apply, &manifest.to_string()).json();
     assert_eq!(after["spec"]["volumes"], before["spec"]["volumes"]);

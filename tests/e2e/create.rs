@@ -1,4 +1,4 @@
-//! Pods that are created come out with their images rewritten, and with nothing else changed.
+//! New Pods have their images rewritten, and no other change.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ fn digest() -> String {
     format!("sha256:{}", "0123456789abcdef".repeat(4))
 }
 
-/// What two creations of the same Pod differ in by nature.
+/// Returns the Pod without the fields that differ between two creations.
 fn without_identity(mut pod: Value) -> Value {
     let metadata = pod["metadata"].as_object_mut().expect("metadata");
     for field in ["uid", "creationTimestamp", "namespace", "resourceVersion"] {
@@ -101,7 +101,7 @@ fn counts_equal_what_was_created() {
             let labels = format!("{{dry_run=\"{dry_run}\",rule=\"kubernetes\"}}");
             let rewrites = scene.webhook.metric(&format!("pullthrough_image_rewrites_total{labels}"));
             let labels = format!("{{dry_run=\"{dry_run}\",reason=\"no_rule\"}}");
-            [rewrites, scene.webhook.metric(&format!("pullthrough_images_kept_total{labels}"))]
+            [rewrites, scene.webhook.metric(&format!("pullthrough_images_not_rewritten_total{labels}"))]
         })
     };
     let before = counts();
@@ -115,5 +115,5 @@ fn counts_equal_what_was_created() {
     }
     let after = counts();
     let difference = [0, 1].map(|dry_run| [0, 1].map(|kind| after[dry_run][kind] - before[dry_run][kind]));
-    assert_eq!(difference, [[6.0, 3.0], [4.0, 2.0]], "rewritten and kept, really and in dry runs");
+    assert_eq!(difference, [[6.0, 3.0], [4.0, 2.0]], "rewritten and not rewritten, stored and in dry runs");
 }

@@ -1,5 +1,5 @@
-//! `pullthrough doctor` on a control plane without nodes, with the webhook registered by its URL: sound, and with one
-//! thing broken at a time.
+//! `pullthrough doctor` on a control plane without nodes. The webhook is registered by its URL. The cluster is sound, or has one
+//! fault at a time.
 
 use std::process::Command;
 
@@ -23,14 +23,14 @@ fn a_sound_cluster_is_healthy_as_far_as_can_be_seen() {
     let said = ward.doctor(&[]);
     for (check, state) in [
         ("version", "ok"),
-        ("registration", "ok"),
-        ("service", "skipped"),
-        ("replicas", "skipped"),
+        ("webhook-configuration", "ok"),
+        ("service", "not-applicable"),
+        ("replicas", "not-applicable"),
         ("certificates", "ok"),
         ("rules", "ok"),
         ("dry-run", "ok"),
-        ("reach", "ok"),
-        ("permissions", "skipped"),
+        ("coverage", "ok"),
+        ("permissions", "not-applicable"),
     ] {
         assert_eq!(said.state(check), state, "{check} of {:#}", said.report);
     }
@@ -45,16 +45,16 @@ fn a_sound_cluster_is_healthy_as_far_as_can_be_seen() {
 fn a_webhook_that_is_not_registered_is_missed() {
     let ward = Ward::sound();
     ward.cluster.kubectl(&["delete", "mutatingwebhookconfiguration", "zz-pullthrough"]).ok();
-    ward.finds("not-registered");
+    ward.finds("webhook-configuration-missing");
     let mut elsewhere = ward.configuration();
     elsewhere["metadata"]["name"] = json!("zz-other");
     ward.register(&elsewhere);
     let said = ward.wait_until("told", |said| {
-        said.find("not-registered").is_some_and(|found| text(found, "what").contains("zz-other"))
+        said.find("webhook-configuration-missing").is_some_and(|found| text(found, "what").contains("zz-other"))
     });
     assert_eq!(said.code, 1);
     ward.register(&ward.configuration());
-    ward.finds("registered-twice");
+    ward.finds("duplicate-webhook-configuration");
     assert_eq!(ward.doctor(&["--configuration", "zz-other"]).state("certificates"), "ok");
 }
 
@@ -65,16 +65,16 @@ fn a_webhook_of_another_name_is_none_of_ours() {
 }
 
 #[test]
-fn a_ca_that_did_not_sign_is_told() {
+fn a_ca_that_did_not_sign_is_reported() {
     let ward = Ward::sound();
     let other = Injector::start();
     ward.finds_when("wrong-ca", |webhook| {
         webhook["clientConfig"]["caBundle"] = json!(BASE64_STANDARD.encode(&other.ca_pem));
     });
-    // The API server does not believe it either.
+    // The API server does not trust the certificate either.
     let found = ward.finds("not-rewritten");
-    assert!(text(&found, "what").contains("the webhook was not called, or could not be reached"), "{found:#}");
-    // And where it may not go on without, it says why.
+    assert!(text(&found, "what").contains("the webhook was not called, or was unavailable"), "{found:#}");
+    // If Pods are denied without the webhook, the finding says why.
     ward.finds_when("webhook-call-failing", |webhook| {
         webhook["clientConfig"]["caBundle"] = json!(BASE64_STANDARD.encode(&other.ca_pem));
         webhook["failurePolicy"] = json!("Fail");
@@ -82,7 +82,7 @@ fn a_ca_that_did_not_sign_is_told() {
 }
 
 #[test]
-fn an_expired_certificate_is_told() {
+fn an_expired_certificate_is_reported() {
     let mut ward = Ward::sound();
     ward.webhook.resume_expired().expect("a certificate");
     ward.register(&ward.configuration());
@@ -92,7 +92,7 @@ fn an_expired_certificate_is_told() {
 }
 
 #[test]
-fn a_server_that_is_gone_is_told() {
+fn an_unavailable_server_is_reported() {
     let mut ward = Ward::sound();
     ward.webhook.stop();
     let found = ward.finds("endpoint-unreachable");
@@ -101,19 +101,19 @@ fn a_server_that_is_gone_is_told() {
 }
 
 #[test]
-fn a_selector_that_leaves_out_all_is_told() {
+fn a_selector_that_excludes_everything_is_reported() {
     let ward = Ward::sound();
-    ward.finds_when("nothing-in-reach", |webhook| {
+    ward.finds_when("no-namespace-covered", |webhook| {
         webhook["namespaceSelector"] = json!({"matchLabels": {"pullthrough": "on"}});
     });
     ward.finds("namespaces-must-opt-in");
 }
 
 #[test]
-fn requirements_that_others_add_are_told() {
+fn requirements_that_others_add_are_reported() {
     let ward = Ward::sound();
     ward.cluster.kubectl(&["label", "namespace", "kube-public", "control-plane=true"]).ok();
-    let found = ward.finds_when("foreign-namespace-selector", |webhook| {
+    let found = ward.finds_when("unexpected-namespace-selector", |webhook| {
         let requirements = webhook["namespaceSelector"]["matchExpressions"].as_array_mut().expect("requirements");
         requirements.push(json!({"key": "control-plane", "operator": "DoesNotExist"}));
     });
@@ -123,7 +123,7 @@ fn requirements_that_others_add_are_told() {
 }
 
 #[test]
-fn what_is_not_covered_is_told() {
+fn what_is_not_covered_is_reported() {
     let ward = Ward::sound();
     ward.finds_when("ephemeral-containers-not-covered", |webhook| {
         webhook["rules"].as_array_mut().expect("rules").remove(1);
@@ -131,11 +131,11 @@ fn what_is_not_covered_is_told() {
     ward.finds_when("pod-creation-not-covered", |webhook| webhook["rules"][0]["operations"] = json!(["UPDATE"]));
     ward.finds_when("pod-updates-not-covered", |webhook| webhook["rules"][0]["operations"] = json!(["CREATE"]));
     let found = ward.finds_when("more-than-pods-covered", |webhook| webhook["rules"][0]["resources"] = json!(["*"]));
-    assert!(text(&found, "what").starts_with("CREATE/UPDATE of *"), "{found:#}");
+    assert!(text(&found, "what").starts_with("it covers CREATE/UPDATE of *"), "{found:#}");
 }
 
 #[test]
-fn fields_with_other_values_are_told() {
+fn fields_with_other_values_are_reported() {
     let ward = Ward::sound();
     for (id, key, value) in [
         ("match-policy-exact", "matchPolicy", json!("Exact")),
@@ -144,8 +144,8 @@ fn fields_with_other_values_are_told() {
         ("timeout-too-long", "timeoutSeconds", json!(30)),
         ("kube-system-fail-closed", "failurePolicy", json!("Fail")),
         ("mirror-pods-not-excluded", "matchConditions", json!([{"name": "x", "expression": "true"}])),
-        ("foreign-object-selector", "objectSelector", json!({"matchLabels": {"a": "b"}})),
-        ("review-version-unsupported", "admissionReviewVersions", json!(["v1beta1"])),
+        ("unexpected-object-selector", "objectSelector", json!({"matchLabels": {"a": "b"}})),
+        ("review-version-not-supported", "admissionReviewVersions", json!(["v1beta1"])),
     ] {
         ward.finds_when(id, |webhook| webhook[key] = value);
     }
@@ -166,28 +166,29 @@ fn a_later_webhook_that_undoes_the_rewrite_is_named() {
     webhook["reinvocationPolicy"] = json!("Never");
     webhook["clientConfig"] = json!({"url": undoing.url, "caBundle": BASE64_STANDARD.encode(undoing.ca_pem)});
     ward.register(&configuration);
-    // The webhook is called again after the other, which then is not, unless it wants to be.
+    // The other webhook changes the Pod later. The webhook is called again only if its configuration asks for it.
     configuration["webhooks"][0]["reinvocationPolicy"] = json!("IfNeeded");
     ward.register(&configuration);
-    let found = ward.finds("rewrite-undone");
+    let found = ward.finds("rewrite-reverted");
     assert!(text(&found, "what").contains("undo.example.com (MutatingWebhookConfiguration zzz-old)"), "{found:#}");
 }
 
 #[test]
 fn namespaces_that_opted_out_are_listed() {
     let ward = Ward::sound();
-    ward.webhook.change_rules(&rules("allowOptOut: true\n", KUBERNETES)).expect("the rules are taken over");
-    ward.finds("opt-out-not-in-force");
+    ward.webhook.change_rules(&rules("allowOptOut: true\n", KUBERNETES)).expect("the rules are loaded");
+    ward.finds("opt-out-not-excluded");
     ward.register(&ward.configuration());
     ward.cluster.kubectl(&["label", "namespace", "kube-node-lease", "pullthrough.dev/rewrite=disabled"]).ok();
-    let found = ward.finds("namespaces-out-of-reach");
-    let what = "1 namespace fails `pullthrough.dev/rewrite notin (disabled)` of the namespaceSelector: kube-node-lease";
+    let found = ward.finds("namespaces-not-covered");
+    let what =
+        "the namespaceSelector excludes 1 namespace by `pullthrough.dev/rewrite notin (disabled)`: kube-node-lease";
     assert_eq!(text(&found, "what"), what);
     assert_eq!(ward.doctor(&[]).code, 0);
 
     ward.cluster.kubectl(&["label", "namespace", "kube-node-lease", "pullthrough.dev/rewrite-"]).ok();
     let exported = ward.configuration();
-    ward.webhook.change_rules(&rules("", KUBERNETES)).expect("the rules are taken over");
+    ward.webhook.change_rules(&rules("", KUBERNETES)).expect("the rules are loaded");
     ward.register(&exported);
     ward.finds("opt-out-not-allowed");
 }
@@ -202,7 +203,7 @@ fn pods_from_before_are_counted() {
         ward.cluster.kubectl_with(&["create", "-n", "old", "-f", "-"], &pod).ok();
         ward.cluster.kubectl(&["get", "pod", name, "-n", "old", "-o", "json"]).json()
     };
-    // The API server may still ask for a moment.
+    // The API server may still call the webhook for a moment.
     wait_for(DEADLINE, || {
         let pod = create("p");
         if pod["spec"]["containers"][0]["image"] == "registry.k8s.io/app:1" {
@@ -211,20 +212,20 @@ fn pods_from_before_are_counted() {
         ward.cluster.kubectl(&["delete", "pod", "p", "-n", "old", "--force"]).ok();
         None
     })
-    .expect("a Pod that nobody rewrote");
+    .expect("a Pod that was not rewritten");
     ward.register(&ward.configuration());
-    let found = ward.finds("pods-from-before");
-    let what = "1 Pod with images that the rules would rewrite today: p (registry.k8s.io/app:1)";
+    let found = ward.finds("existing-pods-not-rewritten");
+    let what = "1 Pod with images that the rules would rewrite now: p (registry.k8s.io/app:1)";
     assert_eq!((text(&found, "what"), text(&found, "where")), (what, "namespace old"));
     ward.cluster.kubectl(&["delete", "namespace", "old", "--wait=false"]).ok();
     ward.cluster.kubectl(&["delete", "pod", "p", "-n", "old", "--force"]).ok();
 }
 
 #[test]
-fn a_pod_that_is_refused_tells_by_whom() {
+fn a_denied_pod_is_reported_with_its_cause() {
     let ward = Ward::sound();
     ward.cluster.create_namespace("full");
-    // A quota wants resources to be named, and a LimitRange other ones: neither is in the way.
+    // A quota that requires resources, and a LimitRange, are no obstacle.
     let limits = json!({
         "apiVersion": "v1",
         "kind": "LimitRange",
@@ -263,10 +264,10 @@ fn a_pod_that_is_refused_tells_by_whom() {
     let said = wait_for(DEADLINE, || {
         let said = ward.doctor(&["--probe-namespace", "full"]);
         last = said.report.clone();
-        said.find("pod-refused").is_some().then_some(said)
+        said.find("pod-denied").is_some().then_some(said)
     });
     let said = said.unwrap_or_else(|error| panic!("no refusal: {error:#}: {last:#}"));
-    let found = said.find("pod-refused").expect("just found");
+    let found = said.find("pod-denied").expect("a value that was just found");
     assert!(
         text(found, "what")
             .contains("ValidatingAdmissionPolicy 'closed' with binding 'closed' denied request: nobody comes in here"),
@@ -298,16 +299,16 @@ fn settings_that_the_deployment_takes_from_elsewhere_are_not_taken_for_absent() 
         .output()
         .expect("the binary runs");
     let report: Value = serde_json::from_slice(&output.stdout).expect("a report");
-    let unseen = |check: &str| {
+    let skipped = |check: &str| {
         let checks = report["checks"].as_array().expect("checks");
         let found = checks.iter().find(|one| one["check"] == check).expect("the check");
-        found["unseen"].as_array().expect("a list").iter().map(|one| text(one, "why").to_owned()).collect::<Vec<_>>()
+        found["skipped"].as_array().expect("a list").iter().map(|one| text(one, "why").to_owned()).collect::<Vec<_>>()
     };
     let why = |name: &str, key: &str| {
         format!("{name} comes from key {key} of ConfigMap settings, which doctor does not read")
     };
-    assert_eq!(unseen("rules"), [why("PULLTHROUGH_RULES", "rules") + "; give them with --rules"]);
-    assert_eq!(unseen("permissions"), [why("PULLTHROUGH_MANAGE_CERTIFICATES", "manage")]);
+    assert_eq!(skipped("rules"), [why("PULLTHROUGH_RULES", "rules") + "; set --rules"]);
+    assert_eq!(skipped("permissions"), [why("PULLTHROUGH_MANAGE_CERTIFICATES", "manage")]);
     ward.cluster.kubectl(&["delete", "namespace", "settings", "--wait=false"]).ok();
 }
 
@@ -333,14 +334,14 @@ fn what_may_not_be_seen_is_said() {
     assert_eq!(output.status.code(), Some(2), "{printed}");
     let needs = "permission to get mutatingwebhookconfigurations.admissionregistration.k8s.io in the whole cluster";
     assert!(printed.contains(needs), "{printed}");
-    assert!(printed.contains("\ncould not look: "), "{printed}");
+    assert!(printed.contains("\nincomplete: "), "{printed}");
 
-    // Somebody whom nobody knows.
+    // The token is not valid.
     std::fs::write(&file, std::fs::read_to_string(&file).expect("a file").replace(blind.token(), "nonsense"))
         .expect("a file");
     let output = run(&file);
     let told = String::from_utf8_lossy(&output.stderr);
     assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0));
-    assert!(told.contains("\nerror: can't ask the API server at https://127.0.0.1:"), "{told}");
+    assert!(told.contains("\nerror: request to the API server at https://127.0.0.1:"), "{told}");
     assert!(told.contains("Unauthorized"), "{told}");
 }

@@ -1,11 +1,11 @@
-//! No Pod that the API server stores gets past the rules by its size.
+//! The size of a Pod that the API server stores does not let it bypass the rules.
 
 use serde_json::{Map, Value, json};
 
 use crate::CLUSTER;
 use crate::scene::{KUBERNETES, PROBE, Scene, image, pod, rules};
 
-/// The image of [`PROBE`] in the cache.
+/// [`PROBE`] in the cache.
 const REWRITTEN: &str = "cache.example.com/k8s/probe:1";
 
 fn padded(name: &str, pad: impl FnOnce(&mut Value)) -> Value {
@@ -18,10 +18,11 @@ fn entries(count: usize) -> Map<String, Value> {
     (0..count).map(|at| (format!("k{at}"), json!(""))).collect()
 }
 
-/// Under `Fail`, so that a Pod about which the webhook was not asked would not be there.
+/// The webhook has `failurePolicy: Fail`. So a Pod is only stored if the webhook was called.
 fn failing(namespace: &'static str, entries: &str) -> Scene {
     let scene = Scene::unregistered(namespace, &rules("", entries));
-    scene.register(&["--failure-policy", "Fail"]);
+    // On a busy machine, a debug build takes seconds for the largest Pods.
+    scene.register(&["--failure-policy", "Fail", "--timeout-seconds", "10"]);
     scene
 }
 
@@ -39,7 +40,7 @@ fn no_number_of_entries_gets_past_the_rules() {
             pod["spec"]["volumes"] = (0..8193).map(|at| json!({"name": format!("v{at}"), "emptyDir": {}})).collect();
         }),
         ("labels", |pod| pod["metadata"]["labels"] = Value::Object(entries(65_537))),
-        // All of them have 256 KiB, which are fewer than 65,536 entries.
+        // Annotations have at most 256 KiB together, which are fewer than 65,536 entries.
         ("annotations", |pod| pod["metadata"]["annotations"] = Value::Object(entries(40_000))),
         ("selector", |pod| {
             let selector = json!({"matchLabels": Value::Object(entries(65_537))});
@@ -55,7 +56,7 @@ fn no_number_of_entries_gets_past_the_rules() {
     }
 }
 
-/// What the API server drops of a new Pod must not count.
+/// Fields that the API server drops from a new Pod must not count.
 #[test]
 fn a_pod_that_says_it_is_being_deleted_is_rewritten() {
     let scene = failing("evasion-deleting", KUBERNETES);
@@ -84,14 +85,14 @@ fn other_names_of_a_registry_are_rewritten() {
     }
 }
 
-/// The API server's encoder writes `<` as six bytes, and an update has the old object too.
+/// The API server encodes `<` as six bytes, and an update has the old object too.
 #[test]
 fn no_size_gets_past_the_rules() {
     let scene = failing("evasion-size", KUBERNETES);
     let pod = padded("large", |pod| {
         pod["spec"]["containers"][0]["env"] = json!([{"name": "A", "value": "<".repeat(1_300_000)}]);
     });
-    // kubectl would write six bytes too, and the API server takes 3 MiB.
+    // kubectl would send six bytes too, and the API server accepts 3 MiB.
     let create = ["create", "--raw", "/api/v1/namespaces/evasion-size/pods", "-f", "-"];
     let created = CLUSTER.kubectl_with(&create, &pod.to_string()).json();
     assert_eq!(image(&created), REWRITTEN);

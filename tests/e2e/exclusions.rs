@@ -1,4 +1,4 @@
-//! What is left alone: the API server does not even ask; and where it does, the reason is counted.
+//! Pods that are not rewritten: the API server does not call the webhook for them. If it does, the reason is counted.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::{CLUSTER, DEADLINE};
 
 const IMAGE: &str = "registry.k8s.io/app:1";
 
-/// A configuration that asks about everything.
+/// Removes all selectors and conditions from the configuration.
 fn stripped(mut configuration: Value) -> Value {
     let webhook = &mut configuration["webhooks"][0];
     webhook["matchConditions"] = json!([]);
@@ -26,7 +26,7 @@ fn with_metadata(name: &str, metadata: Value) -> Value {
     pod
 }
 
-/// A mirror Pod can only be made by the kubelet of its node.
+/// Creates a mirror Pod. Only the kubelet of its node may do so.
 fn create_mirror_pod(scene: &Scene) -> Value {
     let mut pod = with_metadata("mirror", json!({"annotations": {"kubernetes.io/config.mirror": "hash"}}));
     pod["spec"]["nodeName"] = json!("node-1");
@@ -39,7 +39,7 @@ fn create_mirror_pod(scene: &Scene) -> Value {
     scene.create_as(CLUSTER.admin(), &pod, &as_kubelet).json()
 }
 
-/// Updates a Pod while it is being deleted, which a finalizer draws out.
+/// Updates a Pod while it is being deleted. A finalizer delays the deletion.
 fn update_deleting_pod(scene: &Scene) -> Value {
     scene.kubectl(&["delete", "pod", "deleting", "--wait=false"]).ok();
     let set = r#"{"spec":{"containers":[{"name":"c","image":"registry.k8s.io/app:2"}]}}"#;
@@ -53,7 +53,7 @@ fn release(scene: &Scene) {
 }
 
 #[test]
-fn what_the_exported_configuration_leaves_out_is_not_asked_about() {
+fn the_webhook_is_not_called_for_excluded_pods() {
     let scene = Scene::new("exclusions", &rules("allowOptOut: true\n", KUBERNETES));
     let deleting = with_metadata("deleting", json!({"finalizers": ["example.com/hold"]}));
     let opted_out = with_metadata("opted-out", json!({"labels": {"pullthrough.dev/rewrite": "disabled"}}));
@@ -67,17 +67,17 @@ fn what_the_exported_configuration_leaves_out_is_not_asked_about() {
     release(&scene);
     scene.kubectl(&["delete", "pod", "mirror", "--force", "--grace-period=0"]).ok();
 
-    // With nothing left out, the same Pods are left alone by the webhook itself.
+    // Without selectors and conditions, the webhook itself leaves the same Pods unchanged.
     scene.register_as(&stripped(scene.configuration(&[])));
     scene.create(&deleting, &[]).ok();
     let reasons = ["mirror_pod", "deleting", "opted_out"];
     let counts = || reasons.map(|reason| scene.kept(reason));
     let before = wait_for(DEADLINE, || {
-        // The API server takes the new configuration over by and by.
+        // The API server loads the new configuration after some time.
         scene.create(&opted_out, &["--dry-run=server"]).ok();
         (counts()[2] > 0.0).then(counts)
     })
-    .expect("opted-out Pods reach the webhook");
+    .expect("the webhook is called for opted-out Pods");
     assert_eq!(image(&create_mirror_pod(&scene)), IMAGE);
     assert_eq!(image(&update_deleting_pod(&scene)), "registry.k8s.io/app:2");
     assert_eq!(image(&scene.create(&opted_out, &["--dry-run=server"]).json()), IMAGE);

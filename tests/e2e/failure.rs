@@ -1,4 +1,4 @@
-//! A webhook that is down stops nobody, unless it is told to.
+//! A webhook that is unavailable does not block Pods, unless `failurePolicy` is `Fail`.
 
 use crate::harness::wait_for;
 use crate::scene::{KUBERNETES, Scene, image, rules, simple_pod};
@@ -13,9 +13,13 @@ fn a_webhook_that_is_down_and_comes_back() {
     assert_eq!(image(&create(&scene).json()), "cache.example.com/k8s/app:1");
 
     scene.webhook.stop();
-    assert_eq!(image(&create(&scene).json()), IMAGE, "Ignore lets Pods pass as they are");
-    scene.webhook.resume().expect("the webhook is back");
-    assert_eq!(image(&create(&scene).json()), "cache.example.com/k8s/app:1", "and nothing else is restarted");
+    assert_eq!(image(&create(&scene).json()), IMAGE, "with Ignore, Pods must be admitted unchanged");
+    scene.webhook.resume().expect("the webhook is available again");
+    assert_eq!(
+        image(&create(&scene).json()),
+        "cache.example.com/k8s/app:1",
+        "the webhook must rewrite again after its restart"
+    );
 
     let fail = scene.configuration(&["--failure-policy", "Fail"]);
     CLUSTER.kubectl_with(&["apply", "-f", "-"], &fail.to_string()).ok();
@@ -24,8 +28,8 @@ fn a_webhook_that_is_down_and_comes_back() {
         let output = create(&scene);
         (!output.status.success()).then_some(output.stderr)
     })
-    .expect("Fail refuses Pods");
+    .expect("the API server denies Pods");
     assert!(refused.contains("failed calling webhook \"rewrite.pullthrough.dev\""), "{refused}");
-    scene.webhook.resume().expect("the webhook is back");
+    scene.webhook.resume().expect("the webhook is available again");
     assert_eq!(image(&create(&scene).json()), "cache.example.com/k8s/app:1");
 }

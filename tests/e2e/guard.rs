@@ -1,4 +1,4 @@
-//! The admission policies of the manifests: what pullthrough's service account may not do although RBAC lets it.
+//! The admission policies of the manifests deny pullthrough's service account requests that RBAC allows.
 
 mod attempts;
 
@@ -11,12 +11,12 @@ use serde_json::json;
 
 use self::attempts::{Attempt, CONFIGURATION, CONFIGURATIONS, SECRET, SECRETS};
 use crate::DEADLINE;
+use crate::harness::installation::{NAMESPACE, Objects, manifests};
 use crate::harness::{Client, ControlPlane, Kubectl, Options, Webhook, wait_for};
-use crate::manifests::render::{NAMESPACE, Objects, manifests};
 use crate::scene::{KUBERNETES, rules};
 
 const ACCOUNT: &str = "pullthrough";
-/// A renewal is due after half of a minute; then comes a look every 3 s, and a moment in which a published CA settles.
+/// A renewal is due after 30 s. Then come the interval of 3 s, and the time in which a published CA settles.
 const SOON: Duration = Duration::from_secs(60);
 
 #[test]
@@ -43,23 +43,23 @@ fn the_service_account_changes_nothing_but_certificates() {
     println!("{} attempts denied, {by_rbac} by RBAC and {by_policies} by the policies", attempts.len());
     assert!(by_policies >= 30);
 
-    // Now the policies alone stand in the way.
+    // Now only the policies deny the requests.
     let rights = ["create", "clusterrole", "any", "--verb=*"];
     let resources = "--resource=secrets,mutatingwebhookconfigurations.admissionregistration.k8s.io";
     cluster.kubectl(&[&rights[..], &[resources]].concat()).ok();
     let subject = format!("--serviceaccount={NAMESPACE}:{ACCOUNT}");
     cluster.kubectl(&["create", "clusterrolebinding", "any", "--clusterrole=any", &subject]).ok();
-    wait_for(DEADLINE, || client.get(CONFIGURATIONS).ok()).expect("RBAC lets it");
+    wait_for(DEADLINE, || client.get(CONFIGURATIONS).ok()).expect("RBAC allows it");
     for attempt in &attempts {
         is_denied(&client, attempt);
     }
-    assert_eq!(before, state(), "nothing has changed");
+    assert_eq!(before, state(), "a denied request changed an object");
     every_field_is_tried(&cluster, &attempts);
     what_is_needed_is_allowed(&client);
     nobody_else_is_denied(&cluster, &attempts);
 }
 
-/// Policies take effect a moment after they were created.
+/// Policies take effect some time after they were created.
 fn is_in_force(cluster: &ControlPlane, account: &Kubectl) {
     let client = cluster.client_of(account);
     let probes = [
@@ -72,16 +72,16 @@ fn is_in_force(cluster: &ControlPlane, account: &Kubectl) {
     ];
     for probe in probes {
         wait_for(DEADLINE, || probe.send(&client, "?dryRun=All").is_err().then_some(()))
-            .expect("the policy is in force");
+            .expect("the policy has an effect");
         is_denied(&client, &probe);
     }
 }
 
-/// The real program, with the rights of the manifests and no others.
+/// Runs the program with the permissions of the manifests.
 fn certificates_are_made_renewed_and_repaired(cluster: &ControlPlane) {
     let kubeconfig = cluster.service_account_kubeconfig(NAMESPACE, ACCOUNT).unwrap();
     let replica = || {
-        Webhook::start_managed(&rules("", KUBERNETES), &kubeconfig, &["--certificate-lifetime-secs=60"])
+        Webhook::start_managed(&rules("", KUBERNETES), &kubeconfig, &["--certificate-lifetime=1m"])
             .unwrap_or_else(|error| panic!("{error:#}"))
     };
     let admin = cluster.client();
@@ -102,7 +102,7 @@ fn certificates_are_made_renewed_and_repaired(cluster: &ControlPlane) {
     let made = secret();
     assert_eq!(made["metadata"]["ownerReferences"][0]["name"], ACCOUNT);
     in_order("renewal", &replicas, &|| secret()["data"]["tls.crt"] != made["data"]["tls.crt"]);
-    assert_eq!(secret()["metadata"]["uid"], made["metadata"]["uid"], "the Secret was updated");
+    assert_eq!(secret()["metadata"]["uid"], made["metadata"]["uid"], "the Secret was recreated");
 
     let repairs = [
         ("emptied caBundle", CONFIGURATION, json!([{"op": "remove", "path": "/webhooks/0/clientConfig/caBundle"}])),
@@ -131,7 +131,7 @@ fn is_denied(client: &Client, attempt: &Attempt) {
     assert!(!is_denied_by_rbac(client, attempt), "{attempt:?}: RBAC denies it");
 }
 
-/// Whether it is RBAC that denies it, or else the policy.
+/// Returns whether RBAC denies the request. Otherwise the policy must.
 #[track_caller]
 fn is_denied_by_rbac(client: &Client, attempt: &Attempt) -> bool {
     let policy = format!("ValidatingAdmissionPolicy '{}'", attempt.policy());
@@ -148,7 +148,7 @@ fn is_denied_by_rbac(client: &Client, attempt: &Attempt) -> bool {
     }
 }
 
-/// Fields that a later version of Kubernetes has are to be tried too.
+/// Fails if a version of Kubernetes has a field that no attempt covers.
 fn every_field_is_tried(cluster: &ControlPlane, attempts: &[Attempt]) {
     let schemas = cluster.client().get("/openapi/v3/apis/admissionregistration.k8s.io/v1").unwrap();
     let fields = |kind: &str| -> BTreeSet<String> {
@@ -160,7 +160,7 @@ fn every_field_is_tried(cluster: &ControlPlane, attempts: &[Attempt]) {
         let fields = paths.filter_map(|path| path.strip_prefix(parent)?.split('/').next().map(str::to_owned));
         fields.filter(|field| !field.is_empty()).collect()
     };
-    // What the API server sets itself, or rejects.
+    // Fields that the API server sets itself, or rejects.
     let of_the_server = [
         "creationTimestamp",
         "deletionGracePeriodSeconds",
@@ -209,7 +209,7 @@ fn nobody_else_is_denied(cluster: &ControlPlane, attempts: &[Attempt]) {
     for attempt in attempts {
         match attempt.send(&client, "?dryRun=All") {
             Ok(_) => {}
-            // It got as far as being stored.
+            // The request passed admission.
             Err(kube::Error::Api(status)) if status.code == 409 => {}
             Err(error) => panic!("{attempt:?}: {error}"),
         }

@@ -1,4 +1,4 @@
-//! Another mutating webhook, which changes Pods in its own way.
+//! Another mutating webhook.
 #![allow(dead_code, reason = "every user takes another kind of it")]
 
 use std::sync::Arc;
@@ -21,16 +21,16 @@ pub struct Injector {
     pub ca_pem: String,
 }
 
-/// The JSON patch for a Pod; without operations, none.
+/// Returns the JSON patch for a Pod. Without operations, there is no patch.
 type Change = Arc<dyn Fn(&Value) -> Value + Send + Sync>;
 
 impl Injector {
-    /// Adds a sidecar to every Pod that has none. Serves until the test process ends.
+    /// Starts a webhook that adds a sidecar to every Pod without one. It serves until the test process ends.
     pub fn start() -> Self {
         Self::with(Arc::new(add_sidecar))
     }
 
-    /// Names the registry again in images that were sent to the cache of registry.k8s.io.
+    /// Starts a webhook that replaces the cache of registry.k8s.io by the registry.
     pub fn undoing(cache: &str) -> Self {
         let cache = format!("{cache}/");
         Self::with(Arc::new(move |pod| undo(pod, &cache)))
@@ -73,7 +73,7 @@ async fn serve(listener: std::net::TcpListener, acceptor: TlsAcceptor, change: C
                     Ok::<_, axum::Error>(hyper::Response::new(answer))
                 }
             });
-            // A client that goes away is no failure of the test.
+            // A client that disconnects does not fail the test.
             let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         });
     }

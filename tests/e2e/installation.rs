@@ -1,4 +1,4 @@
-//! A namespace whose replicas manage their certificates, and what is done to these.
+//! A namespace whose replicas manage their certificates, and changes to these certificates.
 
 use std::fs;
 use std::path::PathBuf;
@@ -19,17 +19,17 @@ use crate::scene::{KUBERNETES, image, rules, simple_pod};
 pub const SECRET: &str = "pullthrough-tls";
 pub const ACCOUNT: &str = "pullthrough";
 pub const IMAGE: &str = "registry.k8s.io/app:1";
-/// Within seconds: a look every 3 s, and 5 s in which a published CA settles.
+/// Includes the interval of 3 s, and the 5 s in which a published CA settles.
 pub const SOON: Duration = Duration::from_secs(20);
-/// In which a CA that is not to be trusted leaves `caBundle`.
+/// The time after which a CA that is not trusted has left `caBundle`.
 pub const MINUTE: Duration = Duration::from_secs(60);
 
-/// A namespace with a service account that has the rights of the manifests, and the configuration that its webhooks share.
+/// A namespace with a service account that has the permissions of the manifests, and the webhook configuration.
 pub struct Installation {
     pub namespace: &'static str,
     folder: TempDir,
     balancer: Balancer,
-    /// The CA of another webhook of the configuration, in base64.
+    /// The CA of another webhook in the configuration, in base64.
     foreign: String,
 }
 
@@ -57,7 +57,7 @@ impl Installation {
         installation
     }
 
-    /// Gives the service account these rights on the configuration, besides those on its Secret.
+    /// Grants the service account these verbs on the configuration, beside those on its Secret.
     pub fn grant(&self, verbs: &[&str]) {
         let namespace = self.namespace;
         let subject = json!([{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": namespace}]);
@@ -113,7 +113,7 @@ impl Installation {
             .unwrap_or_else(|error| panic!("{error:#}"))
     }
 
-    /// Has the API server ask one of these about each Pod of the namespace, and take no failure.
+    /// Registers these replicas for the Pods of the namespace, with `failurePolicy: Fail`.
     pub fn register(&self, replicas: &[&Webhook]) {
         self.balancer.set(replicas.iter().map(|replica| replica.address()).collect());
         let mut configuration = replicas[0].configuration(&["--failure-policy=Fail"]).unwrap();
@@ -134,7 +134,7 @@ impl Installation {
         serde_json::from_str(&CLUSTER.kubectl(&get).ok()).ok()
     }
 
-    /// The `caBundle`s of the other webhook and of ours.
+    /// Returns the `caBundle`s of the other webhook and of pullthrough's.
     pub fn bundles(&self) -> [Value; 2] {
         let configuration =
             CLUSTER.kubectl(&["get", "mutatingwebhookconfiguration", &self.configuration(), "-o", "json"]);
@@ -142,19 +142,19 @@ impl Installation {
         [0, 1].map(|index| configuration["webhooks"][index]["clientConfig"]["caBundle"].clone())
     }
 
-    /// The CAs that the API server trusts, where they are those of the Secret.
+    /// Returns the CAs that the API server trusts, if they are those of the Secret.
     pub fn published(&self) -> Option<Vec<CertificateDer<'static>>> {
         let [foreign, ours] = self.bundles();
-        assert_eq!(foreign, self.foreign, "the other webhook's stays");
+        assert_eq!(foreign, self.foreign, "the caBundle of the other webhook was changed");
         (self.secret()?["data"]["ca.crt"] == ours).then(|| certificates(&ours))
     }
 
-    /// The CA of the certificate that is served.
+    /// Returns the CA of the certificate in use.
     pub fn ca(&self) -> CertificateDer<'static> {
         self.published().expect("published").remove(0)
     }
 
-    /// Waits until a CA is not trusted, and returns how long that took.
+    /// Waits until a CA is not trusted any more. Returns the time that this took.
     pub fn wait_until_gone(&self, ca: &CertificateDer<'_>) -> Duration {
         let start = Instant::now();
         let gone = wait_for(MINUTE, || {
@@ -170,7 +170,7 @@ impl Installation {
         CLUSTER.kubectl(&["patch", "secret", SECRET, "--namespace", self.namespace, "--patch", &patch]).ok();
     }
 
-    /// Runs `pullthrough certificates rotate` with the rights of the replicas; its exit code, and what it printed.
+    /// Runs `pullthrough certificates rotate` with the permissions of the replicas. Returns the exit code and the output.
     pub fn rotate(&self, arguments: &[&str]) -> (Option<i32>, String) {
         let output = Command::new(env!("CARGO_BIN_EXE_pullthrough"))
             .args(["certificates", "rotate", "--namespace", self.namespace])
@@ -190,7 +190,7 @@ impl Installation {
         if output.status.success() { Ok(image(&output.json()).to_owned()) } else { Err(output.stderr) }
     }
 
-    /// Waits until the certificates are in order, and whatever `changed` says; no Pod may be refused after that.
+    /// Waits until the certificates are valid and `changed` returns true. After that, no Pod may be denied.
     pub fn wait_until_in_order(&self, replicas: &[&Webhook], changed: impl Fn() -> bool) {
         let mut why = String::new();
         let in_order = wait_for(SOON, || {
@@ -208,7 +208,7 @@ impl Installation {
     }
 }
 
-/// A CA of somebody else, in PEM.
+/// Returns another CA, in PEM.
 pub fn authority() -> String {
     let mut params = CertificateParams::new([]).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

@@ -1,4 +1,4 @@
-//! The table of `docs/kubeconfig.md`: what kubectl does with a kubeconfig, and what pullthrough does.
+//! The table of `docs/reference/kubeconfig.md`: what kubectl does with a kubeconfig, and what pullthrough does.
 
 mod row;
 
@@ -21,7 +21,7 @@ fn plain() -> String {
     kubeconfig(|_| ())
 }
 
-/// Of a server that is none.
+/// Returns a kubeconfig of a server that is not an API server.
 fn impostor() -> String {
     with_cluster(|cluster| cluster["server"] = json!("https://$impostor"))
 }
@@ -37,7 +37,7 @@ fn files_are_found_as_kubectl_does() {
         .file("a", plain())
         .variable("KUBECONFIG", "$folder/a")
         .argument("--kubeconfig=$folder/missing")
-        .both(FAILED, "error: can't use the kubeconfig $folder/missing: no such file");
+        .both(FAILED, "error: can't use the kubeconfig $folder/missing: not found; check the path");
     let of = |feature: &str, list: &str| {
         Row::new(feature).file("a", plain()).file(".kube/config", impostor()).variable("KUBECONFIG", list)
     };
@@ -47,12 +47,11 @@ fn files_are_found_as_kubectl_does() {
     of("empty names", ":$folder/a:").both(REACHED, "of $folder/a\n");
     of("the same file twice", "$folder/a:$folder/a").both(REACHED, "of $folder/a\n");
     of("no file exists", "$folder/missing:$folder/other")
-        .both(FAILED, "error: no cluster to look at: KUBECONFIG is set to `$folder/missing:$folder/other`");
+        .both(FAILED, "error: no cluster: KUBECONFIG is set to `$folder/missing:$folder/other`");
     of("empty KUBECONFIG is not set", "").both(IMPOSTOR, "of $folder/.kube/config\n");
     Row::new("the default file").file(".kube/config", plain()).both(REACHED, "of $folder/.kube/config\n");
-    Row::new("nothing")
-        .both(FAILED, "error: no cluster to look at: there is no kubeconfig at ~/.kube/config, and this is");
-    Row::new("--context without a kubeconfig").argument("--context=a").both(FAILED, "--context is for a kubeconfig");
+    Row::new("nothing").both(FAILED, "error: no cluster: ~/.kube/config does not exist, and this is");
+    Row::new("--context without a kubeconfig").argument("--context=a").both(FAILED, "--context needs a kubeconfig");
     Row::with("an empty file", "").both(FAILED, "no current-context in $folder/config");
     Row::with("text that is no YAML", "a: [").both(FAILED, "error: can't use the kubeconfig $folder/config: ");
     Row::new("a second file that is no YAML")
@@ -97,7 +96,7 @@ fn files_are_merged_as_kubectl_does() {
     two("--context", other.clone(), plain()).argument("--context=admin").both(REACHED, "context admin of $folder/b\n");
     two("--context of none", other, plain())
         .argument("--context=absent")
-        .both(FAILED, "no context `absent` in $folder/a, $folder/b; its contexts: other, admin\n");
+        .both(FAILED, "no context `absent` in $folder/a, $folder/b; known contexts: other, admin\n");
     let of = |key: &str| {
         let whole: Value = serde_json::from_str(&plain()).expect("JSON");
         json!({(key): whole[key]}).to_string()
@@ -112,7 +111,8 @@ fn files_are_merged_as_kubectl_does() {
     two("entries are not merged", with_user(json!({"token": "nonsense"})), with_user(json!({"tokenFile": "token"})))
         .file("token", token())
         .both(FAILED, "Unauthorized");
-    Row::with("no current-context", empty_current).both(FAILED, "choose one of its contexts with --context: admin\n");
+    Row::with("no current-context", empty_current)
+        .both(FAILED, "choose a context with --context; known contexts: admin\n");
     let twice = kubeconfig(|config| {
         let one = config["users"][0].clone();
         config["users"].as_array_mut().expect("a list").push(one);
@@ -181,7 +181,7 @@ fn clusters_are_read_as_kubectl_does() {
         .both(FAILED, "`tls-server-name` is not a host name");
     Row::with("a server without a scheme is plain HTTP", with(json!({"server": "127.0.0.1:$port"})))
         .both(FAILED, "note: cluster http://127.0.0.1:$port, ");
-    // Where no token is sent, as each row checks.
+    // No token is sent, as each row checks.
     Row::with("plain HTTP", of_server(json!({}), "http://$impostor")).both(
         IMPOSTOR,
         "note: cluster http://$impostor, context admin of $folder/config, without credentials, since it is not HTTPS\n",
@@ -207,7 +207,7 @@ fn in_lines(data: &str) -> String {
     data.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line) + "\n").collect()
 }
 
-/// A program that prints credentials if the environment is as given.
+/// Returns the user of a plugin that prints credentials if its environment is as given.
 fn plugin(fields: Value) -> Value {
     let mut exec = json!({
         "apiVersion": "client.authentication.k8s.io/v1",
@@ -229,13 +229,13 @@ fn users_are_read_as_kubectl_does() {
     Row::with("a number as token", with_user(json!({"token": 17_171_717})))
         .both(FAILED, "can't use user `admin` in $folder/config: `token` has a value of");
     Row::with("a token with a newline", with_user(json!({"token": format!("{}\n", token())})))
-        .both(FAILED, "`token` has characters that a token can't have");
+        .both(FAILED, "`token` has invalid characters");
     let file = json!({"tokenFile": "token"});
     Row::with("tokenFile", with_user(file.clone())).file("token", token()).both(REACHED, "");
     Row::with("a tokenFile that ends in a newline", with_user(file.clone()))
         .file("token", format!("{}\n", token()))
         .both(REACHED, "");
-    Row::with("a tokenFile that is missing", with_user(file)).both(FAILED, "can't use the token file $folder/token: ");
+    Row::with("a tokenFile that is missing", with_user(file)).both(FAILED, "unusable token file $folder/token: ");
     Row::with("tokenFile wins over token", with_user(json!({"tokenFile": "token", "token": "nonsense"})))
         .file("token", token())
         .both(REACHED, "");
@@ -332,7 +332,7 @@ fn users_are_read_as_kubectl_does() {
         .both(FAILED, "the auth-provider absent is not supported");
 }
 
-/// 0.0.0.0 is this machine, and it is not loopback, which no variable sends through a proxy.
+/// Returns a kubeconfig with the server 0.0.0.0. It is this machine, but not loopback, which is never reached through a proxy.
 fn behind_proxy(change: impl FnOnce(&mut Value)) -> String {
     with_cluster(|cluster| {
         cluster["server"] = json!("https://0.0.0.0:$port");
@@ -341,11 +341,11 @@ fn behind_proxy(change: impl FnOnce(&mut Value)) -> String {
     })
 }
 
-/// As its URL says.
+/// With the scheme of the URL.
 const KINDS: [(ProxyKind, &str); 3] =
     [(ProxyKind::Http, "http"), (ProxyKind::Https, "https"), (ProxyKind::Socks5, "socks5")];
 
-/// Of the API server and the proxy.
+/// Writes the CAs of the API server and of the proxy.
 fn both_authorities(row: Row) -> Row {
     row.file("ca.crt", authority() + "$proxy_ca")
 }
@@ -400,7 +400,7 @@ fn a_proxy_url_is_used_as_kubectl_does() {
     for scheme in ["socks5h", "socks4", "ftp"] {
         of(format!("{scheme} proxy-url"), &format!("{scheme}://$proxy"))
             .proxy(ProxyKind::Socks5)
-            .both(FAILED, &format!("proxy-url names a proxy of the kind {scheme}, which is not supported"));
+            .both(FAILED, &format!("proxy-url names a proxy with the scheme {scheme}, which is not supported"));
     }
     of("proxy-url without a scheme".to_owned(), "$proxy")
         .proxy(ProxyKind::Http)
@@ -481,7 +481,7 @@ fn exceptions_are_made_as_kubectl_does() {
                 .both(outcome, "");
         }
     }
-    // Without the proxy, nobody knows the name.
+    // Only the proxy resolves the name.
     for (exceptions, outcome) in [
         ("api.invalid", FAILED),
         ("invalid", FAILED),
@@ -505,9 +505,9 @@ fn exceptions_are_made_as_kubectl_does() {
 }
 
 #[test]
-fn a_pods_own_cluster_is_looked_at_only_if_none_is_named() {
+fn a_pods_own_cluster_is_used_only_if_none_is_named() {
     let pod = |feature: &str| Row::new(feature).in_pod();
-    pod("a Pod").both(REACHED, "note: cluster https://127.0.0.1:$port, the Pod's own, by its service account\n");
+    pod("a Pod").both(REACHED, "note: cluster https://127.0.0.1:$port, the Pod's own, with its service account\n");
     pod("a Pod with a kubeconfig")
         .file("a", impostor())
         .variable("KUBECONFIG", "$folder/a")
@@ -525,8 +525,11 @@ fn a_pods_own_cluster_is_looked_at_only_if_none_is_named() {
         .proxy(ProxyKind::Http)
         .variable("KUBERNETES_SERVICE_HOST", "0.0.0.0")
         .variable("HTTPS_PROXY", "http://$proxy")
-        .both(NOT_FROM_PROXY, "the Pod's own, by its service account, through the proxy http://$proxy (HTTPS_PROXY)\n");
-    // kubectl says nothing, or warns, and looks at the Pod's own cluster.
+        .both(
+            NOT_FROM_PROXY,
+            "the Pod's own, with its service account, through the proxy http://$proxy (HTTPS_PROXY)\n",
+        );
+    // kubectl prints nothing or a warning, and uses the Pod's own cluster.
     pod("a Pod with a KUBECONFIG that is missing").variable("KUBECONFIG", "$folder/missing").differs(
         REACHED,
         FAILED,
@@ -539,7 +542,7 @@ fn a_pods_own_cluster_is_looked_at_only_if_none_is_named() {
     );
 }
 
-/// The other commands find it in the same way.
+/// The other commands use the same cluster.
 #[test]
 fn doctor_and_serve_use_the_same_cluster() {
     let proxy = Proxy::start(ProxyKind::Http, Some(("user", "hunter2"))).expect("a proxy");
@@ -564,9 +567,9 @@ fn doctor_and_serve_use_the_same_cluster() {
     assert!(proxy.tunnels() > 0 && !output.stdout.is_empty(), "{told}");
 
     let before = proxy.tunnels();
-    let webhook =
-        Webhook::start_managed(&rules("", KUBERNETES), &file, &["--webhook-configuration=absent"]).expect("it serves");
-    webhook.wait_for_log(cluster.strip_prefix("cluster ").expect("it says so"));
+    let webhook = Webhook::start_managed(&rules("", KUBERNETES), &file, &["--webhook-configuration=absent"])
+        .expect("the server starts");
+    webhook.wait_for_log(cluster.strip_prefix("cluster ").expect("the log names the cluster"));
     assert!(crate::harness::wait_for(crate::DEADLINE, || (proxy.tunnels() > before).then_some(())).is_ok());
     assert!(!webhook.log().contains("hunter2"));
 }

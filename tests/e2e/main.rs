@@ -1,4 +1,4 @@
-//! Tests against a real API server. They share one, and take a namespace and a webhook each.
+//! Tests with a real API server. They share it, and each uses a namespace and a webhook of its own.
 
 #[path = "../harness/mod.rs"]
 mod harness;
@@ -8,6 +8,7 @@ mod certificates;
 mod conditions;
 mod create;
 mod doctor;
+mod doctor_image;
 mod evasion;
 mod exclusions;
 mod failure;
@@ -15,8 +16,7 @@ mod guard;
 mod injector;
 mod installation;
 mod kubeconfig;
-mod manifests;
-mod openshift;
+mod overlays;
 mod policies;
 mod reinvocation;
 mod revocation;
@@ -34,5 +34,5 @@ use harness::{ControlPlane, Options};
 static CLUSTER: LazyLock<ControlPlane> =
     LazyLock::new(|| ControlPlane::start(&Options::default()).unwrap_or_else(|error| panic!("{error:#}")));
 
-/// For whatever the API server does by and by.
+/// The time that the API server may take for work in the background.
 const DEADLINE: Duration = Duration::from_secs(20);

@@ -1,4 +1,4 @@
-//! `export admission-policy`: the API server itself decides as the engine does.
+//! `export admission-policy`: the API server itself decides like the engine.
 
 mod cost;
 mod creation;
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::CLUSTER;
 
-/// Rules of every kind that names can be told apart by, and those that can't be said.
+/// Rules with every feature, including those that the format does not support.
 const RULES: [(&str, &str, &str); 6] = [
     (
         "plain",
@@ -62,7 +62,7 @@ const RULES: [(&str, &str, &str); 6] = [
     ),
 ];
 
-/// MutatingAdmissionPolicies are in `v1` since 1.36.
+/// Returns whether the API server has MutatingAdmissionPolicy in `v1`, as since 1.36.
 fn mutating_policies_are_served() -> bool {
     let served = CLUSTER.minor() >= 36;
     if !served {
@@ -71,8 +71,8 @@ fn mutating_policies_are_served() -> bool {
     served
 }
 
-/// Names at the edges of the rules above, in every way of writing, those whose reading the
-/// reference implementation gives, and those of real manifests.
+/// Returns image names at the limits of the rules above, in every spelling. Adds those of the reference implementation's table
+/// and of real manifests.
 fn images() -> Vec<String> {
     const HOSTS: [&str; 29] = [
         "",
@@ -134,7 +134,7 @@ fn images() -> Vec<String> {
     ];
     let names = HOSTS.iter().flat_map(|host| PATHS.iter().map(move |path| [*host, *path].concat()));
     let named = names.enumerate().flat_map(|(number, name)| {
-        // Each name with two of them; all of them come to all.
+        // Each name gets two suffixes, and over all names each suffix is used.
         [SUFFIXES[number % 6], SUFFIXES[(number / 6 + 1) % 6]].map(|suffix| [&name, suffix].concat())
     });
     let long = [230, 240, 245, 255, 256]
@@ -146,7 +146,7 @@ fn images() -> Vec<String> {
         line["before"].as_str().expect("an image").to_owned()
     });
     let odd = ["auto".to_owned(), "a".repeat(64)];
-    // The API server refuses empty images, and those with spaces around them.
+    // The API server rejects empty images, and those with spaces around them.
     let mut images: Vec<String> = named.chain(long).chain(odd).chain(references).chain(real).collect();
     images.retain(|image| !image.is_empty() && image.trim() == image);
     images.sort();

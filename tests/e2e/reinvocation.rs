@@ -1,4 +1,4 @@
-//! A sidecar that another webhook adds later is rewritten too, and both rounds can be read in the audit log.
+//! A sidecar that another webhook adds later is rewritten too. The audit log has both rounds.
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::json;
@@ -26,7 +26,7 @@ fn a_sidecar_that_comes_later_is_rewritten() {
     .expect("the injector is called");
 
     let created = scene.create(&simple_pod("p", "registry.k8s.io/app:1"), &[]);
-    // Each round is told; the second finds the first's image in the cache already.
+    // Each round is reported. In the second, the image of the first is under a `to` already.
     let told = "Warning: pullthrough: 1 image is pulled through cache.example.com/k8s (rule kubernetes)";
     assert!(created.stderr.contains(told), "{}", created.stderr);
     let created = created.json();
@@ -46,7 +46,7 @@ fn a_sidecar_that_comes_later_is_rewritten() {
 }
 
 #[test]
-fn a_service_account_is_told_nothing() {
+fn a_service_account_gets_no_warning() {
     let scene = Scene::new("reinvocation-machine", &rules("", KUBERNETES));
     scene.kubectl(&["create", "serviceaccount", "robot"]).ok();
     let subject = format!("--serviceaccount={}:robot", scene.namespace);

@@ -1,4 +1,4 @@
-//! CAs that are to be trusted no more: of a key that leaked, and of somebody else.
+//! Revoked CAs: after the leak of a key, and CAs of others.
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -18,7 +18,7 @@ use crate::harness::{Webhook, certificates, handshake};
 use crate::installation::{IMAGE, Installation, MINUTE, SECRET, authority};
 use crate::scene::{image, simple_pod};
 
-/// Pods that are created without a pause, and handshakes with every replica by what is published.
+/// Pods created without a pause, and handshakes with every replica that trust the published CAs.
 struct Load {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<(usize, Vec<String>)>,
@@ -56,7 +56,7 @@ impl Load {
         let (created, faults) = self.thread.join().expect("the load runs until it is stopped");
         assert!(created > 100, "{created}");
         assert_eq!(faults, [""; 0], "of {created}");
-        println!("{created} Pods created, none lost");
+        println!("{created} Pods created, none denied");
     }
 }
 
@@ -74,7 +74,7 @@ fn foreign_and_revoked_cas_are_trusted_no_more() {
     let namespace = installation.namespace;
     let delete = || CLUSTER.kubectl(&["delete", "secret", SECRET, "--namespace", namespace]).ok();
 
-    // A CA of somebody else, in the Secret and in caBundle; it outlives no deletion of the Secret either.
+    // A CA of others in the Secret and in caBundle. It does not survive a deletion of the Secret.
     let planted = authority();
     let of_both = |own: &Value| {
         let own = String::from_utf8(BASE64_STANDARD.decode(own.as_str().unwrap()).unwrap()).unwrap();
@@ -84,7 +84,7 @@ fn foreign_and_revoked_cas_are_trusted_no_more() {
     let secret = installation.secret().unwrap();
     installation.patch_secret(&json!({"data": {"ca.crt": of_both(&secret["data"]["ca.crt"])}}));
     let took = installation.wait_until_gone(&ca);
-    println!("planted in the Secret: gone after {took:?}");
+    println!("CA added to the Secret: removed after {took:?}");
     let [_, ours] = installation.bundles();
     let patch = json!([{"op": "replace", "path": "/webhooks/1/clientConfig/caBundle", "value": of_both(&ours)}]);
     let configuration = installation.configuration();
@@ -93,20 +93,20 @@ fn foreign_and_revoked_cas_are_trusted_no_more() {
     CLUSTER.kubectl(&["patch", "mutatingwebhookconfiguration", &configuration, "--type=json", "--patch", &patch]).ok();
     delete();
     let took = installation.wait_until_gone(&ca);
-    println!("planted in caBundle: gone after {took:?}");
+    println!("CA added to caBundle: removed after {took:?}");
     let is_new = || installation.secret().map(|secret| secret["data"]["tls.crt"].clone()) != before;
     installation.wait_until_in_order(&replicas.each_ref(), is_new);
     assert!(!installation.published().unwrap().contains(&ca));
 
-    // A key leaked.
+    // A key has leaked.
     let leaked = installation.ca();
     let revoke = format!("pullthrough.dev/revoke={}", sha256(&leaked));
     CLUSTER.kubectl(&["annotate", "secret", SECRET, "--namespace", namespace, &revoke]).ok();
     let took = installation.wait_until_gone(&leaked);
-    println!("revoked: gone after {took:?}");
+    println!("revoked CA: removed after {took:?}");
     installation.wait_until_in_order(&replicas.each_ref(), || true);
 
-    // Likewise for a person, once renewed and once revoked.
+    // The same with kubectl: once renewed, once revoked.
     let before = installation.ca();
     let (code, text) = installation.rotate(&[]);
     assert_eq!(code, Some(0), "{text}");
@@ -123,7 +123,7 @@ fn foreign_and_revoked_cas_are_trusted_no_more() {
     }
     load.assert_nothing_lost();
 
-    // A replica that is gone holds nothing up.
+    // A stopped replica does not delay the others.
     replicas[1].stop();
     let start = Instant::now();
     let (code, text) = installation.rotate(&["--revoke"]);
@@ -149,12 +149,15 @@ fn a_replica_that_starts_alone_adopts_no_ca() {
     replica.resume().unwrap();
     let start = Instant::now();
     installation.wait_until_in_order(&[&replica], || true);
-    assert!(start.elapsed() >= Duration::from_secs(9), "it waits for others, which may need what is published");
+    assert!(
+        start.elapsed() >= Duration::from_secs(9),
+        "the replica did not wait for others, which may need the published CA"
+    );
     assert_eq!(installation.published().unwrap().len(), 1);
 }
 
 #[test]
-fn a_rotation_that_cannot_be_is_told() {
+fn a_rotation_that_fails_is_reported() {
     let installation = Installation::new("certificates-rotate");
     let replica = installation.replica(&[]);
     installation.register(&[&replica]);
@@ -166,15 +169,17 @@ fn a_rotation_that_cannot_be_is_told() {
         CLUSTER.kubectl(&annotate).ok();
     };
     annotate("all");
-    replica.wait_for_log(r#"the annotation pullthrough.dev/revoke has \"all\"; write the SHA-256 of a CA certificate"#);
+    replica.wait_for_log(
+        r#"the annotation pullthrough.dev/revoke has \"all\"; set it to the SHA-256 of a CA certificate"#,
+    );
     annotate("");
-    replica.wait_for_log("certificate renewal works again");
+    replica.wait_for_log("certificate renewal succeeded again");
 
     drop(replica);
     let table: [(&[&str], i32, &str); 3] = [
-        (&["--timeout=1"], 1, "not rotated within 1 s; check with `pullthrough doctor` that replicas run"),
-        (&["--secret=other"], 2, "this needs permission to get secrets in namespace certificates-rotate"),
-        (&["--timeout=0"], 2, "0 is not in 1..=3600"),
+        (&["--timeout=1s"], 1, "not rotated within 1s; run `pullthrough doctor`, check that replicas run"),
+        (&["--secret=other"], 2, "no permission to get secrets in namespace certificates-rotate"),
+        (&["--timeout=0s"], 2, "write a duration from 1s to 1h"),
     ];
     for (arguments, expected, part) in table {
         let (code, text) = installation.rotate(arguments);
@@ -187,5 +192,8 @@ fn a_rotation_that_cannot_be_is_told() {
     let output = output.unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{text}");
-    assert!(text.contains("there is no Secret pullthrough-tls in namespace pullthrough; name the one"), "{text}");
+    assert!(
+        text.contains("there is no Secret pullthrough-tls in namespace pullthrough; set --secret and --namespace"),
+        "{text}"
+    );
 }

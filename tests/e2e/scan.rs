@@ -13,7 +13,7 @@ use self::yard::{BLIND, READER, SCANNER, Yard};
 use crate::DEADLINE;
 use crate::harness::wait_for;
 
-/// What of a line says which image is where, and what comes of it.
+/// The keys of a line with image, place and decision.
 const KEYS: [&str; 13] = [
     "image",
     "source",
@@ -27,7 +27,7 @@ const KEYS: [&str; 13] = [
     "decision",
     "result",
     "reason",
-    "out_of_reach",
+    "not_covered",
 ];
 
 fn findings(lines: &str) -> Vec<Value> {
@@ -35,7 +35,7 @@ fn findings(lines: &str) -> Vec<Value> {
     lines.lines().map(parse).collect()
 }
 
-/// Each as text with the keys that count, sorted.
+/// Returns each finding as a text with these keys, sorted.
 fn told(findings: &[Value]) -> Vec<String> {
     let text = |finding: &Value| KEYS.map(|key| format!("{key}={}", finding[key])).join(" ");
     let mut told: Vec<String> = findings.iter().map(text).collect();
@@ -50,7 +50,7 @@ fn assert_same(found: &[Value], expected: &[Value]) {
     let missing: Vec<_> = expected_set.difference(&found_set).take(5).collect();
     let extra: Vec<_> = found_set.difference(&expected_set).take(5).collect();
     assert!(missing.is_empty() && extra.is_empty(), "missing: {missing:#?}\nextra: {extra:#?}");
-    assert_eq!(found.len(), expected.len(), "something stands twice");
+    assert_eq!(found.len(), expected.len(), "the scan has duplicate lines");
 }
 
 #[test]
@@ -61,9 +61,9 @@ fn a_scan_finds_what_was_created() {
     let expected: Vec<Value> = yard.expected.iter().map(Expected::line).collect();
     assert!(expected.len() > 800, "{}", expected.len());
     assert_same(&findings(&said.stdout), &expected);
-    assert!(!said.stderr.contains("not looked at"), "{}", said.stderr);
+    assert!(!said.stderr.contains("skipped: "), "{}", said.stderr);
     assert!(said.stderr.contains("1 node reports at least 50 images"), "{}", said.stderr);
-    // No progress in a pipe.
+    // There is no progress bar in a pipe.
     assert!(!said.stderr.contains(['\r', '\u{1b}']), "{:?}", said.stderr);
 }
 
@@ -75,12 +75,12 @@ fn what_the_rules_declare_is_found_too() {
     let all = yard.expected.iter().chain(&yard.declared);
     assert_same(&findings(&said.stdout), &all.map(Expected::line).collect::<Vec<_>>());
     for told in [
-        "note: the cluster has no kind Pipeline of tekton.dev, which the rules declare\n",
-        "note: the cluster has no kind Absent of example.com, which the rules declare\n",
+        "note: the rules declare the kind Pipeline of tekton.dev, which the cluster does not have\n",
+        "note: the rules declare the kind Absent of example.com, which the cluster does not have\n",
     ] {
         assert!(said.stderr.contains(told), "{}", said.stderr);
     }
-    // What belongs to no namespace is not looked at with one.
+    // Objects without a namespace are not listed if there is one.
     let said = yard.scan(&["--rules", &yard.declaring_rules(), "-o", "json", "-n", "scan-b"]);
     let all = yard.expected.iter().chain(&yard.declared).filter(|expected| expected.namespace == Some("scan-b"));
     assert_same(&findings(&said.stdout), &all.map(Expected::line).collect::<Vec<_>>());
@@ -101,24 +101,24 @@ fn without_rules_nothing_is_decided() {
 }
 
 #[test]
-fn named_namespaces_are_looked_at_alone() {
+fn only_named_namespaces_are_scanned() {
     let yard = Yard::get();
     let said = yard.scan(&["--rules", &yard.rules(), "-o", "json", "-n", "scan-a", "--namespace", "scan-off"]);
     assert_eq!(said.code, 0, "{}", said.stderr);
     let is_in = |expected: &&Expected| matches!(expected.namespace, Some("scan-a" | "scan-off"));
     assert_same(&findings(&said.stdout), &yard.expected.iter().filter(is_in).map(Expected::line).collect::<Vec<_>>());
-    assert!(said.stderr.contains("nodes are only looked at without --namespace"), "{}", said.stderr);
+    assert!(said.stderr.contains("nodes are scanned only without --namespace"), "{}", said.stderr);
 
     let said = yard.scan(&["-n", "scan-absent"]);
     assert_eq!((said.code, said.stdout.as_str()), (2, ""));
-    let told = "error: there is no namespace scan-absent; `kubectl get namespaces` lists those that are\n";
+    let told = "error: namespace scan-absent does not exist; `kubectl get namespaces` lists those that exist\n";
     let cluster =
         format!("note: cluster {}, context admin of {}\n", yard.cluster.url(), yard.cluster.kubeconfig().display());
     assert_eq!(said.stderr, cluster + told);
 }
 
 #[test]
-fn what_may_not_be_listed_is_told_and_the_rest_is_found() {
+fn what_may_not_be_listed_is_reported_and_the_rest_is_found() {
     let yard = Yard::get();
     let said = yard.scan_as(READER, &["-o", "json", "-n", "scan-a"]);
     assert_eq!(said.code, 0, "{}", said.stderr);
@@ -127,17 +127,17 @@ fn what_may_not_be_listed_is_told_and_the_rest_is_found() {
     let expected: Vec<Value> = yard.expected.iter().filter(may_see).map(Expected::undecided_line).collect();
     assert!(!expected.is_empty());
     assert_same(&findings(&said.stdout), &expected);
-    let told = "not looked at: StatefulSets of namespace scan-a: forbidden: statefulsets.apps is forbidden: User \"reader\" \
-                cannot list resource \"statefulsets\" in API group \"apps\" in the namespace \"scan-a\"\nhint: have a Role of \
-                namespace scan-a with the rule {apiGroups: [\"apps\"], resources: [statefulsets], verbs: [list]} bound to you\n";
+    let told = "skipped: StatefulSets of namespace scan-a: forbidden: statefulsets.apps is forbidden: User \"reader\" \
+                cannot list resource \"statefulsets\" in API group \"apps\" in the namespace \"scan-a\"; bind a Role of \
+                namespace scan-a with the rule {apiGroups: [\"apps\"], resources: [statefulsets], verbs: [list]} to your user\n";
     assert!(said.stderr.contains(told), "{}", said.stderr);
-    let told = "not looked at: which namespaces and Pods are out of the webhook's reach: ";
+    let told = "skipped: which namespaces and Pods the webhook covers: ";
     assert!(said.stderr.contains(told), "{}", said.stderr);
 
-    // A gate that did not look stays shut.
+    // With --fail-on, an incomplete scan fails.
     let gate = yard.scan_as(READER, &["-n", "scan-a", "--fail-on", "absent.example.com"]);
     assert_eq!(gate.code, 2, "{}", gate.stderr);
-    // The report says it too.
+    // The report lists it too.
     assert!(gate.stdout.contains("StatefulSets of namespace scan-a"), "{}", gate.stdout);
 
     let said = yard.scan_as(BLIND, &[]);
@@ -150,7 +150,7 @@ fn the_documented_role_is_enough() {
     let yard = Yard::get();
     let said = yard.scan_as(SCANNER, &["--rules", &yard.rules(), "-o", "json"]);
     assert_eq!(said.code, 0, "{}", said.stderr);
-    assert!(!said.stderr.contains("not looked at"), "{}", said.stderr);
+    assert!(!said.stderr.contains("skipped: "), "{}", said.stderr);
     assert_same(&findings(&said.stdout), &yard.expected.iter().map(Expected::line).collect::<Vec<_>>());
 }
 
@@ -162,9 +162,9 @@ fn a_registry_can_be_forbidden() {
         ("absent.example.com,Index.Docker.io", 1),
         ("docker.io/library/nginx", 1),
         ("docker.io/library/ngin", 0),
-        // A node holds it, and nobody pulls it.
+        // A node holds it, and no Pod pulls it.
         ("held.example.com", 0),
-        // Nor does anybody this one, but for the container runtime.
+        // The container runtime pulls it, and no Pod.
         ("sandbox.example.com", 1),
     ] {
         let said = yard.scan(&["--fail-on", fail_on]);
@@ -180,13 +180,12 @@ fn a_gate_that_saw_no_pod_and_no_template_fails() {
         let said = yard.scan(&[&["-n", "kube-public", "--fail-on", "absent.example.com"], more].concat());
         assert_eq!(said.code, 2, "{}", said.stderr);
         let told = format!(
-            "error: nothing was inspected: no Pod and no template in cluster {}/; check --namespace and the context of the \
-             kubeconfig\n",
+            "error: nothing was inspected: no Pods and no templates in cluster {}/; check --namespace and --context\n",
             yard.cluster.url()
         );
         assert!(said.stderr.contains(&told), "{}", said.stderr);
     }
-    // Without a gate it is a cluster without images.
+    // Without --fail-on, the cluster counts as one without images.
     let said = yard.scan(&["-n", "kube-public"]);
     assert_eq!(said.code, 0, "{}", said.stderr);
     assert!(said.stdout.contains("no image; "), "{}", said.stdout);
@@ -208,21 +207,22 @@ fn a_cluster_that_can_not_be_asked_is_an_error() {
         std::fs::write(&file, other).expect("a file");
         let said = yard.scan_with(&file, &["-o", "json"]);
         assert_eq!((said.code, said.stdout.as_str()), (2, ""), "{}", said.stderr);
-        assert!(said.stderr.contains(&format!("\nerror: can't ask the API server at {server}")), "{}", said.stderr);
+        assert!(said.stderr.contains(&format!("\nerror: request to the API server at {server}")), "{}", said.stderr);
         assert!(said.stderr.contains(told), "{}", said.stderr);
     }
 }
 
 #[test]
-fn nothing_is_out_of_reach_of_what_is_not_registered() {
+fn without_a_webhook_configuration_every_namespace_counts_as_covered() {
     let yard = Yard::get();
     let said = yard.scan(&["--rules", &yard.rules(), "-o", "json", "--configuration", "absent"]);
-    let told = "note: pullthrough is not registered as MutatingWebhookConfiguration absent: no namespace counts as out of its reach";
+    let told =
+        "note: there is no MutatingWebhookConfiguration absent of pullthrough; every namespace counts as covered";
     assert!(said.stderr.contains(told), "{}", said.stderr);
     let reachable = |expected: &Expected| {
         let mut line = expected.line();
-        if matches!(expected.out_of_reach, Some("namespace" | "label")) {
-            line["out_of_reach"] = Value::Null;
+        if matches!(expected.not_covered, Some("namespace" | "label")) {
+            line["not_covered"] = Value::Null;
         }
         line
     };
@@ -236,5 +236,5 @@ fn a_reader_that_has_seen_enough_ends_the_scan() {
     let mut child = command.stdout(std::process::Stdio::piped()).spawn().expect("the binary runs");
     drop(child.stdout.take());
     let ended = wait_for(DEADLINE, || child.try_wait().expect("a status"));
-    assert_eq!(ended.expect("it ends").code(), Some(0));
+    assert_eq!(ended.expect("the program ends").code(), Some(0));
 }

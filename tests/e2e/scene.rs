@@ -1,4 +1,4 @@
-//! A namespace whose Pods one webhook is asked about.
+//! A namespace with a webhook for its Pods.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::{CLUSTER, DEADLINE};
 
 /// The cache of the rules below.
 pub const CACHE: &str = "cache.example.com/k8s";
-/// An image that every set of rules in these tests rewrites.
+/// An image that all rules of these tests rewrite.
 pub const PROBE: &str = "registry.k8s.io/probe:1";
 
 pub const KUBERNETES: &str = "  - {name: kubernetes, from: [registry.k8s.io, k8s.gcr.io], to: cache.example.com/k8s}\n";
@@ -19,13 +19,13 @@ pub struct Scene {
     pub webhook: Webhook,
 }
 
-/// A rules file with the fields of its head and the entries of `rules`.
+/// Returns a rules file with these settings and entries of `rules`.
 pub fn rules(head: &str, entries: &str) -> String {
     format!("apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\n{head}rules:\n{entries}")
 }
 
 impl Scene {
-    /// With the webhook registered as `pullthrough export webhook` prints it.
+    /// Creates a namespace, and registers a webhook with the output of `pullthrough export webhook`.
     pub fn new(namespace: &'static str, rules: &str) -> Self {
         let scene = Self::unregistered(namespace, rules);
         scene.register(&[]);
@@ -38,7 +38,7 @@ impl Scene {
         Self { namespace, webhook }
     }
 
-    /// The exported configuration, for this namespace alone.
+    /// Returns the exported configuration, limited to this namespace.
     pub fn configuration(&self, arguments: &[&str]) -> Value {
         let mut configuration = self.webhook.configuration(arguments).unwrap_or_else(|error| panic!("{error:#}"));
         configuration["metadata"]["name"] = json!(format!("zz-pullthrough-{}", self.namespace));
@@ -68,23 +68,24 @@ impl Scene {
         called.expect("the API server calls the webhook");
     }
 
-    /// How many admissions the webhook has answered.
+    /// Returns the number of admission requests that the webhook has answered.
     pub fn asked(&self) -> f64 {
         self.sum("pullthrough_admission_requests_total{")
     }
 
-    /// The sum of the series that start so.
+    /// Returns the sum of the series that start with `prefix`.
     pub fn sum(&self, prefix: &str) -> f64 {
         let metrics = self.webhook.metrics().unwrap_or_else(|error| panic!("{error:#}"));
         metrics.iter().filter(|(series, _)| series.starts_with(prefix)).map(|(_, value)| value).sum()
     }
 
-    /// Images kept for a reason, dry runs and others.
+    /// Returns the number of images not rewritten for a reason, in dry runs and others.
     pub fn kept(&self, reason: &str) -> f64 {
         ["false", "true"]
             .map(|dry_run| {
-                self.webhook
-                    .metric(&format!("pullthrough_images_kept_total{{dry_run=\"{dry_run}\",reason=\"{reason}\"}}"))
+                self.webhook.metric(&format!(
+                    "pullthrough_images_not_rewritten_total{{dry_run=\"{dry_run}\",reason=\"{reason}\"}}"
+                ))
             })
             .iter()
             .sum()
@@ -94,7 +95,7 @@ impl Scene {
         CLUSTER.kubectl(&[&["--namespace", self.namespace], arguments].concat())
     }
 
-    /// Creates a Pod as `dev`, who is told warnings.
+    /// Creates a Pod as `dev`, whose kubectl prints warnings.
     pub fn create(&self, pod: &Value, arguments: &[&str]) -> Output {
         self.create_as(CLUSTER.dev(), pod, arguments)
     }
@@ -108,7 +109,7 @@ impl Scene {
         self.kubectl(&["get", "pod", pod, "-o", "json"]).json()
     }
 
-    /// The decisions in the audit log on requests about a Pod, oldest first.
+    /// Returns the decisions in the audit log for requests on a Pod, oldest first.
     pub fn audited(&self, pod: &str, verb: &str) -> Vec<BTreeMap<String, Value>> {
         let events = CLUSTER.audit_events();
         let of_pod = events.iter().filter(|event| {
@@ -132,12 +133,12 @@ pub fn pod(name: &str, spec: Value) -> Value {
     json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec})
 }
 
-/// One container with an image.
+/// Returns a Pod of one container with an image.
 pub fn simple_pod(name: &str, image: &str) -> Value {
     pod(name, json!({"containers": [{"name": "c", "image": image}]}))
 }
 
-/// The image of the first container.
+/// Returns the image of the first container.
 pub fn image(pod: &Value) -> &str {
     pod["spec"]["containers"][0]["image"].as_str().expect("an image")
 }

@@ -1,4 +1,4 @@
-//! That the API server is what the other tests take it for.
+//! The API server has the properties that the other tests depend on.
 
 use std::env;
 

@@ -1,4 +1,4 @@
-//! Updates: what was there stays, what changes is rewritten, and what can't change comes out as it is stored.
+//! Updates: unchanged images stay, changed ones are rewritten, and immutable ones stay as stored.
 
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ fn kubectl_debug_adds_a_rewritten_container_and_touches_no_other() {
     let after = scene.get("p");
     assert_eq!(after["spec"]["ephemeralContainers"][0]["image"], "cache.example.com/k8s/busybox:1.29");
     assert_eq!(image(&after), "registry.k8s.io/app:1");
-    // A second one leaves the first as it is.
+    // A second ephemeral container does not change the first.
     let second = ["debug", "p", "--image", "k8s.gcr.io/tools:1", "--container", "dbg2", "--attach=false"];
     scene.kubectl(&second).ok();
     let images: Vec<Value> = scene.get("p")["spec"]["ephemeralContainers"]
@@ -57,7 +57,7 @@ fn a_pod_from_before_the_webhook_keeps_its_images_until_they_change() {
     assert_eq!(set["spec"]["containers"][1]["image"], "cache.example.com/k8s/b:2");
 }
 
-/// A Pod with images at every place that a manifest can name.
+/// Returns a Pod with images at every place that a manifest can have.
 fn manifest() -> Value {
     pod(
         "p",
@@ -88,7 +88,7 @@ fn an_original_manifest_applied_again_changes_nothing() {
         assert_eq!(before["spec"]["volumes"][0]["image"]["reference"], "cache.example.com/k8s/data/model:1");
     }
     CLUSTER.kubectl_with(&apply, &manifest().to_string()).ok();
-    // As other tools do it, who send the whole object.
+    // Other tools send the whole object.
     let mut whole = before.clone();
     for pointer in ["/spec/initContainers/0/image", "/spec/containers/0/image", "/spec/volumes/0/image/reference"] {
         if let Some(image) = whole.pointer_mut(pointer) {
@@ -106,9 +106,9 @@ fn after_the_cache_has_moved_an_old_manifest_is_still_accepted() {
     CLUSTER.kubectl_with(&apply, &manifest().to_string()).ok();
     let before = scene.get("p");
     let moved = KUBERNETES.replace("cache.example.com/k8s", "new.example.com/mirror/k8s");
-    scene.webhook.change_rules(&rules("", &moved)).expect("the rules are taken over");
+    scene.webhook.change_rules(&rules("", &moved)).expect("the rules are loaded");
 
-    // An apply that says something new, so that the API server is asked at all.
+    // The apply has a change. Otherwise the API server would not call the webhook.
     let mut again = manifest();
     again["metadata"]["labels"] = json!({"applied": "again"});
     CLUSTER
@@ -121,9 +121,9 @@ fn after_the_cache_has_moved_an_old_manifest_is_still_accepted() {
         let pod = scene.get("p");
         (pod["metadata"]["labels"]["applied"] == "again").then_some(pod)
     })
-    .expect("the label is there");
-    assert_eq!(image(&after), "new.example.com/mirror/k8s/a/app:1", "what can change follows the rules");
+    .expect("the label is set");
+    assert_eq!(image(&after), "new.example.com/mirror/k8s/a/app:1", "mutable images must follow the rules");
     if has_image_volumes(&before) {
-        assert_eq!(after["spec"]["volumes"], before["spec"]["volumes"], "what can't comes out as it is stored");
+        assert_eq!(after["spec"]["volumes"], before["spec"]["volumes"], "immutable images must stay as stored");
     }
 }

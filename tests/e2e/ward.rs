@@ -1,4 +1,4 @@
-//! A control plane with a webhook, for `pullthrough doctor` to look at.
+//! A control plane with a webhook, for `pullthrough doctor`.
 
 use std::process::Command;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use crate::DEADLINE;
 use crate::harness::{ControlPlane, Options, Webhook, wait_for};
 use crate::scene::{KUBERNETES, rules};
 
-/// A cluster of its own, since a doctor looks at all of one. Tests take turns.
+/// A cluster of its own, because doctor inspects the whole cluster. Tests run one after the other.
 static WARD: LazyLock<Mutex<Ward>> =
     LazyLock::new(|| Mutex::new(Ward::new().unwrap_or_else(|error| panic!("{error:#}"))));
 
@@ -18,7 +18,7 @@ pub struct Ward {
     pub webhook: Webhook,
 }
 
-/// What doctor said, and its exit code.
+/// The output of doctor, and its exit code.
 #[derive(Debug)]
 pub struct Said {
     pub code: i32,
@@ -37,7 +37,7 @@ impl Said {
         found["state"].as_str().expect("a state")
     }
 
-    /// The errors and warnings.
+    /// Returns the errors and warnings.
     fn faults(&self) -> Vec<&str> {
         let checks = self.report["checks"].as_array().expect("checks");
         let findings = checks.iter().flat_map(|check| check["findings"].as_array().expect("findings"));
@@ -51,7 +51,7 @@ impl Ward {
         Ok(Self { cluster, webhook: Webhook::start(&rules("", KUBERNETES))? })
     }
 
-    /// The ward with the webhook registered as `export webhook` prints it, and nothing else.
+    /// Returns the cluster with the webhook registered as `export webhook` prints it, and nothing else.
     pub fn sound() -> MutexGuard<'static, Ward> {
         let ward = WARD.lock().unwrap_or_else(PoisonError::into_inner);
         ward.cluster.kubectl(&["delete", "mutatingwebhookconfigurations", "--all"]).ok();
@@ -83,7 +83,7 @@ impl Ward {
         Said { code: output.status.code().expect("an exit code"), report }
     }
 
-    /// The API server takes over what was registered by and by.
+    /// Waits until the API server has loaded the configuration.
     #[track_caller]
     pub fn wait_until(&self, what: &str, is_so: impl Fn(&Said) -> bool) -> Said {
         let mut last = None;
@@ -96,24 +96,24 @@ impl Ward {
             None
         });
         said.unwrap_or_else(|error| {
-            panic!("never {what}: {error:#}: {:#}", last.map(|said| said.report).unwrap_or_default())
+            panic!("doctor did not report {what}: {error:#}: {:#}", last.map(|said| said.report).unwrap_or_default())
         })
     }
 
-    /// Waits for a finding, and checks what it looks like.
+    /// Waits for a finding, and checks its form.
     #[track_caller]
     pub fn finds(&self, id: &str) -> Value {
         let said = self.wait_until(id, |said| said.find(id).is_some());
-        let found = said.find(id).expect("just found").clone();
+        let found = said.find(id).expect("a value that was just found").clone();
         let expected = i32::from(!said.faults().is_empty());
         assert_eq!(said.code, expected, "{:#}", said.report);
-        for key in ["severity", "what", "where", "cure"] {
+        for key in ["severity", "what", "where", "fix"] {
             assert!(found[key].as_str().is_some_and(|text| !text.is_empty()), "{key} of {found:#}");
         }
         found
     }
 
-    /// Registers with one thing changed, and waits for the finding.
+    /// Registers the webhook with one change, and waits for the finding.
     #[track_caller]
     pub fn finds_when(&self, id: &str, change: impl FnOnce(&mut Value)) -> Value {
         let mut configuration = self.configuration();

@@ -5,7 +5,7 @@ use std::thread;
 
 use anyhow::{Context, Result};
 
-/// One address for several servers, as a Service has it: each connection goes to the next server that accepts it.
+/// One address for several servers, like that of a Service. Each connection goes to the next server that accepts it.
 pub struct Balancer {
     address: SocketAddr,
     servers: Arc<Mutex<Vec<SocketAddr>>>,
@@ -40,7 +40,7 @@ impl Balancer {
     }
 }
 
-/// Copies what one side writes to the other, both ways, until both have ended.
+/// Copies bytes in both directions until both sides have closed.
 fn connect(client: &TcpStream, server: &TcpStream) -> io::Result<()> {
     for (from, to) in [(client, server), (server, client)] {
         let (mut from, mut to) = (from.try_clone()?, to.try_clone()?);

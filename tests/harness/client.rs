@@ -8,7 +8,7 @@ use tokio::runtime::Runtime;
 
 use super::{ControlPlane, Kubectl};
 
-/// A connection to the API server, for many requests: a kubectl takes tens of milliseconds to start.
+/// A connection to the API server for many requests. Starting kubectl for each takes tens of milliseconds.
 pub struct Client {
     runtime: Runtime,
     client: kube::Client,
@@ -17,11 +17,11 @@ pub struct Client {
 impl Client {
     pub(super) fn new(config: Config) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let client = runtime.block_on(async { kube::Client::try_from(config) }).context("make a client")?;
+        let client = runtime.block_on(async { kube::Client::try_from(config) }).context("create a client")?;
         Ok(Self { runtime, client })
     }
 
-    /// Creates a Pod without storing it.
+    /// Creates a Pod with `dryRun`, which does not store it.
     pub fn dry_run(&self, namespace: &str, pod: &Value) -> Result<Value> {
         Ok(self.post(&format!("/api/v1/namespaces/{namespace}/pods?dryRun=All"), pod)?)
     }
@@ -39,14 +39,14 @@ impl Client {
     }
 }
 
-/// A request of JSON.
+/// Returns a request with a JSON body.
 pub fn request(method: Method, path: &str, body: Vec<u8>) -> Request<Vec<u8>> {
     let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
-    request.body(body).expect("a method and a path make a request")
+    request.body(body).expect("a valid request")
 }
 
 impl ControlPlane {
-    /// A client that is `admin`.
+    /// Returns a client with the identity of `admin`.
     pub fn client(&self) -> Client {
         self.client_of(self.admin())
     }
@@ -55,14 +55,14 @@ impl ControlPlane {
         self.client_config(user).and_then(Client::new).unwrap_or_else(|error| panic!("{error:#}"))
     }
 
-    /// For a client in another runtime.
+    /// Returns the configuration of a client, for use in another runtime.
     pub fn client_config(&self, user: &Kubectl) -> Result<Config> {
         let mut config = Config::new(self.url().parse()?);
-        // The API server's own certificate comes first, then its authority's.
+        // The certificate of the API server comes first, then the certificate of its CA.
         let chain = CertificateDer::pem_file_iter(self.certificate_authority())?;
         config.root_cert = Some(chain.map(|certificate| Ok(certificate?.to_vec())).collect::<Result<_>>()?);
         config.auth_info.token = Some(user.token().to_owned().into());
-        // What the API server answers is what a test wants to see.
+        // Tests expect the first response of the API server.
         config.default_retry = false;
         Ok(config)
     }

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// What a server shows to a client that asks for a name and trusts these CAs, as the API server does.
+/// Returns the certificates of a server, as the API server sees them. The client sends a name and trusts these CAs.
 pub fn handshake(
     address: SocketAddr,
     name: &'static str,
@@ -35,7 +35,7 @@ pub fn handshake(
     shown.ok_or_else(|| io::Error::other("no certificate"))
 }
 
-/// The certificates in a field of base64, such as `caBundle` and those of a Secret.
+/// Returns the certificates of a field in base64, such as `caBundle` or a key of a Secret.
 pub fn certificates(encoded: &Value) -> Vec<CertificateDer<'static>> {
     let pem = BASE64_STANDARD.decode(encoded.as_str().unwrap_or_default()).unwrap_or_default();
     CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok).collect()

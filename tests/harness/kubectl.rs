@@ -2,11 +2,11 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
 
-/// kubectl with the identity of one bearer token.
+/// Runs kubectl with the identity of one bearer token.
 #[derive(Clone, Debug)]
 pub struct Kubectl {
     pub(super) binary: PathBuf,
-    /// Holds the kubeconfig, and serves as HOME to keep kubectl's cache there and the developer's preferences out.
+    /// Has the kubeconfig. As HOME it also keeps kubectl's cache, and keeps out the preferences of the developer.
     pub(super) folder: PathBuf,
     pub(super) token: String,
 }
@@ -20,7 +20,7 @@ impl Kubectl {
         self.run_with(arguments, "")
     }
 
-    /// Runs kubectl with the text as its stdin, as for `apply -f -`.
+    /// Runs kubectl with a text as its standard input, for commands such as `apply -f -`.
     pub fn run_with(&self, arguments: &[&str], stdin: &str) -> Output {
         let command = format!("kubectl {}", arguments.join(" "));
         let mut child = Command::new(&self.binary)
@@ -35,7 +35,7 @@ impl Kubectl {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{}: {error}", self.binary.display()));
-        // A kubectl that refuses its arguments ends without reading; its stderr says more than a broken pipe does.
+        // If kubectl rejects its arguments, it ends without reading. Its standard error explains more than a broken pipe does.
         let _ = child.stdin.take().map(|mut pipe| pipe.write_all(stdin.as_bytes()));
         let output = child.wait_with_output().unwrap_or_else(|error| panic!("{command}: {error}"));
         Output {
@@ -57,21 +57,21 @@ pub struct Output {
 }
 
 impl Output {
-    /// What a kubectl that succeeded wrote to stdout.
+    /// Returns the standard output of a command that succeeded.
     #[track_caller]
     pub fn ok(self) -> String {
         assert!(self.status.success(), "{} failed ({}): {}", self.command, self.status, self.stderr);
         self.stdout
     }
 
-    /// What a kubectl that failed wrote to stderr.
+    /// Returns the standard error of a command that failed.
     #[track_caller]
     pub fn err(self) -> String {
         assert!(!self.status.success(), "{} succeeded: {}", self.command, self.stdout);
         self.stderr
     }
 
-    /// The object that `-o json` printed.
+    /// Returns the object that `-o json` printed.
     #[track_caller]
     pub fn json(self) -> serde_json::Value {
         let command = self.command.clone();

@@ -1,4 +1,4 @@
-//! Kyverno's admission controller beside the API server, as its developers run it: reached by address.
+//! Kyverno's admission controller beside the API server, registered by address, as Kyverno's developers run it.
 
 use std::path::Path;
 
@@ -9,13 +9,13 @@ use super::{ControlPlane, Server, assets, free_port};
 
 const NAMESPACE: &str = "kyverno";
 
-/// Starts it with these data of its ConfigMap.
+/// Starts the controller with this data in its ConfigMap.
 pub fn start(cluster: &ControlPlane, configuration: Value) -> Result<Server> {
     let folder = assets(Some("kyverno"), &[])?;
     cluster.kubectl(&["create", "-R", "-f", &folder.join("kyverno-crds").display().to_string()]).ok();
     cluster.create_namespace(NAMESPACE);
     let object = |version: &str, kind: &str, name: &str, field: &str, value: Value| json!({"apiVersion": version, "kind": kind, "metadata": {"name": name, "namespace": NAMESPACE}, field: value});
-    // It looks for its own Deployment, to know whether it is being removed.
+    // Kyverno reads its own Deployment to find out whether it is being removed.
     let deployment = json!({
         "selector": {"matchLabels": {"app": "kyverno"}},
         "template": {
@@ -31,7 +31,7 @@ pub fn start(cluster: &ControlPlane, configuration: Value) -> Result<Server> {
     ] {
         cluster.kubectl_with(&["create", "-f", "-"], &object.to_string()).ok();
     }
-    let own = tempfile::Builder::new().prefix("pullthrough-").tempdir().context("make a folder")?.keep();
+    let own = tempfile::Builder::new().prefix("pullthrough-").tempdir().context("create a folder")?.keep();
     let port = free_port()?;
     let arguments = [
         "KYVERNO_NAMESPACE=kyverno".to_owned(),

@@ -1,13 +1,14 @@
 #!/bin/sh
-# Runs a server and removes its folder after it, so that neither is left behind, however the one that started it ends.
-# A line on stdin stops the server in order. The end of stdin, which the kernel brings about where the holder was killed
-# or kept the server in a static, kills it.
+# Runs a server, and removes its folder afterwards, even if the process that started it is killed.
+#
+# A line on standard input stops the server with SIGTERM. The end of standard input kills it. The kernel closes the pipe if the
+# starting process was killed, or never dropped the server.
 #
 #   leash.sh FOLDER COMMAND...
 folder=$1
 shift
 
-# A shell gives its background jobs /dev/null for stdin, so the watcher needs the pipe under another number.
+# A shell gives background jobs /dev/null as standard input, so the watcher needs the pipe under another number.
 exec 3<&0
 "$@" 3<&- &
 server=$!
@@ -28,7 +29,7 @@ watcher=$!
 
 wait "$server"
 status=$?
-# Ends a watcher that still reads; one that is at work ignores this.
+# Ends a watcher that still reads. One that is stopping the server ignores the signal.
 kill "$watcher" 2>/dev/null
 wait "$watcher"
 exit "$status"

@@ -1,11 +1,11 @@
-//! How long work takes that grows.
+//! How the time of a computation grows with its input.
 
 use std::fs;
 use std::time::{Duration, Instant};
 
-/// What this thread computes for it, so that other tests on the machine make no difference. Elsewhere than on Linux, the time.
+/// Returns the CPU time of this thread, which other tests do not change. Outside of Linux, returns the elapsed time.
 ///
-/// The kernel counts in steps of some milliseconds, so the work is done often enough.
+/// The kernel counts in steps of some milliseconds, so the work is repeated.
 pub fn computed(work: impl Fn()) -> Duration {
     const ENOUGH: Duration = Duration::from_millis(60);
 
@@ -28,7 +28,7 @@ pub fn computed(work: impl Fn()) -> Duration {
     }
 }
 
-/// Eight times as much may take up to twenty times as long; quadratic work takes 64 times as long.
+/// Asserts that eight times the input takes less than twenty times the time. Quadratic work would take 64 times the time.
 pub fn assert_linear(what: &str, work: impl Fn(usize), few: usize) {
     let (short, long) = (computed(|| work(few)), computed(|| work(8 * few)));
     assert!(long < short * 20, "{what}: {short:?} for {few}, {long:?} for {}", 8 * few);

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-/// A file of so many rules, each with a name and what else is said of it.
+/// Returns a file of `rules` rules, each with a name and the fields that `rule` returns.
 pub fn text(rules: usize, rule: impl Fn(usize) -> String) -> String {
     let mut text = "apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules:\n".to_owned();
     for at in 0..rules {
@@ -11,7 +11,7 @@ pub fn text(rules: usize, rule: impl Fn(usize) -> String) -> String {
     text
 }
 
-/// Rules files of some length.
+/// The name of a shape, and a function that returns a file of that shape with a number of entries.
 pub type File = (&'static str, fn(usize) -> String);
 
 pub const FILES: [File; 5] = [

@@ -1,4 +1,4 @@
-//! What a process takes.
+//! What a process costs: time and memory.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -14,18 +14,18 @@ const KIB_OF_MIB: f64 = 1024.0;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cost {
     pub secs: f64,
-    /// The most that was resident at once.
+    /// The largest resident size, in MiB.
     pub memory_mib: f64,
 }
 
 impl Cost {
-    /// The shorter time, and the larger memory: both are what can be relied on.
+    /// Returns the shorter time and the larger memory of two runs.
     pub fn better(self, other: Self) -> Self {
         Self { secs: self.secs.min(other.secs), memory_mib: self.memory_mib.max(other.memory_mib) }
     }
 }
 
-/// Runs the command to its end, with its output in the file.
+/// Runs a command to its end, with its output in a file.
 pub fn measure(command: &mut Command, out: &Path) -> Result<Cost> {
     let start = Instant::now();
     let file = File::create(out)?;
@@ -33,7 +33,7 @@ pub fn measure(command: &mut Command, out: &Path) -> Result<Cost> {
     let status_file = format!("/proc/{}/status", child.id());
     let mut memory_kib = 0.0;
     let status = loop {
-        // It only ever rises; a process that has ended has none.
+        // The value only rises. A process that has ended reports none.
         memory_kib = resident_kib(&status_file).unwrap_or(memory_kib);
         match child.try_wait()? {
             Some(status) => break status,

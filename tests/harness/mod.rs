@@ -1,17 +1,18 @@
 //! A real control plane, etcd and kube-apiserver, for tests and demos.
 //!
-//! A test binary shares one among its tests, which run in parallel and take a namespace each:
+//! The tests of a binary share one control plane. They run in parallel, each in a namespace of its own:
 //!
 //! ```ignore
 //! static CLUSTER: LazyLock<ControlPlane> = LazyLock::new(|| ControlPlane::start(&Options::default()).unwrap());
 //! ```
 //!
-//! A static is never dropped, and a test process can be killed: [`Server`] makes the servers end all the same.
-#![allow(dead_code, unused_imports, reason = "every user of the harness takes another part of it")]
+//! A static is never dropped, and a test process can be killed. In both cases [`Server`] ends the servers.
+#![allow(dead_code, unused_imports, reason = "each test binary uses another part of the harness")]
 
 mod balancer;
 mod client;
 mod handshake;
+pub mod installation;
 mod kubectl;
 pub mod kyverno;
 mod proxy;
@@ -40,40 +41,40 @@ pub use webhook::Webhook;
 
 const ASSETS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/assets.sh");
 const AUDIT_POLICY: &str = include_str!("audit-policy.yaml");
-/// Where etcd listens in its folder; it takes the last part for a port and keeps it in the name of the socket.
+/// The listening address of etcd, in its folder. etcd reads the last part as a port, and the name of the socket includes it.
 const ETCD: &str = "unix://etcd.sock:0";
 const ATTEMPTS: usize = 3;
-/// Of the addresses of Services.
+/// The addresses of Services.
 pub const SERVICE_NETWORK: &str = "10.0.0.0/24";
 const START_DEADLINE: Duration = Duration::from_secs(60);
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// The Kubernetes version, such as `1.34`, if not the default of `assets.sh`.
+    /// The Kubernetes version, such as `1.34`. The default is that of `assets.sh`.
     pub version: Option<String>,
-    /// More arguments of kube-apiserver, such as `--feature-gates=...`; they win over those of the harness.
+    /// Further arguments of kube-apiserver, such as `--feature-gates=...`. They override those of the harness.
     pub arguments: Vec<String>,
-    /// Where kube-apiserver listens, if not on 127.0.0.1, which Pods can't reach.
+    /// The address that kube-apiserver listens on. The default is 127.0.0.1, which Pods can't connect to.
     pub address: Option<Ipv4Addr>,
-    /// Whether a controller-manager is going to run, so that Pods have their service accounts.
+    /// Whether a controller-manager will run, which creates the service accounts of Pods.
     pub controllers: bool,
-    /// Users beside `admin` and `dev`, with one group each; see [`ControlPlane::kubeconfig_of`].
+    /// Users beside `admin` and `dev`, each with one group. See [`ControlPlane::kubeconfig_of`].
     pub users: Vec<(&'static str, &'static str)>,
 }
 
-// The fields are dropped in this order: kube-apiserver has to end before the etcd that it writes to.
+// Fields are dropped in this order. kube-apiserver must end before the etcd that it writes to.
 pub struct ControlPlane {
     api_server: Server,
     etcd: Server,
     admin: Kubectl,
     dev: Kubectl,
     assets: PathBuf,
-    /// Of kube-apiserver.
+    /// The arguments of kube-apiserver.
     arguments: Vec<String>,
     url: String,
     minor: u32,
-    /// Signs the certificates of clients.
+    /// The CA of client certificates.
     clients: CertifiedIssuer<'static, KeyPair>,
     folder: TempDir,
 }
@@ -81,7 +82,7 @@ pub struct ControlPlane {
 impl ControlPlane {
     pub fn start(options: &Options) -> Result<Self> {
         let assets = assets(options.version.as_deref(), &[])?;
-        let folder = tempfile::Builder::new().prefix("pullthrough-").tempdir().context("make a folder")?;
+        let folder = tempfile::Builder::new().prefix("pullthrough-").tempdir().context("create a folder")?;
         let kubectl = || -> Result<_> {
             Ok(Kubectl { binary: assets.join("kubectl"), folder: folder.path().to_owned(), token: random_token()? })
         };
@@ -93,7 +94,7 @@ impl ControlPlane {
             tokens.push_str(&format!("{token},{name},{name},{group}\n"));
             users.push((name, token));
         }
-        let service_accounts = KeyPair::generate().context("make the key of service accounts")?;
+        let service_accounts = KeyPair::generate().context("create the key of service accounts")?;
         let mut clients = CertificateParams::new([])?;
         clients.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let clients = CertifiedIssuer::self_signed(clients, KeyPair::generate()?)?;
@@ -115,33 +116,33 @@ impl ControlPlane {
         Ok(Self { api_server, etcd, admin, dev, assets, arguments, url, minor, clients, folder })
     }
 
-    /// Runs kubectl as a member of system:masters.
+    /// Runs kubectl as `admin`, a member of system:masters.
     pub fn kubectl(&self, arguments: &[&str]) -> Output {
         self.admin.run(arguments)
     }
 
-    /// As [`Self::kubectl`], with the text as stdin.
+    /// Runs kubectl like [`Self::kubectl`], with a text as its standard input.
     pub fn kubectl_with(&self, arguments: &[&str], stdin: &str) -> Output {
         self.admin.run_with(arguments, stdin)
     }
 
-    /// `admin`, of the group system:masters.
+    /// Returns kubectl as `admin`, of the group system:masters.
     pub fn admin(&self) -> &Kubectl {
         &self.admin
     }
 
-    /// `dev`, a user outside of `system:` that RBAC gives the role cluster-admin.
+    /// Returns kubectl as `dev`, a user outside of `system:` with the role cluster-admin.
     pub fn dev(&self) -> &Kubectl {
         &self.dev
     }
 
-    /// A service account, which has to exist.
+    /// Returns kubectl as a service account, which must exist.
     pub fn service_account(&self, namespace: &str, name: &str) -> Kubectl {
         let token = self.kubectl(&["create", "token", name, "--namespace", namespace]).ok();
         Kubectl { token: token.trim().to_owned(), ..self.admin.clone() }
     }
 
-    /// A certificate of a user of system:masters and its key, in PEM.
+    /// Returns a client certificate of a user of system:masters, and its key, in PEM.
     pub fn client_certificate(&self) -> Result<(String, String)> {
         let key = KeyPair::generate()?;
         let mut certificate = CertificateParams::new([])?;
@@ -151,7 +152,7 @@ impl ControlPlane {
         Ok((certificate.signed_by(&key, &self.clients)?.pem(), key.serialize_pem()))
     }
 
-    /// A kubeconfig of a service account, with its token in a file, as in a Pod.
+    /// Writes a kubeconfig of a service account, with its token in a file as in a Pod. Returns its path.
     pub fn service_account_kubeconfig(&self, namespace: &str, name: &str) -> Result<PathBuf> {
         let token = format!("{namespace}.{name}.token");
         write(&self.folder, &token, self.service_account(namespace, name).token())?;
@@ -169,26 +170,29 @@ impl ControlPlane {
         Ok(self.folder.path().join(file))
     }
 
-    /// Makes a namespace, so that tests that share this control plane keep apart.
+    /// Creates a namespace. Tests that share this control plane use one each.
     pub fn create_namespace(&self, name: &str) {
         self.kubectl(&["create", "namespace", name]).ok();
     }
 
-    /// The requests answered so far. The audit log may lag behind an answer: combine it with [`wait_for`].
+    /// Returns the audit log of the requests so far. Events may appear after the response: use [`wait_for`].
     pub fn audit_events(&self) -> Vec<Value> {
         let path = self.folder.path().join("audit.log");
         let log = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        // The last line may be half written.
+        // The last line may be incomplete.
         let complete = log.rfind('\n').map_or("", |end| &log[..end]);
-        complete.lines().map(|line| serde_json::from_str(line).expect("a line of the audit log is an event")).collect()
+        complete
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("an event in each line of the audit log"))
+            .collect()
     }
 
-    /// The minor version of Kubernetes: 36 for 1.36.
+    /// Returns the minor version of Kubernetes: 36 for 1.36.
     pub fn minor(&self) -> u32 {
         self.minor
     }
 
-    /// The folder of the binaries that run.
+    /// Returns the folder of the binaries in use.
     pub fn assets(&self) -> &Path {
         &self.assets
     }
@@ -197,39 +201,39 @@ impl ControlPlane {
         &self.url
     }
 
-    /// The certificate to trust, in PEM.
+    /// Returns the path of the CA certificate to trust, in PEM.
     pub fn certificate_authority(&self) -> PathBuf {
         self.folder.path().join("apiserver.crt")
     }
 
-    /// A kubeconfig of `admin`.
+    /// Returns the path of a kubeconfig of `admin`.
     pub fn kubeconfig(&self) -> PathBuf {
         self.folder.path().join("kubeconfig")
     }
 
-    /// A kubeconfig of one of [`Options::users`].
+    /// Returns the path of a kubeconfig of one of [`Options::users`].
     pub fn kubeconfig_of(&self, user: &str) -> PathBuf {
         self.folder.path().join(format!("{user}.kubeconfig"))
     }
 
-    /// The key that signs the tokens of service accounts, in PEM.
+    /// Returns the path of the key that signs service account tokens, in PEM.
     pub fn service_account_key(&self) -> PathBuf {
         self.folder.path().join("service-account.key")
     }
 
-    /// Kills kube-apiserver, and nothing else.
+    /// Kills kube-apiserver. etcd keeps running.
     pub fn stop_api_server(&mut self) -> Result<()> {
         self.api_server.kill()
     }
 
-    /// Runs it again, as it was and where it was.
+    /// Starts kube-apiserver again, with the same arguments and the same address.
     pub fn resume_api_server(&mut self) -> Result<()> {
         let program = self.assets.join("kube-apiserver");
         self.api_server = Server::start(&program, &self.arguments, self.folder.path())?;
         wait_until_ready(&self.admin, &mut self.api_server, &mut self.etcd)
     }
 
-    /// What kube-apiserver wrote.
+    /// Returns the log of kube-apiserver.
     pub fn log(&self) -> String {
         self.api_server.log()
     }
@@ -243,7 +247,7 @@ impl Drop for ControlPlane {
     }
 }
 
-/// The folder with the binaries of a control plane and the further ones named; `assets.sh` compiles what is missing.
+/// Returns the folder with the binaries of a control plane and `binaries`. `assets.sh` compiles those that are missing.
 pub fn assets(version: Option<&str>, binaries: &[&str]) -> Result<PathBuf> {
     let output = Command::new(ASSETS)
         .arg(version.unwrap_or_default())
@@ -255,29 +259,29 @@ pub fn assets(version: Option<&str>, binaries: &[&str]) -> Result<PathBuf> {
     Ok(PathBuf::from(String::from_utf8(output.stdout)?.trim_end()))
 }
 
-/// The program `helm`, compiled like those.
+/// Returns the path of `helm`. `assets.sh` compiles it if it is missing.
 pub fn helm() -> Result<PathBuf> {
     Ok(assets(Some("helm"), &[])?.join("helm"))
 }
 
-/// The folder of containerd 2, `ctr` and the shim, compiled like those.
+/// Returns the folder with containerd 2, `ctr` and the shim. `assets.sh` compiles them if they are missing.
 pub fn containerd() -> Result<PathBuf> {
     assets(Some("containerd"), &[])
 }
 
-/// Polls until there is a value; fails after the deadline.
+/// Polls until there is a value. Fails after the deadline.
 pub fn wait_for<T>(deadline: Duration, mut poll: impl FnMut() -> Option<T>) -> Result<T> {
     let start = Instant::now();
     loop {
         if let Some(value) = poll() {
             return Ok(value);
         }
-        ensure!(start.elapsed() < deadline, "still waiting after {deadline:?}");
+        ensure!(start.elapsed() < deadline, "timeout after {deadline:?}");
         thread::sleep(POLL_INTERVAL);
     }
 }
 
-/// A port of 127.0.0.1 that was free a moment ago.
+/// Returns a port of 127.0.0.1 that was free when it was chosen.
 pub fn free_port() -> Result<u16> {
     let listener = TcpListener::bind("127.0.0.1:0").context("find a free port")?;
     Ok(listener.local_addr()?.port())
@@ -296,7 +300,7 @@ fn etcd_arguments() -> [String; 8] {
     ]
 }
 
-/// Starts kube-apiserver, on another port where somebody took the chosen one before it could.
+/// Starts kube-apiserver. If another process takes the chosen port first, it chooses another one.
 fn start_api_server(
     assets: &Path,
     folder: &TempDir,
@@ -317,7 +321,7 @@ fn start_api_server(
             Err(error) => bail!("{error:#}\n{}{}", etcd.log_tail(), server.log_tail()),
         }
     }
-    bail!("kube-apiserver found its port taken {ATTEMPTS} times")
+    bail!("the port of kube-apiserver was in use {ATTEMPTS} times")
 }
 
 fn api_server_arguments(address: Ipv4Addr, port: u16, options: &Options) -> Vec<String> {
@@ -339,7 +343,7 @@ fn api_server_arguments(address: Ipv4Addr, port: u16, options: &Options) -> Vec<
         "--audit-log-path=audit.log".into(),
     ];
     if !options.controllers {
-        // Nobody makes the service accounts that this plugin wants every Pod to have.
+        // No controller creates the service accounts that this plugin requires for every Pod.
         arguments.push("--disable-admission-plugins=ServiceAccount".into());
     }
     arguments.extend(options.arguments.iter().cloned());

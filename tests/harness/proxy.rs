@@ -16,20 +16,20 @@ use tokio_rustls::TlsAcceptor;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProxyKind {
-    /// HTTP CONNECT.
+    /// A proxy with HTTP CONNECT.
     Http,
-    /// The same, over TLS to the proxy.
+    /// A proxy with HTTP CONNECT over TLS.
     Https,
     Socks5,
 }
 
-/// A proxy on loopback, which counts its tunnels. Whatever name it is asked for, it connects to 127.0.0.1.
+/// A proxy on loopback that counts its tunnels. It connects every name to 127.0.0.1.
 pub struct Proxy {
     kind: ProxyKind,
     address: SocketAddr,
     ca: String,
     tunnels: Arc<AtomicUsize>,
-    /// Ends the proxy with this value.
+    /// The runtime of the proxy. The proxy ends when it is dropped.
     _runtime: Runtime,
 }
 
@@ -41,7 +41,7 @@ struct Serving {
 }
 
 impl Proxy {
-    /// With a user name and a password, others are rejected.
+    /// Starts a proxy. If it has credentials (user name and password), it rejects requests without them.
     pub fn start(kind: ProxyKind, credentials: Option<(&'static str, &'static str)>) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).context("find a free port")?;
@@ -64,7 +64,7 @@ impl Proxy {
         Ok(Self { kind, address, ca, tunnels, _runtime: runtime })
     }
 
-    /// With credentials, such as `user:password@`, or without.
+    /// Returns the URL, with credentials such as `user:password@`, or with an empty text.
     pub fn url(&self, credentials: &str) -> String {
         let scheme = match self.kind {
             ProxyKind::Http => "http",
@@ -78,7 +78,7 @@ impl Proxy {
         self.address
     }
 
-    /// In PEM, of the certificate of an HTTPS proxy.
+    /// Returns the CA certificate of an HTTPS proxy, in PEM.
     pub fn ca(&self) -> &str {
         &self.ca
     }
@@ -90,9 +90,10 @@ impl Proxy {
 
 impl Serving {
     async fn serve(self, mut client: impl AsyncRead + AsyncWrite + Unpin) -> Result<()> {
-        let (port, request) = match self.is_socks {
-            true => (self.socks(&mut client).await?, String::new()),
-            false => self.http(&mut client).await?,
+        let (port, request) = if self.is_socks {
+            (self.socks(&mut client).await?, String::new())
+        } else {
+            self.http(&mut client).await?
         };
         self.tunnels.fetch_add(1, Ordering::SeqCst);
         let mut server = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
@@ -101,7 +102,7 @@ impl Serving {
         Ok(())
     }
 
-    /// Answers `CONNECT HOST:PORT`, or returns the head of a request of `http://HOST:PORT/`, which is to be forwarded.
+    /// Answers `CONNECT HOST:PORT`, or returns the head of a request for `http://HOST:PORT/` to forward.
     async fn http(&self, client: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> Result<(u16, String)> {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
@@ -119,23 +120,24 @@ impl Serving {
                 bail!("not authorized");
             }
         }
-        if let Some(place) = head.strip_prefix("GET http://").and_then(|rest| rest.split('/').next()) {
+        let forwarded = head.split_once(" http://").filter(|(method, _)| !method.contains(' '));
+        if let Some(place) = forwarded.and_then(|(_, rest)| rest.split('/').next()) {
             return Ok((port(place)?, head));
         }
         let place = head.strip_prefix("CONNECT ").and_then(|rest| rest.split(' ').next());
-        let port = port(place.with_context(|| format!("no CONNECT: {head}"))?)?;
+        let port = port(place.with_context(|| format!("not a CONNECT request: {head}"))?)?;
         client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await?;
         Ok((port, String::new()))
     }
 
-    /// RFC 1928 and RFC 1929.
+    /// Answers a SOCKS5 request (RFC 1928), with a password if there is one (RFC 1929).
     async fn socks(&self, client: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> Result<u16> {
         ensure!(client.read_u8().await? == 5, "SOCKS5");
         let methods = text(client).await?;
         let method = u8::from(self.credentials.is_some()) * 2;
         if !methods.contains(&method) {
             client.write_all(&[5, 0xFF]).await?;
-            bail!("no method in common");
+            bail!("no common authentication method");
         }
         client.write_all(&[5, method]).await?;
         if let Some((user, password)) = self.credentials {
@@ -160,20 +162,20 @@ impl Serving {
     }
 }
 
-/// Of `HOST:PORT`.
+/// Returns the port of `HOST:PORT`.
 fn port(place: &str) -> Result<u16> {
     let (_, port) = place.rsplit_once(':').with_context(|| format!("no port: {place}"))?;
     Ok(port.parse()?)
 }
 
-/// Bytes after their number.
+/// Reads a length in one byte, and as many bytes.
 async fn text(client: &mut (impl AsyncRead + Unpin)) -> Result<Vec<u8>> {
     let mut text = vec![0; client.read_u8().await?.into()];
     client.read_exact(&mut text).await?;
     Ok(text)
 }
 
-/// A CA, and a server with a certificate of it for 127.0.0.1 and for what API servers are called.
+/// Returns a CA, and a server with a certificate of it for 127.0.0.1 and the usual names of API servers.
 fn tls() -> Result<(String, TlsAcceptor)> {
     let mut authority = CertificateParams::new([])?;
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

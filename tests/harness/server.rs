@@ -10,10 +10,10 @@ use anyhow::{Context, Result, bail, ensure};
 const LEASH: &str = include_str!("leash.sh");
 const TAIL: usize = 30;
 
-/// A process that ends with this value and, at the latest, with the process that holds it.
+/// A process that ends when this value is dropped, and at the latest with the test process.
 ///
-/// It runs under `leash.sh`, which watches a pipe that only this process holds open. `PR_SET_PDEATHSIG` would not do:
-/// it follows the thread that spawned the child, and tests come and go on short-lived threads.
+/// It runs under `leash.sh`, which watches a pipe that only the test process holds open. `PR_SET_PDEATHSIG` is not enough:
+/// it follows the thread that spawned the child, and the threads of tests end early.
 pub struct Server {
     leash: Child,
     name: String,
@@ -21,7 +21,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Runs the program in the folder, with its output in `NAME.log` there. Stopping the server removes the folder.
+    /// Starts the program in the folder, with its output in `NAME.log` there. Dropping the server removes the folder.
     pub fn start<A: AsRef<OsStr>>(
         program: &Path,
         arguments: impl IntoIterator<Item = A>,
@@ -38,7 +38,7 @@ impl Server {
             .stdin(Stdio::piped())
             .stdout(output.try_clone()?)
             .stderr(output)
-            // An interrupt from the terminal is for the tests; the leash then sees them end.
+            // An interrupt from the terminal goes to the tests. When they end, so does the leash.
             .process_group(0)
             .spawn()
             .context("run sh")?;
@@ -52,16 +52,16 @@ impl Server {
         Ok(())
     }
 
-    /// Kills the program and keeps its folder, which others use too.
+    /// Kills the program. Its folder remains, because other programs use it too.
     pub fn kill(&mut self) -> Result<()> {
         let leash = self.leash.id();
         let children =
             fs::read_to_string(format!("/proc/{leash}/task/{leash}/children")).context("find the program")?;
-        // The leash starts it before the one that watches over it.
+        // The leash starts the program before the process that watches it.
         let program = children.split_whitespace().next().with_context(|| format!("{} has ended", self.name))?;
         let kill = Command::new("kill").args(["-KILL", program]).status().context("run kill")?;
-        ensure!(kill.success(), "{} can't be killed", self.name);
-        // The leash goes with it. Waiting would close its stdin, which has it clear up.
+        ensure!(kill.success(), "can't kill {}", self.name);
+        // The leash is killed too. Waiting would close its standard input, and it would remove the folder.
         let stdin = self.leash.stdin.take();
         self.leash.wait().context("wait for the end")?;
         self.leash.stdin = stdin;
@@ -72,7 +72,7 @@ impl Server {
         fs::read(&self.log).map(|log| String::from_utf8_lossy(&log).into_owned()).unwrap_or_default()
     }
 
-    /// The last lines of the log, under the server's name.
+    /// Returns the last lines of the log, below the name of the server.
     pub fn log_tail(&self) -> String {
         let log = self.log();
         let lines: Vec<_> = log.lines().collect();
@@ -83,7 +83,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // A leash whose server ended early reads no more.
+        // If the server has ended, its leash does not read any more.
         let _ = self.leash.stdin.take().map(|mut stdin| writeln!(stdin, "stop"));
         if let Err(error) = self.leash.wait() {
             eprintln!("{} may still run: {error}", self.name);

@@ -17,7 +17,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_pullthrough");
 const START_DEADLINE: Duration = Duration::from_secs(20);
 const LOG_DEADLINE: Duration = Duration::from_secs(20);
 
-/// A running `pullthrough serve`, with a certificate that outlives restarts.
+/// A running `pullthrough serve`, with a certificate that stays the same after a restart.
 pub struct Webhook {
     server: Option<Server>,
     environment: Vec<String>,
@@ -28,25 +28,25 @@ pub struct Webhook {
 }
 
 impl Webhook {
-    /// Serves a rules file of this text.
+    /// Starts the server with a rules file of this text.
     pub fn start(rules: &str) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("pullthrough-").tempdir().context("make a folder")?;
+        let folder = tempfile::Builder::new().prefix("pullthrough-").tempdir().context("create a folder")?;
         make_certificate(folder.path(), None)?;
         let file = |option: &str, name: &str| format!("--{option}={}", folder.path().join(name).display());
         let arguments = vec![file("tls-cert", "tls.crt"), file("tls-key", "tls.key")];
         Self::start_in(folder, rules, arguments, vec![])
     }
 
-    /// Serves with certificates that are looked after by way of a kubeconfig.
+    /// Starts the server with managed certificates and a kubeconfig.
     pub fn start_managed(rules: &str, kubeconfig: &Path, arguments: &[&str]) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("pullthrough-").tempdir().context("make a folder")?;
+        let folder = tempfile::Builder::new().prefix("pullthrough-").tempdir().context("create a folder")?;
         let arguments = ["--manage-certificates"].iter().chain(arguments).map(|&argument| argument.to_owned());
         let kubeconfig = format!("KUBECONFIG={}", kubeconfig.display());
         Self::start_in(folder, rules, arguments.collect(), vec![kubeconfig])
     }
 
     fn start_in(folder: TempDir, rules: &str, mut arguments: Vec<String>, environment: Vec<String>) -> Result<Self> {
-        let common = ["--drain-delay-secs=0", "--reload-interval-millis=50", "--log-format=json"];
+        let common = ["--drain-delay=0s", "--reload-interval=50ms", "--log-format=json"];
         arguments.extend(common.map(str::to_owned));
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut webhook = Self { server: None, environment, arguments, listen: any, metrics_listen: any, folder };
@@ -55,9 +55,9 @@ impl Webhook {
         Ok(webhook)
     }
 
-    /// Runs the program, on the addresses of its earlier run if there was one.
+    /// Starts the program. If it ran before, it gets the same addresses.
     pub fn resume(&mut self) -> Result<()> {
-        let own = tempfile::Builder::new().prefix("pullthrough-").tempdir().context("make a folder")?.keep();
+        let own = tempfile::Builder::new().prefix("pullthrough-").tempdir().context("create a folder")?.keep();
         let command = [
             PROGRAM.to_owned(),
             "serve".to_owned(),
@@ -85,7 +85,7 @@ impl Webhook {
         Ok(())
     }
 
-    /// Runs the program again with a certificate of a new authority that has ended long ago.
+    /// Starts the program again, with a new CA and an expired certificate.
     pub fn resume_expired(&mut self) -> Result<()> {
         self.stop();
         make_certificate(self.folder.path(), Some(2001))?;
@@ -116,7 +116,7 @@ impl Webhook {
         self.folder.path().join("rules.yaml")
     }
 
-    /// Replaces the rules file, and waits until its rules are in force.
+    /// Replaces the rules file, and waits until its rules are loaded.
     pub fn change_rules(&self, rules: &str) -> Result<()> {
         let reloads = r#"pullthrough_reloads_total{result="success",what="rules"}"#;
         let before = self.metric(reloads);
@@ -126,7 +126,7 @@ impl Webhook {
         wait_for(START_DEADLINE, || (self.metric(reloads) > before).then_some(()))
     }
 
-    /// What `pullthrough export webhook` prints for these rules and this address.
+    /// Returns what `pullthrough export webhook` prints for these rules and this address.
     pub fn configuration(&self, arguments: &[&str]) -> Result<Value> {
         let output = std::process::Command::new(PROGRAM)
             .args(["export", "webhook", "--rules"])
@@ -142,7 +142,7 @@ impl Webhook {
         Ok(serde_saphyr::from_slice(&output.stdout)?)
     }
 
-    /// What the kubelet is told, as an error where that is not to be sent requests.
+    /// Returns the readiness that the kubelet sees. It is an error if requests must not be sent.
     pub fn ready(&self) -> Result<(), String> {
         let answer = self.get("/readyz").unwrap_or_else(|error| panic!("{error:#}"));
         if answer.starts_with("HTTP/1.1 200 ") { Ok(()) } else { Err(answer) }
@@ -152,20 +152,20 @@ impl Webhook {
         self.server.as_ref().map(Server::log).unwrap_or_default()
     }
 
-    /// Lines are written a moment after what they tell of.
+    /// Waits for a line in the log, which may appear after the event that it reports.
     pub fn wait_for_log(&self, part: &str) {
         let found = wait_for(LOG_DEADLINE, || self.log().contains(part).then_some(()));
         found.unwrap_or_else(|error| panic!("the log has no `{part}`: {error}\n{}", self.log()));
     }
 
-    /// One series of `/metrics`; 0 where it is not there yet.
+    /// Returns the value of one series of `/metrics`, or 0 if it does not exist yet.
     pub fn metric(&self, series: &str) -> f64 {
         self.metrics().unwrap_or_else(|error| panic!("{error:#}")).get(series).copied().unwrap_or_default()
     }
 
-    /// All of `/metrics`, by series.
+    /// Returns all of `/metrics`, by series.
     pub fn metrics(&self) -> Result<BTreeMap<String, f64>> {
-        // They are written at most once a second, so the last ones may lack what happened just now.
+        // Metrics are written at most once a second, so recent events may be missing.
         thread::sleep(Duration::from_secs(1));
         let text = self.get("/metrics")?;
         let series = text.lines().filter(|line| line.starts_with("pullthrough_")).filter_map(|line| {
@@ -189,7 +189,7 @@ fn address(logged: &Value) -> Result<SocketAddr> {
     text.trim_matches(['[', ']']).parse().with_context(|| format!("no address in {logged}"))
 }
 
-/// An authority and a certificate of it, which ends with the year if there is one.
+/// Creates a CA and a certificate. If `last_year` is set, the certificate expires with that year.
 fn make_certificate(folder: &Path, last_year: Option<i32>) -> Result<()> {
     let mut authority = CertificateParams::new([])?;
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

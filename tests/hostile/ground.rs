@@ -1,4 +1,4 @@
-//! What an attack works with: where the server is, where connections come from, and what became of them.
+//! The surroundings of an attack: the address of the server, the source addresses, and the log of events.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -19,20 +19,20 @@ use tokio_rustls::TlsConnector;
 use crate::http1;
 use crate::tls::{self, Alpn, Peers, Stream};
 
-/// Before an attacker that was stopped tries again.
+/// The pause before a rejected attacker tries again.
 const RETRY: Duration = Duration::from_secs(1);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// 127.0.0.2 and the next.
+/// The number of source addresses, from 127.0.0.2 on.
 const ADDRESSES: u64 = 8;
-/// Of a client that does not read, so that the server holds what it does not take.
+/// The receive buffer of a client that does not read. The server must hold the rest.
 const NARROW_BYTES: u32 = 2048;
 
-/// Where the attackers' connections come from.
+/// The source addresses of the attackers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// Other addresses than the ordinary client's.
     Others,
-    /// The ordinary client's own, as behind SNAT or konnectivity.
+    /// The address of the ordinary client, as behind SNAT or konnectivity.
     Shared,
 }
 
@@ -45,20 +45,20 @@ impl fmt::Display for Source {
     }
 }
 
-/// One attack's surroundings.
+/// The surroundings of one attack.
 pub struct Ground {
-    /// For admission requests.
+    /// The address of admission requests.
     pub address: SocketAddr,
-    /// For probes and metrics.
+    /// The address of probes and metrics.
     pub probes: SocketAddr,
     pub source: Source,
     pub peers: Peers,
-    /// The largest body that the server reads.
+    /// The size of the largest body that the server reads.
     pub body_limit_bytes: usize,
     pub tally: Tally,
 }
 
-/// What became of an attack.
+/// The events of an attack.
 #[derive(Default)]
 pub struct Tally {
     connections: AtomicU64,
@@ -67,7 +67,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// A status, an error, or anything else that happened.
+    /// Counts a status, an error, or another event.
     pub fn event(&self, event: impl ToString) {
         *self.events.lock().expect("the events").entry(event.to_string()).or_default() += 1;
     }
@@ -93,7 +93,7 @@ impl Tally {
 }
 
 impl Ground {
-    /// Sends a review by so many connections, each as soon as the last is answered.
+    /// Sends a review on `connections` connections, each again as soon as it is answered.
     pub async fn ask_again(self: &Arc<Self>, connections: usize, body: &[u8]) {
         let request: Arc<[u8]> = http1::request(body).into();
         let client = move |ground: Arc<Ground>, _| {
@@ -108,7 +108,7 @@ impl Ground {
         self.swarm(connections, client).await;
     }
 
-    /// Runs `action` on so many tasks, each again as soon as it has ended, and after a pause where it has failed.
+    /// Runs `action` in many tasks. Each runs it again when it has ended, and pauses after a failure.
     pub async fn swarm<F>(
         self: &Arc<Self>,
         count: usize,
@@ -151,13 +151,13 @@ impl Ground {
         Ok(stream)
     }
 
-    /// A connection whose handshake is done.
+    /// Opens a connection, and completes the handshake.
     pub async fn tls(&self, alpn: Alpn) -> io::Result<Stream> {
         let socket = self.tcp(self.address).await?;
         self.handshake(alpn, socket).await
     }
 
-    /// The same, with a receive buffer as small as the kernel lets it be.
+    /// Opens a connection with the smallest receive buffer that the kernel allows.
     pub async fn narrow(&self, alpn: Alpn) -> io::Result<Stream> {
         let socket = self.connect(self.address, Some(NARROW_BYTES)).await?;
         self.handshake(alpn, socket).await
@@ -174,7 +174,7 @@ impl Ground {
         Ok(())
     }
 
-    /// Sends a request and reads its answer.
+    /// Sends a request and reads the response.
     pub async fn ask(&self, stream: &mut Stream, request: &[u8]) -> io::Result<()> {
         self.send(stream, request).await?;
         let answer = http1::answer(stream, &mut Vec::new()).await?;
@@ -182,7 +182,7 @@ impl Ground {
         if answer.closes { Err(io::Error::new(io::ErrorKind::ConnectionAborted, "Connection: close")) } else { Ok(()) }
     }
 
-    /// Keeps the connection until the server closes it, which is an error.
+    /// Waits until the server closes the connection, which is an error.
     pub async fn hold(&self, mut stream: impl AsyncReadExt + Unpin) -> io::Result<()> {
         let mut buffer = [0; 512];
         while stream.read(&mut buffer).await? > 0 {

@@ -1,10 +1,10 @@
-//! HTTP/1.1 as bytes: what clients send, and as much of an answer as they look at.
+//! HTTP/1.1 as bytes: requests, and the parts of a response that clients need.
 
 use std::io;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-/// An answer that has been read to its end.
+/// A complete response.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -12,12 +12,12 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
-/// The header of a review of so many bytes, as the API server sends it.
+/// Returns the header of a review with a body of this size, as the API server sends it.
 pub fn review_header(body_bytes: usize) -> String {
     header("/mutate?timeout=3s", &format!("Content-Length: {body_bytes}\r\n"))
 }
 
-/// A header with further fields, each with its line end.
+/// Returns a header with further fields, each with its line end.
 pub fn header(path: &str, fields: &str) -> String {
     format!(
         "POST {path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: kube-apiserver-admission\r\n\
@@ -25,14 +25,14 @@ pub fn header(path: &str, fields: &str) -> String {
     )
 }
 
-/// A review with its header.
+/// Returns a review with its header.
 pub fn request(body: &[u8]) -> Vec<u8> {
     let mut request = review_header(body.len()).into_bytes();
     request.extend_from_slice(body);
     request
 }
 
-/// Reads one answer. What comes after it stays in `input`.
+/// Reads one response. The bytes after it stay in `input`.
 pub async fn answer(io: &mut (impl AsyncRead + Unpin), input: &mut Vec<u8>) -> io::Result<Answer> {
     loop {
         let header_end = loop {

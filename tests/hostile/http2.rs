@@ -1,4 +1,4 @@
-//! HTTP/2 as bytes: frames in any order, where a client library would obey the protocol.
+//! HTTP/2 as bytes: frames in any order. A client library would follow the protocol.
 
 use std::collections::HashMap;
 use std::io;
@@ -26,10 +26,10 @@ pub const END_HEADERS: u8 = 4;
 const HEADER_TABLE_SIZE: u16 = 1;
 pub const INITIAL_WINDOW_SIZE: u16 = 4;
 const MAX_FRAME_BYTES: usize = 16_384;
-/// Of RFC 9113, before a peer's SETTINGS and WINDOW_UPDATE say otherwise.
+/// The window of RFC 9113, before SETTINGS and WINDOW_UPDATE of the peer change it.
 const DEFAULT_WINDOW: i64 = 65_535;
 
-/// One connection.
+/// A connection.
 pub struct Http2 {
     pub ground: Arc<Ground>,
     io: Stream,
@@ -37,12 +37,12 @@ pub struct Http2 {
     next_stream: u32,
     window: i64,
     initial_window: i64,
-    /// Of streams that are open as far as is known.
+    /// The windows of streams that are still open.
     streams: HashMap<u32, i64>,
 }
 
 impl Http2 {
-    /// Opens a connection, and waits for the server's settings.
+    /// Opens a connection, and waits for the settings of the server.
     pub async fn open(ground: Arc<Ground>, settings: &[(u16, u32)]) -> io::Result<Http2> {
         let io = ground.narrow(Alpn::Http2).await?;
         let mut connection = Http2 {
@@ -55,7 +55,7 @@ impl Http2 {
             streams: HashMap::new(),
         };
         let mut hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-        // Without a table each status comes as itself.
+        // Without a dynamic table, each status is sent literally.
         let settings = [settings, &[(HEADER_TABLE_SIZE, 0)]].concat();
         hello.extend(frame(SETTINGS, 0, 0, &settings_payload(&settings)));
         connection.send(&hello).await?;
@@ -63,12 +63,12 @@ impl Http2 {
         Ok(connection)
     }
 
-    /// Sends bytes as they are.
+    /// Sends bytes unchanged.
     pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.ground.send(&mut self.io, bytes).await
     }
 
-    /// The number of a new stream.
+    /// Returns the number of a new stream.
     pub fn new_stream(&mut self) -> u32 {
         let stream = self.next_stream;
         self.next_stream += 2;
@@ -76,14 +76,14 @@ impl Http2 {
         stream
     }
 
-    /// Sends a review; false if the server ended the stream before it was whole.
+    /// Sends a review. Returns false if the server ended the stream before the end of the review.
     pub async fn post(&mut self, body: &[u8]) -> io::Result<bool> {
         let stream = self.new_stream();
         self.send(&frame(HEADERS, END_HEADERS, stream, &review_header(body.len()))).await?;
         self.data(stream, body, END_STREAM).await
     }
 
-    /// Sends a body as the server's windows let it; false if the server ended the stream before.
+    /// Sends a body within the windows of the server. Returns false if the server ended the stream before the end of the body.
     pub async fn data(&mut self, stream: u32, mut body: &[u8], last_flags: u8) -> io::Result<bool> {
         while !body.is_empty() {
             let Some(&stream_window) = self.streams.get(&stream) else { return Ok(false) };
@@ -109,12 +109,12 @@ impl Http2 {
         }
     }
 
-    /// Streams that the server has not ended.
+    /// Returns the streams that the server has not ended.
     pub fn open_streams(&self) -> Vec<u32> {
         self.streams.keys().copied().collect()
     }
 
-    /// Reads one frame and does what it asks for; its type. Can be cancelled.
+    /// Reads one frame, answers it if necessary, and returns its type. Can be cancelled.
     pub async fn step(&mut self) -> io::Result<u8> {
         let length = loop {
             if let Some(&[a, b, c]) = self.input.first_chunk::<3>() {
@@ -173,7 +173,7 @@ impl Http2 {
     }
 }
 
-/// One frame.
+/// Returns a frame.
 pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let mut frame = Vec::with_capacity(9 + payload.len());
     frame.extend_from_slice(&(payload.len() as u32).to_be_bytes()[1..]);
@@ -192,9 +192,9 @@ pub fn settings_payload(settings: &[(u16, u32)]) -> Vec<u8> {
     payload
 }
 
-/// The fields of a review, without a length.
+/// Returns the fields of a review without a length.
 pub fn open_header() -> Vec<u8> {
-    // Of HPACK's static table: `:method: POST`, `:scheme: https`, the names `:path`, `:authority` and `content-type`.
+    // HPACK's static table has the fields of method and scheme, and the names of the others.
     let mut block = vec![0x83, 0x87];
     for (name, value) in [(&[0x04][..], "/mutate"), (&[0x01], "localhost"), (&[0x0f, 0x10], "application/json")] {
         block.extend_from_slice(name);
@@ -204,7 +204,7 @@ pub fn open_header() -> Vec<u8> {
     block
 }
 
-/// The fields of a review.
+/// Returns the fields of a review.
 pub fn review_header(body_bytes: usize) -> Vec<u8> {
     let mut block = open_header();
     let length = body_bytes.to_string();
@@ -213,20 +213,20 @@ pub fn review_header(body_bytes: usize) -> Vec<u8> {
     block
 }
 
-/// A field that is not remembered, under a new name.
+/// Returns a field with a new name, which is not added to the dynamic table.
 pub fn field(name: &str, value: &str) -> Vec<u8> {
     let mut field = vec![0];
     for text in [name, value] {
-        assert!(text.len() < 127, "a longer one needs more than one byte for its length");
+        assert!(text.len() < 127, "the length must fit into one byte");
         field.push(text.len() as u8);
         field.extend_from_slice(text.as_bytes());
     }
     field
 }
 
-/// The status in a block of fields, which begins with it.
+/// Returns the status, which is the first field of a block.
 fn status(block: &[u8]) -> String {
-    // Changes of the table's size may come first.
+    // Updates of the table's size may come first.
     let changes = block.iter().take_while(|&byte| byte & 0xe0 == 0x20).count();
     match &block[changes..] {
         [index @ 0x88..=0x8e, ..] => {
@@ -238,7 +238,7 @@ fn status(block: &[u8]) -> String {
     }
 }
 
-/// Three digits in HPACK's Huffman code: 0 to 2 have five bits, 3 to 9 six.
+/// Returns three digits in HPACK's Huffman code: 0 to 2 have five bits, 3 to 9 six.
 fn digits(code: u32) -> String {
     let mut rest_bits = 24;
     let mut digits = String::new();

@@ -1,4 +1,4 @@
-//! The kubelet's probes: a new connection for each, and one second for the answer.
+//! The kubelet's probes: a new connection for each, and a timeout of one second.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,17 +14,17 @@ use tokio::time::{sleep, timeout};
 use crate::processors::Place;
 
 const TIMEOUT: Duration = Duration::from_secs(1);
-/// The chart's are further apart; more of them tell more.
+/// Shorter than the chart's interval, for more samples.
 const INTERVAL: Duration = Duration::from_millis(200);
 
-/// One probe. `fault` says why it failed.
+/// A probe. `fault` is the reason of a failure.
 #[derive(Debug, Clone)]
 pub struct Probe {
     pub start: Instant,
     pub fault: Option<String>,
 }
 
-/// Probes, until told to stop.
+/// Sends probes until it is stopped.
 pub struct Kubelet {
     probes: Arc<Mutex<Vec<Probe>>>,
     stop: Arc<AtomicBool>,

@@ -1,7 +1,7 @@
-//! `make test-hostile`: attacks on the release binary in a memory cgroup of the chart's limit, while an ordinary client and a
-//! kubelet go on. Prints a table, and fails where a bound is broken.
+//! `make test-hostile`: attacks on the release binary, in a memory cgroup of the chart's limit. An ordinary client and a kubelet
+//! continue meanwhile. Prints a table, and fails if a bound is broken.
 //!
-//! Arguments choose attacks by parts of their names. `PULLTHROUGH_BINARY` names another binary.
+//! Arguments select attacks by parts of their names. `PULLTHROUGH_BINARY` selects another binary.
 
 mod attacks;
 mod ground;
@@ -31,14 +31,14 @@ use memory::Controller;
 use processors::{Cpus, MEASURING_PRIORITY, Processors};
 use server::{Server, Setup};
 
-/// The attackers', the ordinary client's and the kubelet's connections.
+/// The connections of attackers, ordinary client and kubelet.
 const OPEN_FILES: u64 = 8192;
-/// Of the whole command, after the build.
+/// The limit for the whole command, after the build.
 const MOST_SECS: u64 = 300;
 
 fn main() -> Result<ExitCode> {
     if cfg!(debug_assertions) {
-        println!("Not the release profile: the figures are of no use. `make test-hostile` has it.");
+        println!("This is not the release profile, so the figures are meaningless. Run `make test-hostile`.");
     }
     raise_open_files()?;
     let folder = tempfile::tempdir()?;
@@ -52,7 +52,7 @@ fn main() -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
-        // The server and its cgroup go on an interruption too.
+        // The server and its cgroup are removed after an interruption too.
         tokio::select! {
             result = run(&setup) => result,
             interrupt = tokio::signal::ctrl_c() => { interrupt?; bail!("interrupted") }
@@ -61,8 +61,8 @@ fn main() -> Result<ExitCode> {
     })
 }
 
-/// What else the machine does can delay a review or lose a race against an attack. So a row whose probes or reviews are out
-/// of bounds is measured once more; one whose memory is out of bounds is not.
+/// Other work of the machine can delay a review, or change the result of an attack. So a row is measured again if probes or
+/// reviews are out of bounds, but not if memory is.
 const ATTEMPTS: u32 = 2;
 
 async fn run(setup: &Setup) -> Result<ExitCode> {
@@ -81,7 +81,7 @@ async fn run(setup: &Setup) -> Result<ExitCode> {
     };
     println!("Memory: at most {} MiB, in {memory}. Bodies: up to {body_limit_bytes} bytes.\n", bound_bytes >> 20);
     if !processors.client(Cpus::Two, MEASURING_PRIORITY).is_granted() {
-        println!("Priorities can't be raised: latencies have in them what else this machine does.\n");
+        println!("No permission to raise priorities: latencies include other work of this machine.\n");
     }
     println!("{}", report::HEAD);
 
@@ -100,7 +100,7 @@ async fn run(setup: &Setup) -> Result<ExitCode> {
                     eprintln!("OUT OF BOUNDS {} ({} CPUs, from {}):", attack.name, round.cpus, round.source);
                     of_memory.iter().chain(&of_service).for_each(|violation| eprintln!("  {violation}"));
                 }
-                // Whoever chooses attacks wants to see them.
+                // With arguments, the details of each attack are printed.
                 if is_bad || !parts.is_empty() {
                     eprint!("{}", report::details(&round));
                 }
@@ -120,7 +120,7 @@ async fn run(setup: &Setup) -> Result<ExitCode> {
     Ok(if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// `resources.limits.memory` of the chart's default values.
+/// Returns `resources.limits.memory` of the chart's default values.
 fn chart_limit_bytes() -> Result<u64> {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests/chart/values.yaml");
     let values: serde_json::Value = serde_saphyr::from_str(&fs::read_to_string(file).context(file)?).context(file)?;

@@ -1,4 +1,4 @@
-//! The container's memory: a limit that the kernel enforces, and what is charged against it.
+//! The memory of the container: the limit that the kernel enforces, and the memory charged to it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,32 +8,32 @@ use std::{fs, thread, time};
 use anyhow::{Context, Result};
 
 const PAGE_BYTES: u64 = 4096;
-/// Removal fails for a moment after the last process has ended.
+/// For a moment after the last process has ended, the removal fails.
 const REMOVAL_ATTEMPTS: usize = 100;
 const REMOVAL_INTERVAL: time::Duration = time::Duration::from_millis(10);
 
-/// Where cgroups can be made.
+/// The place where cgroups can be created.
 #[derive(Debug)]
 pub enum Controller {
     V1(PathBuf),
     V2(PathBuf),
-    /// No cgroup can be made; the reason.
+    /// No cgroup can be created; the reason.
     Missing(String),
 }
 
-/// What was charged so far.
+/// The memory charged so far.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Charge {
-    /// At its highest, socket buffers included.
+    /// The peak, including socket buffers.
     pub peak_bytes: u64,
-    /// How often the limit was met.
+    /// How often the limit was reached.
     pub limit_hits: u64,
-    /// Processes that the kernel killed.
+    /// The number of processes that the kernel killed.
     pub kills: u64,
 }
 
 impl Controller {
-    /// Finds the mount with the memory controller, and tries it.
+    /// Finds the mount of the memory controller, and creates a cgroup to test it.
     pub fn detect() -> Result<Controller> {
         let mounts = fs::read_to_string("/proc/self/mountinfo").context("/proc/self/mountinfo")?;
         let mut reasons = Vec::new();
@@ -68,7 +68,7 @@ impl Controller {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("pullthrough-hostile-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let (folder, limits): (_, &[&str]) = match self {
-            // Version 1 has a limit of its own for socket buffers, and counts them only if it is set.
+            // Version 1 has a separate limit for socket buffers, and counts them only if that limit is set.
             Controller::V1(root) => (root.join(name), &["memory.limit_in_bytes", "memory.kmem.tcp.limit_in_bytes"]),
             Controller::V2(root) => (root.join(name), &["memory.max"]),
             Controller::Missing(_) => return Ok(Cgroup::Missing { sockets_before: sockets_bytes()? }),
@@ -83,13 +83,13 @@ impl Controller {
             fs::write(&file, limit_bytes.to_string()).with_context(|| format!("write {}", file.display()))?;
         }
         if let Controller::V2(_) = self {
-            // A container has no swap under Kubernetes. The file is missing where the kernel has none.
+            // A container has no swap in Kubernetes. The file is missing if the kernel has no swap.
             let _ = fs::write(folder.join("memory.swap.max"), "0");
         }
         Ok(cgroup)
     }
 
-    /// What the peak may be. Where the kernel does not count, a measurement may miss the highest moment.
+    /// Returns the bound of the peak. If the kernel does not count, a measurement may miss the peak.
     pub fn bound(&self, limit_bytes: u64) -> u64 {
         match self {
             Controller::V1(_) | Controller::V2(_) => limit_bytes,
@@ -98,7 +98,7 @@ impl Controller {
     }
 }
 
-/// One server's memory. The cgroup is removed on drop, when its process has ended.
+/// The memory of one server. Dropping this removes the cgroup, after its process has ended.
 #[derive(Debug)]
 pub enum Cgroup {
     V1(PathBuf),
@@ -107,7 +107,7 @@ pub enum Cgroup {
 }
 
 impl Cgroup {
-    /// The file that a process writes its own id to.
+    /// Returns the file to which a process writes its own ID.
     pub fn processes(&self) -> Option<PathBuf> {
         match self {
             Cgroup::V1(folder) | Cgroup::V2(folder) => Some(folder.join("cgroup.procs")),
@@ -115,24 +115,24 @@ impl Cgroup {
         }
     }
 
-    /// What is charged up to now. `resident_bytes` is the process's own figure, for where there is no cgroup.
+    /// Returns the memory charged so far. Without a cgroup it is `resident_bytes`, the figure of the process.
     pub fn charge(&self, resident_bytes: u64) -> Result<Charge> {
         Ok(match self {
             Cgroup::V1(folder) => Charge {
-                // The sum of two peaks is at least the peak of the sum, which is what version 2 limits.
+                // The sum of two peaks is at least the peak of the sum, which version 2 limits.
                 peak_bytes: number(&folder.join("memory.max_usage_in_bytes"))?
                     + number(&folder.join("memory.kmem.tcp.max_usage_in_bytes"))?,
                 limit_hits: number(&folder.join("memory.failcnt"))?,
                 kills: value(&folder.join("memory.oom_control"), "oom_kill")?,
             },
             Cgroup::V2(folder) => Charge {
-                // `memory.peak` came with Linux 5.19.
+                // `memory.peak` exists since Linux 5.19.
                 peak_bytes: number(&folder.join("memory.peak")).or_else(|_| number(&folder.join("memory.current")))?,
                 limit_hits: value(&folder.join("memory.events"), "max")?,
                 kills: value(&folder.join("memory.events"), "oom_kill")?,
             },
             Cgroup::Missing { sockets_before } => Charge {
-                // The clients' buffers too, so it is never too little.
+                // Includes the buffers of the clients, so it is never too small.
                 peak_bytes: resident_bytes + sockets_bytes()?.saturating_sub(*sockets_before),
                 limit_hits: 0,
                 kills: 0,
@@ -163,14 +163,14 @@ fn number(file: &Path) -> Result<u64> {
     text.trim().parse().with_context(|| format!("{}: {text:?}", file.display()))
 }
 
-/// The value in a line of the form `name value`.
+/// Returns the value in a line of the form `name value`.
 fn value(file: &Path, name: &str) -> Result<u64> {
     let text = fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     value.and_then(|value| value.parse().ok()).with_context(|| format!("{}: no {name} in {text:?}", file.display()))
 }
 
-/// The memory of all TCP sockets of this network namespace.
+/// Returns the memory of all TCP sockets in this network namespace.
 fn sockets_bytes() -> Result<u64> {
     let text = fs::read_to_string("/proc/net/sockstat").context("/proc/net/sockstat")?;
     let pages =

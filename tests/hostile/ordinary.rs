@@ -20,17 +20,17 @@ use crate::processors::Place;
 use crate::reviews;
 use crate::tls::{self, Peers, Stream};
 
-/// The registration's `timeoutSeconds`, for a new connection and its handshake too.
+/// The `timeoutSeconds` of the webhook configuration, which includes connection and handshake.
 pub const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Connections that are kept open, and the pause between two reviews of each.
+/// The number of busy connections, and the pause between two reviews of each.
 const BUSY: (usize, Duration) = (4, Duration::from_millis(10));
-/// Connections of the last burst, which an API server still uses now and then.
+/// The connections of an earlier burst, which an API server still uses from time to time.
 const SELDOM: (usize, Duration) = (16, Duration::from_millis(800));
-/// Reviews on a new connection each.
+/// Reviews that use a new connection each.
 const NEW: (usize, Duration) = (1, Duration::from_millis(100));
 
-/// One review.
+/// A review.
 #[derive(Debug, Clone)]
 pub struct Sample {
     pub start: Instant,
@@ -38,14 +38,14 @@ pub struct Sample {
     pub fault: Option<Fault>,
 }
 
-/// Why a review did not get its answer.
+/// The reason why a review failed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
     /// A status other than 200, or no patch.
     Rejected(String),
-    /// The connection failed, was reset, or closed under the request.
+    /// The connection failed, was reset, or was closed during the request.
     Lost(String),
-    /// Not answered within [`TIMEOUT`].
+    /// No response within [`TIMEOUT`].
     Late,
 }
 
@@ -75,12 +75,12 @@ impl Ordinary {
         Ordinary { samples, stop, thread }
     }
 
-    /// All reviews that have ended, up to now.
+    /// Returns all reviews that have ended so far.
     pub fn samples(&self) -> Vec<Sample> {
         self.samples.lock().expect("the samples").clone()
     }
 
-    /// Waits for the reviews that have begun.
+    /// Waits for the reviews that have started, and returns all.
     pub fn stop(self) -> Result<Vec<Sample>> {
         let _ = self.stop.send(true);
         self.thread.join().ok().context("the ordinary client panicked")??;
@@ -88,7 +88,7 @@ impl Ordinary {
     }
 }
 
-/// What kinds of faults there were, and how many of each.
+/// Returns the number of faults of each kind.
 pub fn faults(samples: &[Sample]) -> BTreeMap<Fault, usize> {
     let mut faults = BTreeMap::new();
     for fault in samples.iter().filter_map(|sample| sample.fault.clone()) {
@@ -141,7 +141,7 @@ impl Caller {
         }
     }
 
-    /// The connection comes back if it can be kept.
+    /// Sends a review. Returns the connection if it can be used again.
     async fn review(&mut self, kept: Option<Stream>, request: &[u8]) -> Result<Option<Stream>, Fault> {
         let lost = |step: &'static str| move |error: io::Error| Fault::Lost(format!("{step}: {error}"));
         let mut stream = match kept {
@@ -166,11 +166,11 @@ impl Caller {
     }
 }
 
-/// A connection that was closed while it was idle is replaced, as Go's client does.
+/// Returns the connection, unless it was closed while it was idle. Go's client replaces such a connection.
 fn still_open(mut stream: Stream) -> Option<Stream> {
     let mut byte = [0];
     let mut context = Context::from_waker(Waker::noop());
-    // Session tickets of TLS 1.3 are taken in by this; nothing else may come.
+    // This processes session tickets of TLS 1.3. No data may arrive.
     match pin::Pin::new(&mut stream).poll_read(&mut context, &mut ReadBuf::new(&mut byte)) {
         Poll::Pending => Some(stream),
         Poll::Ready(_) => None,

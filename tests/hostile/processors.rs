@@ -1,4 +1,4 @@
-//! The CPUs of the server and of its clients, and the priority of each thread.
+//! The CPUs of the server and its clients, and the priority of each thread.
 
 use std::process::{Command, Stdio};
 use std::{fmt, io, thread};
@@ -7,18 +7,18 @@ use anyhow::{Result, ensure};
 use rustix::process::setpriority_process;
 use rustix::thread::{CpuSet, gettid, sched_getaffinity, sched_setaffinity};
 
-/// Attackers and other clients of a cluster are on other machines. Here they share CPUs with the server, so it goes first.
+/// In a cluster, clients run on other machines. Here they share CPUs with the server, so the server gets a higher priority.
 pub const SERVER_PRIORITY: i32 = -10;
-/// Clients that measure must not wait for attackers: the latency is the server's.
+/// Clients that measure must not wait for attackers. Otherwise the latency would not be the server's.
 pub const MEASURING_PRIORITY: i32 = -20;
 pub const ATTACKER_PRIORITY: i32 = 0;
 
-/// How many CPUs the server has.
+/// The number of CPUs of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cpus {
-    /// One, on which no client runs.
+    /// One, without any client.
     One,
-    /// Two, which it shares with the clients.
+    /// Two, shared with the clients.
     Two,
 }
 
@@ -31,7 +31,7 @@ impl fmt::Display for Cpus {
     }
 }
 
-/// Where a thread and its children run.
+/// The CPUs and the priority of a thread and its children.
 #[derive(Clone, Copy)]
 pub struct Place {
     cpus: CpuSet,
@@ -39,26 +39,26 @@ pub struct Place {
 }
 
 impl Place {
-    /// Runs `work` here, on a thread of its own.
+    /// Runs `work` in a new thread with these CPUs and this priority.
     pub fn spawn<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> thread::JoinHandle<T> {
         thread::spawn(move || {
-            // Without the right to do so the figures are worse, never better.
+            // Without the permission, the figures are worse, never better.
             let _ = self.enter();
             work()
         })
     }
 
-    /// Whether this process has the right to it.
+    /// Returns whether this process has the permission.
     pub fn is_granted(self) -> bool {
         thread::spawn(move || self.enter()).join().is_ok_and(|entered| entered.is_ok())
     }
 
     fn enter(self) -> io::Result<()> {
         sched_setaffinity(None, &self.cpus)?;
-        // On Linux this is the calling thread's alone.
+        // On Linux this applies to the calling thread alone.
         setpriority_process(None, self.priority)?;
         if self.priority == MEASURING_PRIORITY {
-            // Ahead of everything that is not of real time, such as other sessions. They sleep nearly always.
+            // Real-time priority goes before other sessions. These threads sleep nearly all of the time.
             let thread = gettid().as_raw_pid().to_string();
             Command::new("chrt").args(["--rr", "--pid", "1", &thread]).stderr(Stdio::null()).status()?;
         }
@@ -75,7 +75,7 @@ impl Processors {
     pub fn detect() -> Result<Processors> {
         let set = sched_getaffinity(None)?;
         let allowed: Vec<_> = (0..CpuSet::MAX_CPU).filter(|&cpu| set.is_set(cpu)).collect();
-        ensure!(allowed.len() >= 2, "two CPUs are needed: with one, the attackers would measure each other");
+        ensure!(allowed.len() >= 2, "this test needs two CPUs: with one, clients would wait for attackers");
         Ok(Processors { allowed })
     }
 

@@ -1,4 +1,4 @@
-//! The table, and what is wrong with a row of it.
+//! The table, and the violations of a row.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -8,7 +8,7 @@ use crate::attacks::Attack;
 use crate::ordinary::{self, Fault, TIMEOUT};
 use crate::round::{RECOVERY_LIMIT, Round, median};
 
-/// The median under attack is at most so many times that of before it.
+/// The largest ratio of the median during the attack to the median before it.
 const MOST_SLOWDOWN: f64 = 10.0;
 const MIB: f64 = (1 << 20) as f64;
 
@@ -17,7 +17,7 @@ pub const HEAD: &str = "\
 Median ms, before → during | Worst ms | Recovery s |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |";
 
-/// One line of the table.
+/// Returns one line of the table.
 pub fn row(attack: &Attack, round: &Round) -> String {
     let figures = Figures::of(round);
     let Figures { during, worst, faults, probes_answered } = &figures;
@@ -43,7 +43,7 @@ pub fn row(attack: &Attack, round: &Round) -> String {
     )
 }
 
-/// What is out of bounds, each in a sentence.
+/// Returns the memory bounds that a round breaks, a sentence for each.
 pub fn violations_of_memory(round: &Round, bound_bytes: u64) -> Vec<String> {
     let mut violations = Vec::new();
     if let Some(exit) = &round.exit {
@@ -54,7 +54,7 @@ pub fn violations_of_memory(round: &Round, bound_bytes: u64) -> Vec<String> {
         violations.push(format!("the kernel killed {} processes of the cgroup", charge.kills));
     }
     if charge.limit_hits > 0 {
-        violations.push(format!("the memory limit was met {} times", charge.limit_hits));
+        violations.push(format!("the memory limit was reached {} times", charge.limit_hits));
     }
     for (name, bytes) in [("charge", charge.peak_bytes), ("RSS", round.usage.peak_resident_bytes)] {
         if bytes > bound_bytes {
@@ -68,7 +68,7 @@ pub fn violations_of_memory(round: &Round, bound_bytes: u64) -> Vec<String> {
     violations
 }
 
-/// Which bounds of probes and reviews a round breaks.
+/// Returns the bounds of probes and reviews that a round breaks.
 pub fn violations_of_service(round: &Round) -> Vec<String> {
     let Figures { during, worst, faults, probes_answered } = Figures::of(round);
     let mut violations = Vec::new();
@@ -88,10 +88,11 @@ pub fn violations_of_service(round: &Round) -> Vec<String> {
         violations.push(format!("the median is {slowdown:.1} times that of before, more than {MOST_SLOWDOWN:.0}"));
     }
     if worst > TIMEOUT {
-        violations.push(format!("a review took {:.0} ms, more than the registered timeout", millis(worst)));
+        violations
+            .push(format!("a review took {:.0} ms, more than the timeout of the webhook configuration", millis(worst)));
     }
     if round.recovery.is_none() {
-        violations.push(format!("the median was not back within {} s", RECOVERY_LIMIT.as_secs()));
+        violations.push(format!("the median had not recovered within {} s", RECOVERY_LIMIT.as_secs()));
     }
     if round.ground.tally.connections() == 0 {
         violations.push("the attack opened no connection".to_owned());
@@ -99,7 +100,7 @@ pub fn violations_of_service(round: &Round) -> Vec<String> {
     violations
 }
 
-/// What happened, for a row that fails.
+/// Returns the events of a row that fails.
 pub fn details(round: &Round) -> String {
     let mut text = String::new();
     for (fault, count) in Figures::of(round).faults {
@@ -116,7 +117,7 @@ pub fn details(round: &Round) -> String {
     for (fault, count) in probes {
         let _ = writeln!(text, "    {count} × probe {fault}");
     }
-    let _ = write!(text, "  the attackers saw:\n{}", round.ground.tally.events());
+    let _ = write!(text, "  events of the attack:\n{}", round.ground.tally.events());
     let _ = write!(text, "  end of the server's log:\n{}", round.log_tail);
     text
 }

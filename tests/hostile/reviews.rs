@@ -1,27 +1,27 @@
-//! Reviews: ordinary ones, and such as cost more than they weigh.
+//! Reviews: ordinary ones, and those that cost more than their size.
 
 use std::fmt::Write as _;
 
-/// Keys that an object may have before it is not understood, and entries of a list.
+/// The most keys of an object, and entries of a list, that the engine reads.
 const KEYS: usize = 65_536;
 const ENTRIES: usize = 8_000;
 
-/// As the API server sends them, each with an image that is rewritten: 1.9 KB and 12 KB.
+/// Returns reviews as the API server sends them, each with an image that is rewritten: 1.9 KB and 12 KB.
 pub fn ordinary() -> [&'static [u8]; 2] {
     [include_bytes!("../data/reviews/a-one.json"), include_bytes!("../data/reviews/b-realistic.json")]
 }
 
-/// An answer repeats the `uid`.
+/// Returns a review with a long `uid`, which the response repeats.
 pub fn long_uid(bytes: usize) -> Vec<u8> {
     review(&"u".repeat(bytes.saturating_sub(review("", "", "[]").len())), "", &containers(1))
 }
 
-/// Half a megabyte whose answer has one and a half.
+/// Returns a review of half a megabyte, whose response has one and a half.
 pub fn many_images() -> Vec<u8> {
     review("uid", "", &containers(ENTRIES))
 }
 
-/// 730 KB: each image looks for the rule's secret among all of the Pod's, which differ in their last character only.
+/// Returns a review of 730 KB. For each image, the rule's secret is searched among those of the Pod, which differ in the last character.
 pub fn many_secrets() -> Vec<u8> {
     let mut secrets = String::from(r#","imagePullSecrets":["#);
     for index in 0..ENTRIES {
@@ -31,7 +31,7 @@ pub fn many_secrets() -> Vec<u8> {
     review_with_spec("uid", "", &containers(ENTRIES), &secrets)
 }
 
-/// Objects of many keys with escapes, beside the Pod, up to so many bytes.
+/// Returns a review with objects of many escaped keys beside the Pod, of at most this size.
 pub fn escaped_keys(bytes: usize) -> Vec<u8> {
     let mut object = String::from("{");
     for index in 0..KEYS {
@@ -41,7 +41,7 @@ pub fn escaped_keys(bytes: usize) -> Vec<u8> {
     fill(bytes, |index| format!(r#","x{index}":{object}"#))
 }
 
-/// Lists in lists, beside the Pod, up to so many bytes.
+/// Returns a review with nested lists beside the Pod, of at most this size.
 pub fn deep(bytes: usize) -> Vec<u8> {
     const DEPTH: usize = 100;
     let list = format!("{}{}", "[".repeat(DEPTH), "]".repeat(DEPTH));
@@ -49,18 +49,18 @@ pub fn deep(bytes: usize) -> Vec<u8> {
     fill(bytes, |index| format!(r#","x{index}":[{lists}]"#))
 }
 
-/// Text of escapes alone in a field that is read, up to so many bytes.
+/// Returns a review with a text of escapes in a field that the engine reads, of at most this size.
 pub fn escaped_text(bytes: usize) -> Vec<u8> {
     let text = r"\u003c".repeat(bytes.saturating_sub(1024) / 6);
     review("uid", "", &format!(r#"[{{"name":"{text}","image":"registry.k8s.io/pause:3.10"}}]"#))
 }
 
-/// An empty list of containers, so almost nothing to do.
+/// Returns a review with an empty list of containers, which needs little computation.
 pub fn tiny() -> Vec<u8> {
     review("uid", "", "[]")
 }
 
-/// Adds fields while they fit.
+/// Adds fields up to the size.
 fn fill(bytes: usize, field: impl Fn(usize) -> String) -> Vec<u8> {
     let mut fields = String::new();
     for index in 0.. {

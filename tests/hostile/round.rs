@@ -14,18 +14,18 @@ use crate::ordinary::{Ordinary, Sample, TIMEOUT};
 use crate::processors::{ATTACKER_PRIORITY, Cpus, MEASURING_PRIORITY, Place, Processors};
 use crate::server::{Server, Setup, Usage};
 
-/// Connections are made in it.
+/// The time in which connections are opened.
 const WARM_UP: Duration = Duration::from_millis(100);
 const BEFORE: Duration = Duration::from_millis(400);
-/// Reviews that are looked at together after the attack.
+/// The time over which reviews are combined after the attack.
 const WINDOW: Duration = Duration::from_millis(100);
 const STEP: Duration = Duration::from_millis(20);
-/// The median after the attack is at most so many times that of before it.
+/// The largest ratio of the median after the attack to the median before it.
 const RECOVERED: u32 = 2;
-/// How long recovery is waited for.
+/// The time limit of the recovery.
 pub const RECOVERY_LIMIT: Duration = TIMEOUT;
 
-/// What was measured.
+/// The measurements of a round.
 pub struct Round {
     pub cpus: Cpus,
     pub source: Source,
@@ -33,10 +33,10 @@ pub struct Round {
     pub before: Duration,
     pub during: Vec<Sample>,
     pub after: Vec<Sample>,
-    /// From the attack's end until the median was back; none if it was not within [`RECOVERY_LIMIT`].
+    /// From the end of the attack until the median has recovered. `None` if it has not within [`RECOVERY_LIMIT`].
     pub recovery: Option<Duration>,
     pub probes: Vec<Probe>,
-    /// How the server ended, if it did.
+    /// The exit status of the server, if it ended.
     pub exit: Option<String>,
     pub ground: Arc<Ground>,
     pub log_tail: String,
@@ -112,7 +112,7 @@ pub async fn run(
     })
 }
 
-/// The attack's own runtime. Its tasks and connections end with it.
+/// The runtime of the attack. Dropping it ends all tasks and connections.
 struct Attackers {
     stop: oneshot::Sender<()>,
     thread: std::thread::JoinHandle<Result<()>>,
@@ -141,12 +141,12 @@ impl Attackers {
     }
 }
 
-/// Of the reviews that were sent in this time.
+/// Returns the latencies of the reviews that were sent in this time.
 fn latencies(samples: &[Sample], from: Instant, to: Instant) -> Vec<Duration> {
     samples.iter().filter(|sample| (from..to).contains(&sample.start)).map(|sample| sample.latency).collect()
 }
 
-/// Of an even number, the upper of the two in the middle.
+/// Returns the median. With an even number of values, it is the upper of the two in the middle.
 pub fn median(mut latencies: Vec<Duration>) -> Option<Duration> {
     latencies.sort();
     latencies.get(latencies.len() / 2).copied()

@@ -16,17 +16,17 @@ use crate::memory::{Cgroup, Charge, Controller};
 use crate::processors::{Place, SERVER_PRIORITY};
 use crate::tls::{Alpn, Peers};
 
-/// Of the log, where a row fails.
+/// The number of lines of the log that a failing row prints.
 const LOG_LINES: usize = 12;
 const LINE_CHARS: usize = 300;
 const OF_EVERY_REVIEW: &str = "images rewritten";
-/// Of the line that says where it listens.
+/// The start of the addresses in the line of the log that has them.
 const LISTEN: &str = "\"listen\":\"[";
 const METRICS_LISTEN: &str = "\"metrics_listen\":\"[";
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 const START_INTERVAL: Duration = Duration::from_millis(5);
 
-/// What every server is started with.
+/// The settings of every server.
 pub struct Setup {
     pub binary: PathBuf,
     pub rules: PathBuf,
@@ -34,22 +34,22 @@ pub struct Setup {
     pub limit_bytes: u64,
 }
 
-/// Killed when dropped; its cgroup goes with it.
+/// A server. Dropping this kills it and removes its cgroup.
 pub struct Server {
     child: Child,
     log: Arc<Mutex<VecDeque<String>>>,
-    /// For admission requests.
+    /// The address of admission requests.
     pub address: SocketAddr,
-    /// For probes and metrics.
+    /// The address of probes and metrics.
     pub probes: SocketAddr,
     ca_pem: String,
     usage: Usage,
-    // After the process, which has to end first.
+    // Dropped after the process, which must end first.
     cgroup: Cgroup,
     _folder: tempfile::TempDir,
 }
 
-/// What the process and its cgroup have used so far.
+/// The usage of the process and its cgroup so far.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Usage {
     pub charge: Charge,
@@ -62,8 +62,8 @@ impl Server {
         let ca = folder.path().join("ca.pem");
         let cgroup = setup.controller.create(setup.limit_bytes)?;
         let mut command = Command::new("sh");
-        // The process enters the cgroup before it becomes the server, so that all of it is charged. In a session of its own
-        // its priority holds against other sessions too, where the kernel groups processes by them.
+        // The process enters the cgroup before it executes the server, so that all memory is charged. If the kernel groups processes by
+        // session, a session of its own gives its priority effect against other sessions.
         let entry = cgroup.processes().unwrap_or_else(|| PathBuf::from("/dev/null"));
         command
             .args(["-c", "echo $$ >\"$0\" && exec setsid \"$@\""])
@@ -102,7 +102,7 @@ impl Server {
             _folder: folder,
         };
         let (sender, serving) = std::sync::mpsc::channel();
-        // Ends with the process.
+        // The thread ends with the process.
         std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 if line.contains(LISTEN) {
@@ -128,7 +128,7 @@ impl Server {
                 Err(_) => std::thread::sleep(START_INTERVAL),
             }
         };
-        // Where the kernel does not group by session there is no such file, and the process' own priority holds.
+        // If the kernel does not group processes by session, the file does not exist. Then the process priority is sufficient.
         let _ = fs::write(format!("/proc/{}/autogroup", server.child.id()), SERVER_PRIORITY.to_string());
         server.address = address(&line, LISTEN)?;
         server.probes = address(&line, METRICS_LISTEN)?;
@@ -140,7 +140,7 @@ impl Server {
         Peers::new(&self.ca_pem)
     }
 
-    /// Notes what is used now, which can't be read any more when the process has ended.
+    /// Records the usage. It can't be read after the process has ended.
     pub fn sample(&mut self) -> Result<Usage> {
         if let Ok(status) = fs::read_to_string(format!("/proc/{}/status", self.child.id())) {
             let field = |name| {
@@ -157,7 +157,7 @@ impl Server {
         Ok(self.usage)
     }
 
-    /// How the process ended, if it has.
+    /// Returns the exit status, if the process has ended.
     pub fn exit_status(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()
     }
@@ -170,7 +170,7 @@ impl Server {
         })
     }
 
-    /// The largest body that the server reads, as it says when it is sent a larger one.
+    /// Returns the size of the largest body that the server reads, from its response to a larger one.
     pub fn body_limit_bytes(&self) -> Result<usize> {
         let socket = TcpStream::connect(self.address)?;
         socket.set_read_timeout(Some(START_TIMEOUT))?;
@@ -182,7 +182,7 @@ impl Server {
               Expect: 100-continue\r\nContent-Length: 1000000000000\r\n\r\n",
         )?;
         let mut answer = Vec::new();
-        // The connection may end without a closing alert.
+        // The connection may end without a close_notify alert.
         let _ = stream.read_to_end(&mut answer);
         let answer = String::from_utf8_lossy(&answer);
         let limit = answer.strip_prefix("HTTP/1.1 413 ").and_then(|answer| {
@@ -195,7 +195,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Both fail only where it has ended already.
+        // Both fail only if the process has ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -206,13 +206,13 @@ fn address(line: &str, after: &str) -> Result<SocketAddr> {
     address.with_context(|| format!("no address after {after:?} in {line:?}"))
 }
 
-/// What the image sets.
+/// Returns the environment that the image sets.
 fn image_environment() -> Result<Vec<(&'static str, &'static str)>> {
     let lines = include_str!("../../Dockerfile").lines().filter_map(|line| line.strip_prefix("ENV "));
     lines.map(|line| line.split_once('=').with_context(|| format!("Dockerfile: ENV {line}"))).collect()
 }
 
-/// The rules of the attacks: every rule adds pull secrets.
+/// Writes the rules of the attacks. Every rule adds pull secrets.
 pub fn write_rules(folder: &Path) -> Result<PathBuf> {
     let file = folder.join("rules.yaml");
     fs::write(

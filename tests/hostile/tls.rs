@@ -1,4 +1,4 @@
-//! TLS, as the API server does it and as attackers do.
+//! TLS clients: of the API server and of attackers.
 
 use std::sync::Arc;
 
@@ -13,14 +13,14 @@ use tokio::net::TcpStream;
 
 pub type Stream = tokio_rustls::client::TlsStream<TcpStream>;
 
-/// The protocol that is asked for.
+/// The requested protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Alpn {
     Http1,
     Http2,
 }
 
-/// Configurations of all kinds of clients.
+/// The configurations of all clients.
 #[derive(Clone)]
 pub struct Peers {
     ordinary: Arc<ClientConfig>,
@@ -34,7 +34,7 @@ impl Peers {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(ca_pem.as_bytes())?)?;
         let ordinary = builder()?.with_root_certificates(roots).with_no_client_auth();
-        // A certificate that is not looked at costs an attacker nothing.
+        // An attacker saves the cost of verifying the certificate.
         let attacker = |alpn: &[u8]| -> Result<ClientConfig> {
             let verifier = Arc::new(Unverified(provider()));
             let mut config = builder()?.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
@@ -51,12 +51,12 @@ impl Peers {
         })
     }
 
-    /// The API server's: it verifies, and asks for no protocol (HTTP/1.1).
+    /// Returns the API server's configuration: it verifies, and requests no protocol (HTTP/1.1).
     pub fn ordinary(&self) -> Arc<ClientConfig> {
         Arc::clone(&self.ordinary)
     }
 
-    /// An attacker's, which resumes sessions.
+    /// Returns an attacker's configuration, which resumes sessions.
     pub fn config(&self, alpn: Alpn) -> Arc<ClientConfig> {
         Arc::clone(match alpn {
             Alpn::Http1 => &self.http1,
@@ -64,13 +64,13 @@ impl Peers {
         })
     }
 
-    /// An attacker's whose every handshake is a full one, the dearest for the server.
+    /// Returns an attacker's configuration without resumption. Full handshakes are the most expensive for the server.
     pub fn full(&self) -> Arc<ClientConfig> {
         Arc::clone(&self.full)
     }
 }
 
-/// The name in the certificate that the server makes for itself.
+/// Returns the name in the certificate that the server creates for itself.
 pub fn name() -> ServerName<'static> {
     ServerName::from(std::net::IpAddr::from([127, 0, 0, 1]))
 }

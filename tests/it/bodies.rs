@@ -1,4 +1,4 @@
-//! What a hostile or broken client may send to the real server.
+//! Bodies of hostile and of broken clients, sent to the real server.
 
 use axum::body::Body;
 use axum::http::Request;
@@ -34,12 +34,12 @@ async fn whatever_comes_is_answered_and_survived() {
     let mut client = Client::http1(server.address, &server.trust).await.unwrap();
     let answer = client.send(Request::post("/mutate").body(Body::from(review())).unwrap()).await.unwrap();
     assert_eq!(answer.status, 415);
-    // The refused body was read, so the connection is still good.
+    // The server read the rejected body, so the connection is still usable.
     assert_eq!(client.admit(review()).await.unwrap().status, 200);
     assert!(server.is_alive());
 }
 
-/// Allowed as it is, or with a patch on images alone.
+/// Each is allowed unchanged, or with a patch of images only.
 #[tokio::test]
 async fn whatever_the_object_it_is_allowed() {
     let mut server = Server::start(&[]).await;
@@ -81,13 +81,13 @@ async fn whatever_the_object_it_is_allowed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn memory_is_bounded_by_its_limit() {
     let limit_bytes: usize = 240 << 20;
-    let server = Server::start(&["--memory-limit-bytes", &limit_bytes.to_string(), "--body-timeout-secs", "120"]).await;
+    let server = Server::start(&["--memory-limit-bytes", &limit_bytes.to_string(), "--body-timeout", "120s"]).await;
     let body = vec![b' '; 12 * 1024 * 1024];
     let clients = (0..40).map(|_| {
         let (address, trust, body) = (server.address, server.trust.clone(), body.clone());
         tokio::spawn(async move {
             let mut client = Client::http1(address, &trust).await.unwrap();
-            // Whoever holds the most when the memory is full is rejected, or cut.
+            // When the memory is full, the server rejects or closes the client that holds the most.
             client.admit(body).await.map_or(503, |answer| answer.status)
         })
     });
@@ -101,8 +101,8 @@ async fn memory_is_bounded_by_its_limit() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn large_reviews_at_once_wait_for_each_other() {
-    // Room for some 25 of them.
-    let limits = ["--memory-limit-bytes", "167772160", "--max-body-bytes", "1200000", "--body-timeout-secs", "120"];
+    // The memory has room for about 25 of them.
+    let limits = ["--memory-limit-bytes", "146800640", "--max-body-bytes", "1200000", "--body-timeout", "120s"];
     let server = Server::start(&limits).await;
     let mut review: Value = serde_json::from_slice(&review()).unwrap();
     review["request"]["object"]["metadata"]["annotations"] = json!({"note": "x".repeat(1 << 20)});
@@ -158,7 +158,7 @@ async fn a_client_that_leaves_in_the_middle_of_its_body() {
 }
 
 #[tokio::test]
-async fn who_asks_whether_to_send_too_much_is_told_no() {
+async fn an_expectation_to_send_too_much_is_rejected() {
     let server = Server::start(&[]).await;
     let mut stream = client::tls(server.address, &server.trust, &["http/1.1"]).await.unwrap();
     let head = "POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nExpect: 100-continue\r\n\

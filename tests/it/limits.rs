@@ -1,4 +1,4 @@
-//! More connections than there is memory for.
+//! More connections than the memory has room for.
 
 use tokio::net::TcpStream;
 
@@ -6,8 +6,8 @@ use crate::support::client::{self, Client};
 use crate::support::process::Server;
 use crate::support::{review, until};
 
-/// Room for some 200 connections.
-const ARGS: [&str; 4] = ["--memory-limit-bytes", "41943040", "--max-body-bytes", "8192"];
+/// The memory has room for about 200 connections.
+const ARGS: [&str; 4] = ["--memory-limit-bytes", "26214400", "--max-body-bytes", "8192"];
 
 #[tokio::test]
 async fn a_newcomer_takes_the_place_of_the_least_useful() {
@@ -15,7 +15,7 @@ async fn a_newcomer_takes_the_place_of_the_least_useful() {
     let mut proven = Client::http1(server.address, &server.trust).await.unwrap();
     assert_eq!(proven.admit(review()).await.unwrap().status, 200);
 
-    // Far more than fit: connections without a handshake, and with one but without a request.
+    // Many more connections than fit: without a handshake, and with one but without a request.
     let mut others = Vec::new();
     for _ in 0..300 {
         others.push(TcpStream::connect(server.address).await.unwrap());

@@ -1,15 +1,16 @@
-//! Log lines whose reader hangs or is gone hold up nothing, and are counted.
+//! A reader of the log that hangs or ends blocks nothing, and lost lines are counted.
 
 use std::io::Read;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::support::certificates::Trust;
 use crate::support::client::Client;
 use crate::support::process::{Server, full_pipe};
 use crate::support::{review, until};
 
-/// More than wait in the queue and in a batch.
+/// More lines than the queue and a batch hold.
 const ADMISSIONS: usize = 2000;
 
 const LOST: &str = "pullthrough_log_lines_lost_total";
@@ -17,7 +18,7 @@ const LOST: &str = "pullthrough_log_lines_lost_total";
 async fn admit(server: &Server) {
     let mut client = Client::http1(server.address, &server.trust).await.unwrap();
     for _ in 0..ADMISSIONS {
-        let answer = timeout(Duration::from_secs(5), client.admit(review())).await.expect("an answer in time");
+        let answer = timeout(Duration::from_secs(5), client.admit(review())).await.expect("a response in time");
         assert_eq!(answer.unwrap().status, 200);
     }
 }
@@ -25,14 +26,13 @@ async fn admit(server: &Server) {
 #[tokio::test]
 async fn a_reader_that_hangs_holds_up_neither_admissions_nor_the_end() {
     for (signal, seconds) in [("TERM", 1), ("INT", 0)] {
-        let (mut server, _reader) =
-            Server::start_unread(&["--drain-delay-secs", "1", "--shutdown-timeout-secs", "1"]).await;
+        let (mut server, _reader) = Server::start_unread(&["--drain-delay", "1s", "--shutdown-timeout", "1s"]).await;
         admit(&server).await;
         assert!(server.metric(LOST).await > Some(0.0));
         let started = Instant::now();
         server.signal(signal);
         assert_eq!(server.exit_code().await, Some(0), "{signal}");
-        // The wait for last requests and for the reader of standard error, and a slow machine.
+        // The time for the last requests and for the reader of standard error, plus some for a slow machine.
         let most = Duration::from_secs(seconds + 4);
         assert!(started.elapsed() < most, "{signal}: {:?}", started.elapsed());
     }
@@ -79,6 +79,60 @@ async fn lost_lines_are_reported_when_the_reader_goes_on() {
     }
 }
 
+/// The API server generates the names of a workload's Pods after it has called the webhook.
+#[tokio::test]
+async fn a_pod_without_a_name_is_logged_by_the_start_of_its_name() {
+    let generated = r#"{"generateName":"web-5d4f-"}"#;
+    for (metadata, expected, absent) in [
+        (generated, "generate_name=\"web-5d4f-\" uid=\"f0a5ad2c-", " name="),
+        (r#"{"generateName":"web-5d4f-","name":"web-5d4f-abcde"}"#, " name=\"web-5d4f-abcde\"", "generate_name"),
+    ] {
+        let server = Server::start(&[]).await;
+        let mut client = Client::http1(server.address, &server.trust).await.unwrap();
+        let mut review: serde_json::Value = serde_json::from_slice(&review()).unwrap();
+        review["request"].as_object_mut().unwrap().remove("name");
+        review["request"]["object"]["metadata"] = serde_json::from_str(metadata).unwrap();
+        assert_eq!(client.admit(review.to_string()).await.unwrap().status, 200);
+        let line = server.wait_for_log("images rewritten").await;
+        assert!(line.contains(expected) && !line.contains(absent), "{line}");
+    }
+}
+
+/// Rules that observe, and then enforce.
+#[tokio::test]
+async fn what_observing_rules_would_do_is_logged() {
+    let directory = tempfile::tempdir().unwrap();
+    let (file, ca) = (directory.path().join("rules.yaml"), directory.path().join("ca.pem"));
+    let rules = "apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules:\n  \
+        - {name: k8s, from: [registry.k8s.io], to: cache.corp.internal/k8s, mode: observe}\n";
+    std::fs::write(&file, rules).unwrap();
+    let args = ["--rules", file.to_str().unwrap(), "--write-ca", ca.to_str().unwrap(), "--reload-interval", "25ms"];
+    let server = Server::start_reading(&args, || Trust::pem(&std::fs::read_to_string(&ca).unwrap())).await;
+    server
+        .wait_for_log("rules loaded; all observe, no image is rewritten; next: to enforce a rule in one namespace")
+        .await;
+    let mut client = Client::http1(server.address, &server.trust).await.unwrap();
+    let answer = client.admit(review()).await.unwrap();
+    let answer: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    assert!(answer["response"].get("patch").is_none(), "{answer}");
+    let warning = "pullthrough: 1 image would be pulled through cache.corp.internal/k8s (rule k8s)";
+    assert_eq!(answer["response"]["warnings"], serde_json::json!([warning]));
+    let line = server.wait_for_log("images not rewritten; their rules observe").await;
+    let change = "registry.k8s.io/pause:3.10 -> cache.corp.internal/k8s/pause:3.10 (rule k8s)";
+    assert!(line.contains("would_be=\"containers/") && line.contains(change), "{line}");
+    assert!(!server.log().contains("images rewritten") && !server.log().contains("placeholder"));
+
+    std::fs::write(&file, rules.replace("observe", "enforce").replace("corp.internal", "example.com")).unwrap();
+    server.wait_for_log("enforcing=1 observing=0").await;
+    server.wait_for_log("the cache is a placeholder").await;
+    client.admit(review()).await.unwrap();
+    let line = server.wait_for_log("images rewritten").await;
+    assert!(line.contains("changes=\"containers/") && !line.contains("would_be"), "{line}");
+
+    std::fs::write(&file, "apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules: []\n").unwrap();
+    server.wait_for_log("the rules file has no rules: no image is rewritten; add a rule").await;
+}
+
 #[tokio::test]
 async fn a_reader_that_is_gone_ends_nothing() {
     let (mut server, reader) = Server::start_unread(&[]).await;
@@ -89,7 +143,7 @@ async fn a_reader_that_is_gone_ends_nothing() {
     assert_eq!(server.exit_code().await, Some(0));
 }
 
-/// Whoever may send requests can't fill the memory, or a disk, by what is logged of one.
+/// The log of one request fills neither the memory nor a disk.
 #[tokio::test]
 async fn lines_have_a_bound() {
     let server = Server::start(&["--log-level", "debug"]).await;

@@ -1,4 +1,4 @@
-//! The probes' port.
+//! The port for probes and metrics.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -18,8 +18,8 @@ async fn all_metrics_are_there_and_well_formed() {
     let series = [
         "pullthrough_image_rewrites_total{dry_run=\"false\",rule=",
         "pullthrough_image_rewrites_total{dry_run=\"true\",rule=",
-        "pullthrough_images_kept_total{dry_run=\"false\",reason=\"no_rule\"}",
-        "pullthrough_images_kept_total{dry_run=\"true\",reason=\"no_rule\"}",
+        "pullthrough_images_not_rewritten_total{dry_run=\"false\",reason=\"no_rule\"}",
+        "pullthrough_images_not_rewritten_total{dry_run=\"true\",reason=\"no_rule\"}",
         "pullthrough_admission_requests_total{dry_run=\"false\",operation=\"CREATE\",outcome=",
         "pullthrough_admission_requests_total{dry_run=\"false\",operation=\"unknown\",outcome=\"rejected_request\",resource=\"unknown\"} 1",
         "pullthrough_admission_duration_seconds_bucket{le=\"0.00001\"}",
@@ -36,6 +36,7 @@ async fn all_metrics_are_there_and_well_formed() {
         "pullthrough_last_reload_success_timestamp_seconds{what=\"rules\"}",
         "pullthrough_last_reload_success_timestamp_seconds{what=\"certificate\"}",
         "pullthrough_rules_info{hash=\"",
+        "pullthrough_cache_info{registry=\"",
         "pullthrough_certificate_not_after_timestamp_seconds ",
         "pullthrough_build_info{revision=\"",
         "process_resident_memory_bytes ",
@@ -47,8 +48,8 @@ async fn all_metrics_are_there_and_well_formed() {
     }
     assert_well_formed(&text);
 
-    // The page lists each of them, and nothing else.
-    let page = include_str!("../../docs/metrics.md");
+    // The page lists each metric and no others.
+    let page = include_str!("../../docs/reference/metrics.md");
     let documented: BTreeSet<&str> =
         page.lines().filter_map(|line| line.strip_prefix("| `")?.split(['`', '{']).next()).collect();
     let families: BTreeSet<&str> =
@@ -56,7 +57,7 @@ async fn all_metrics_are_there_and_well_formed() {
     assert_eq!(documented, families);
 }
 
-/// Every sample has a type and help, a number for a value, and labels once only.
+/// Asserts that every sample has a type, help and a number, and that labels are unique.
 fn assert_well_formed(text: &str) {
     let mut families = HashSet::new();
     let mut seen = HashSet::new();

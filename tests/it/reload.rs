@@ -1,4 +1,4 @@
-//! Rules and certificates change while requests run without pause.
+//! Rules and certificates change while requests run without a pause.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -17,11 +17,11 @@ use crate::support::load::Load;
 use crate::support::process::Server;
 use crate::support::{review, until};
 
-/// Rules that differ from one `version` to the next.
+/// Returns rules that differ between versions.
 fn rules(version: usize) -> String {
     format!(
         "apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules:\n  - name: v{version}\n    \
-         from: [registry.k8s.io]\n    to: cache.example.com/v{version}\n"
+         from: [registry.k8s.io]\n    to: cache-{version}.example.com/v{version}\n"
     )
 }
 
@@ -29,7 +29,7 @@ fn hash(rules: &str) -> String {
     Sha256::digest(rules)[..8].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// As the kubelet updates a mounted volume: a new directory, and `..data` swapped to it.
+/// Updates a mounted volume as the kubelet does: a new folder, and `..data` swapped to it.
 fn swap_data(volume: &Path, name: &str, pair: &Pair) {
     let directory = volume.join(name);
     fs::create_dir(&directory).unwrap();
@@ -56,14 +56,21 @@ async fn until_rules(server: &Server, text: &str) {
     let series = format!("pullthrough_rules_info{{hash=\"{}\"}}", hash(text));
     until("the new rules", async || server.metric(&series).await == Some(1.0)).await;
     let (_, metrics) = server.probe("/metrics").await;
-    assert_eq!(metrics.matches("pullthrough_rules_info{").count(), 1, "one hash at a time");
-    assert_eq!(metrics.matches(",rule=\"").count(), 2, "no series of rules that are gone");
+    assert_eq!(metrics.matches("pullthrough_rules_info{").count(), 1, "more than one hash is exported");
+    assert_eq!(metrics.matches(",rule=\"").count(), 2, "a removed rule still has series");
+    let host = text.rsplit_once("to: ").unwrap().1.split('/').next().unwrap();
+    let caches: Vec<_> = metrics.lines().filter(|line| line.starts_with("pullthrough_cache_info{")).collect();
+    assert_eq!(
+        caches,
+        [format!("pullthrough_cache_info{{registry=\"{host}\"}} 1")],
+        "a removed cache still has a series"
+    );
     let mut client = Client::http1(server.address, &server.trust).await.unwrap();
     let answer: Value = serde_json::from_slice(&client.admit(review()).await.unwrap().body).unwrap();
     let patch = BASE64_STANDARD.decode(answer["response"]["patch"].as_str().unwrap()).unwrap();
     let patch: Value = serde_json::from_slice(&patch).unwrap();
     let target = text.rsplit_once("to: ").unwrap().1.trim_end();
-    assert_eq!(patch[0]["value"], format!("{target}/pause:3.10"), "decisions follow the rules");
+    assert_eq!(patch[0]["value"], format!("{target}/pause:3.10"), "decisions must use the loaded rules");
 }
 
 fn reloads(what: &str, result: &str) -> String {
@@ -88,8 +95,8 @@ async fn twenty_certificates_and_twenty_rules_under_load() {
         certificate.to_str().unwrap(),
         "--tls-key",
         key.to_str().unwrap(),
-        "--reload-interval-millis",
-        "25",
+        "--reload-interval",
+        "25ms",
     ];
     let server = Server::start_with(&args, authority.trust()).await;
     let load = Load::start(server.address, &server.trust, 4);
@@ -98,7 +105,7 @@ async fn twenty_certificates_and_twenty_rules_under_load() {
     for round in 1..=20 {
         let pair = authority.issue();
         match round {
-            // The kubelet's way, the way of tools that replace files, and that of those that write in place.
+            // As the kubelet does, as tools that replace files do, and as tools that write in place do.
             1..=10 => swap_data(volume.path(), &format!("..{}", round + 1), &pair),
             11..=15 => {
                 replace(&certificate, &pair.chain);
@@ -110,7 +117,7 @@ async fn twenty_certificates_and_twenty_rules_under_load() {
             replace(&rules_path, "bad: [\n");
             let failures = f64::from(round) / 5.0;
             until("a failure", async || server.metric(&reloads("rules", "failure")).await == Some(failures)).await;
-            // The last good ones stay.
+            // The last valid rules stay loaded.
             until_rules(&server, &rules(round as usize - 1)).await;
         }
         replace(&rules_path, &rules(round as usize));
@@ -124,7 +131,7 @@ async fn twenty_certificates_and_twenty_rules_under_load() {
 }
 
 #[tokio::test]
-async fn a_bad_certificate_keeps_the_last_good_one_and_is_told_once() {
+async fn a_bad_certificate_is_not_loaded_and_is_reported_once() {
     let authority = Authority::new();
     let directory = tempfile::tempdir().unwrap();
     let (good, other) = (authority.issue(), authority.issue());
@@ -132,7 +139,7 @@ async fn a_bad_certificate_keeps_the_last_good_one_and_is_told_once() {
     let (certificate_arg, key_arg) = (certificate.to_str().unwrap(), key.to_str().unwrap());
     let args = ["--cache", "cache.example.com/k8s", "--tls-cert", certificate_arg, "--tls-key", key_arg];
     let mut args = args.to_vec();
-    args.extend(["--reload-interval-millis", "10"]);
+    args.extend(["--reload-interval", "10ms"]);
     let server = Server::start_with(&args, authority.trust()).await;
     let failures = reloads("certificate", "failure");
 
@@ -146,10 +153,10 @@ async fn a_bad_certificate_keeps_the_last_good_one_and_is_told_once() {
     }
     fs::remove_file(&certificate).unwrap();
     until("a failure", async || server.metric(&failures).await == Some(4.0)).await;
-    // Ten more looks at the same, and no more reports.
+    // Ten further polls report nothing.
     tokio::time::sleep(std::time::Duration::from_millis(150)).await;
     server.wait_for_metric(&failures, 4.0).await;
-    until("a line for each", async || server.log().matches("can't reload").count() == 4).await;
+    until("a line for each", async || server.log().matches("reload failed").count() == 4).await;
 
     other.write(directory.path());
     until_served(&server, &other).await;
@@ -157,7 +164,7 @@ async fn a_bad_certificate_keeps_the_last_good_one_and_is_told_once() {
 }
 
 #[tokio::test]
-async fn what_no_client_accepts_keeps_the_last_good_certificate() {
+async fn what_no_client_accepts_is_not_loaded() {
     type Change = fn(&mut CertificateParams);
     let table: [(Change, &str); 5] = [
         (|params| params.not_after = date_time_ymd(2001, 1, 1), "it expired at"),
@@ -181,21 +188,21 @@ async fn what_no_client_accepts_keeps_the_last_good_certificate() {
     let (certificate, key) = good.write(directory.path());
     let (certificate, key) = (certificate.to_str().unwrap(), key.to_str().unwrap());
     let args = ["--cache", "cache.example.com/k8s", "--tls-cert", certificate, "--tls-key", key];
-    let args = [&args[..], &["--tls-name=localhost", "--reload-interval-millis=10"]].concat();
+    let args = [&args[..], &["--tls-name=localhost", "--reload-interval=10ms"]].concat();
     let server = Server::start_with(&args, authority.trust()).await;
     let is_good = async || {
         let client = Client::http1(server.address, &server.trust).await.unwrap();
         client.certificate == good.leaf_der() && server.probe("/readyz").await.0 == 200
     };
 
-    // A certificate can be read with the key before it, which is a failure too.
+    // A new certificate with the old key is a failure too.
     let failures = async || server.metric(&reloads("certificate", "failure")).await.unwrap_or_default();
     for (change, expected) in table {
         let before = failures().await;
         authority.issue_with(change).write(directory.path());
         let line = server.wait_for_log(expected).await;
         until("a failure", async || failures().await > before).await;
-        assert!(line.contains("can't reload; the last good one stays in use"), "{line}");
+        assert!(line.contains("reload failed; the last valid files stay loaded"), "{line}");
         assert!(is_good().await, "{expected}");
     }
     assert_eq!(server.metric(r#"pullthrough_last_reload_successful{what="certificate"}"#).await, Some(0.0));

@@ -1,4 +1,4 @@
-//! The end: nothing that was asked stays unanswered.
+//! Shutdown answers every request.
 
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use crate::support::{review, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_under_load_fails_no_request() {
-    let mut server = Server::start(&["--drain-delay-secs", "2"]).await;
+    let mut server = Server::start(&["--drain-delay", "2s"]).await;
     let load = Load::start(server.address, &server.trust, 6);
     until("load", async || load.answered() > 200).await;
     server.signal("TERM");
     until("not ready", async || server.probe("/readyz").await == (503, "shutting down\n".to_owned())).await;
     assert_eq!(server.probe("/livez").await.0, 200);
-    // Clients learn of it and go elsewhere within the delay; until then they are served.
+    // Within the delay, clients learn of the shutdown and connect elsewhere. Until then they are served.
     let before = load.answered();
     sleep(Duration::from_secs(1)).await;
     assert!(load.answered() > before);
@@ -28,7 +28,7 @@ async fn sigterm_under_load_fails_no_request() {
 
 #[tokio::test]
 async fn while_draining_http1_answers_close_and_http2_says_goaway() {
-    let mut server = Server::start(&["--drain-delay-secs", "3"]).await;
+    let mut server = Server::start(&["--drain-delay", "3s"]).await;
     let mut http1 = Client::http1(server.address, &server.trust).await.unwrap();
     let mut http2 = Client::http2(server.address, &server.trust).await.unwrap();
     assert!(!http1.admit(review()).await.unwrap().closes());
@@ -38,7 +38,7 @@ async fn while_draining_http1_answers_close_and_http2_says_goaway() {
     let answer = http1.admit(review()).await.unwrap();
     assert_eq!((answer.status, answer.closes()), (200, true));
     until("GOAWAY", async || http2.is_closed()).await;
-    // Who comes now has nowhere else to go yet.
+    // New clients may not know another replica yet.
     for _ in 0..3 {
         let mut late = Client::http2(server.address, &server.trust).await.unwrap();
         assert_eq!(late.admit(review()).await.unwrap().status, 200);
@@ -60,7 +60,7 @@ async fn what_is_in_flight_is_finished_and_idle_connections_end_last() {
     server.signal("INT");
     server.wait_for_log("no new connections").await;
     sleep(Duration::from_millis(500)).await;
-    // The idle one may still bring a request, as the API server would not replay it.
+    // An idle connection may still have a request. The API server would not send it again.
     let answer = idle.admit(review()).await.unwrap();
     assert_eq!((answer.status, answer.closes()), (200, true));
     slow.write_all(&body[50..]).await.unwrap();
@@ -72,7 +72,7 @@ async fn what_is_in_flight_is_finished_and_idle_connections_end_last() {
 
 #[tokio::test]
 async fn the_end_comes_within_its_bound() {
-    let mut server = Server::start(&["--shutdown-timeout-secs", "1"]).await;
+    let mut server = Server::start(&["--shutdown-timeout", "1s"]).await;
     let mut stuck = client::tls(server.address, &server.trust, &["http/1.1"]).await.unwrap();
     let head = "POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n";
     stuck.write_all(head.as_bytes()).await.unwrap();
@@ -81,5 +81,5 @@ async fn the_end_comes_within_its_bound() {
     server.signal("INT");
     assert_eq!(server.exit_code().await, Some(0));
     assert!((900..4000).contains(&started.elapsed().as_millis()), "{:?}", started.elapsed());
-    until("a line that tells of it", async || server.log().contains("time is up")).await;
+    until("a line about it", async || server.log().contains("shutdown timeout")).await;
 }

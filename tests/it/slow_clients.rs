@@ -1,4 +1,4 @@
-//! Clients that take their time cost themselves a connection, and nobody else anything.
+//! A slow client costs a connection, and does not slow down other clients.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ async fn assert_served(server: &Server) {
 
 #[tokio::test]
 async fn a_handshake_that_never_ends() {
-    let server = Server::start(&["--handshake-timeout-secs", "1"]).await;
+    let server = Server::start(&["--handshake-timeout", "1s"]).await;
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     stream.write_all(&[22, 3, 1]).await.unwrap();
     assert_served(&server).await;
@@ -31,7 +31,7 @@ async fn a_handshake_that_never_ends() {
 
 #[tokio::test]
 async fn a_header_byte_by_byte() {
-    let server = Server::start(&["--header-timeout-secs", "1"]).await;
+    let server = Server::start(&["--header-timeout", "1s"]).await;
     let mut stream = client::tls(server.address, &server.trust, &["http/1.1"]).await.unwrap();
     let started = Instant::now();
     let dribble = async {
@@ -53,7 +53,7 @@ async fn a_header_byte_by_byte() {
 
 #[tokio::test]
 async fn a_body_that_stops() {
-    let server = Server::start(&["--body-timeout-secs", "1"]).await;
+    let server = Server::start(&["--body-timeout", "1s"]).await;
     let mut stream = client::tls(server.address, &server.trust, &["http/1.1"]).await.unwrap();
     let started = Instant::now();
     stream.write_all(format!("{HEAD}Content-Length: 500\r\n\r\n{{").as_bytes()).await.unwrap();
@@ -62,15 +62,15 @@ async fn a_body_that_stops() {
     let _ = stream.read_to_end(&mut answer).await;
     let answer = String::from_utf8(answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
-    assert!(answer.ends_with("the body did not arrive within 1 s\n"), "{answer}");
+    assert!(answer.ends_with("timeout: the body did not arrive within 1 s\n"), "{answer}");
     assert!((900..5000).contains(&started.elapsed().as_millis()), "{:?}", started.elapsed());
 }
 
 #[tokio::test]
 async fn an_idle_connection_outlives_the_header_timeout_and_ends_at_its_own() {
-    let timeouts = ["--header-timeout-secs", "1", "--idle-timeout-secs", "3"];
+    let timeouts = ["--header-timeout", "1s", "--idle-timeout", "3s"];
     let server = Server::start(&timeouts).await;
-    // The one has had a request, the other none yet, as Go's client may keep them.
+    // One has sent a request, the other none yet. Go's client keeps such connections.
     let mut used = Client::http1(server.address, &server.trust).await.unwrap();
     let mut fresh = Client::http1(server.address, &server.trust).await.unwrap();
     let mut http2 = Client::http2(server.address, &server.trust).await.unwrap();

@@ -1,4 +1,4 @@
-//! What is printed at start works as it is printed.
+//! The command that the server prints at start.
 
 use std::process::Command;
 
@@ -16,7 +16,7 @@ async fn run_printed_line(server: &Server) {
 }
 
 #[tokio::test]
-async fn with_the_authority_in_a_file() {
+async fn with_the_ca_in_a_file() {
     let server = Server::start(&[]).await;
     assert!(server.wait_for_log("  curl ").await.contains("--cacert"));
     run_printed_line(&server).await;

@@ -1,5 +1,6 @@
-//! What an answer holds beside its body, as the engine says how much that is at most; and what manifests take.
+//! The memory that an answer takes beside its body, compared with the limit of the engine. The memory of manifests, and of blobs.
 
+mod blobs;
 mod manifests;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,7 +11,7 @@ use pullthrough::engine::{Context, MAX_IMAGES, Policy, answer, memory_bytes, mos
 
 #[global_allocator]
 static ALLOCATED: PeakAlloc = PeakAlloc;
-/// Tests take turns, since all of a process allocate in one place.
+/// Tests run one after the other, because the allocator counts the whole process.
 static TURN: Mutex<()> = Mutex::new(());
 
 const RULES: &str = "
@@ -21,6 +22,7 @@ whenNotUnderstood: deny
 rules:
   - {name: short, from: [a.io], to: c.io, imagePullSecrets: [one]}
   - {name: long, from: [b.io], to: LONG}
+  - {name: observing, from: [o.io], to: LONG/o, mode: observe}
 ";
 
 fn review(operation: &str, object: &str, old_object: &str) -> String {
@@ -30,7 +32,7 @@ fn review(operation: &str, object: &str, old_object: &str) -> String {
     )
 }
 
-/// Texts of about so many bytes that an object may have anywhere.
+/// Returns texts of about `bytes` bytes that an object may have at any place.
 fn objects(bytes: usize) -> Vec<String> {
     let list = |entry: &str| vec![entry; bytes / (entry.len() + 1) + 1].join(",");
     let some = |entry: &str| vec![entry; (bytes / (entry.len() + 1) + 1).min(MAX_IMAGES)].join(",");
@@ -45,6 +47,7 @@ fn objects(bytes: usize) -> Vec<String> {
         format!("[{}]", some("{}")),
         format!("[{}]", some(r#"{"image":"a.io/a"}"#)),
         format!("[{}]", some(r#"{"image":"b.io/a","name":"n"}"#)),
+        format!("[{}]", some(r#"{"image":"o.io/a","name":"n"}"#)),
         format!("[{}]", some(r#"{"image":"\u0062.io/a","name":"\u006e"}"#)),
         format!("[{}]", some(&format!(r#"{{"name":"{}"}}"#, "\\u0061".repeat(4_000)))),
         format!(r#"[{{"image":{escaped},"name":{escaped}}}]"#),
@@ -79,7 +82,7 @@ fn turn() -> MutexGuard<'static, ()> {
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Bytes that work holds at once, with what it returns.
+/// Returns the most bytes that `work` holds at once, including its result.
 fn most_held<T>(work: impl FnOnce() -> T) -> usize {
     ALLOCATED.reset_peak_usage();
     let before = ALLOCATED.current_usage();

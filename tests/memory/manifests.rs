@@ -1,10 +1,10 @@
-//! What it takes to read a manifest with many images and to change them, beside its text.
+//! The memory for reading and changing a manifest with many images, beside its text.
 
 use pullthrough::manifest::{self, Edits, Known};
 
 use super::{most_held, turn};
 
-/// By byte of the text. Most of it is the tree of a document, which a vector holds that doubles as it grows.
+/// The limit for each byte of the text. Most of it is the tree of a document, in a vector whose capacity doubles.
 const MOST: usize = 5;
 const PODS: usize = 2_000;
 

@@ -1,6 +1,5 @@
-//! `make test-scale`: `pullthrough scan` of a cluster with 50,000 Pods, which are created through the API, beside the line of
-//! kubectl that people use instead. Prints time and memory of both, and fails where a count is wrong or memory grows with
-//! the cluster.
+//! `make test-scale`: `pullthrough scan` of a cluster with 50,000 Pods, compared with the usual kubectl command. The Pods are created
+//! through the API. Prints time and memory of both. Fails if a count is wrong, or if memory grows with the cluster.
 
 #[path = "../harness/mod.rs"]
 mod harness;
@@ -22,18 +21,18 @@ use self::measure::{Cost, measure};
 
 const SMALL: usize = 5_000;
 const LARGE: usize = 50_000;
-/// Ten times the Pods may take so much more memory.
+/// The largest ratio of the memory for ten times the Pods.
 const MOST_GROWTH: f64 = 1.5;
-/// The best of so many counts.
+/// The number of runs, of which the best counts.
 const ROUNDS: usize = 3;
-/// Every image of every Pod, as the documentation of Kubernetes has it.
+/// Every image of every Pod, as Kubernetes' documentation lists them.
 const JSON_PATH: &str = r#"{range .items[*].spec['initContainers', 'containers'][*]}{.image}{"\n"}{end}"#;
 
 fn main() -> Result<()> {
     if cfg!(debug_assertions) {
-        println!("Not the release profile: the figures are of no use. `make test-scale` has it.");
+        println!("This is not the release profile, so the figures are meaningless. Run `make test-scale`.");
     }
-    // Bodies in the audit log would be most of what the API server does.
+    // Writing bodies to the audit log would dominate the cost of the API server.
     let arguments = vec!["--audit-log-path=".to_owned(), "--audit-policy-file=".to_owned()];
     let cluster = ControlPlane::start(&Options { arguments, ..Options::default() })?;
     println!("Kubernetes 1.{}\n", cluster.minor());
@@ -64,7 +63,7 @@ struct Costs {
     kubectl: Cost,
 }
 
-/// Creates Pods up to so many, and looks at all of them.
+/// Creates Pods up to a number, and scans them.
 fn stage(cluster: &ControlPlane, from: usize, to: usize) -> Result<Costs> {
     let start = Instant::now();
     pods::create(cluster, from..to)?;
@@ -84,13 +83,13 @@ fn stage(cluster: &ControlPlane, from: usize, to: usize) -> Result<Costs> {
     let mut best: [Option<Cost>; 3] = [None; 3];
     for _ in 0..ROUNDS {
         let json = measure(&mut scan("json"), &out)?;
-        ensure!(of_lines(&out)? == expected, "scan -o json: other images than were created");
+        ensure!(of_lines(&out)? == expected, "scan -o json: the images differ from the created ones");
         let table = measure(&mut scan("table"), &out)?;
-        let total = format!("{} in Pods; {to} objects looked at", expected.values().sum::<usize>());
+        let total = format!("{} in Pods; {to} objects scanned", expected.values().sum::<usize>());
         let text = fs::read_to_string(&out)?;
         ensure!(text.contains(&total), "scan -o table: no `{total}` in the totals: {text}");
         let by_kubectl = measure(&mut kubectl, &out)?;
-        ensure!(sort_and_count(&out)? == expected, "kubectl: other images than were created");
+        ensure!(sort_and_count(&out)? == expected, "kubectl: the images differ from the created ones");
         for (best, cost) in best.iter_mut().zip([json, table, by_kubectl]) {
             *best = Some(best.map_or(cost, |best| best.better(cost)));
         }
@@ -103,7 +102,7 @@ fn stage(cluster: &ControlPlane, from: usize, to: usize) -> Result<Costs> {
     Ok(Costs { json, table, kubectl })
 }
 
-/// How often each image stands in the lines of `scan -o json`.
+/// Returns the count of each image in the lines of `scan -o json`.
 fn of_lines(file: &Path) -> Result<BTreeMap<String, usize>> {
     let mut images = BTreeMap::new();
     for line in fs::read_to_string(file)?.lines() {
@@ -113,7 +112,7 @@ fn of_lines(file: &Path) -> Result<BTreeMap<String, usize>> {
     Ok(images)
 }
 
-/// What `sort | uniq -c` would make of it.
+/// Returns the count of each line, like `sort | uniq -c`.
 fn sort_and_count(file: &Path) -> Result<BTreeMap<String, usize>> {
     let mut images = BTreeMap::new();
     for line in fs::read_to_string(file)?.lines() {

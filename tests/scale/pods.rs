@@ -1,4 +1,4 @@
-//! Pods of the size that real ones have, without nodes.
+//! Pods of realistic size, without nodes.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use crate::harness::{ControlPlane, request};
 
 const NAMESPACES: usize = 50;
-/// Of which every Pod has two, and one that all have.
+/// The number of images. Every Pod has two of them, and one that all have.
 const IMAGES: usize = 300;
 const CLIENTS: usize = 16;
 const ATTEMPTS: usize = 5;
@@ -24,7 +24,7 @@ fn image(number: usize) -> String {
     format!("{registry}/team-{}/service-{}:v1.{}", number % 7, number % IMAGES, number % IMAGES)
 }
 
-/// How often each image is in so many Pods.
+/// Returns the count of each image in this number of Pods.
 pub fn images(pods: usize) -> BTreeMap<String, usize> {
     let mut images = BTreeMap::new();
     for number in 0..pods {
@@ -45,7 +45,7 @@ pub fn create(cluster: &ControlPlane, numbers: Range<usize>) -> Result<()> {
         let next = Arc::new(AtomicUsize::new(numbers.start));
         let mut clients: JoinSet<Result<()>> = JoinSet::new();
         for _ in 0..CLIENTS {
-            // A connection each.
+            // A connection for each task.
             let client = kube::Client::try_from(config.clone())?;
             let (next, end) = (Arc::clone(&next), numbers.end);
             clients.spawn(async move {
@@ -72,7 +72,7 @@ async fn create_one(client: &kube::Client, number: usize) -> Result<()> {
     loop {
         match client.request::<Value>(request(Method::POST, &path, body.clone())).await {
             Ok(_) => return Ok(()),
-            // It was, but the answer got lost.
+            // It was created, but the response was lost.
             Err(kube::Error::Api(status)) if status.code == 409 => return Ok(()),
             Err(error) if attempt == ATTEMPTS => return Err(error.into()),
             Err(_) => attempt += 1,

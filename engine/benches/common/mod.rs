@@ -1,5 +1,5 @@
-//! What the benchmarks feed: recorded reviews, a large one made of them, and rules files of any length.
-#![allow(dead_code, reason = "each benchmark takes another part of it")]
+//! Inputs of the benchmarks: recorded reviews, a large review made of them, and rules files of any length.
+#![allow(dead_code, reason = "each benchmark uses another part")]
 
 use std::fmt::Write as _;
 
@@ -18,32 +18,32 @@ macro_rules! recorded {
     };
 }
 
-/// One container, rewritten; 1.9 KB.
+/// Returns a review with one container, which is rewritten; 1.9 KB.
 pub fn one() -> Review {
     recorded!("a-one")
 }
 
-/// Three containers and two init containers of a Deployment's kind, three rewritten; 12 KB.
+/// Returns a review of a Deployment's Pod with three containers and two init containers, three of them rewritten; 12 KB.
 pub fn realistic() -> Review {
     recorded!("b-realistic")
 }
 
-/// One container, not rewritten; 2.2 KB.
+/// Returns a review with one container, which is not rewritten; 2.2 KB.
 pub fn none() -> Review {
     recorded!("c-none")
 }
 
-/// An update that adds an ephemeral container, so with `oldObject`; 4.2 KB.
+/// Returns an update that adds an ephemeral container, so it has `oldObject`; 4.2 KB.
 pub fn ephemeral() -> Review {
     recorded!("e-ephemeral")
 }
 
 const LARGE_BYTES: usize = 1 << 20;
-/// The API server accepts 256 KiB of annotations.
+/// The bytes of one annotation. The API server accepts 256 KiB of annotations.
 const LAST_APPLIED_BYTES: usize = 200 << 10;
 
-/// [`realistic`] with its containers, and their entries in `managedFields`, repeated under other names up to 1 MiB, of
-/// which 200 KiB are one annotation that is JSON in a string, as `kubectl apply` leaves it: hundreds of images, deep
+/// Returns [`realistic`] with its containers, and their entries in `managedFields`, repeated under other names up to 1 MiB.
+/// Of these, 200 KiB are an annotation with JSON in a string, as `kubectl apply` writes it. So there are hundreds of images, deep
 /// objects with few keys, flat objects with hundreds of keys, and escapes.
 pub fn large() -> Review {
     let Review { body, .. } = realistic();
@@ -75,14 +75,14 @@ pub fn large() -> Review {
     Review { name: "1 MiB", body: review.to_string().into_bytes() }
 }
 
-/// A container's key in `managedFields`.
+/// Returns the key of a container in `managedFields`.
 fn key(name: &str) -> String {
     format!("k:{{\"name\":\"{name}\"}}")
 }
 
 const HEADER: &str = "apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules:\n";
 
-/// A file of `count` rules, of which the last sends the registry of the Kubernetes project to the cache.
+/// Returns a file of `count` rules. The last one matches registry.k8s.io.
 pub fn rules(count: usize) -> String {
     let mut text = HEADER.to_owned();
     for index in 1..count {
@@ -96,7 +96,7 @@ pub fn rules(count: usize) -> String {
     text
 }
 
-/// A file of one rule with `count` sources, of which the last is the registry of the Kubernetes project.
+/// Returns a file of one rule with `count` sources. The last one is registry.k8s.io.
 pub fn sources(count: usize) -> String {
     let mut text = format!("{HEADER}- name: many\n  to: cache.example.com/k8s\n  from:\n");
     for index in 1..count {

@@ -1,5 +1,5 @@
-//! Whatever the body, it is answered or refused; a patch applies to the object that it was made for; and only Pods that are
-//! created or updated are denied, under the rules that say so.
+//! For any body: it is answered or rejected. A patch applies to its object. A request is denied only if it creates or updates a
+//! Pod and the rules say so.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -18,7 +18,7 @@ rules:
   - {name: ecr, from: [public.ecr.aws], to: cache.example.com/ecr, mode: observe}
 ";
 
-/// With each combination of what the head of a rules file may say.
+/// One policy for each combination of settings in a rules file.
 static POLICIES: LazyLock<Vec<Policy>> = LazyLock::new(|| {
     let head = |bits: u8| {
         let is = |bit: u8| bits & bit != 0;
@@ -36,7 +36,7 @@ const OPERATIONS: [&str; 4] = ["CREATE", "UPDATE", "DELETE", "CONNECT"];
 const RESOURCES: [(&str, &str); 4] =
     [("pods", ""), ("pods", "ephemeralcontainers"), ("pods", "status"), ("secrets", "")];
 
-/// The first byte chooses the settings, the second the request about the objects that follow; or the body is as it comes.
+/// The first byte selects the settings, the second the request around the objects. Or the body is used without change.
 fuzz_target!(|input: (u8, u8, &str, &str)| {
     let (settings, request, object, old_object) = input;
     let policy = &POLICIES[usize::from(settings & 7)];
@@ -64,7 +64,7 @@ fuzz_target!(|input: (u8, u8, &str, &str)| {
     let patch = BASE64_STANDARD.decode(patch.as_str().expect("a string")).expect("base64");
     assert!(patch.len() <= MAX_PATCH_BYTES);
     let patch: json_patch::Patch = serde_json::from_slice(&patch).expect("a JSON patch");
-    // What this crate can't read, such as a number that is too large, has been skipped.
+    // The body has something that this crate does not read, such as a number that is too large. The engine skips it.
     let Ok(mut review) = serde_json::from_str::<Value>(&body) else { return };
     json_patch::patch(&mut review["request"]["object"], &patch).expect("the patch applies");
 });

@@ -1,4 +1,4 @@
-//! Whatever the string, it is read or refused; and what is rewritten is a reference that stays as it is.
+//! For any string: it parses or is rejected, and a rewritten image is not rewritten again.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -24,6 +24,6 @@ fuzz_target!(|image: &str| {
         let before = parsed.expect("only references are rewritten");
         let after = ImageRef::parse(&result).expect("a result is a reference");
         assert_eq!(before.suffix(), after.suffix());
-        assert!(POLICY.decide(question(&result)).reason().is_some(), "{result} is left alone");
+        assert!(POLICY.decide(question(&result)).reason().is_some(), "{result} was rewritten again");
     }
 });

@@ -1,4 +1,4 @@
-//! Whatever the rules file, it is read or rejected; no problem's text writes to a terminal; and rules that are read decide.
+//! For any rules file: it is rejected with a problem without control characters, or it parses and its rules decide.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -28,7 +28,7 @@ fuzz_target!(|text: &str| {
             let question = |image| Question { image, namespace: "default", pull_never: false, previous: None };
             if let Decision::Rewrite { result, .. } = policy.decide(question(image)) {
                 assert!(ImageRef::parse(&result).is_ok());
-                assert!(policy.decide(question(&result)).reason().is_some(), "{result} is not rewritten again");
+                assert!(policy.decide(question(&result)).reason().is_some(), "{result} was rewritten again");
             }
         }
     }

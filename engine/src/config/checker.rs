@@ -2,15 +2,16 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::ops::Range;
 
 use serde_saphyr::Spanned;
 
 use super::places::Places;
 use super::problem::{Problem, bytes};
-use super::schema::{ModeEntry, NamespacesEntry, RuleEntry, RulesFile, WhenNotUnderstoodEntry};
-use super::{API_VERSION, Config, KIND};
+use super::schema::{CacheEntry, ModeEntry, NamespacesEntry, RuleEntry, RulesFile, WhenNotUnderstoodEntry};
+use super::{API_VERSION, Config, KIND, MAX_CACHES, MAX_RULES};
 use crate::{
-    Glob, InvalidPrefix, Matcher, Mode, Namespaces, Pattern, Prefix, Prefixes, Rule, Settings, Template,
+    Cache, Glob, InvalidPrefix, Matcher, Mode, Namespaces, Pattern, Prefix, Prefixes, Rule, Settings, Template,
     WhenNotUnderstood,
 };
 
@@ -23,12 +24,12 @@ pub(super) struct Checker {
 }
 
 impl Checker {
-    pub(super) fn problem<T>(&mut self, at: &Spanned<T>, message: impl Into<String>, cure: impl Into<String>) {
-        let (message, cure) = (message.into(), Some(cure.into()));
-        self.problems.push(Problem { message, cure, span: bytes(at.defined) });
+    pub(super) fn problem<T>(&mut self, at: &Spanned<T>, message: impl Into<String>, fix: impl Into<String>) {
+        let (message, fix) = (message.into(), Some(fix.into()));
+        self.problems.push(Problem { message, fix, span: bytes(at.defined) });
     }
 
-    /// The value, or nothing and a problem. The error's text is the cure.
+    /// Returns the value, or `None` and adds a problem. The error's text is the fix.
     pub(super) fn valid<T, E: fmt::Display>(
         &mut self,
         at: &Spanned<String>,
@@ -39,8 +40,16 @@ impl Checker {
     }
 
     pub fn file(&mut self, file: RulesFile) -> Config {
-        let RulesFile { api_version, kind, allow_opt_out, record_originals, when_not_understood, rules, manifests } =
-            file;
+        let RulesFile {
+            api_version,
+            kind,
+            allow_opt_out,
+            record_originals,
+            when_not_understood,
+            caches,
+            rules,
+            manifests,
+        } = file;
         let when_not_understood = match when_not_understood {
             WhenNotUnderstoodEntry::Allow => WhenNotUnderstood::Allow,
             WhenNotUnderstoodEntry::Deny => WhenNotUnderstood::Deny,
@@ -55,14 +64,57 @@ impl Checker {
         if kind.value != KIND {
             self.problem(&kind, format!("unknown kind `{}`", kind.value), format!("write `{KIND}`"));
         }
-        let rules = rules.into_iter().filter_map(|entry| self.rule(entry)).collect();
+        let mut cache_places = Vec::new();
+        let caches = caches.map_or_else(Vec::new, |caches| self.caches(caches, &mut cache_places));
+        let rules_place = bytes(rules.defined);
+        let count = rules.value.len();
+        if count > MAX_RULES {
+            self.problem(
+                &rules,
+                format!("the file has {count} rules, and the limit is {MAX_RULES}"),
+                "write rules for whole registries, or one rule with a `pattern` for many registries",
+            );
+        }
+        let rules = rules.value.into_iter().take(MAX_RULES).filter_map(|entry| self.rule(entry)).collect();
         let manifests = manifests.iter().filter_map(|entry| self.declaration(entry)).collect();
         Config {
-            settings: Settings { allow_opt_out, record_originals, when_not_understood },
+            settings: Settings { allow_opt_out, record_originals, when_not_understood, caches },
+            cache_places,
             rules,
+            rules_place,
             manifests,
             places: std::mem::take(&mut self.places),
         }
+    }
+
+    fn caches(&mut self, entries: Spanned<Vec<CacheEntry>>, places: &mut Vec<Range<usize>>) -> Vec<Cache> {
+        let count = entries.value.len();
+        if count > MAX_CACHES {
+            self.problem(
+                &entries,
+                format!("the file has {count} caches, and the limit is {MAX_CACHES}"),
+                "write one entry for each host, without the paths of rules",
+            );
+        }
+        let mut prefixes = HashSet::new();
+        let mut caches = Vec::new();
+        for CacheEntry { prefix, product, ca_file } in entries.value.into_iter().take(MAX_CACHES) {
+            if let Some(path) = &ca_file {
+                self.valid(path, "`caFile`", check_path(&path.value));
+            }
+            let parsed = Prefix::parse(&prefix.value).map_err(InvalidPrefix::of_target);
+            let Some(parsed) = self.valid(&prefix, "`prefix`", parsed) else { continue };
+            if !prefixes.insert(parsed.canonical().to_owned()) {
+                self.problem(
+                    &prefix,
+                    format!("duplicate cache `{}`", parsed.canonical()),
+                    "join the entries, or write a longer prefix",
+                );
+            }
+            places.push(bytes(prefix.defined));
+            caches.push(Cache { prefix: parsed, product, ca_file: ca_file.map(|path| path.value) });
+        }
+        caches
     }
 
     fn rule(&mut self, entry: RuleEntry) -> Option<Rule> {
@@ -71,8 +123,8 @@ impl Checker {
         if !self.names.insert(name.value.clone()) {
             self.problem(
                 &name,
-                format!("a second rule is named `{}`", name.value),
-                "give each rule a name of its own: metrics go by it",
+                format!("duplicate rule name `{}`", name.value),
+                "give each rule a unique name: metrics are labelled with it",
             );
         }
         let place = bytes;
@@ -92,7 +144,7 @@ impl Checker {
                 self.problem(
                     &pattern,
                     "the rule has both `from` and `pattern`",
-                    "keep one, and write a second rule for the other",
+                    "remove one, and write a second rule for it",
                 );
                 None
             }
@@ -118,7 +170,7 @@ impl Checker {
         if to.value.contains('$') {
             self.problem(
                 to,
-                "`to` has a group, but the rule no pattern",
+                "`to` has a group, but the rule has no pattern",
                 "use `pattern` instead of `from`, or remove the `$`",
             );
             return None;
@@ -128,7 +180,7 @@ impl Checker {
         Some(Matcher::From { from: sources.into_iter().collect::<Option<_>>()?, to })
     }
 
-    /// An entry of `from` or `except`.
+    /// Parses an entry of `from` or `except`.
     fn source(&mut self, at: &Spanned<String>, what: &str) -> Option<Prefix> {
         self.valid(at, what, Prefix::parse(&at.value))
     }
@@ -148,14 +200,14 @@ impl Checker {
             {
                 let sources: Vec<String> =
                     from.iter().take(SHOWN_SOURCES).map(|source| format!("`{}/…`", source.written())).collect();
-                let cure = format!(
-                    "write a path below one of {}, literally: `docker.io/nginx` is not `docker.io/library/nginx`",
+                let fix = format!(
+                    "write a path below one of {}; paths are literal, so `docker.io/nginx` is not `docker.io/library/nginx`",
                     sources.join(", ")
                 );
                 self.problem(
                     entry,
-                    format!("`{}` is outside this rule's `from`, so it would except nothing", entry.value),
-                    cure,
+                    format!("`{}` is outside this rule's `from`, so it has no effect", entry.value),
+                    fix,
                 );
             }
             prefixes.push(prefix);
@@ -165,12 +217,11 @@ impl Checker {
 
     fn secrets(&mut self, names: &[Spanned<String>]) -> Vec<String> {
         for name in names.iter().filter(|name| !is_object_name(&name.value)) {
-            let cure =
-                "write the name of a Secret: lower-case letters, digits, `-` and `.`, a letter or digit at both ends";
+            let fix = "write the name of a Secret: lower-case letters, digits, `-` and `.`, with a letter or digit at both ends";
             self.problem(
                 name,
-                format!("invalid Secret name `{}`, for which the API server would refuse every Pod", name.value),
-                cure,
+                format!("invalid Secret name `{}`: the API server would reject every Pod with it", name.value),
+                fix,
             );
         }
         names.iter().map(|name| name.value.clone()).collect()
@@ -187,7 +238,7 @@ impl Checker {
             (Some(include), None) => Namespaces::Include(globs(self, include)),
             (None, Some(exclude)) => Namespaces::Exclude(globs(self, exclude)),
             (Some(_), Some(_)) | (None, None) => {
-                self.problem(entry, "`namespaces` takes either `include` or `exclude`", "write one of the two");
+                self.problem(entry, "`namespaces` takes either `include` or `exclude`", "write one of them");
                 Namespaces::All
             }
         }
@@ -197,10 +248,10 @@ impl Checker {
 /// Entries of `from` that a problem lists.
 const SHOWN_SOURCES: usize = 3;
 
-/// Rules' names are printed and are labels of metrics, so they have no character that either would have to escape.
+/// Checks the name of a rule. Names are printed and are labels of metrics, so no character may need an escape.
 fn check_name(name: &str) -> Result<(), &'static str> {
     match name.as_bytes() {
-        [] => Err("name the rule for what it sends through the cache"),
+        [] => Err("write a name for the images that it sends through the cache"),
         [_, ..] if name.len() > 63 => Err("use at most 63 characters"),
         [first, rest @ ..]
             if first.is_ascii_alphanumeric()
@@ -212,12 +263,23 @@ fn check_name(name: &str) -> Result<(), &'static str> {
     }
 }
 
-/// A DNS subdomain (RFC 1123), as Kubernetes names most objects.
+/// Checks the path of a file. The file is not opened.
+fn check_path(path: &str) -> Result<(), &'static str> {
+    match path {
+        "" => Err("write the absolute path of a file in PEM, or remove the field"),
+        _ if path.chars().any(char::is_control) => Err("remove the control characters"),
+        _ if path.contains("-----BEGIN") => Err("write the absolute path of the file, and not its text"),
+        _ if !path.starts_with('/') => Err("write an absolute path, such as `/etc/pullthrough/ca/cache.crt`"),
+        _ => Ok(()),
+    }
+}
+
+/// Returns whether a text is a DNS subdomain (RFC 1123), the form of most object names in Kubernetes.
 pub fn is_object_name(name: &str) -> bool {
     name.len() <= 253 && name.split('.').all(is_dns_label)
 }
 
-/// A DNS label (RFC 1123), as Kubernetes names namespaces and Services.
+/// Returns whether a text is a DNS label (RFC 1123), the form of names of namespaces and Services.
 pub fn is_dns_label(label: &str) -> bool {
     (1..=63).contains(&label.len())
         && !label.starts_with('-')

@@ -1,4 +1,4 @@
-//! The part of the rules file about manifests, checked.
+//! Checks `manifests` of the rules file.
 
 use serde_saphyr::Spanned;
 
@@ -6,7 +6,7 @@ use super::checker::{Checker, is_object_name};
 use super::schema::{ManifestEntry, ParameterEntry};
 use crate::declared::{self, Declaration, Parameter, Path, Subject};
 
-/// A list of texts that may be left out.
+/// An optional list of texts.
 type Texts = Option<Spanned<Vec<Spanned<String>>>>;
 
 /// Any group, and any kind.
@@ -42,23 +42,19 @@ impl Checker {
         let of_containers = [("args", args), ("env", env)];
         let lists = || paths.iter().chain(&of_containers);
         if lists().all(|(_, list)| list.is_none()) {
-            let cure =
+            let fix =
                 "add `podSpecs`, `images`, `qualifiedImages`, `splitImages`, `helmValues`, `objects`, `args` or `env`";
-            self.problem(entry, "the entry does not say where images are", cure);
+            self.problem(entry, "the entry has no paths of images", fix);
         }
         for (name, list) in lists() {
             if let Some(list) = list.as_ref().filter(|list| list.value.is_empty()) {
-                self.problem(list, format!("`{name}` is empty"), "list something in it, or remove it");
+                self.problem(list, format!("`{name}` is empty"), "add an entry, or remove it");
             }
         }
         let has_containers = pod_specs.is_some() || subject.as_ref().is_none_or(Subject::has_containers);
         for (name, list) in of_containers.iter().filter(|_| !has_containers) {
             if let Some(list) = list {
-                self.problem(
-                    list,
-                    format!("`{name}` has no container to look at"),
-                    "say where the PodSpec is: `podSpecs`",
-                );
+                self.problem(list, format!("`{name}` needs a PodSpec"), "add the path of the PodSpec: `podSpecs`");
             }
         }
         for (name, list) in paths.iter().filter(|_| matches!(subject, Some(Subject::AnyKind))) {
@@ -66,19 +62,19 @@ impl Checker {
                 self.problem(
                     list,
                     format!("`{name}` of any kind is not supported"),
-                    "name the group and the kind, or write `args` or `env`",
+                    "write the group and the kind, or use `args` or `env`",
                 );
             }
         }
         if let (Some(list), Some(Subject::Files(_) | Subject::Keys(_))) = (objects, &subject) {
             self.problem(
                 list,
-                "`objects` of documents that are no objects is not supported",
-                "name a group and a kind",
+                "`objects` of documents that are not Kubernetes objects is not supported",
+                "write a group and a kind",
             );
         }
         if let (Some(list), None) = (parameters, images) {
-            self.problem(list, "`parameters` without `images`", "say which fields have them: `images`");
+            self.problem(list, "`parameters` without `images`", "add the paths of the fields that have them: `images`");
         }
         let declaration = Declaration {
             subject: subject?,
@@ -107,17 +103,13 @@ impl Checker {
         keys: &Texts,
     ) -> Option<Subject> {
         if let (Some(keys), Some(_)) = (keys, files) {
-            self.problem(
-                keys,
-                "the entry has both `files` and `keys`",
-                "keep one, and write a second entry for the other",
-            );
+            self.problem(keys, "the entry has both `files` and `keys`", "remove one, and write a second entry for it");
             return None;
         }
         match (group, kind, files.as_ref().or(keys.as_ref())) {
             (Some(group), Some(kind), None) if group.value == ANY || kind.value == ANY => {
                 if group.value != kind.value {
-                    self.problem(group, "`*` stands for any object", "write it for both `group` and `kind`");
+                    self.problem(group, "`*` stands for any object", "write `*` for both `group` and `kind`");
                     return None;
                 }
                 Some(Subject::AnyKind)
@@ -125,22 +117,22 @@ impl Checker {
             (Some(group), Some(kind), None) => {
                 if !is_group(&group.value) {
                     let name = group.value.split_once('/').map_or("", |(name, _)| name);
-                    let cure = format!("write it without a version: `{}`", if name.is_empty() { "\"\"" } else { name });
-                    self.problem(group, format!("invalid API group `{}`", group.value), cure);
+                    let fix = format!("write it without a version: `{}`", if name.is_empty() { "\"\"" } else { name });
+                    self.problem(group, format!("invalid API group `{}`", group.value), fix);
                 }
                 if !is_kind(&kind.value) {
-                    let cure = "write it as manifests do, such as `Rollout`";
-                    self.problem(kind, format!("invalid kind `{}`", kind.value), cure);
+                    let fix = "write it as manifests do, such as `Rollout`";
+                    self.problem(kind, format!("invalid kind `{}`", kind.value), fix);
                 }
                 Some(Subject::Kind { group: group.value.clone(), kind: kind.value.clone() })
             }
             (None, None, Some(list)) => {
-                let (name, cure) = match keys {
-                    Some(_) => ("keys", "name keys, such as `presubmits`"),
-                    None => ("files", "name files, such as `values*.yaml`"),
+                let (name, fix) = match keys {
+                    Some(_) => ("keys", "add keys, such as `presubmits`"),
+                    None => ("files", "add names of files, such as `values*.yaml`"),
                 };
                 if list.value.is_empty() {
-                    self.problem(list, format!("`{name}` is empty"), cure);
+                    self.problem(list, format!("`{name}` is empty"), fix);
                 }
                 Some(match keys {
                     Some(keys) => Subject::Keys(keys.value.iter().map(|key| key.value.clone()).collect()),
@@ -148,18 +140,22 @@ impl Checker {
                 })
             }
             (Some(at), None, None) | (None, Some(at), None) => {
-                self.problem(at, "`group` and `kind` go together", "write both; the group of core kinds is `\"\"`");
+                self.problem(
+                    at,
+                    "`group` without `kind`, or `kind` without `group`",
+                    "write both; the group of core kinds is `\"\"`",
+                );
                 None
             }
             (Some(at), _, Some(_)) | (None, Some(at), Some(_)) => {
                 let name = if keys.is_some() { "keys" } else { "files" };
-                let cure = "keep one, and write a second entry for the other";
-                self.problem(at, format!("the entry has both a kind and `{name}`"), cure);
+                let fix = "remove one, and write a second entry for it";
+                self.problem(at, format!("the entry has both a kind and `{name}`"), fix);
                 None
             }
             (None, None, None) => {
-                let cure = "add `group` and `kind`, `files`, or `keys`";
-                self.problem(entry, "the entry does not say what it is about", cure);
+                let fix = "add `group` and `kind`, `files`, or `keys`";
+                self.problem(entry, "the entry applies to no object", fix);
                 None
             }
         }
@@ -168,7 +164,7 @@ impl Checker {
     fn parameter(&mut self, entry: &ParameterEntry) -> Option<Parameter> {
         let ParameterEntry { reference, values } = entry;
         if values.value.is_empty() {
-            self.problem(values, "`values` is empty", "write where the values of parameters stand");
+            self.problem(values, "`values` is empty", "add the paths of the parameters' values");
         }
         let paths: Vec<_> =
             values.value.iter().filter_map(|path| self.valid(path, "path", Path::parse(&path.value))).collect();
@@ -190,12 +186,12 @@ impl Checker {
     }
 }
 
-/// An API group without a version, as a declaration names it.
+/// Returns whether a text is an API group without a version.
 pub fn is_group(text: &str) -> bool {
     (text.is_empty() || is_object_name(text)) && !is_version(text)
 }
 
-/// A kind, as a declaration names it.
+/// Returns whether a text is a kind.
 pub fn is_kind(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
@@ -207,9 +203,9 @@ fn is_version(group: &str) -> bool {
 fn flag(text: &str) -> Result<String, &'static str> {
     match text {
         _ if !text.starts_with('-') || text.trim_matches('-').is_empty() => {
-            Err("write it as in the arguments: `--flag`")
+            Err("write the flag with its dashes: `--flag`")
         }
-        _ if text.contains(['=', ' ', '*']) => Err("write the flag alone, without its value: `--flag`"),
+        _ if text.contains(['=', ' ', '*']) => Err("write the flag without its value: `--flag`"),
         _ => Ok(text.to_owned()),
     }
 }

@@ -1,4 +1,4 @@
-//! Where in its text the parts of a rule stand, in bytes.
+//! The places of a rule's parts in its text, in bytes.
 
 use std::ops::Range;
 

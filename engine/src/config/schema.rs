@@ -6,8 +6,10 @@ use serde::{Deserialize, Deserializer};
 use serde_saphyr::Spanned;
 
 use super::problem::EMPTY_FIELD;
+use super::{MAX_CACHES, MAX_RULES};
+use crate::cache::Product;
 
-/// Which image pulls of a Kubernetes cluster go through which pull-through cache.
+/// Rules that send the image pulls of a Kubernetes cluster through pull-through caches.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(title = "pullthrough rules")]
@@ -16,30 +18,53 @@ pub(super) struct RulesFile {
     pub api_version: Spanned<String>,
     #[schemars(with = "Kind")]
     pub kind: Spanned<String>,
-    /// Whether the label `pullthrough.dev/rewrite: disabled` of a Pod or namespace switches rewriting off.
+    /// Whether the label `pullthrough.dev/rewrite: disabled` of a Pod or namespace disables rewriting.
     #[serde(default)]
     pub allow_opt_out: bool,
     /// Whether a Pod gets one annotation, `pullthrough.dev/original-images`, with its references as written.
     #[serde(default)]
     pub record_originals: bool,
-    /// What becomes of a Pod that can't be understood: `allow` admits it unchanged; `deny` denies it when it is created, and
-    /// when an update may change one of its images. Nothing else is ever denied.
+    /// The answer for a Pod that can't be understood. `allow` admits it unchanged. `deny` denies it when it is created, and
+    /// when an update may change one of its images. No other request is ever denied.
     #[serde(default)]
     pub when_not_understood: WhenNotUnderstoodEntry,
-    /// Tried in this order; the first that matches wins.
+    /// What is known of the registries in `to`, for commands that send requests to them. At most 1,000.
+    #[schemars(with = "Vec<CacheEntry>", extend("maxItems" = MAX_CACHES))]
+    #[serde(default, deserialize_with = "some")]
+    pub caches: Option<Spanned<Vec<CacheEntry>>>,
+    /// Tried in this order; the first that matches decides. At most 20,000.
+    #[schemars(with = "Vec<RuleEntry>", extend("maxItems" = MAX_RULES))]
     #[serde(deserialize_with = "present")]
-    pub rules: Vec<RuleEntry>,
-    /// Where manifests have images, beside the kinds that are known. For `scan` and `rewrite`; the webhook sees Pods alone.
+    pub rules: Spanned<Vec<RuleEntry>>,
+    /// Declarations of images in manifests, beside the built-in kinds. Used by `scan` and `rewrite`; the webhook gets Pods
+    /// alone.
     #[schemars(with = "Vec<ManifestEntry>")]
     #[serde(default, deserialize_with = "present")]
     pub manifests: Vec<Spanned<ManifestEntry>>,
 }
 
-/// A text that stands for an image, and where the image is.
+/// A registry in `to`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct CacheEntry {
+    /// A registry host, or a host and a path. It applies to the names at and below it. Of several prefixes the longest
+    /// applies.
+    #[schemars(with = "String")]
+    pub prefix: Spanned<String>,
+    #[serde(default)]
+    pub product: Product,
+    /// The absolute path of the CA (PEM) of the registry's certificate. It is read by commands that send requests to the
+    /// registry, and not when the rules are loaded.
+    #[schemars(with = "String", regex(pattern = "^/"))]
+    #[serde(default, deserialize_with = "some")]
+    pub ca_file: Option<Spanned<String>>,
+}
+
+/// A reference in place of an image, and the paths of the images.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct ParameterEntry {
-    /// The whole text, with `NAME` for the name of the parameter.
+    /// The whole reference, with `NAME` for the name of the parameter.
     #[schemars(with = "String")]
     pub reference: Spanned<String>,
     /// Paths to values that have the `name` of the parameter beside them.
@@ -72,10 +97,10 @@ pub(super) enum Kind {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("oneOf" = [{"required": ["from"]}, {"required": ["pattern"]}]))]
 pub(super) struct RuleEntry {
-    /// What metrics, logs and warnings call the rule. Unique in the file.
+    /// The name of the rule in metrics, logs and warnings. Unique in the file.
     #[schemars(with = "String", regex(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"))]
     pub name: Spanned<String>,
-    /// Registry hosts, or hosts and paths, such as `registry.k8s.io` or `gcr.io/google_containers`. What matched, up to
+    /// Registry hosts, or hosts and paths, such as `registry.k8s.io` or `gcr.io/google_containers`. The matched part, up to
     /// the end of a path component, is replaced by `to`.
     #[schemars(with = "Vec<String>", length(min = 1))]
     #[serde(default, deserialize_with = "some")]
@@ -87,15 +112,15 @@ pub(super) struct RuleEntry {
     /// The cache: a registry host, or a host and a path. With `pattern`, `$1` to `$9` and `${name}` stand for its groups.
     #[schemars(with = "String")]
     pub to: Spanned<String>,
-    /// What this rule leaves alone, matched like `from`. No later rule is tried for it.
+    /// Images that this rule does not rewrite, matched like `from`. No later rule is tried for them.
     #[schemars(with = "Vec<String>")]
     #[serde(default, deserialize_with = "present")]
     pub except: Vec<Spanned<String>>,
-    /// Where the rule applies; everywhere if absent.
+    /// The namespaces in which the rule applies; all if absent.
     #[schemars(with = "NamespacesEntry")]
     #[serde(default, deserialize_with = "some")]
     pub namespaces: Option<Spanned<NamespacesEntry>>,
-    /// Names of Secrets that are added to a Pod that this rule rewrites, when it is created.
+    /// Names of Secrets that are added to a Pod when it is created, if this rule rewrites one of its images.
     #[schemars(with = "Vec<String>")]
     #[serde(default, deserialize_with = "present")]
     pub image_pull_secrets: Vec<Spanned<String>>,
@@ -103,7 +128,7 @@ pub(super) struct RuleEntry {
     pub mode: ModeEntry,
 }
 
-/// Names of namespaces, in which `*` stands for any characters: the only ones, or all but these.
+/// Names of namespaces, in which `*` stands for any characters: only these, or all but these.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("oneOf" = [{"required": ["include"]}, {"required": ["exclude"]}]))]
@@ -116,7 +141,7 @@ pub(super) struct NamespacesEntry {
     pub exclude: Option<Vec<Spanned<String>>>,
 }
 
-/// Is about objects of a `group` and `kind`, about `files`, or about documents with certain `keys`. Paths are JSONPaths of
+/// Applies to objects of a `group` and `kind`, to `files`, or to documents with certain `keys`. Paths are JSONPaths of
 /// `.name`, `['name']`, `[0]`, `[*]`, `.*`, `..name` and `[?@.name == 'value']`.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -127,20 +152,20 @@ pub(super) struct NamespacesEntry {
     {"required": ["helmValues"]}, {"required": ["objects"]}, {"required": ["args"]}, {"required": ["env"]}
 ]))]
 pub(super) struct ManifestEntry {
-    /// The API group, such as `argoproj.io`; empty for the core group. Any version of it. `*`, with the same for `kind`, is any
-    /// object; then `args` and `env` alone.
+    /// The API group without a version, such as `argoproj.io`; empty for the core group. `*` for both `group` and `kind` means
+    /// any object, and supports `args` and `env` alone.
     #[schemars(with = "String")]
     #[serde(default, deserialize_with = "some")]
     pub group: Option<Spanned<String>>,
     #[schemars(with = "String", length(min = 1))]
     #[serde(default, deserialize_with = "some")]
     pub kind: Option<Spanned<String>>,
-    /// Files, such as Helm values: paths, or their last parts, in which `*` stands for any characters but `/`, and `**` for
-    /// any folders.
+    /// Files, such as Helm values: paths, or their last parts. `*` stands for any characters except `/`, and `**` for any
+    /// folders.
     #[schemars(with = "Vec<String>", length(min = 1))]
     #[serde(default, deserialize_with = "some")]
     pub files: Option<Spanned<Vec<Spanned<String>>>>,
-    /// Documents that have all of these keys at their top and are not Kubernetes objects.
+    /// Documents that have all of these top-level keys and are not Kubernetes objects.
     #[schemars(with = "Vec<String>", length(min = 1))]
     #[serde(default, deserialize_with = "some")]
     pub keys: Option<Spanned<Vec<Spanned<String>>>>,
@@ -152,15 +177,16 @@ pub(super) struct ManifestEntry {
     #[schemars(with = "Vec<String>", length(min = 1))]
     #[serde(default, deserialize_with = "some")]
     pub images: Option<Spanned<Vec<Spanned<String>>>>,
-    /// Paths to images of which those count that name their registry.
+    /// Paths to images that count only if they have a registry.
     #[schemars(with = "Vec<String>", length(min = 1))]
     #[serde(default, deserialize_with = "some")]
     pub qualified_images: Option<Spanned<Vec<Spanned<String>>>>,
-    /// Paths to mappings of `repository` and perhaps `registry`, `tag` and `digest`; or of `repository`, `image` and `version`.
+    /// Paths to mappings of `repository` and optionally `registry`, `tag` and `digest`; or of `repository`, `image` and
+    /// `version`.
     #[schemars(with = "Vec<String>", length(min = 1))]
     #[serde(default, deserialize_with = "some")]
     pub split_images: Option<Spanned<Vec<Spanned<String>>>>,
-    /// Paths to values of Helm charts, in which images count that name their registry.
+    /// Paths to values of Helm charts. Images in them count only if they have a registry.
     #[schemars(with = "Vec<String>", length(min = 1))]
     #[serde(default, deserialize_with = "some")]
     pub helm_values: Option<Spanned<Vec<Spanned<String>>>>,
@@ -168,15 +194,15 @@ pub(super) struct ManifestEntry {
     #[schemars(with = "Vec<String>", length(min = 1))]
     #[serde(default, deserialize_with = "some")]
     pub objects: Option<Spanned<Vec<Spanned<String>>>>,
-    /// Texts that stand for an image in a field of `images`, such as `$(params.NAME)`.
+    /// References in place of an image in a field of `images`, such as `$(params.NAME)`.
     #[schemars(with = "Vec<ParameterEntry>", length(min = 1))]
     #[serde(default, deserialize_with = "some")]
     pub parameters: Option<Spanned<Vec<ParameterEntry>>>,
-    /// Flags whose value is an image, in `command` and `args` of every container: `--flag=IMAGE`, or `--flag` and then IMAGE.
+    /// Flags with an image as value, in `command` and `args` of every container: `--flag=IMAGE`, or `--flag` and then IMAGE.
     #[schemars(with = "Vec<String>", length(min = 1))]
     #[serde(default, deserialize_with = "some")]
     pub args: Option<Spanned<Vec<Spanned<String>>>>,
-    /// Names of variables whose value is an image, in every container; `*` stands for any characters.
+    /// Names of variables with an image as value, in every container; `*` stands for any characters.
     #[schemars(with = "Vec<String>", length(min = 1))]
     #[serde(default, deserialize_with = "some")]
     pub env: Option<Spanned<Vec<Spanned<String>>>>,
@@ -190,7 +216,7 @@ pub(super) enum WhenNotUnderstoodEntry {
     Deny,
 }
 
-/// `observe` decides, counts and reports, but changes nothing.
+/// `enforce` rewrites images. `observe` decides, counts and reports, but changes nothing.
 #[derive(Deserialize, JsonSchema, Default)]
 #[serde(rename_all = "camelCase")]
 pub(super) enum ModeEntry {
@@ -199,12 +225,12 @@ pub(super) enum ModeEntry {
     Observe,
 }
 
-/// A field that is there must have a value: an empty one is more likely forgotten than meant.
+/// Reads a field that must have a value if it is present: an empty one is likely a mistake.
 pub fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
     Option::deserialize(deserializer)?.ok_or_else(|| D::Error::custom(EMPTY_FIELD))
 }
 
-/// The same for a field that may be absent.
+/// Reads an optional field that must have a value if it is present.
 pub fn some<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     present(deserializer).map(Some)
 }

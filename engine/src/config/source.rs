@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-/// A named text whose lines are found without reading all of it.
+/// A named text with an index of its lines.
 #[derive(Debug, Clone)]
 pub struct Source<'t> {
     pub name: &'t str,
     pub text: &'t str,
-    /// Where each line begins.
+    /// The start of each line, in bytes.
     starts: Vec<usize>,
 }
 
@@ -17,12 +17,12 @@ impl<'t> Source<'t> {
         Self { name, text, starts }
     }
 
-    /// The number of the line that has a byte, from 0 on.
+    /// Returns the number of the line with a byte, from 0 on.
     pub(super) fn line(&self, byte: usize) -> usize {
         self.starts.partition_point(|&start| start <= byte) - 1
     }
 
-    /// Where the lines begin and end that have a span.
+    /// Returns the range of the lines with a span.
     pub(super) fn lines(&self, span: &Range<usize>) -> Range<usize> {
         let end = self.starts.get(self.line(span.end) + 1).copied().unwrap_or(self.text.len());
         self.starts[self.line(span.start)]..end

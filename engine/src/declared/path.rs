@@ -1,4 +1,4 @@
-//! The part of JSONPath (RFC 9535) that says where something stands.
+//! The supported part of JSONPath (RFC 9535).
 
 use thiserror::Error;
 
@@ -23,13 +23,13 @@ pub enum Segment {
     },
 }
 
-/// Why a text is no path. The message says what to write instead.
+/// Why a text is not a path. The message says what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum InvalidPath {
     #[error("a path starts with `$`, which stands for the whole object; write `{suggestion}`")]
     Start { suggestion: String },
     #[error(
-        "`{rest}` is not understood; after `$` write `.name`, `['name']`, `[0]`, `[*]`, `.*`, `..name` or `[?@.name == 'value']`"
+        "`{rest}` is not supported; after `$` write `.name`, `['name']`, `[0]`, `[*]`, `.*`, `..name` or `[?@.name == 'value']`"
     )]
     Segment { rest: String },
     #[error("`{rest}` is not closed; write `['name']`")]
@@ -37,9 +37,11 @@ pub enum InvalidPath {
 }
 
 impl Path {
+    /// Parses a path.
+    ///
     /// # Errors
     ///
-    /// Where the text is no path, or has more of JSONPath than is understood.
+    /// Returns an error if the text is not a path, or uses a part of JSONPath that is not supported.
     pub fn parse(text: &str) -> Result<Self, InvalidPath> {
         let Some(mut rest) = text.strip_prefix('$') else {
             let suggestion = format!("$.{}", text.trim_start_matches(['.', '/']).replace('/', "."));
@@ -58,7 +60,7 @@ impl Path {
         &self.segments
     }
 
-    /// All but the last name, if the path ends in one.
+    /// Returns the path without its last name; `None` if it does not end in a name.
     pub fn parent(&self) -> Option<Self> {
         let (last, segments) = self.segments.split_last()?;
         matches!(last, Segment::Name(_)).then(|| Self { segments: segments.to_vec() })
@@ -92,7 +94,7 @@ fn segment(text: &str) -> Result<(Segment, &str), InvalidPath> {
     Ok((Segment::Index(index), rest))
 }
 
-/// `@.name == 'value']`, and what follows it.
+/// Parses `@.name == 'value']`, and returns the rest.
 fn filter_of(text: &str) -> Option<(Segment, &str)> {
     let (name, rest) = name(text.trim_start().strip_prefix("@.")?)?;
     let value = rest.trim_start().strip_prefix("==")?.trim_start();
@@ -101,14 +103,14 @@ fn filter_of(text: &str) -> Option<(Segment, &str)> {
     Some((Segment::Filter { name, value }, rest))
 }
 
-/// A name without quotes, and what follows it.
+/// Parses a name without quotes, and returns the rest.
 fn name(text: &str) -> Option<(String, &str)> {
     let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
     let end = text.find(|c| !is_part(c)).unwrap_or(text.len());
     (end > 0).then(|| (text[..end].to_owned(), &text[end..]))
 }
 
-/// A name up to its closing quote and bracket, and what follows these.
+/// Parses a name up to its closing quote and bracket, and returns the rest.
 fn quoted(text: &str, quote: char) -> Option<(String, &str)> {
     let mut name = String::new();
     let mut characters = text.char_indices();

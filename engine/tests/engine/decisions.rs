@@ -1,4 +1,4 @@
-//! What is decided about an image, reason by reason.
+//! The decision on an image, for each reason.
 
 use pullthrough_engine::{Decision, ImageRef, Policy, Previous, Question, Reason};
 
@@ -36,13 +36,18 @@ const RULES: &str = r"
     to: cache.example.com
 ";
 
-/// The result, or the reason, with the rule that is named.
+/// Returns the result or the reason, with the name of the rule.
 fn outcome(policy: &Policy, question: Question) -> String {
     match policy.decide(question) {
         Decision::Rewrite { rule, result } => format!("{}: {result}", rule.name),
         Decision::Restore { result } => format!("as stored: {result}"),
-        Decision::Keep { reason, rule: Some(rule) } => format!("{}: {}", rule.name, reason.as_str()),
-        Decision::Keep { reason, rule: None } => reason.as_str().to_owned(),
+        Decision::NotRewritten { reason, rule: Some(rule), would_be: Some(name) } => {
+            format!("{}: {}, would be {name}", rule.name, reason.as_str())
+        }
+        Decision::NotRewritten { reason, rule: Some(rule), would_be: None } => {
+            format!("{}: {}", rule.name, reason.as_str())
+        }
+        Decision::NotRewritten { reason, rule: None, .. } => reason.as_str().to_owned(),
     }
 }
 
@@ -56,18 +61,18 @@ fn images_are_routed_by_the_first_rule_that_matches() {
     let digest = format!("sha256:{}", "a1".repeat(32));
     let long = "a/".repeat(110);
     for (namespace, image, expected) in [
-        // The path, the tag and the digest follow as they were written.
+        // Path, tag and digest stay as written.
         ("default", "registry.k8s.io/pause:3.10", "kubernetes: cache.example.com/k8s/pause:3.10"),
         ("default", "registry.k8s.io/a/b/c", "kubernetes: cache.example.com/k8s/a/b/c"),
         ("default", &format!("k8s.gcr.io/x:1@{digest}"), &format!("kubernetes: cache.example.com/k8s/x:1@{digest}")),
         ("default", &format!("k8s.gcr.io/x@{digest}"), &format!("kubernetes: cache.example.com/k8s/x@{digest}")),
         ("default", "gcr.io/google_containers/pause:2.0", "kubernetes: cache.example.com/k8s/pause:2.0"),
-        // Boundaries of components, not of strings.
+        // A rule matches whole path components, not prefixes of strings.
         ("default", "gcr.io/google_containers2/pause", "no_rule"),
         ("default", "registry.k8s.io.evil.com/pause", "no_rule"),
         ("default", "xregistry.k8s.io/pause", "no_rule"),
         ("default", "evil.com/registry.k8s.io/pause", "no_rule"),
-        // Other names of the same host.
+        // Other spellings of the same host.
         ("default", "Registry.K8s.IO:443/pause", "kubernetes: cache.example.com/k8s/pause"),
         ("default", "registry.k8s.io:0443/pause:1", "kubernetes: cache.example.com/k8s/pause:1"),
         ("default", "registry.k8s.io:0000000000443/pause", "kubernetes: cache.example.com/k8s/pause"),
@@ -83,7 +88,7 @@ fn images_are_routed_by_the_first_rule_that_matches() {
         ("default", "ecr-public.aws.com/docker/library/nginx:1", "ecr: cache.example.com/ecr/docker/library/nginx:1"),
         ("default", "public.ecr.aws:0443/x", "ecr: cache.example.com/ecr/x"),
         ("default", "UPPER.example.com/x", "local: localhost/x/x"),
-        // Docker Hub, its implied host and its implied library.
+        // Docker Hub, its implied host and the implied `library/`.
         ("default", "nginx", "docker-hub: Harbor.example.com:443/docker-hub/library/nginx"),
         ("default", "index.docker.io/nginx:1", "docker-hub: Harbor.example.com:443/docker-hub/library/nginx:1"),
         ("default", "REGISTRY-1.docker.io:443/nginx", "docker-hub: Harbor.example.com:443/docker-hub/library/nginx"),
@@ -92,11 +97,11 @@ fn images_are_routed_by_the_first_rule_that_matches() {
         ("default", "registry.k8s.io:3.9", "docker-hub: Harbor.example.com:443/docker-hub/library/registry.k8s.io:3.9"),
         ("default", "foo_bar.com/baz", "no_rule"),
         ("default", "Foo/bar", "no_rule"),
-        // Ports, addresses, localhost.
+        // Ports, IP addresses, localhost.
         ("default", "localhost:5000/x", "local: localhost/x/x"),
         ("default", "[::1]:5000/a/b:1", "local: localhost/x/b:1"),
         ("default", "[::1]:5000/b", "no_rule"),
-        // Exceptions end the search; a rule that does not apply here is passed over with its exceptions.
+        // An exception ends the search. A rule of another namespace is skipped, and so are its exceptions.
         ("default", "busybox:1", "docker-hub: excepted"),
         ("default", "mycorp/app", "docker-hub: excepted"),
         ("default", "mycorp2/app", "docker-hub: Harbor.example.com:443/docker-hub/mycorp2/app"),
@@ -110,15 +115,19 @@ fn images_are_routed_by_the_first_rule_that_matches() {
         ("default", "registryXgitlab.com/group/a", "no_rule"),
         ("default", "evil.com/registry.gitlab.com/group/a", "no_rule"),
         ("default", "registry.gitlab.com/secret/a", "gitlab: excepted"),
-        // What is under a `to`, whoever wrote it.
+        // Images under a `to`, whichever rule wrote them.
         ("default", "cache.example.com/k8s/pause", "already_cached"),
         ("default", "CACHE.example.com:443/k8s/pause", "already_cached"),
         ("default", "harbor.example.com/docker-hub/library/nginx", "already_cached"),
         ("default", "harbor.example.com/docker-hub2/library/nginx", "no_rule"),
         ("default", "harbor.example.com/gitlab-x/y", "already_cached"),
         ("default", "harbor.example.com/gitlab-x", "no_rule"),
-        ("default", "quay.io/prometheus/node-exporter:v1", "quay: observed"),
-        // Limits of clients: host, slash and path together.
+        (
+            "default",
+            "quay.io/prometheus/node-exporter:v1",
+            "quay: observed, would be cache.example.com:5000/quay/prometheus/node-exporter:v1",
+        ),
+        // The limits of clients count host, slash and path together.
         (
             "default",
             &format!("registry.k8s.io/{long}{}", "b".repeat(13)),
@@ -128,7 +137,7 @@ fn images_are_routed_by_the_first_rule_that_matches() {
         // `cache.example.com` alone would be an image of Docker Hub.
         ("default", "one.example.com/only/this:1", "one: result_invalid"),
         ("default", "one.example.com/only/this/x:1", "one: cache.example.com/x:1"),
-        // Not references, and placeholders.
+        // Invalid references, and placeholders.
         ("default", "", "placeholder"),
         ("default", "auto", "placeholder"),
         ("default", "nginx:", "invalid"),
@@ -141,7 +150,7 @@ fn images_are_routed_by_the_first_rule_that_matches() {
 }
 
 #[test]
-fn a_preloaded_image_is_left_alone() {
+fn a_preloaded_image_is_not_rewritten() {
     let policy = policy(RULES);
     let question = Question { pull_never: true, ..question("nginx", "default") };
     assert_eq!(outcome(&policy, question), "pull_never");
@@ -165,7 +174,7 @@ fn what_an_update_leaves_as_it_was_is_not_touched() {
             was("cache.example.com/k8s/pause:3.9", false),
             "kubernetes: cache.example.com/k8s/pause:3.9",
         ),
-        // Immutable, and the old value is under a `to` that is not the rule's any more.
+        // The object is immutable, and the old image is under a `to` that the rule no longer has.
         (
             "registry.k8s.io/pause:3.9",
             was("harbor.example.com/docker-hub/pause:3.9", true),
@@ -178,13 +187,13 @@ fn what_an_update_leaves_as_it_was_is_not_touched() {
         ),
         ("quay.io/a/b:1", was("cache.example.com/k8s/a/b:1", true), "as stored: cache.example.com/k8s/a/b:1"),
         ("nginx", was("cache.example.com/k8s/library/nginx", true), "as stored: cache.example.com/k8s/library/nginx"),
-        // The cache moved: no rule knows the old `to` any more.
+        // The cache has moved. No rule has the old `to` any more.
         (
             "registry.k8s.io/a/pause:3.9",
             was("old.example.com/k8s/a/pause:3.9", true),
             "as stored: old.example.com/k8s/a/pause:3.9",
         ),
-        // Another image than before, which the API server will refuse whatever is answered.
+        // The image differs from the stored one. The API server rejects the update with any response.
         (
             "registry.k8s.io/pause:3.10",
             was("cache.example.com/k8s/pause:3.9", true),
@@ -208,7 +217,7 @@ fn what_an_update_leaves_as_it_was_is_not_touched() {
     }
 }
 
-/// A rule that is switched off by mode, namespace or exception still knows what it once wrote.
+/// A rule that does not apply because of mode, namespace or exception still recognises what it wrote earlier.
 #[test]
 fn what_a_rule_wrote_is_restored_when_it_does_not_apply_any_more() {
     let policy = policy(
@@ -239,7 +248,7 @@ fn a_rewrite_that_would_be_rewritten_again_is_invalid() {
   - {name: loop, from: [b.io], to: c.io/b}
 ",
     );
-    // `b.io/pfoo` is not under `b.io/p.+.+` with a letter for each group, but its second round would be another rule's.
+    // `b.io/pfoo` is not under `b.io/p.+.+`, where each group has at least a letter. A second run would apply another rule.
     assert_eq!(outcome(&policy, question("a.io/f", "default")), "hop: result_invalid");
     assert_eq!(outcome(&policy, question("a.io/xf", "default")), "hop: b.io/pxf");
 }

@@ -1,4 +1,4 @@
-//! No Pod gets past the rules by its size: what carries no image changes nothing about the images.
+//! The size of a Pod does not change the decision: fields without images have no effect on images.
 
 use std::sync::LazyLock;
 
@@ -16,7 +16,7 @@ static POLICY: LazyLock<Policy> = LazyLock::new(|| {
     )
 });
 
-/// As Go's encoder writes it: `<`, `>` and `&` as six bytes each.
+/// Encodes JSON as Go does: `<`, `>` and `&` take six bytes each.
 fn as_go_writes_it(value: &Value) -> String {
     value.to_string().replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026")
 }
@@ -41,9 +41,9 @@ fn review(resource: &str, operation: &str, object: &Value, old_object: &Value) -
     }))
 }
 
-/// The decisions on the images, and the patch.
+/// Returns the outcome, the decisions on the images, and the patch.
 fn decided(body: &str) -> (Outcome, Vec<String>, Value) {
-    let answer = answer(Context::of(&POLICY), body.as_bytes()).expect("an answer");
+    let answer = answer(Context::of(&POLICY), body.as_bytes()).expect("a response");
     let response: Value = serde_json::from_slice(&answer.body).expect("JSON");
     let images =
         answer.summary.images.iter().map(|image| format!("{} {} {:?}", image.place, image.image, image.decision));
@@ -66,7 +66,7 @@ fn pod(images: [&str; 4]) -> Value {
     })
 }
 
-/// Fields that carry no image: what fills each with `count` entries and a text.
+/// A name, and a function that fills a field without images with `count` entries of a text.
 type Padding = (&'static str, fn(&mut Value, usize, &str));
 
 const PADDINGS: [Padding; 13] = [
@@ -88,7 +88,7 @@ const PADDINGS: [Padding; 13] = [
         pod["spec"]["topologySpreadConstraints"] = json!([{"labelSelector": {"matchLabels": labels}}]);
     }),
     ("volumes", |pod, count, text| {
-        // Behind the image volume, whose place is by number.
+        // The image volume stays first, because JSON pointers count entries.
         let other = |at| json!({"name": format!("v{at}"), "emptyDir": {"medium": text}});
         pod["spec"]["volumes"].as_array_mut().expect("a list").extend((0..count).map(other));
     }),
@@ -122,7 +122,7 @@ fn images() -> impl Strategy<Value = [&'static str; 4]> {
     [image(), image(), image(), image()]
 }
 
-/// Counts and texts, up to the bounds of the API server.
+/// Generates counts and texts, up to the limits of the API server.
 fn size() -> impl Strategy<Value = (usize, String)> {
     prop_oneof![
         12 => (0..200_usize, "[a-z<>&\"\\\\é\n]{0,40}"),
@@ -160,7 +160,7 @@ proptest! {
     }
 }
 
-/// `managedFields` alone may be nested by whoever writes a Pod; Go's decoder takes 10,000 levels.
+/// Only `managedFields` may be nested by the author of a Pod. Go's decoder accepts 10,000 levels.
 #[test]
 fn depth_changes_nothing_about_the_images() {
     let object = pod(["registry.k8s.io/a", "nginx", "quay.io/x", "registry.k8s.io/v"]);
@@ -179,7 +179,7 @@ fn depth_changes_nothing_about_the_images() {
     }
 }
 
-/// Keys that come twice matter only where a pointer passes through.
+/// Duplicate keys matter only on the path of a JSON pointer.
 #[test]
 fn duplicate_keys_elsewhere_change_nothing_about_the_images() {
     let plain = review("pods", "CREATE", &pod(["registry.k8s.io/a", "nginx", "x", "y"]), &Value::Null);

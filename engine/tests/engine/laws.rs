@@ -1,4 +1,4 @@
-//! Laws that hold for every image under every set of rules.
+//! Laws that hold for every image and all rules.
 
 use oci_spec::distribution::Reference;
 use proptest::prelude::*;
@@ -62,9 +62,17 @@ fn rule() -> impl Strategy<Value = String> {
 }
 
 fn rules() -> impl Strategy<Value = Policy> {
+    rules_and_observing().prop_map(|(rules, _)| rules)
+}
+
+/// Rules that enforce, and the same rules observing.
+fn rules_and_observing() -> impl Strategy<Value = (Policy, Policy)> {
     proptest::collection::vec(rule(), 1..5).prop_map(|rules| {
-        let entries = rules.iter().enumerate().map(|(index, rule)| format!("  - name: r{index}\n    {rule}\n"));
-        policy(&entries.collect::<String>())
+        let in_mode = |mode: &str| {
+            let entry = |(index, rule): (usize, &String)| format!("  - name: r{index}\n    mode: {mode}\n    {rule}\n");
+            policy(&rules.iter().enumerate().map(entry).collect::<String>())
+        };
+        (in_mode("enforce"), in_mode("observe"))
     })
 }
 
@@ -74,8 +82,26 @@ proptest! {
     #[test]
     fn rewriting_twice_is_rewriting_once(policy in rules(), image in image(), namespace in "ci-1|default") {
         if let Decision::Rewrite { result, .. } = decide(&policy, &image, &namespace) {
-            prop_assert!(decide(&policy, &result, &namespace).reason().is_some(), "{image} became {result}");
+            prop_assert!(decide(&policy, &result, &namespace).reason().is_some(), "{image} was rewritten to {result}");
             prop_assert_ne!(&result, &image);
+        }
+    }
+
+    #[test]
+    fn observing_says_what_enforcing_does((enforcing, observing) in rules_and_observing(), image in image(), namespace in "ci-1|default") {
+        let enforced = decide(&enforcing, &image, &namespace);
+        let observed = decide(&observing, &image, &namespace);
+        let name = |decision: &Decision| decision.rule().map(|rule| rule.name.clone());
+        prop_assert_eq!(name(&enforced), name(&observed));
+        match enforced {
+            Decision::Rewrite { result, .. } => {
+                prop_assert_eq!(observed.reason(), Some(Reason::Observed));
+                prop_assert_eq!(observed.would_be(), Some(&*result));
+            }
+            Decision::Restore { .. } => prop_assert!(false, "nothing was there before"),
+            Decision::NotRewritten { reason, .. } => {
+                prop_assert_eq!((observed.reason(), observed.would_be()), (Some(reason), None));
+            }
         }
     }
 
@@ -107,7 +133,7 @@ proptest! {
         prop_assert_eq!(decision.reason(), Some(Reason::AlreadyCached), "{}", image);
     }
 
-    /// In file order and without a gap, and none of those that the index passes over would match.
+    /// The rules that `explain` reports are in file order, and none that the index skips would match.
     #[test]
     fn what_was_tried_is_every_rule_up_to_the_one_that_decides(policy in rules(), image in image(), namespace in "ci-1|default") {
         let parsed = ImageRef::parse(&image).expect("an image");
@@ -134,16 +160,16 @@ proptest! {
         }
     }
 
-    /// `tests/data/references.tsv` shows the classes in which the crate differs from the reference implementation:
-    /// tags invented, upper-case first components, underscores in hosts, brackets, bare IDs and long hosts.
+    /// `tests/data/references.tsv` has the references that the crate reads in another way than the reference implementation. They
+    /// have no tag, upper case in the first component, underscores in the host, brackets, a bare ID, or a long host.
     #[test]
     fn the_oci_spec_crate_agrees_outside_its_known_differences(image in image()) {
-        // What an alias of Docker Hub has below it has `library/` with us alone.
+        // Only the engine adds `library/` below an alias of Docker Hub.
         let is_alias = image.split('/').next().is_some_and(|host| host != DOCKER_HUB && fold_host(host) == DOCKER_HUB);
         let known = is_alias || image.contains('[') || image.split('/').next().is_some_and(|first| first.contains('_') || first != first.to_lowercase());
         if !known {
-            let ours = ImageRef::parse(&image).expect("generated valid");
-            let theirs: Reference = image.parse().expect("the crate takes it");
+            let ours = ImageRef::parse(&image).expect("a valid generated value");
+            let theirs: Reference = image.parse().expect("the crate parses it");
             let folded = fold_host(theirs.registry());
             prop_assert_eq!(ours.registry(), Some(&*folded));
             prop_assert_eq!(ours.repository(), theirs.repository());

@@ -1,4 +1,4 @@
-//! Twice as much takes about twice as long: no list is walked once for each entry of another.
+//! Twice the input takes about twice the time. No list is searched for each entry of another.
 
 use pullthrough_engine::config::{self, Config};
 use pullthrough_engine::{Context, Outcome, Policy, answer};
@@ -20,7 +20,7 @@ fn rules_files_are_read_and_checked_in_linear_time() {
 }
 
 #[test]
-fn problems_of_rules_files_are_told_in_linear_time() {
+fn problems_of_rules_files_are_reported_in_linear_time() {
     let outside = |size: usize| {
         let list = |of: &str| (0..size).map(|at| format!("\n  - r{at}.example.{of}")).collect::<String>();
         format!(
@@ -54,7 +54,7 @@ fn review(operation: &str, spec: &Value, old_spec: &Value) -> String {
     .to_string()
 }
 
-/// Bodies that grow with the rules as they are: one rule for each image, with a secret of its own.
+/// Bodies that grow with the rules: one rule for each image, each with a pull secret of its own.
 #[test]
 fn answers_take_linear_time() {
     const RULES: usize = 400;
@@ -92,11 +92,11 @@ fn answers_take_linear_time() {
     ] {
         let bodies =
             [200, 1600].map(|size| review(operation, &spec(size), &json!({"volumes": volumes(size, "c.io/r")})));
-        let answered = |body: &String| drop(answer(Context::of(&policy), body.as_bytes()).expect("an answer"));
+        let answered = |body: &String| drop(answer(Context::of(&policy), body.as_bytes()).expect("a response"));
         let [short, long] = bodies.each_ref().map(|body| computed(|| answered(body)));
         assert!(long < short * 20, "{what}: {short:?}, {long:?}");
     }
     let body = review("CREATE", &spec(400), &Value::Null);
-    let answer = answer(Context::of(&policy), body.as_bytes()).expect("an answer");
+    let answer = answer(Context::of(&policy), body.as_bytes()).expect("a response");
     assert_eq!(answer.summary.outcome, Outcome::Patched);
 }

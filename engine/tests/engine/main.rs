@@ -1,4 +1,4 @@
-//! The meaning of the product, through the engine's public interface.
+//! The meaning of the product, through the public interface of the engine.
 
 mod answers;
 mod decisions;
@@ -15,12 +15,12 @@ mod understanding;
 use pullthrough_engine::Policy;
 use pullthrough_engine::config;
 
-/// The policy of these rules, given as the entries of `rules`.
+/// Returns the policy of rules, given as the entries of `rules`.
 fn policy(rules: &str) -> Policy {
     file(&format!("rules:\n{rules}"))
 }
 
-/// The policy of a rules file without its first two lines.
+/// Returns the policy of a rules file, given without its first two lines.
 fn file(text: &str) -> Policy {
     let text = format!("apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\n{text}");
     Policy::from(config::parse("rules.yaml", &text).unwrap_or_else(|error| panic!("{error}")))

@@ -1,6 +1,7 @@
-//! The rules file: what it takes, what it refuses, and that its schema says the same.
+//! The rules file: what it accepts, what it rejects, and that its schema agrees.
 
 use pullthrough_engine::config::{self, Config, KUBERNETES_REGISTRY};
+use pullthrough_engine::{Cache, Product};
 
 const EXAMPLE: &str = include_str!("../../../tests/data/rules.yaml");
 
@@ -23,7 +24,7 @@ fn the_example_of_the_documentation_is_valid() {
 }
 
 #[test]
-fn a_problem_is_shown_with_its_place_and_its_cure() {
+fn a_problem_is_shown_with_its_place_and_its_fix() {
     insta::assert_snapshot!(error("  - name: k8s\n    form: [registry.k8s.io]\n    to: cache.example.com"), @r"
     error: unknown field `form`
      --> rules.yaml:5:5
@@ -35,37 +36,37 @@ fn a_problem_is_shown_with_its_place_and_its_cure() {
     ");
 }
 
-/// Each with the line and column that it must name, and a part of what to write instead.
+/// Each has the line and column of the error, and a part of the suggested fix.
 #[test]
-fn every_problem_names_its_place_and_a_cure() {
-    for (rules, place, cure) in [
+fn every_problem_names_its_place_and_a_fix() {
+    for (rules, place, fix) in [
         ("  - {name: a, from: [a.io], to: c.io, modus: observe}", "4:39", "did you mean `mode`?"),
         ("  - {name: a, from: [a.io], to: c.io, mode: watch}", "4:45", "known here: `enforce`, `observe`"),
         ("  - {name: a, from: [a.io]}", "4:15", "add `to:`"),
         ("  - {from: [a.io], to: c.io}", "4:20", "add `name:`"),
-        ("  - {name: '', from: [a.io], to: c.io}", "4:12", "name the rule"),
+        ("  - {name: '', from: [a.io], to: c.io}", "4:12", "write a name"),
         ("  - {name: .a, from: [a.io], to: c.io}", "4:12", "begin with a letter or a digit"),
         ("  - {name: a b, from: [a.io], to: c.io}", "4:12", "use letters, digits"),
         (r#"  - {name: "a\n2026 ERROR", from: [a.io], to: c.io}"#, "4:12", "use letters, digits"),
         (r#"  - {name: "a\e[31m", from: [a.io], to: c.io}"#, "4:12", "use letters, digits"),
         ("  - {name: é, from: [a.io], to: c.io}", "4:12", "use letters, digits"),
         (LONG_NAME, "4:12", "at most 63 characters"),
-        ("  - {name: a, name: b, from: [a.io], to: c.io}", "4:15", "keep one of them"),
-        ("  - {name: a, from: [a.io], to: c.io}\n  - {name: a, from: [b.io], to: c.io}", "5:12", "a name of its own"),
-        ("  - {name: a, from: a.io, to: c.io}", "4:21", "write `[…]` around it"),
+        ("  - {name: a, name: b, from: [a.io], to: c.io}", "4:15", "remove one of them"),
+        ("  - {name: a, from: [a.io], to: c.io}\n  - {name: a, from: [b.io], to: c.io}", "5:12", "a unique name"),
+        ("  - {name: a, from: a.io, to: c.io}", "4:21", "write `[a.io]`"),
         ("  - {name: a, from: [], to: c.io}", "4:21", "list at least one registry host"),
         ("  - {name: a, to: c.io}", "4:12", "add `from:"),
-        ("  - {name: a, from: [a.io], pattern: 'a', to: c.io}", "4:38", "keep one"),
+        ("  - {name: a, from: [a.io], pattern: 'a', to: c.io}", "4:38", "remove one"),
         ("  - {name: a, from: [nginx], to: c.io}", "4:22", "write `docker.io/library/nginx`"),
         ("  - {name: a, from: [mycorp/app], to: c.io}", "4:22", "write `docker.io/mycorp/app`"),
         ("  - {name: a, from: ['https://a.io/x/'], to: c.io}", "4:22", "write `a.io/x`"),
         ("  - {name: a, from: ['a.io/x:1'], to: c.io}", "4:22", "write `a.io/x`"),
         ("  - {name: a, from: ['a.io:latest'], to: c.io}", "4:22", "write `a.io`"),
         ("  - {name: a, from: ['a.io/x@sha256:00'], to: c.io}", "4:22", "write `a.io/x`"),
-        ("  - {name: a, from: ['*.a.io'], to: c.io}", "4:22", "there is `pattern`"),
+        ("  - {name: a, from: ['*.a.io'], to: c.io}", "4:22", "or use `pattern`"),
         ("  - {name: a, from: ['a.io/'], to: c.io}", "4:22", "write `a.io`"),
-        ("  - {name: a, from: ['a.io/X'], to: c.io}", "4:22", "lower-case"),
-        ("  - {name: a, from: ['-a.io'], to: c.io}", "4:22", "no valid host"),
+        ("  - {name: a, from: ['a.io/X'], to: c.io}", "4:22", "did you mean `a.io/x`?"),
+        ("  - {name: a, from: ['-a.io'], to: c.io}", "4:22", "not a valid host"),
         ("  - {name: a, from: [''], to: c.io}", "4:22", "such as `registry.k8s.io`"),
         ("  - {name: a, from: [a.io], to: cache}", "4:33", "as in `cache.example.com/cache`"),
         ("  - {name: a, from: [a.io], to: 'c.io/$1'}", "4:33", "use `pattern`"),
@@ -75,19 +76,19 @@ fn every_problem_names_its_place_and_a_cure() {
         ("  - {name: a, pattern: '(a)', to: 'c.io/$2'}", "4:35", "it has `$1`"),
         ("  - {name: a, pattern: 'a', to: 'c.io/${b}'}", "4:33", "it has none"),
         ("  - {name: a, pattern: 'a', to: 'c.io/$x'}", "4:33", "write `$1` to `$9`"),
-        ("  - {name: a, pattern: '(a)', to: '$1/x'}", "4:35", "no registry host"),
-        ("  - {name: a, pattern: '(a)', to: 'c.io/X$1'}", "4:35", "`X$1` is no valid path"),
+        ("  - {name: a, pattern: '(a)', to: '$1/x'}", "4:35", "not a registry host"),
+        ("  - {name: a, pattern: '(a)', to: 'c.io/X$1'}", "4:35", "did you mean `c.io/x$1`?"),
         ("  - {name: a, from: [a.io/x], to: c.io, except: [a.io/y]}", "4:50", "one of `a.io/x/…`"),
         (
             "  - {name: a, from: [docker.io/library], to: c.io, except: [docker.io/nginx]}",
             "4:61",
             "is not `docker.io/library/nginx`",
         ),
-        ("  - {name: a, from: [a.io], to: c.io, namespaces: {}}", "4:51", "write one of the two"),
+        ("  - {name: a, from: [a.io], to: c.io, namespaces: {}}", "4:51", "write one of them"),
         (
             "  - {name: a, from: [a.io], to: c.io, namespaces: {include: [a], exclude: [b]}}",
             "4:51",
-            "write one of the two",
+            "write one of them",
         ),
         ("  - {name: a, from: [a.io], to: c.io, namespaces: {include: []}}", "4:51", "remove `namespaces`"),
         ("  - {name: a, from: [a.io], to: c.io, namespaces: {include: ['a?']}}", "4:62", "`*` for any characters"),
@@ -99,48 +100,48 @@ fn every_problem_names_its_place_and_a_cure() {
     ] {
         let error = error(rules);
         assert!(error.contains(&format!("rules.yaml:{place}")), "{rules}: not at {place}:\n{error}");
-        assert!(error.contains(cure), "{rules}: no `{cure}` in:\n{error}");
+        assert!(error.contains(fix), "{rules}: no `{fix}` in:\n{error}");
     }
 }
 
-/// As above, of entries of `manifests`.
+/// The same for entries of `manifests`.
 #[test]
-fn every_problem_of_a_declaration_names_its_place_and_a_cure() {
-    for (entry, place, cure) in [
+fn every_problem_of_a_declaration_names_its_place_and_a_fix() {
+    for (entry, place, fix) in [
         ("{group: a.io, kind: A, image: [$.a]}", "5:28", "did you mean `images`?"),
         ("{group: a.io, kind: A}", "5:5", "add `podSpecs`"),
         ("{images: [$.a]}", "5:5", "add `group` and `kind`, `files`, or `keys`"),
         ("{kind: A, images: [$.a]}", "5:12", "write both"),
         ("{group: a.io, images: [$.a]}", "5:13", "write both"),
-        ("{group: a.io, kind: A, files: [a], images: [$.a]}", "5:13", "keep one"),
-        ("{kind: A, files: [a], images: [$.a]}", "5:12", "keep one"),
+        ("{group: a.io, kind: A, files: [a], images: [$.a]}", "5:13", "remove one"),
+        ("{kind: A, files: [a], images: [$.a]}", "5:12", "remove one"),
         ("{group: a.io/v1, kind: A, images: [$.a]}", "5:13", "without a version: `a.io`"),
         ("{group: v1, kind: A, images: [$.a]}", "5:13", "without a version: `\"\"`"),
         ("{group: '', kind: pods/x, images: [$.a]}", "5:23", "such as `Rollout`"),
         ("{group: '', kind: '', images: [$.a]}", "5:23", "such as `Rollout`"),
-        ("{group: a.io, kind: A, images: []}", "5:36", "list something in it"),
+        ("{group: a.io, kind: A, images: []}", "5:36", "add an entry"),
         ("{group: a.io, kind: A, images: }", "5:34", "write its value"),
-        ("{files: [], images: [$.a]}", "5:13", "name files"),
+        ("{files: [], images: [$.a]}", "5:13", "add names of files"),
         ("{files: [''], images: [$.a]}", "5:14", "write a name"),
-        ("{files: ['a{'], images: [$.a]}", "5:14", "it is no pattern"),
+        ("{files: ['a{'], images: [$.a]}", "5:14", "not a valid pattern"),
         ("{files: [a], images: [spec.image]}", "5:27", "write `$.spec.image`"),
         ("{files: [a], images: [/spec/image]}", "5:27", "write `$.spec.image`"),
-        ("{files: [a], images: ['$.a[?(@.b)]']}", "5:27", "`[?(@.b)]` is not understood"),
-        ("{files: [a], images: ['$.a[1:2]']}", "5:27", "`[1:2]` is not understood"),
-        ("{files: [a], images: ['$.a[-1]']}", "5:27", "`[-1]` is not understood"),
-        ("{files: [a], images: ['$a']}", "5:27", "`a` is not understood"),
-        ("{files: [a], images: ['$..*']}", "5:27", "`..*` is not understood"),
-        ("{files: [a], images: ['$.a.']}", "5:27", "`.` is not understood"),
+        ("{files: [a], images: ['$.a[?(@.b)]']}", "5:27", "`[?(@.b)]` is not supported"),
+        ("{files: [a], images: ['$.a[1:2]']}", "5:27", "`[1:2]` is not supported"),
+        ("{files: [a], images: ['$.a[-1]']}", "5:27", "`[-1]` is not supported"),
+        ("{files: [a], images: ['$a']}", "5:27", "`a` is not supported"),
+        ("{files: [a], images: ['$..*']}", "5:27", "`..*` is not supported"),
+        ("{files: [a], images: ['$.a.']}", "5:27", "`.` is not supported"),
         ("{files: [a], images: [\"$['a]\"]}", "5:27", "write `['name']`"),
-        ("{files: [a], images: ['$.é%']}", "5:27", "`%` is not understood"),
-        ("{group: apps, kind: Deployment, args: [image]}", "5:44", "write it as in the arguments"),
-        ("{group: apps, kind: Deployment, args: ['--image=x']}", "5:44", "write the flag alone"),
+        ("{files: [a], images: ['$.é%']}", "5:27", "`%` is not supported"),
+        ("{group: apps, kind: Deployment, args: [image]}", "5:44", "write the flag with its dashes"),
+        ("{group: apps, kind: Deployment, args: ['--image=x']}", "5:44", "write the flag without its value"),
         ("{group: apps, kind: Deployment, env: ['A B']}", "5:43", "write letters"),
-        ("{group: a.io, kind: A, env: [A]}", "5:33", "say where the PodSpec is"),
-        ("{files: [a], args: [--a]}", "5:24", "say where the PodSpec is"),
-        ("{group: '*', kind: A, args: [--a]}", "5:13", "write it for both"),
-        ("{group: '*', kind: '*', images: [$.a]}", "5:37", "name the group and the kind"),
-        ("{files: [a], keys: [b], images: [$.a]}", "5:24", "keep one"),
+        ("{group: a.io, kind: A, env: [A]}", "5:33", "add the path of the PodSpec"),
+        ("{files: [a], args: [--a]}", "5:24", "add the path of the PodSpec"),
+        ("{group: '*', kind: A, args: [--a]}", "5:13", "write `*` for both"),
+        ("{group: '*', kind: '*', images: [$.a]}", "5:37", "write the group and the kind"),
+        ("{files: [a], keys: [b], images: [$.a]}", "5:24", "remove one"),
         (
             "{group: a.io, kind: A, images: [$.a], parameters: [{reference: $(a), values: [$.b]}]}",
             "5:68",
@@ -154,7 +155,7 @@ fn every_problem_of_a_declaration_names_its_place_and_a_cure() {
         (
             "{group: a.io, kind: A, images: [$.a], parameters: [{reference: $(NAME), values: []}]}",
             "5:85",
-            "where the values of parameters stand",
+            "the paths of the parameters' values",
         ),
         (
             "{group: a.io, kind: A, images: [$.a], parameters: [{reference: $(NAME), values: [b]}]}",
@@ -164,24 +165,104 @@ fn every_problem_of_a_declaration_names_its_place_and_a_cure() {
         (
             "{group: a.io, kind: A, podSpecs: [$.a], parameters: [{reference: $(NAME), values: [$.b]}]}",
             "5:57",
-            "say which fields have them",
+            "add the paths of the fields",
         ),
-        ("{keys: [], images: [$.a]}", "5:12", "name keys"),
-        ("{group: a.io, kind: A, keys: [a], images: [$.a]}", "5:13", "keep one"),
-        ("{files: [a], objects: [$.a]}", "5:27", "name a group and a kind"),
-        ("{files: [a], images: ['$.a[?@.b == c]']}", "5:27", "`[?@.b == c]` is not understood"),
-        ("{files: [a], images: ['$.a[?@.b == \"c]']}", "5:27", "is not understood"),
+        ("{keys: [], images: [$.a]}", "5:12", "add keys"),
+        ("{group: a.io, kind: A, keys: [a], images: [$.a]}", "5:13", "remove one"),
+        ("{files: [a], objects: [$.a]}", "5:27", "write a group and a kind"),
+        ("{files: [a], images: ['$.a[?@.b == c]']}", "5:27", "`[?@.b == c]` is not supported"),
+        ("{files: [a], images: ['$.a[?@.b == \"c]']}", "5:27", "is not supported"),
     ] {
         let text = format!("apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules: []\nmanifests:\n  - {entry}\n");
         let error = config::parse("rules.yaml", &text).expect_err(entry).to_string();
         assert!(error.contains(&format!("rules.yaml:{place}")), "{entry}: not at {place}:\n{error}");
-        assert!(error.contains(cure), "{entry}: no `{cure}` in:\n{error}");
+        assert!(error.contains(fix), "{entry}: no `{fix}` in:\n{error}");
+    }
+}
+
+/// The same for entries of `caches`, and for fields that are not supported yet.
+#[test]
+fn every_problem_of_a_cache_names_its_place_and_a_fix() {
+    for (entries, place, fix) in [
+        ("[{product: harbor}]", "4:11", "add `prefix:`"),
+        ("[{prefix: cache}]", "4:19", "as in `cache.example.com/cache`"),
+        ("[{prefix: 'https://c.io'}]", "4:19", "write `c.io`"),
+        ("[{prefix: 'c.io/$1'}]", "4:19", "not a valid path"),
+        ("[{prefix: c.io}, {prefix: 'C.io:443'}]", "4:35", "join the entries, or write a longer prefix"),
+        ("[{prefix: c.io, product: quay}]", "4:34", "known here: `distribution`, `harbor`"),
+        ("[{prefix: c.io, product: Harbor}]", "4:34", "did you mean `harbor`?"),
+        ("[{prefix: c.io, caFile: ca.crt}]", "4:33", "such as `/etc/pullthrough/ca/cache.crt`"),
+        ("[{prefix: c.io, caFile: ''}]", "4:33", "or remove the field"),
+        ("[{prefix: c.io, caFile: }]", "4:31", "write its value"),
+        (r#"[{prefix: c.io, caFile: "/a\n"}]"#, "4:33", "remove the control characters"),
+        ("[{prefix: c.io, caFile: '-----BEGIN CERTIFICATE-----'}]", "4:33", "and not its text"),
+        ("[{prefix: c.io, caFil: /a}]", "4:25", "did you mean `caFile`?"),
+        ("[{prefix: c.io, health: {interval: 10s}}]", "4:25", "remove the field"),
+        ("{prefix: c.io}", "4:9", "write"),
+        ("", "4:7", "write its value"),
+    ] {
+        let text = format!("apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules: []\ncaches: {entries}\n");
+        let error = config::parse("rules.yaml", &text).expect_err(entries).to_string();
+        assert!(error.contains(&format!("rules.yaml:{place}")), "{entries}: not at {place}:\n{error}");
+        assert!(error.contains(fix), "{entries}: no `{fix}` in:\n{error}");
+    }
+}
+
+#[test]
+fn fields_that_are_not_supported_yet_are_named_as_such() {
+    let rule = |field: &str| format!("rules: [{{name: a, from: [a.io], to: c.io, {field}}}]");
+    for (field, text) in [
+        ("health", "rules: []\ncaches: [{prefix: c.io, health: {interval: 10s}}]".to_owned()),
+        ("failover", rule("failover: [d.io]")),
+        ("whenCacheDown", rule("whenCacheDown: upstream")),
+        ("checkExists", rule("checkExists: {deadline: 500ms}")),
+    ] {
+        let text = format!("apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\n{text}\n");
+        let error = config::parse("rules.yaml", &text).expect_err(field).to_string();
+        assert!(error.contains(&format!("error: `{field}` is not supported yet\n")), "{error}");
+    }
+    // Elsewhere it is an unknown field.
+    let text = "apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules: []\nhealth: {}\n";
+    let error = config::parse("rules.yaml", text).expect_err(text).to_string();
+    assert!(error.contains("unknown field `health`"), "{error}");
+}
+
+#[test]
+fn there_is_a_limit_of_caches() {
+    let text = |count: usize| {
+        let entries: String = (0..count).map(|at| format!("  - {{prefix: c{at}.io}}\n")).collect();
+        format!("apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules: []\ncaches:\n{entries}")
+    };
+    let limit = config::MAX_CACHES;
+    assert_eq!(config::parse("rules.yaml", &text(limit)).expect("as many as allowed").settings.caches.len(), limit);
+    let error = config::parse("rules.yaml", &text(limit + 1)).expect_err("too many").to_string();
+    assert!(error.contains("the file has 1001 caches, and the limit is 1000"), "{error}");
+}
+
+#[test]
+fn the_longest_prefix_is_the_cache_of_a_name() {
+    let text = "apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules: []\ncaches:
+  - {prefix: c.io, caFile: /no/such/file}
+  - {prefix: c.io/hub/a, product: zot}
+  - {prefix: 'C.io:443/hub', product: harbor}
+";
+    let caches = config::parse("rules.yaml", text).expect("valid").settings.caches;
+    for (name, expected) in [
+        ("c.io/other/a", Some((Product::Generic, Some("/no/such/file")))),
+        ("c.io/hubs/a", Some((Product::Generic, Some("/no/such/file")))),
+        ("c.io/hub", Some((Product::Harbor, None))),
+        ("c.io/hub/b", Some((Product::Harbor, None))),
+        ("c.io/hub/a/b", Some((Product::Zot, None))),
+        ("d.io/hub", None),
+    ] {
+        let found = Cache::of(&caches, name).map(|cache| (cache.product, cache.ca_file.as_deref()));
+        assert_eq!(found, expected, "{name}");
     }
 }
 
 #[test]
 fn the_head_of_the_file_is_checked() {
-    for (text, place, cure) in [
+    for (text, place, fix) in [
         ("", "1:1", "apiVersion: pullthrough.dev/v1alpha1"),
         ("kind: Rules\nrules: []", "2:1", "add `apiVersion:`"),
         ("apiVersion: v1\nkind: Rules\nrules: []", "1:13", "write `pullthrough.dev/v1alpha1`"),
@@ -205,7 +286,7 @@ fn the_head_of_the_file_is_checked() {
         ("apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrule: []", "3:1", "did you mean `rules`?"),
     ] {
         let error = config::parse("rules.yaml", text).expect_err(text).to_string();
-        assert!(error.contains(&format!("rules.yaml:{place}")) && error.contains(cure), "{text:?}:\n{error}");
+        assert!(error.contains(&format!("rules.yaml:{place}")) && error.contains(fix), "{text:?}:\n{error}");
     }
 }
 
@@ -222,7 +303,7 @@ fn the_built_in_rule_takes_every_name_of_the_registry() {
     assert!(Config::for_cache("cache").is_err());
 }
 
-/// What the schema accepts is what the code reads, as far as a schema can tell.
+/// The code reads what the schema accepts, within the limits of JSON Schema.
 #[test]
 fn the_schema_and_the_code_agree() {
     let schema = serde_json::to_value(config::schema()).expect("a schema is JSON");
@@ -287,6 +368,23 @@ fn the_schema_and_the_code_agree() {
             format!("apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules: []\nmanifests:\n  - {entry}\n")
         }),
     );
+    let products = Product::ALL.iter().map(|product| format!("{{prefix: c.io, product: {}}}", product.as_str()));
+    let caches = [
+        "{prefix: c.io}",
+        "{prefix: c.io/x, product: zot, caFile: /a}",
+        "{prefix: c.io, caFile: a}",
+        "{prefix: c.io, caFile: ''}",
+        "{prefix: c.io, caFile: ~}",
+        "{prefix: c.io, product: quay}",
+        "{product: zot}",
+        "{prefix: [c.io]}",
+        "{prefix: c.io, health: {}}",
+    ];
+    documents.extend(
+        products.chain(caches.map(str::to_owned)).map(|entry| {
+            format!("apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules: []\ncaches:\n  - {entry}\n")
+        }),
+    );
     let mut verdicts = [0, 0];
     for document in documents {
         let instance: serde_json::Value = serde_saphyr::from_str(&document).expect("YAML");
@@ -294,5 +392,5 @@ fn the_schema_and_the_code_agree() {
         assert_eq!(validator.is_valid(&instance), accepted, "{document}");
         verdicts[usize::from(accepted)] += 1;
     }
-    assert!(verdicts.iter().all(|&count| count > 4), "both verdicts are exercised");
+    assert!(verdicts.iter().all(|&count| count > 4), "the generator must produce valid and invalid files");
 }

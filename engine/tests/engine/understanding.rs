@@ -1,4 +1,4 @@
-//! What can't be understood, and what becomes of it: `whenNotUnderstood`.
+//! Reviews that can't be decided, and the response to them: `whenNotUnderstood`.
 
 use pullthrough_engine::{Context, MAX_IMAGES, MAX_PATCH_BYTES, MAX_UID_BYTES, Outcome, Policy, answer};
 use serde_json::Value;
@@ -11,7 +11,7 @@ fn denying() -> Policy {
     file(&format!("whenNotUnderstood: deny\n{RULES}"))
 }
 
-/// A review with objects as they are written.
+/// Returns a review with these texts as its objects.
 fn review(resource: &str, operation: &str, object: &str, old_object: &str) -> String {
     let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
     format!(
@@ -27,7 +27,7 @@ fn ask(policy: &Policy, body: &str) -> (Outcome, Value) {
     (answer.summary.outcome, review["response"].clone())
 }
 
-/// The specs that can't be understood, with and without another image.
+/// Specs with a duplicate key, with and without another image.
 const TWICE: &str = r#"{"containers":[{"name":"c","image":"registry.k8s.io/c","image":"x"}]}"#;
 
 #[test]
@@ -49,17 +49,17 @@ fn only_pods_that_may_bring_an_image_are_denied() {
         ("pods", "UPDATE", pod("{}", TWICE), "[]".to_owned(), Denied),
         ("pods", "UPDATE", r#"{"spec":{},"spec":{}}"#.to_owned(), r#"{"spec":{},"spec":{}}"#.to_owned(), Denied),
         ("pods/ephemeralcontainers", "UPDATE", pod("{}", TWICE), pod("{}", &other), Denied),
-        // The old one can't be read, and the new one is fine.
+        // The old object is not readable, and the new one is.
         ("pods", "UPDATE", pod("{}", "{}"), pod("{}", TWICE), Denied),
-        // A label, or a finalizer that is removed.
+        // An update of a label, or the removal of a finalizer.
         ("pods", "UPDATE", pod("{}", TWICE), pod(r#"{"finalizers":["a"]}"#, TWICE), NotUnderstood),
         ("pods", "UPDATE", pod(r#"{"labels":7}"#, "{}"), pod("{}", "{}"), NotUnderstood),
         ("pods/ephemeralcontainers", "UPDATE", pod("{}", TWICE), pod("{}", TWICE), NotUnderstood),
-        // Being deleted, as far as it can be read.
+        // A Pod that is being deleted, as far as it can be read.
         ("pods", "UPDATE", pod(deleting, TWICE), pod(deleting, &other), NotUnderstood),
         ("pods", "UPDATE", pod("{}", TWICE), pod(deleting, &other), NotUnderstood),
         ("pods", "UPDATE", pod(deleting_unclear, TWICE), pod("{}", &other), NotUnderstood),
-        // Never anything else.
+        // No other request is denied.
         ("pods", "DELETE", "null".to_owned(), pod("{}", TWICE), Unchanged),
         ("pods/status", "UPDATE", pod("{}", TWICE), pod("{}", &other), Unchanged),
         ("pods/exec", "CONNECT", "7".to_owned(), "null".to_owned(), Unchanged),
@@ -85,7 +85,7 @@ fn a_denial_says_why_and_by_which_setting() {
     let message = response["status"]["message"].as_str().expect("a message");
     assert!(
         message.starts_with(
-            "pullthrough can't read this Pod, and its rules deny such Pods (whenNotUnderstood: deny): the Pod can't be read: \
+            "pullthrough can't read this Pod, and the rules deny such Pods (whenNotUnderstood: deny): the Pod can't be read: \
              duplicate key `image`"
         ),
         "{message}"
@@ -93,7 +93,7 @@ fn a_denial_says_why_and_by_which_setting() {
     assert!(message.len() < 512 && response.get("warnings").is_none());
 }
 
-/// No error quotes what may be long.
+/// No error quotes a text that may be long.
 #[test]
 fn problems_are_short_whatever_the_input() {
     let policy = denying();
@@ -109,7 +109,7 @@ fn problems_are_short_whatever_the_input() {
         format!(r#"{{"metadata":{{"annotations":{long}}}}}"#),
     ] {
         let body = review("pods", "CREATE", &object, "null");
-        let answer = answer(Context::of(&policy), body.as_bytes()).expect("an answer");
+        let answer = answer(Context::of(&policy), body.as_bytes()).expect("a response");
         let problem = answer.summary.problem.expect("a problem");
         assert!(problem.len() < 200, "{problem}");
         assert!(answer.body.len() < 1000);
@@ -127,7 +127,7 @@ fn what_is_echoed_and_what_is_answered_has_a_bound() {
     assert_eq!(ask(&denying(), &with_uid(MAX_UID_BYTES)).0, Outcome::Unchanged);
     let longer = with_uid(MAX_UID_BYTES + 1);
     let error = answer(Context::of(&denying()), longer.as_bytes()).expect_err("too long").to_string();
-    assert_eq!(error, "the AdmissionReview's `request.uid` has 257 bytes; at most 256 are answered");
+    assert_eq!(error, "the AdmissionReview's `request.uid` has 257 bytes; the limit is 256");
 
     let deep = review("pods", "CREATE", &format!("{}{}", "[".repeat(600_000), "]".repeat(600_000)), "null");
     let error = answer(Context::of(&denying()), deep.as_bytes()).expect_err("too deep").to_string();
@@ -141,7 +141,7 @@ fn what_is_echoed_and_what_is_answered_has_a_bound() {
         (MAX_IMAGES, "nginx", Outcome::Unchanged),
         (MAX_IMAGES + 1, "nginx", Outcome::Denied),
         (50_000, "registry.k8s.io/a", Outcome::Patched),
-        // The patch would be too large, or the images are.
+        // The patch would be too large, or there are too many images.
         (60_000, "registry.k8s.io/a", Outcome::Denied),
         (10_000, &format!("quay.io/{}", "a".repeat(160)), Outcome::Denied),
     ] {
@@ -153,7 +153,7 @@ fn what_is_echoed_and_what_is_answered_has_a_bound() {
     }
 }
 
-/// A list that a patch adds to must be one.
+/// A field that a patch adds to must be a list.
 #[test]
 fn a_list_of_pull_secrets_that_is_none_is_not_added_to() {
     let policy = file(&RULES.replace("k8s}", "k8s, imagePullSecrets: [s]}"));
@@ -165,7 +165,7 @@ fn a_list_of_pull_secrets_that_is_none_is_not_added_to() {
         ("registry.k8s.io/a", "[7]", Outcome::NotUnderstood),
         ("registry.k8s.io/a", "{}", Outcome::NotUnderstood),
         ("registry.k8s.io/a", "null", Outcome::Patched),
-        // Nothing is added to it.
+        // No patch adds to it.
         ("nginx", "7", Outcome::Unchanged),
     ] {
         let (outcome, _) = ask(&policy, &review("pods", "CREATE", &pod(image, secrets), "null"));

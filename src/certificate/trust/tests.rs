@@ -3,9 +3,9 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 
 const NAME: &str = "pullthrough.pullthrough.svc";
 
-type Authority = CertifiedIssuer<'static, KeyPair>;
+type Ca = CertifiedIssuer<'static, KeyPair>;
 
-fn authority(name: &str, change: impl FnOnce(&mut CertificateParams)) -> Authority {
+fn new_ca(name: &str, change: impl FnOnce(&mut CertificateParams)) -> Ca {
     let mut params = CertificateParams::new([]).unwrap();
     params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -13,28 +13,28 @@ fn authority(name: &str, change: impl FnOnce(&mut CertificateParams)) -> Authori
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
-fn chain(ca: &Authority, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Vec<CertificateDer<'static>> {
+fn chain(ca: &Ca, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Vec<CertificateDer<'static>> {
     let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
     let mut params = CertificateParams::new(names).unwrap();
     change(&mut params);
     vec![params.signed_by(&KeyPair::generate().unwrap(), ca).unwrap().der().clone()]
 }
 
-fn judge(bundle: &[&Authority], chain: &[CertificateDer<'static>]) -> Result<Trusted, Distrust> {
+fn judge(bundle: &[&Ca], chain: &[CertificateDer<'static>]) -> Result<Trusted, Distrust> {
     let pem: String = bundle.iter().map(|ca| ca.pem()).collect();
     let name = ServerName::try_from(NAME).unwrap();
     Bundle::parse(pem.as_bytes()).unwrap().trusts(chain, &name, SystemTime::now())
 }
 
 #[test]
-fn each_reason_is_told_apart() {
-    let ca = authority("ca", |_| {});
+fn each_fault_has_its_error() {
+    let ca = new_ca("ca", |_| {});
     let good = chain(&ca, &[NAME], |_| {});
     assert!(judge(&[&ca], &good).is_ok());
-    assert_eq!(judge(&[&authority("other", |_| {})], &good), Err(Distrust::WrongCa));
-    // The CA before it, of the same name.
-    assert_eq!(judge(&[&authority("ca", |_| {})], &good), Err(Distrust::WrongCa));
-    assert!(judge(&[&authority("ca", |_| {}), &ca], &good).is_ok());
+    assert_eq!(judge(&[&new_ca("other", |_| {})], &good), Err(Distrust::WrongCa));
+    // The previous CA, with the same name.
+    assert_eq!(judge(&[&new_ca("ca", |_| {})], &good), Err(Distrust::WrongCa));
+    assert!(judge(&[&new_ca("ca", |_| {}), &ca], &good).is_ok());
 
     let named = chain(&ca, &["a.example.com", "10.0.0.1"], |_| {});
     let names = vec!["a.example.com".to_owned(), "10.0.0.1".to_owned()];
@@ -49,26 +49,26 @@ fn each_reason_is_told_apart() {
 }
 
 #[test]
-fn a_ca_that_ended_vouches_for_nothing() {
-    let old = authority("old", |params| params.not_after = date_time_ymd(2001, 1, 1));
+fn an_expired_ca_is_not_trusted() {
+    let old = new_ca("old", |params| params.not_after = date_time_ymd(2001, 1, 1));
     let shown = chain(&old, &[NAME], |_| {});
     assert!(matches!(judge(&[&old], &shown), Err(Distrust::CaExpired { .. })));
-    // Both at an end: the certificate is what is renewed.
+    // If both are expired, the error is about the certificate, which is renewed first.
     let both = chain(&old, &[NAME], |params| params.not_after = date_time_ymd(2001, 1, 1));
     assert!(matches!(judge(&[&old], &both), Err(Distrust::Expired { .. })));
-    // It is not what matters where another one signed.
-    let ca = authority("ca", |_| {});
+    // An expired CA does not matter if another one signed.
+    let ca = new_ca("ca", |_| {});
     assert!(judge(&[&old, &ca], &chain(&ca, &[NAME], |_| {})).is_ok());
 }
 
 #[test]
-fn each_certificate_of_a_chain_is_judged_by_both_ends() {
+fn the_validity_of_each_certificate_of_a_chain_is_checked() {
     type Change = fn(&mut CertificateParams);
     const VALID: Change = |_| {};
     const EXPIRED: Change = |params| params.not_after = date_time_ymd(2001, 1, 1);
     const EARLY: Change = |params| params.not_before = date_time_ymd(2990, 1, 1);
     let judge = |ca: Change, issuer: Change, leaf: Change| {
-        let ca = authority("ca", ca);
+        let ca = new_ca("ca", ca);
         let direct = chain(&ca, &[NAME], leaf);
         let mut params = CertificateParams::new([]).unwrap();
         params.distinguished_name.push(DnType::CommonName, "issuer");
@@ -83,7 +83,7 @@ fn each_certificate_of_a_chain_is_judged_by_both_ends() {
     let name = |name: &str| format!("CN={name}");
     let ca_expired = |of: &str| Err(Distrust::CaExpired { subject: name(of), not_after_secs: expired });
     let ca_early = |of: &str| Err(Distrust::CaNotYetValid { subject: name(of), not_before_secs: early });
-    let told = |[direct, through]: [Result<Trusted, Distrust>; 2]| (direct.map(drop), through.map(drop));
+    let results = |[direct, through]: [Result<Trusted, Distrust>; 2]| (direct.map(drop), through.map(drop));
     for (ca, issuer, leaf, direct, through) in [
         (VALID, VALID, VALID, Ok(()), Ok(())),
         (EXPIRED, VALID, VALID, ca_expired("ca"), ca_expired("ca")),
@@ -91,24 +91,24 @@ fn each_certificate_of_a_chain_is_judged_by_both_ends() {
         (VALID, EXPIRED, VALID, Ok(()), ca_expired("issuer")),
         (VALID, EARLY, VALID, Ok(()), ca_early("issuer")),
     ] {
-        assert_eq!(told(judge(ca, issuer, leaf)), (direct, through));
+        assert_eq!(results(judge(ca, issuer, leaf)), (direct, through));
     }
-    // Where the certificate itself is not valid, it is what is renewed first.
+    // If the certificate itself is not valid, the error is about it, since it is renewed first.
     for (of_leaf, end) in [
         (EXPIRED, Err(Distrust::Expired { not_after_secs: expired })),
         (EARLY, Err(Distrust::NotYetValid { not_before_secs: early })),
     ] {
         for ca in [VALID, EXPIRED, EARLY] {
-            assert_eq!(told(judge(ca, VALID, of_leaf)), (end.clone(), end.clone()));
+            assert_eq!(results(judge(ca, VALID, of_leaf)), (end.clone(), end.clone()));
         }
     }
 }
 
 #[test]
-fn a_bundle_without_certificates_is_told() {
-    assert_eq!(Bundle::parse(b"nonsense").unwrap_err(), "there is no certificate in it");
+fn a_bundle_without_certificates_is_an_error() {
+    assert_eq!(Bundle::parse(b"nonsense").unwrap_err(), "it has no certificate");
     let damaged = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-    assert!(Bundle::parse(damaged).unwrap_err().starts_with("no certificate: "));
+    assert!(Bundle::parse(damaged).unwrap_err().starts_with("not a certificate: "));
 }
 
 #[test]
@@ -118,10 +118,10 @@ fn a_renewal_is_overdue_in_the_last_quarter() {
         not_before_secs: 1_000_000 + left - lifetime,
         not_after_secs: 1_000_000 + left,
     };
-    assert!(!of(60, 20).is_ending(now));
-    assert!(of(60, 10).is_ending(now));
+    assert!(!of(60, 20).is_expiring(now));
+    assert!(of(60, 10).is_expiring(now));
     let day = 86_400;
-    assert!(!of(28 * day, 8 * day).is_ending(now));
-    assert!(of(28 * day, 6 * day).is_ending(now));
-    assert!(of(60, -10).is_ending(now));
+    assert!(!of(28 * day, 8 * day).is_expiring(now));
+    assert!(of(28 * day, 6 * day).is_expiring(now));
+    assert!(of(60, -10).is_expiring(now));
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Completes `kubectl pullthrough …`: kubectl runs it with the arguments so far, the last one unfinished.
-# Printed by `pullthrough completions kubectl`; it goes into the PATH, executable, as kubectl_complete-pullthrough.
+# Completes `kubectl pullthrough`. kubectl runs it with the arguments so far; the last one is incomplete.
+# Printed by `pullthrough completions kubectl`. Install it in the PATH as the executable kubectl_complete-pullthrough.
 set -uo pipefail
 
 # shellcheck source=/dev/null
@@ -12,9 +12,9 @@ COMPREPLY=()
 _pullthrough pullthrough "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}" 2>/dev/null
 if ((${#COMPREPLY[@]})); then
   printf '%s\n' "${COMPREPLY[@]}"
-  # cobra's directives: no names of files, …
+  # A directive of cobra: no file names.
   echo :4
 else
-  # … and what the shell does by itself.
+  # A directive of cobra: the default of the shell.
   echo :0
 fi

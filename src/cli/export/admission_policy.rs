@@ -9,32 +9,38 @@ use crate::cli::rules::RulesArgs;
 use crate::engine::Policy;
 use crate::export::{Export, admission_policy};
 
-/// Print the policies with which the API server itself rewrites images, or reports those that it should have
+/// Print admission policies with which the API server rewrites images, or reports images that are not rewritten
 ///
-/// `rewrite` is a MutatingAdmissionPolicy (Kubernetes 1.36 and later), which needs neither a webhook nor certificates. The
-/// others are a ValidatingAdmissionPolicy (1.33 and later) beside it or beside the webhook: for what a webhook that did not
-/// answer let through, or a later one put back.
-///
-/// Exit codes: 0 done; 1 something was left out, with --strict; 2 wrong usage, or the rules are invalid, too many, or can't be read.
+/// `rewrite` is a MutatingAdmissionPolicy (Kubernetes 1.36 and later), which needs no webhook and no certificates. The other
+/// actions are a ValidatingAdmissionPolicy (1.33 and later). Use it beside the webhook. It reports Pods that were admitted
+/// while the webhook was unavailable, and images that a later webhook reverted.
 #[derive(clap::Args)]
-#[command(after_long_help = "Examples:
+#[command(after_long_help = "\
+Exit codes:
+  0  done
+  1  with --strict: something was omitted
+  2  wrong usage, or rules that are invalid, unreadable or too many
+
+Examples:
   $ pullthrough export admission-policy --rules rules.yaml
-  $ pullthrough export admission-policy --rules rules.yaml --action rewrite,audit --strict
-  $ pullthrough export admission-policy --rules rules.yaml --action deny | kubectl apply -f -")]
+  $ pullthrough export admission-policy --rules rules.yaml \\
+      --action rewrite,audit --strict
+  $ pullthrough export admission-policy --rules rules.yaml --action deny \\
+      | kubectl apply -f -")]
 pub struct Args {
     #[command(flatten)]
     rules: RulesArgs,
 
-    /// What is done about an image that the rules rewrite; repeat it or separate by commas.
+    /// The actions for an image that the rules rewrite; repeat it or separate by commas.
     #[arg(long, value_name = "ACTION", value_delimiter = ',', default_value = "rewrite")]
     action: Vec<Action>,
 
-    /// What the API server does with a Pod that is too large to be evaluated: let it pass as it is, or refuse it.
+    /// What the API server does with a Pod that is too large to evaluate: admit it unchanged (Ignore), or deny it (Fail).
     #[arg(long, value_name = "POLICY", default_value = "Ignore", ignore_case = true)]
     failure_policy: FailurePolicy,
 
-    /// Evaluate Pods only that have an image on a registry that a rule names. A sidecar that is injected into another Pod
-    /// afterwards escapes.
+    /// Evaluate only Pods with an image of a registry that a rule names. A sidecar that is injected into another Pod later is
+    /// not covered.
     #[arg(long)]
     skip_unaffected_pods: bool,
 
@@ -44,13 +50,13 @@ pub struct Args {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Action {
-    /// Rewrite it.
+    /// Rewrite the image.
     Rewrite,
-    /// Refuse the Pod.
+    /// Deny the Pod.
     Deny,
-    /// Warn whoever creates the Pod.
+    /// Return a warning to the client.
     Warn,
-    /// Note it in the audit log.
+    /// Add an annotation to the audit log.
     Audit,
 }
 
@@ -58,7 +64,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Args { rules, action, failure_policy, skip_unaffected_pods, strict } = args;
     ensure!(
         !(action.contains(&Action::Deny) && action.contains(&Action::Warn)),
-        "--action deny and warn exclude each other in the API server: a Pod that is refused has no warning; leave one out"
+        "--action deny and warn exclude each other in the API server; remove one of them"
     );
     let policy = Policy::from(rules.load()?);
     let actions = action.iter().map(|action| match action {
@@ -67,7 +73,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         Action::Warn => admission_policy::Action::Warn,
         Action::Audit => admission_policy::Action::Audit,
     });
-    let options = admission_policy::Options {
+    let options = admission_policy::AdmissionPolicyOptions {
         actions: actions.collect(),
         failure_policy: failure_policy.as_str(),
         skip_unaffected_pods,

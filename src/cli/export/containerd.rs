@@ -4,30 +4,35 @@ use std::process::ExitCode;
 
 use super::webhook::certificates;
 use super::{StrictArgs, note, parse_image, write_marked};
-use crate::cli::rules::{self, RulesArgs};
+use crate::cli::rules::RulesArgs;
 use crate::cli::{output, parse_namespace};
 use crate::engine::{Policy, Prefix};
 use crate::export::Export;
-use crate::export::containerd::{self, Configuration, DaemonSet, HOSTS, MARKER, Options};
-use crate::files::marked;
+use crate::export::containerd::{self, Configuration, ContainerdOptions, DaemonSet, HOSTS, MARKER};
+use crate::files::{marked, rules};
 
-/// Where the DaemonSet has what was read here.
+/// The folder of the DaemonSet with the files that were read here.
 const MOUNTED: &str = "/etc/pullthrough";
 const RULES: &str = "rules.yaml";
 const RELEASED_IMAGE: &str = concat!("ghcr.io/pullthrough/pullthrough:", env!("CARGO_PKG_VERSION"));
 
-/// Write the registry mirrors and the sandbox image of containerd's nodes
+/// Write registry mirrors and the sandbox image for nodes with containerd
 ///
-/// Below the directory: `certs.d`, with a `hosts.toml` for each host that the rules send to a cache as a whole, and a piece of
-/// containerd's configuration for 1.x and one for 2.x. Files that this command made and the rules no longer ask for are
-/// removed, and files that it did not make are never touched.
-///
-/// Exit codes: 0 done; 1 with --strict: something was left out; 2 wrong usage, the rules or the CA can't be read, or a file
-/// stands in the way.
+/// The directory gets `certs.d`, with a `hosts.toml` for each host that the rules rewrite as a whole. It also gets a part
+/// of containerd's configuration, for 1.x and for 2.x. Files of an earlier run that the rules no longer need are removed.
+/// Other files are never changed.
 #[derive(clap::Args)]
-#[command(after_long_help = "Examples:
+#[command(after_long_help = "\
+Exit codes:
+  0  done
+  1  with --strict: something was omitted
+  2  wrong usage, unreadable rules or CA, or a file of another origin that
+     would be overwritten
+
+Examples:
   $ pullthrough export containerd --cache registry.k8s.io --directory containerd
-  $ pullthrough export containerd --rules rules.yaml --ca-file ca.crt --directory containerd
+  $ pullthrough export containerd --rules rules.yaml --ca-file ca.crt \\
+      --directory containerd
   $ pullthrough export containerd --rules rules.yaml --daemon-set \\
       --image cache.example.com/pullthrough:0.1.0 | kubectl apply -f -")]
 pub struct Args {
@@ -37,31 +42,31 @@ pub struct Args {
     #[command(flatten)]
     target: TargetArgs,
 
-    /// Where the directory, or a copy of it, is on the node.
+    /// The path of the directory, or of its copy, on the node.
     #[arg(long, value_name = "PATH", default_value = "/etc/containerd", value_parser = parse_path)]
     node_directory: String,
 
-    /// What a Pod's sandbox runs, before the rules are applied to it.
+    /// The sandbox image of Pods, to which the rules are applied.
     #[arg(long, value_name = "IMAGE", default_value = "registry.k8s.io/pause:3.10.1", value_parser = parse_image)]
     sandbox_image: String,
 
-    /// Never pull from a mirrored registry itself. Without this a node does, where the cache fails.
+    /// Never pull from a mirrored registry itself. Without it, nodes do if the cache fails.
     #[arg(long)]
     no_fallback: bool,
 
-    /// A cache or registry without TLS, as the rules name it; repeat it for others.
+    /// A cache or registry without TLS, as the rules name it; repeat it for several.
     #[arg(long, value_name = "HOST", value_parser = parse_host)]
     plain_http: Vec<String>,
 
-    /// The CA of the caches' certificates (PEM), which nodes get a copy of.
+    /// The CA of the caches' certificates (PEM), which is copied to nodes.
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
 
-    /// A certificate to show to the caches, by its path on the node.
+    /// The client certificate for the caches, as a path on the node.
     #[arg(long, value_name = "PATH", requires = "client_key", value_parser = parse_path)]
     client_certificate: Option<String>,
 
-    /// The key of that certificate, by its path on the node.
+    /// The key of the client certificate, as a path on the node.
     #[arg(long, value_name = "PATH", requires = "client_certificate", value_parser = parse_path)]
     client_key: Option<String>,
 
@@ -69,7 +74,7 @@ pub struct Args {
     #[arg(long, value_name = "NAMESPACE", default_value = "kube-system", conflicts_with = "directory", value_parser = parse_namespace)]
     namespace: String,
 
-    /// The image of pullthrough in the DaemonSet. Default: the released one of this version.
+    /// The image of pullthrough in the DaemonSet. Default: the release of this version.
     #[arg(long, value_name = "IMAGE", conflicts_with = "directory", value_parser = parse_image)]
     image: Option<String>,
 
@@ -80,26 +85,27 @@ pub struct Args {
 #[derive(clap::Args)]
 #[group(required = true, multiple = false)]
 struct TargetArgs {
-    /// Where to write.
+    /// The directory to write to.
     #[arg(long, value_name = "DIRECTORY")]
     directory: Option<PathBuf>,
 
-    /// Print a DaemonSet that writes the same into the --node-directory of every node.
+    /// Print a DaemonSet that writes the same to --node-directory on every node.
     #[arg(long)]
     daemon_set: bool,
 }
 
 fn parse_path(text: &str) -> Result<String, String> {
-    match text.starts_with('/') && !text.chars().any(char::is_control) {
-        true => Ok(text.to_owned()),
-        false => Err("write a path of the node, from `/`".to_owned()),
+    if text.starts_with('/') && !text.chars().any(char::is_control) {
+        Ok(text.to_owned())
+    } else {
+        Err("write an absolute path on the node".to_owned())
     }
 }
 
 fn parse_host(text: &str) -> Result<String, String> {
     match Prefix::parse(text) {
         Ok(prefix) if prefix.canonical() == prefix.host() => Ok(prefix.host().to_owned()),
-        Ok(prefix) => Err(format!("write a host without a path, as in `{}`", prefix.host())),
+        Ok(prefix) => Err(format!("write a host without a path, such as `{}`", prefix.host())),
         Err(error) => Err(error.to_string()),
     }
 }
@@ -108,9 +114,9 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let (config, content) = args.rules.read()?;
     let policy = Policy::from(config);
     for host in &args.plain_http {
-        anyhow::ensure!(names(&policy, host), "--plain-http {host}: the rules name no such host; leave it out");
+        anyhow::ensure!(names(&policy, host), "--plain-http {host}: the rules don't name this host; remove it");
     }
-    let options = Options {
+    let options = ContainerdOptions {
         node_directory: args.node_directory.clone(),
         sandbox_image: args.sandbox_image.clone(),
         fallback: !args.no_fallback,
@@ -146,7 +152,7 @@ fn write(directory: &Path, configuration: &Configuration) -> anyhow::Result<()> 
     write_marked(directory, HOSTS, MARKER, files, problems)
 }
 
-/// YAML. The DaemonSet calls this command with what it was called with here.
+/// Returns the YAML of a DaemonSet that runs this command with the same arguments.
 fn daemon_set(
     args: &Args,
     configuration: &Configuration,

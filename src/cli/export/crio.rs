@@ -9,16 +9,18 @@ use crate::cli::rules::RulesArgs;
 use crate::engine::Policy;
 use crate::export::{Export, crio};
 
-/// Print the configuration of CRI-O's nodes: mirrors of registries, and the sandbox image
+/// Print registry mirrors and the sandbox image for nodes with CRI-O
 ///
-/// Two files: registries.conf.d/50-pullthrough.conf, which Podman, Buildah and Skopeo read as well, and
-/// crio.conf.d/50-pullthrough.conf. What a mirror can't serve comes from where it is named, unless --no-fallback is given.
-///
-/// Not run with CRI-O: checked with the library that reads registries.conf for it.
-///
-/// Exit codes: 0 done; 1 with --strict: something was left out; 2 wrong usage, invalid rules, a file that can't be written.
+/// There are two files: registries.conf.d/50-pullthrough.conf, which Podman, Buildah and Skopeo read too, and
+/// crio.conf.d/50-pullthrough.conf. If a mirror fails, images are pulled from the original registry, unless --no-fallback is set.
 #[derive(clap::Args)]
-#[command(after_long_help = "Examples:
+#[command(after_long_help = "\
+Exit codes:
+  0  done
+  1  with --strict: something was omitted
+  2  wrong usage, invalid or unreadable rules, or a file that can't be written
+
+Examples:
   $ pullthrough export crio --rules rules.yaml > 50-pullthrough.conf
   $ pullthrough export crio --rules rules.yaml --directory etc
   $ pullthrough export crio --cache cache.example.com/k8s --part crio")]
@@ -26,23 +28,23 @@ pub struct Args {
     #[command(flatten)]
     rules: RulesArgs,
 
-    /// Which of the two files to print.
+    /// The file to print.
     #[arg(long, value_name = "FILE", default_value = "registries", conflicts_with = "directory")]
     part: Part,
 
-    /// Write both files below this folder, which stands for the node's /etc.
+    /// Write both files below this directory, which is /etc of the node.
     #[arg(long, value_name = "DIRECTORY")]
     directory: Option<PathBuf>,
 
-    /// What a Pod's sandbox runs, before the rules are applied to it.
+    /// The sandbox image of Pods, to which the rules are applied.
     #[arg(long, value_name = "IMAGE", default_value = "registry.k8s.io/pause:3.10.1", value_parser = parse_image)]
     pause_image: String,
 
-    /// Pull from the cache alone, as the webhook would have it: where it fails, so does the pull.
+    /// Pull from the cache only, as with the webhook. If the cache fails, pulls fail.
     #[arg(long)]
     no_fallback: bool,
 
-    /// The cache speaks plain HTTP, or its certificate is not to be checked.
+    /// Use plain HTTP if the cache has no TLS, and don't verify its certificate.
     #[arg(long)]
     insecure: bool,
 
@@ -59,7 +61,7 @@ enum Part {
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Args { rules, part, directory, pause_image, no_fallback, insecure, strict } = args;
     let policy = Policy::from(rules.load()?);
-    let registries = || crio::registries(&policy, crio::Options { no_fallback, insecure });
+    let registries = || crio::registries(&policy, crio::CrioOptions { no_fallback, insecure });
     let crio = || crio::crio(&policy, &pause_image);
     let Some(directory) = directory else {
         let Export { what: text, notes, omissions } = match part {

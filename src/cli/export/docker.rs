@@ -8,20 +8,23 @@ use crate::export::{Export, docker};
 
 /// Print the mirror of Docker Hub for Docker's daemon.json
 ///
-/// It is the one registry that Docker has mirrors of, and a mirror has no path. Where it fails, images come from Docker Hub.
-///
-/// Not run with Docker: checked with the library by which it chooses registries.
-///
-/// Exit codes: 0 done; 1 with --strict: something was left out; 2 wrong usage, or invalid rules.
+/// Docker supports mirrors of Docker Hub only, and only mirrors without a path. If the mirror fails, images are pulled from
+/// Docker Hub.
 #[derive(clap::Args)]
-#[command(after_long_help = "Examples:
+#[command(after_long_help = "\
+Exit codes:
+  0  done
+  1  with --strict: something was omitted
+  2  wrong usage, or invalid or unreadable rules
+
+Examples:
   $ pullthrough export docker --rules rules.yaml > daemon.json
   $ pullthrough export docker --rules rules.yaml --strict --plain-http")]
 pub struct Args {
     #[command(flatten)]
     rules: RulesArgs,
 
-    /// The cache speaks plain HTTP.
+    /// The cache has no TLS.
     #[arg(long)]
     plain_http: bool,
 

@@ -11,18 +11,23 @@ use crate::export::Export;
 use crate::export::kyverno::cluster_policy::cluster_policy;
 use crate::export::kyverno::mutating_policy::mutating_policy;
 
-/// Print a policy for Kyverno that rewrites Pods as the webhook would
-///
-/// Exit codes: 0 done; 1 something was left out, with --strict; 2 wrong usage, or the rules are invalid, too many, or can't be read.
+/// Print a Kyverno policy that rewrites Pods as the webhook does
 #[derive(clap::Args)]
-#[command(after_long_help = "Examples:
+#[command(after_long_help = "\
+Exit codes:
+  0  done
+  1  with --strict: something was omitted
+  2  wrong usage, or rules that are invalid, unreadable or too many
+
+Examples:
   $ pullthrough export kyverno --rules rules.yaml | kubectl apply -f -
-  $ pullthrough export kyverno --rules rules.yaml --kind ClusterPolicy > cluster-policy.yaml")]
+  $ pullthrough export kyverno --rules rules.yaml --kind ClusterPolicy \\
+      > cluster-policy.yaml")]
 pub struct Args {
     #[command(flatten)]
     rules: RulesArgs,
 
-    /// MutatingPolicy is for Kyverno 1.18 and later, ClusterPolicy for 1.10 and later.
+    /// The kind of policy: MutatingPolicy for Kyverno 1.18 and later, ClusterPolicy for 1.10 and later.
     #[arg(long, value_name = "KIND", default_value = "MutatingPolicy", ignore_case = true)]
     kind: Kind,
 
@@ -43,7 +48,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     match kind {
         Kind::MutatingPolicy => {
             let Export { what: object, notes, omissions } =
-                mutating_policy(&policy).map_err(|error| anyhow!("{error}, or --kind ClusterPolicy"))?;
+                mutating_policy(&policy).map_err(|error| anyhow!("{error}, or use --kind ClusterPolicy"))?;
             note(&notes);
             strict.verdict(documents(&[object]), &omissions)
         }

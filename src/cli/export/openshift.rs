@@ -8,16 +8,18 @@ use crate::cli::rules::RulesArgs;
 use crate::engine::Policy;
 use crate::export::{Export, openshift};
 
-/// Print OpenShift's ImageDigestMirrorSet and ImageTagMirrorSet
+/// Print an ImageDigestMirrorSet and an ImageTagMirrorSet for OpenShift
 ///
-/// An `except` below a mirrored registry is a source whose first mirror is itself. Its second is the same registry by another
-/// name, since OpenShift drops a source that has no mirror but itself.
-///
-/// Not run on OpenShift: checked with its CRDs, and with the libraries that make registries.conf of them and read that.
-///
-/// Exit codes: 0 done; 1 with --strict: something was left out; 2 wrong usage, or invalid rules.
+/// An `except` below a mirrored registry becomes a source whose first mirror is itself. Its second mirror is the same
+/// registry under another name. OpenShift drops a source that has no other mirror.
 #[derive(clap::Args)]
-#[command(after_long_help = "Examples:
+#[command(after_long_help = "\
+Exit codes:
+  0  done
+  1  with --strict: something was omitted
+  2  wrong usage, or invalid or unreadable rules
+
+Examples:
   $ pullthrough export openshift --rules rules.yaml
   $ pullthrough export openshift --cache cache.example.com/k8s \\
       --source-policy NeverContactSource | kubectl apply -f -")]
@@ -25,7 +27,7 @@ pub struct Args {
     #[command(flatten)]
     rules: RulesArgs,
 
-    /// Whether an image that a mirror can't serve comes from where it is named.
+    /// Whether nodes pull an image from the original registry if the mirror fails.
     #[arg(long, value_name = "POLICY", default_value = "AllowContactingSource", ignore_case = true)]
     source_policy: SourcePolicy,
 

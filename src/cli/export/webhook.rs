@@ -12,14 +12,19 @@ use crate::config::is_dns_label;
 use crate::engine::Policy;
 use crate::export::{Export, webhook};
 
-/// Print the MutatingWebhookConfiguration that registers this webhook
-///
-/// Exit codes: 0 done; 2 wrong usage, or the rules or the CA can't be read.
+/// Print the MutatingWebhookConfiguration
 #[derive(clap::Args)]
-#[command(after_long_help = "Examples:
-  $ pullthrough export webhook --rules rules.yaml --service pullthrough/pullthrough
-  $ pullthrough export webhook --rules rules.yaml --url https://webhook.example.com:8443/mutate \\
-      --ca-file ca.crt | kubectl apply -f -")]
+#[command(after_long_help = "\
+Exit codes:
+  0  done
+  2  wrong usage, or unreadable rules or CA
+
+Examples:
+  $ pullthrough export webhook --rules rules.yaml \\
+      --service pullthrough/pullthrough
+  $ pullthrough export webhook --rules rules.yaml \\
+      --url https://webhook.example.com:8443/mutate --ca-file ca.crt \\
+      | kubectl apply -f -")]
 pub struct Args {
     #[command(flatten)]
     rules: RulesArgs,
@@ -27,27 +32,27 @@ pub struct Args {
     #[command(flatten)]
     endpoint: EndpointArgs,
 
-    /// The CA that signed the serving certificate (PEM). Without it `caBundle` is left out, for cert-manager to fill in.
+    /// The CA of the serving certificate (PEM). Without it, `caBundle` is not set, for cert-manager or --manage-certificates.
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
 
-    /// What the API server does with a Pod when the webhook does not answer: let it pass as it is, or refuse it.
+    /// What the API server does with a Pod while the webhook is unavailable: admit it unchanged (Ignore), or deny it (Fail).
     #[arg(long, value_name = "POLICY", default_value = "Ignore", ignore_case = true)]
     failure_policy: FailurePolicy,
 
-    /// How long the API server waits for an answer, in seconds.
+    /// The field `timeoutSeconds`: how long the API server waits for a response, in whole seconds, 1 to 30.
     #[arg(long, value_name = "SECONDS", default_value = "3", value_parser = clap::value_parser!(i32).range(1..=30))]
     timeout_seconds: i32,
 
-    /// The namespace that pullthrough itself runs in, which must not depend on it. Default: the Service's namespace, or
+    /// The namespace of pullthrough, whose Pods must not depend on the webhook. Default: the namespace of the Service, or
     /// `pullthrough` with --url.
     #[arg(long, value_name = "NAMESPACE", value_parser = parse_namespace)]
     own_namespace: Option<String>,
 
-    /// Have the API server call the webhook only for Pods with an image on a registry that a rule names.
+    /// Call the webhook only for Pods with an image of a registry that a rule names
     ///
-    /// A Pod that it does not call for is not counted. And a Pod that another webhook gives such an image after the
-    /// API server decided not to call is not asked about again: a sidecar injected later escapes.
+    /// Metrics don't count other Pods. The API server does not call the webhook again for such a Pod. A sidecar that
+    /// another webhook injects later is then not covered.
     #[arg(long)]
     skip_unaffected_pods: bool,
 }
@@ -55,11 +60,11 @@ pub struct Args {
 #[derive(clap::Args)]
 #[group(required = true, multiple = false)]
 struct EndpointArgs {
-    /// Where the API server reaches the webhook, with its path: https://HOST:PORT/mutate.
+    /// The URL of the webhook for the API server, with its path: https://HOST:PORT/mutate.
     #[arg(long, value_name = "URL", value_parser = parse_url)]
     url: Option<String>,
 
-    /// The Service of the webhook, as NAMESPACE/NAME, perhaps with :PORT.
+    /// The Service of the webhook, as NAMESPACE/NAME or NAMESPACE/NAME:PORT.
     #[arg(long, value_name = "NAMESPACE/NAME", value_parser = parse_service)]
     service: Option<webhook::Service>,
 }
@@ -96,7 +101,7 @@ fn parse_service(text: &str) -> Result<webhook::Service, String> {
 fn parse_url(text: &str) -> Result<String, String> {
     let parts = text.strip_prefix("https://").and_then(|rest| rest.split_once('/'));
     match parts {
-        // The API server refuses a user, a query and a fragment.
+        // The API server rejects a user, a query and a fragment.
         Some((host, path)) if !host.is_empty() && !path.is_empty() && !text.contains(['@', '?', '#']) => {
             Ok(text.to_owned())
         }
@@ -111,10 +116,11 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         EndpointArgs { service: Some(service), .. } => webhook::Endpoint::Service(service),
         EndpointArgs { url, .. } => webhook::Endpoint::Url(url.unwrap_or_default()),
     };
+    let (is_url, has_ca) = (matches!(endpoint, webhook::Endpoint::Url(_)), ca_file.is_some());
     let ca_bundle = ca_file.as_deref().map(certificates).transpose()?;
     let Export { what: configuration, notes, omissions: _ } = webhook::configuration(
         &policy,
-        webhook::Options {
+        webhook::WebhookOptions {
             endpoint,
             ca_bundle: ca_bundle.map(String::into_bytes),
             failure_policy: failure_policy.as_str(),
@@ -124,16 +130,22 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         },
     );
     note(&notes);
+    if is_url && !has_ca {
+        output::note(
+            "note: caBundle is not set, so the API server trusts only CAs of its own system; unless one of them signed the \
+             serving certificate, set --ca-file",
+        );
+    }
     output::data(serde_saphyr::to_string(&configuration)?)
 }
 
-/// The certificates of a PEM file and nothing else: a key beside them must not be published.
+/// Returns the certificates of a PEM file only. A key in the file must not be published.
 pub(super) fn certificates(file: &Path) -> anyhow::Result<String> {
     const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
     const END: &str = "-----END CERTIFICATE-----";
     let text = std::fs::read_to_string(file).with_context(|| format!("can't read the CA file {}", file.display()))?;
     let blocks = text.split(BEGIN).skip(1).filter_map(|rest| rest.split_once(END));
     let pem: String = blocks.map(|(block, _)| format!("{BEGIN}{block}{END}\n")).collect();
-    anyhow::ensure!(!pem.is_empty(), "{} has no certificate in PEM ({BEGIN})", file.display());
+    anyhow::ensure!(!pem.is_empty(), "{} has no certificate in PEM ({BEGIN}); name another file", file.display());
     Ok(pem)
 }

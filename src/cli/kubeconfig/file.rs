@@ -15,12 +15,13 @@ use rustls::pki_types::ServerName;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use super::proxy::Proxy;
 use super::{Target, variable};
+use crate::proxy::Proxy;
+use crate::words::few;
 
 type Fields = Map<String, Value>;
 
-/// Pairs of which kubectl takes one alone.
+/// Pairs of fields that exclude each other in kubectl.
 const EXCLUSIVE: [(&str, &str); 6] = [
     ("certificate-authority", "certificate-authority-data"),
     ("client-certificate", "client-certificate-data"),
@@ -35,11 +36,12 @@ pub(super) struct File {
     content: Value,
 }
 
-/// Returns the files that are meant, those first that win; `None` if neither is named, nor has the default one been made.
+/// Returns the files, in order of precedence; `None` if none is named and the default one does not exist.
 pub(super) fn read(named: Option<PathBuf>) -> anyhow::Result<Option<Vec<File>>> {
     if let Some(path) = named {
         let file = File::read(&path)?;
-        let file = file.with_context(|| format!("can't use the kubeconfig {}: no such file", path.display()))?;
+        let file =
+            file.with_context(|| format!("can't use the kubeconfig {}: not found; check the path", path.display()))?;
         return Ok(Some(vec![file]));
     }
     if let Some(list) = variable("KUBECONFIG").filter(|list| !list.is_empty()) {
@@ -47,8 +49,7 @@ pub(super) fn read(named: Option<PathBuf>) -> anyhow::Result<Option<Vec<File>>> 
         let files = paths.filter_map(|path| File::read(&path).transpose()).collect::<anyhow::Result<Vec<_>>>()?;
         ensure!(
             !files.is_empty(),
-            "no cluster to look at: KUBECONFIG is set to `{list}`, and no such file exists; correct or unset KUBECONFIG, or \
-             name a kubeconfig with --kubeconfig"
+            "no cluster: KUBECONFIG is set to `{list}`, and no such file exists; correct or unset KUBECONFIG"
         );
         return Ok(Some(files));
     }
@@ -80,10 +81,10 @@ impl File {
 
 fn parse(bytes: &[u8]) -> anyhow::Result<Value> {
     let text = text(bytes).context("it is not UTF-8 text")?;
-    // Further lines would show the file, and it may hold secrets.
-    // It would keep only so many comments.
+    // The reader limits comments otherwise.
     let options = serde_saphyr::options! { emit_comments: false };
     let content: Option<Value> = serde_saphyr::from_str_with_options(&text, options).map_err(|error| {
+        // Further lines of the error show the file, which may have secrets.
         let error = error.to_string();
         anyhow!("{}", error.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned())
     })?;
@@ -115,56 +116,59 @@ fn text(bytes: &[u8]) -> Option<String> {
     }
 }
 
-/// What a context names, and where it stands.
+/// An entry that a context names, with its place.
 struct Entry<'f> {
-    /// As errors name it.
+    /// The name of the entry in errors.
     place: String,
     file: &'f File,
     fields: Fields,
 }
 
-/// The first file that has the name wins.
+/// Returns the entry of the first file that has the name.
 fn find<'f>(files: &'f [File], kind: &str, name: &str) -> Option<Entry<'f>> {
     let list = format!("{kind}s");
     let (file, entry) =
         files.iter().find_map(|file| Some((file, file.entries(&list).find(|entry| entry["name"] == name)?)))?;
     let fields = entry[kind].as_object().cloned().unwrap_or_default();
-    // Empty is absent, as in Go.
+    // An empty value is absent, as in Go.
     let fields = fields.into_iter().filter(|(_, value)| !value.is_null() && value != "").collect();
     Some(Entry { place: format!("{kind} `{name}` in {}", file.path.display()), file, fields })
 }
 
-/// The cluster of a context, or of the current one.
+/// Returns the cluster of a context, or of the current one.
 pub(super) fn target(files: &[File], context: Option<String>) -> anyhow::Result<Target> {
     let paths = files.iter().map(|file| file.path.display().to_string()).collect::<Vec<_>>().join(", ");
     let current = || {
         let current = files.iter().filter_map(|file| file.content["current-context"].as_str());
         current.into_iter().find(|name| !name.is_empty()).map(str::to_owned)
     };
-    let contexts = || {
-        let names = files.iter().flat_map(|file| file.entries("contexts")).filter_map(|entry| entry["name"].as_str());
-        let names = names.collect::<Vec<_>>().join(", ");
-        if names.is_empty() { "there are none".to_owned() } else { names }
+    let names = |list: &str| {
+        let names = files.iter().flat_map(|file| file.entries(list)).filter_map(|entry| entry["name"].as_str());
+        let names: Vec<_> = names.collect();
+        if names.is_empty() { "none".to_owned() } else { few(&names) }
     };
     let name = context.or_else(current);
     let name = name.with_context(|| {
         format!(
-            "no cluster to look at: no current-context in {paths}; choose one of its contexts with --context: {}",
-            contexts()
+            "no cluster: no current-context in {paths}; choose a context with --context; known contexts: {}",
+            names("contexts")
         )
     })?;
     let context = find(files, "context", &name)
-        .with_context(|| format!("no context `{name}` in {paths}; its contexts: {}", contexts()))?;
+        .with_context(|| format!("no context `{name}` in {paths}; known contexts: {}", names("contexts")))?;
     let named = |kind: &str| -> anyhow::Result<Entry<'_>> {
         let name = context.fields.get(kind).and_then(Value::as_str);
         let name = name.with_context(|| format!("{} names no {kind}", context.place))?;
-        find(files, kind, name)
-            .with_context(|| format!("{} names the {kind} `{name}`, which is not in {paths}", context.place))
+        find(files, kind, name).with_context(|| {
+            let known = names(&format!("{kind}s"));
+            format!("{} names the {kind} `{name}`, which is not in {paths}; known {kind}s: {known}", context.place)
+        })
     };
     let cluster = named("cluster")?;
-    let mut user = match context.fields.contains_key("user") {
-        true => named("user")?,
-        false => Entry { place: context.place.clone(), file: context.file, fields: Fields::new() },
+    let mut user = if context.fields.contains_key("user") {
+        named("user")?
+    } else {
+        Entry { place: context.place.clone(), file: context.file, fields: Fields::new() }
     };
     let mut target = of_cluster(&cluster).with_context(|| format!("can't use {}", cluster.place))?;
     if let Some(namespace) = context.fields.get("namespace").and_then(Value::as_str) {
@@ -173,16 +177,17 @@ pub(super) fn target(files: &[File], context: Option<String>) -> anyhow::Result<
     target.place = format!("context {name} of {}", context.file.path.display());
     let credentials = user.credentials(&cluster.typed()?);
     let credentials = credentials.with_context(|| format!("can't use {}", user.place))?;
-    target.config.auth_info = match target.is_plain() {
-        false => credentials,
-        // Everybody on the way would read them.
-        true => AuthInfo {
+    target.config.auth_info = if target.is_plain() {
+        // Without TLS, others could read them.
+        AuthInfo {
             impersonate: credentials.impersonate,
             impersonate_uid: credentials.impersonate_uid,
             impersonate_groups: credentials.impersonate_groups,
             impersonate_user_extra: credentials.impersonate_user_extra,
             ..AuthInfo::default()
-        },
+        }
+    } else {
+        credentials
     };
     Ok(target)
 }
@@ -207,7 +212,7 @@ fn of_cluster(cluster: &Entry<'_>) -> anyhow::Result<Target> {
     };
     ensure!(
         authority.is_none() || !insecure,
-        "`insecure-skip-tls-verify` and a certificate authority exclude each other; remove one of them"
+        "`insecure-skip-tls-verify` and a CA exclude each other; remove one of them"
     );
     let proxy = match &fields.proxy_url {
         Some(url) => Some(Proxy::explicit(url)?),
@@ -225,12 +230,9 @@ fn of_cluster(cluster: &Entry<'_>) -> anyhow::Result<Target> {
     Ok(Target { config, place: String::new(), proxy }.through_proxy())
 }
 
-/// Without a scheme it is plain HTTP, as in kubectl.
+/// Parses the URL of a server. Without a scheme it is plain HTTP, as in kubectl.
 fn server_url(text: &str) -> anyhow::Result<Uri> {
-    let text = match text.contains("://") {
-        true => text.to_owned(),
-        false => format!("http://{text}"),
-    };
+    let text = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
     let shown = text.rsplit('@').next().unwrap_or_default();
     let url: Uri = text.parse().ok().with_context(|| format!("`server` is not a URL: {shown}"))?;
     ensure!(matches!(url.scheme_str(), Some("http" | "https")), "`server` is not an http:// or https:// URL: {shown}");
@@ -257,7 +259,7 @@ impl Entry<'_> {
         }
     }
 
-    /// The fields, with paths resolved. Errors do not show values, which may be secret.
+    /// Returns the fields, with paths resolved. Errors do not show values, which may be secret.
     fn typed<T: DeserializeOwned>(&self) -> anyhow::Result<T> {
         let mut fields = self.fields.clone();
         for key in ["certificate-authority", "client-certificate", "client-key", "tokenFile"] {
@@ -267,7 +269,7 @@ impl Entry<'_> {
         }
         for key in ["certificate-authority-data", "client-certificate-data", "client-key-data"] {
             if let Some(Value::String(data)) = fields.get_mut(key) {
-                // Go takes line breaks in base64.
+                // Go accepts line breaks in base64.
                 data.retain(|character| !matches!(character, '\n' | '\r'));
             }
         }
@@ -295,10 +297,10 @@ impl Entry<'_> {
             self.fields.insert("token".to_owned(), provided(&provider)?.into());
         }
         if let Some(token) = self.fields.get("token").and_then(Value::as_str) {
-            ensure!(HeaderValue::try_from(token).is_ok(), "`token` has characters that a token can't have");
+            ensure!(HeaderValue::try_from(token).is_ok(), "`token` has invalid characters; copy it again");
         }
         let mut user: AuthInfo = self.typed()?;
-        // The file wins while it is readable, as in client-go.
+        // A readable file takes precedence, as in client-go.
         if let Some(file) = &user.token_file
             && user.token.is_some()
         {
@@ -320,7 +322,7 @@ impl Entry<'_> {
     }
 }
 
-/// The token of an `auth-provider`, which is not refreshed here.
+/// Returns the token of an `auth-provider`, which is not refreshed here.
 fn provided(provider: &Value) -> anyhow::Result<String> {
     let name = provider["name"].as_str().unwrap_or_default();
     let instead = match name {

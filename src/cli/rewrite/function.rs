@@ -1,4 +1,4 @@
-//! A KRM function: a ResourceList on standard input, the same with other images on standard output.
+//! The KRM function: a ResourceList on standard input, and the same with rewritten images on standard output.
 //!
 //! <https://github.com/kubernetes-sigs/kustomize/blob/master/cmd/config/docs/api-conventions/functions-spec.md>
 
@@ -9,13 +9,13 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::super::{output, unknown};
-use super::outcome::{Options, Refused, Task};
 use crate::config::{self, Config};
 use crate::files::Source;
 use crate::manifest;
+use crate::rewrite::{Refused, RewriteOptions, Task};
 
 const GROUP: &str = "config.kubernetes.io/";
-/// What errors in rules call them.
+/// The name of the rules in errors.
 const CONFIG: &str = "functionConfig";
 
 #[derive(Deserialize)]
@@ -31,30 +31,30 @@ struct ResourceList {
     results: Value,
 }
 
-/// What functionConfig asks for.
+/// The settings of functionConfig.
 #[derive(Default)]
 struct Wanted {
     config: Option<Config>,
     namespace: Option<String>,
 }
 
-pub fn run(config: Option<Config>, options: Options) -> anyhow::Result<ExitCode> {
+pub fn run(config: Option<Config>, options: RewriteOptions) -> anyhow::Result<ExitCode> {
     let text = Source::standard_input().read()?;
     let list: ResourceList = serde_json::from_value(manifest::value("-", &text)?)
-        .map_err(|error| anyhow!("standard input is no ResourceList: {error}"))?;
+        .map_err(|error| anyhow!("standard input is not a ResourceList: {error}; remove --fn for other input"))?;
     ensure!(
         list.kind == "ResourceList" && list.api_version.starts_with(GROUP),
-        "standard input is no ResourceList, but {} of {}; leave out --fn for anything else",
+        "standard input is not a ResourceList, but {} of {}; remove --fn for other input",
         list.kind,
         list.api_version
     );
     let wanted = wanted(&list.function_config)?;
     let config = wanted.config.or(config).context(
-        "functionConfig has no rules: give a ConfigMap with `cache` or `rules.yaml` in its data, or a `kind: Rules`, or call \
-         with --rules or --cache",
+        "functionConfig has no rules; use a ConfigMap with `cache` or `rules.yaml` in its data, use `kind: Rules`, or set \
+         --rules or --cache",
     )?;
     let namespace = wanted.namespace.unwrap_or(options.namespace);
-    let task = Task::new(config, Options { namespace, ..options })?;
+    let task = Task::new(config, RewriteOptions { namespace, ..options });
     let (done, new) = task.rewrite("-", &text, true)?;
     if let Some(unreadable) = done.unreadable.into_iter().next() {
         return Err(unreadable.into());
@@ -73,7 +73,7 @@ fn wanted(function_config: &Value) -> anyhow::Result<Wanted> {
     match text("kind") {
         "Rules" => {
             let mut rules = object.clone();
-            // Of the orchestrator; a rules file has none.
+            // Orchestrators add it; a rules file has none.
             rules.remove("metadata");
             let config = config::parse(CONFIG, &serde_json::to_string_pretty(&rules)?)?;
             Ok(Wanted { config: Some(config), namespace: None })
@@ -81,10 +81,13 @@ fn wanted(function_config: &Value) -> anyhow::Result<Wanted> {
         "ConfigMap" => {
             let mut wanted = Wanted::default();
             for (key, value) in object.get("data").and_then(Value::as_object).into_iter().flatten() {
-                let value = value.as_str().ok_or_else(|| anyhow!("data.{key} of functionConfig is no text"))?;
+                let value =
+                    value.as_str().ok_or_else(|| anyhow!("data.{key} of functionConfig is not a string; quote it"))?;
                 let is_second = wanted.config.is_some();
                 match key.as_str() {
-                    "rules.yaml" | "cache" if is_second => bail!("functionConfig has both `rules.yaml` and `cache`"),
+                    "rules.yaml" | "cache" if is_second => {
+                        bail!("functionConfig has both `rules.yaml` and `cache`; remove one of them")
+                    }
                     "rules.yaml" => wanted.config = Some(config::parse(key, value)?),
                     "cache" => {
                         let config =
@@ -93,17 +96,19 @@ fn wanted(function_config: &Value) -> anyhow::Result<Wanted> {
                     }
                     "namespace" => wanted.namespace = Some(value.to_owned()),
                     _ => {
-                        bail!("functionConfig has `{key}` in its data; known are `rules.yaml`, `cache` and `namespace`")
+                        bail!(
+                            "functionConfig has the unknown key `{key}` in its data; known are `rules.yaml`, `cache` and `namespace`"
+                        )
                     }
                 }
             }
             Ok(wanted)
         }
-        kind => bail!("functionConfig is of kind `{kind}`; give a ConfigMap, or `kind: Rules`"),
+        kind => bail!("the kind `{kind}` of functionConfig is not supported; use a ConfigMap, or `kind: Rules`"),
     }
 }
 
-/// What could not be done, as an entry of `results`.
+/// Returns the entry of `results` for an image that could not be rewritten.
 fn result(refused: &Refused, items: &[Value]) -> Value {
     let Refused { image, after, why, pointer, .. } = refused;
     let mut steps = pointer.trim_start_matches("/items/").splitn(2, '/');
@@ -131,7 +136,7 @@ fn result(refused: &Refused, items: &[Value]) -> Value {
     entry
 }
 
-/// `spec/containers/0/image` as `spec.containers[0].image`.
+/// Returns `spec.containers[0].image` for `spec/containers/0/image`.
 fn field_path(pointer: &str) -> String {
     pointer.split('/').fold(String::new(), |path, step| match step.parse::<usize>() {
         Ok(index) => format!("{path}[{index}]"),
@@ -140,7 +145,7 @@ fn field_path(pointer: &str) -> String {
     })
 }
 
-/// The list with further entries in its `results`.
+/// Returns the list with further entries in its `results`.
 fn with_results(mut text: String, known: &Value, results: &[Value]) -> anyhow::Result<String> {
     if results.is_empty() {
         return Ok(text);

@@ -1,11 +1,13 @@
-//! How far it is, for people who wait.
+//! The progress of a long run, on a terminal.
 
 use std::sync::Once;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget};
 
-/// Work that is done by then needs no bar.
+use crate::cli::output;
+
+/// A shorter run has no bar.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 pub struct Progress {
@@ -21,8 +23,8 @@ impl Progress {
     }
 
     pub fn step(&self) {
-        if self.start.elapsed() > PATIENCE {
-            // Which stays hidden where standard error is no terminal.
+        if self.start.elapsed() > PATIENCE && !output::is_quiet() {
+            // It stays hidden if standard error is not a terminal.
             self.shown.call_once(|| self.bar.set_draw_target(ProgressDrawTarget::stderr()));
         }
         self.bar.inc(1);

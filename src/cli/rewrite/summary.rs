@@ -1,16 +1,16 @@
-//! What is told when all is done.
+//! The messages at the end of a run.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::super::{output, unknown};
-use super::outcome::{Done, KeptFor, LEFT_SHOWN, Left, Outcome, Refused};
-use crate::cluster::words::{count, few};
-use crate::files::{self, Problem, Skipped, Source};
+use crate::files::{self, Problem, SkippedFile, Source};
 use crate::manifest::Unreadable;
+use crate::rewrite::{Done, KeptFor, LEFT_SHOWN, Left, Refused, TextOutcome};
 use crate::scan::Unknowns;
+use crate::words::{count, few};
 
-/// Of `--check`.
+/// The options of `--check`.
 #[derive(Debug, Clone, Copy)]
 pub struct Gate {
     pub allow_unknown: bool,
@@ -18,25 +18,25 @@ pub struct Gate {
 
 pub struct Summary<'o> {
     pub paths: &'o [PathBuf],
-    /// With an outcome each.
+    /// The files, as many as `outcomes`.
     pub sources: &'o [Source],
     pub problems: &'o [Problem],
-    /// Not of the folders that were named.
-    pub skipped: &'o [Skipped],
-    pub outcomes: &'o [Outcome],
-    /// Of what kustomizations build.
+    /// Files outside of the named folders.
+    pub skipped: &'o [SkippedFile],
+    pub outcomes: &'o [TextOutcome],
+    /// Notes about the output of kustomizations.
     pub notes: &'o [String],
-    /// One text was to be printed, and not files written.
+    /// One text is printed.
     pub is_print: bool,
-    /// Images are rewritten, and not only asked for.
+    /// Images are rewritten, not only checked.
     pub is_done: bool,
     pub gate: Option<Gate>,
 }
 
 impl<'o> Summary<'o> {
-    /// Whether something could not be read, parsed or written.
+    /// Returns whether an input could not be read, parsed or written.
     pub fn has_failed(&self) -> bool {
-        let is_failure = |outcome: &Outcome| match outcome {
+        let is_failure = |outcome: &TextOutcome| match outcome {
             Ok(done) => done.unreadable.iter().any(|unreadable| self.is_failure(unreadable)),
             Err(Left::Problem(_)) => true,
             Err(Left::Unreadable(unreadable)) => self.is_failure(unreadable),
@@ -44,17 +44,17 @@ impl<'o> Summary<'o> {
         !self.problems.is_empty() || self.outcomes.iter().any(is_failure)
     }
 
-    /// A template among files is none.
+    /// A template in a folder is not a failure.
     fn is_failure(&self, unreadable: &Unreadable) -> bool {
         self.is_print || !unreadable.is_template
     }
 
     fn tell_unreadable(&self, unreadable: &Unreadable) {
-        let prefix = if self.is_failure(unreadable) { "error" } else { "left alone" };
+        let prefix = if self.is_failure(unreadable) { "error" } else { "skipped" };
         output::talk(format_args!("{prefix}: {unreadable}"));
     }
 
-    /// Whether an image is not what the rules want.
+    /// Returns whether the rules rewrite an image.
     pub fn would_change(&self) -> bool {
         self.done().any(|done| done.changed > 0 || !done.refused.is_empty())
     }
@@ -63,7 +63,7 @@ impl<'o> Summary<'o> {
         self.outcomes.iter().flatten()
     }
 
-    /// Says what was done, and returns whether a gate must fail since it did not look at all.
+    /// Prints the messages, and returns whether `--check` fails since the inspection is incomplete.
     pub fn tell(&self) -> bool {
         for problem in self.problems {
             output::talk(format_args!("error: {problem}"));
@@ -83,38 +83,41 @@ impl<'o> Summary<'o> {
             }
         }
         for note in self.notes {
-            output::talk(format_args!("note: {note}"));
+            output::note(format_args!("note: {note}"));
         }
-        let why = "without a host, since a kustomization that is not read may rename them: name the whole tree, or use \
+        let why = "without a host, since a kustomization that is not read may rename them; name the whole tree, or use \
                    --rewrite-short-names";
         self.tell_left(KeptFor::ShortName, why);
-        let why = "in files that kustomizations put into ConfigMaps and Secrets: rewrite them with --deep";
+        let why = "in files that kustomizations put into ConfigMaps and Secrets; use --deep";
         self.tell_left(KeptFor::Data, why);
-        self.tell_left(KeptFor::Named, "that kustomizations name or hold, since --no-kustomize leaves those unchanged");
-        let is_template = |outcome: &Outcome| match outcome {
+        self.tell_left(KeptFor::Named, "that kustomizations name or have, since --no-kustomize is set");
+        let is_template = |outcome: &TextOutcome| match outcome {
             Ok(done) => done.template_line.is_some() || done.unreadable.iter().any(|text| text.is_template),
             Err(Left::Unreadable(text)) => text.is_template,
             Err(Left::Problem(_)) => false,
         };
         if self.outcomes.iter().any(is_template) {
-            output::talk("hint: render templates first: helm template CHART | pullthrough rewrite …");
+            output::note("hint: render templates first: helm template CHART | pullthrough rewrite …");
         }
         let silent = self.silent();
-        // Without a gate, a chart that renders to nothing is no mistake.
-        for path in silent.iter().filter(|_| self.gate.is_some()) {
-            let path = path.display();
-            output::talk(format_args!("not inspected: {path}: {}; {}", unknown::NOTHING, unknown::NOTHING_CURE));
+        for path in &silent {
+            let (what, fix) = files::nothing(path);
+            // Without --check, a chart that renders to nothing is not a mistake.
+            if self.gate.is_some() || fix != files::NOTHING_FIX {
+                output::talk(format_args!("skipped: {}: {what}; {fix}", path.display()));
+            }
         }
         let mut unknowns = Unknowns::default();
         self.done().for_each(|done| unknowns.extend(&done.unknowns));
         unknown::tell(&unknowns);
-        if !self.is_print || self.done().next().is_some() {
-            output::talk(self.totals());
+        let is_empty = self.problems.is_empty() && self.outcomes.is_empty();
+        if self.done().next().is_some() || (is_empty && !self.is_print) {
+            output::note(self.totals());
         }
         let Some(Gate { allow_unknown }) = self.gate else { return false };
         let is_template = self.outcomes.iter().any(is_template);
         let reason = match () {
-            // That is said above.
+            // Printed above.
             () if self.has_failed() => return false,
             () if self.done().all(|done| done.contents.objects == 0) => {
                 let paths: Vec<String> = self.paths.iter().map(|path| path.display().to_string()).collect();
@@ -123,7 +126,7 @@ impl<'o> Summary<'o> {
             () if allow_unknown => return false,
             () if !unknowns.is_empty() => unknown::error("that the rules rewrite"),
             () if is_template || !silent.is_empty() => {
-                "something was not understood; see above, or pass --allow-unknown".to_owned()
+                "some input was not understood; fix what is listed above, or pass --allow-unknown".to_owned()
             }
             () => return false,
         };
@@ -131,9 +134,9 @@ impl<'o> Summary<'o> {
         true
     }
 
-    /// Paths that nothing was seen in, and nothing is said of.
+    /// Returns the paths without objects that have no message yet.
     fn silent(&self) -> Vec<&PathBuf> {
-        let is_said = |outcome: &Outcome| match outcome {
+        let is_said = |outcome: &TextOutcome| match outcome {
             Ok(done) => {
                 done.contents.objects > 0
                     || !done.unknowns.is_empty()
@@ -180,15 +183,15 @@ impl<'o> Summary<'o> {
         }
         let verb = if self.is_done { "rewritten" } else { "to be rewritten" };
         let mut text = format!("{read}: {} {verb} in {changed}", count(rewritten, "image"));
-        text += &format!(", {} kept", kept.values().sum::<usize>() + refused);
+        text += &format!(", {} unchanged", kept.values().sum::<usize>() + refused);
         let mut reasons: Vec<String> =
             kept.iter().map(|(reason, count)| format!("{count} {}", reason.as_str())).collect();
-        reasons.extend((refused > 0).then(|| format!("{refused} refused")));
+        reasons.extend((refused > 0).then(|| format!("{refused} not possible")));
         if !reasons.is_empty() {
             text += &format!(" ({})", reasons.join(", "));
         }
         if left_alone > 0 {
-            text += &format!("; {} left alone", count(left_alone, "file"));
+            text += &format!("; {} skipped", count(left_alone, "file"));
         }
         if unreadable > 0 {
             text += &format!("; {} unreadable", count(unreadable, "document"));
@@ -199,14 +202,14 @@ impl<'o> Summary<'o> {
 
 fn tell_refused(done: &Done) {
     for Refused { line, image, after, why, pointer: _ } in &done.refused {
-        output::talk(format_args!("warning: {}:{line}: {image} is not made {after}: {why}", done.name));
+        output::talk(format_args!("warning: {}:{line}: {image} is not rewritten to {after}: {why}", done.name));
     }
 }
 
 fn tell_template(done: &Done) {
     if let Some(line) = done.template_line {
         output::talk(format_args!(
-            "warning: {}:{line}: a template: what is rendered for `{{{{` was not looked at",
+            "warning: {}:{line}: a template: images that `{{{{` renders were not inspected",
             done.name
         ));
     }

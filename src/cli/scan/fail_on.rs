@@ -1,13 +1,13 @@
-//! Which registries are not to be pulled from.
+//! `--fail-on`.
 
 use anyhow::anyhow;
 
 use crate::config::KUBERNETES_REGISTRY;
 use crate::engine::{InvalidPrefix, Prefix};
 use crate::registries::Upstream;
-use crate::scan::Finding;
+use crate::scan::FoundImage;
 
-/// Of 1: two words that are less alike are not taken for each other.
+/// The least similarity (0 to 1) for a suggestion.
 const ALIKE: f64 = 0.8;
 
 #[derive(Debug)]
@@ -23,12 +23,12 @@ impl FailOn {
         self.0.is_empty()
     }
 
-    /// Canonical.
+    /// Returns the canonical names.
     pub fn names(&self) -> Vec<String> {
         self.0.iter().map(|prefix| prefix.canonical().to_owned()).collect()
     }
 
-    pub fn forbids(&self, finding: &Finding) -> bool {
+    pub fn forbids(&self, finding: &FoundImage) -> bool {
         finding.forbidden_by(&self.0).is_some()
     }
 }

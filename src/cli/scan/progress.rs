@@ -1,9 +1,11 @@
-//! How far a long scan is, on a terminal alone.
+//! The progress of a scan, on a terminal.
 
 use std::io::{IsTerminal, stdout};
 use std::time::Duration;
 
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::cli::output;
 
 const BAR: &str = "{msg} {wide_bar} {human_pos} of {human_len}";
 const SPINNER: &str = "{spinner} {msg}";
@@ -12,11 +14,12 @@ const TICK: Duration = Duration::from_millis(120);
 pub struct Progress(ProgressBar);
 
 impl Progress {
-    /// `streams`: data is printed meanwhile, and is not to be mixed with progress on one terminal.
+    /// `streams`: data is printed meanwhile, and must not mix with the progress on one terminal.
     pub fn new(streams: bool) -> Self {
         let is_mixed = streams && stdout().is_terminal();
-        // It stays hidden where standard error is no terminal.
-        let target = if is_mixed { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        // It stays hidden if standard error is not a terminal.
+        let target =
+            if is_mixed || output::is_quiet() { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
         let bar = ProgressBar::with_draw_target(None, target);
         bar.enable_steady_tick(TICK);
         Self(bar)
@@ -38,7 +41,7 @@ impl Progress {
         }
     }
 
-    /// Has the line to itself.
+    /// Hides the progress while `talk` prints.
     pub fn pause(&self, talk: impl FnOnce()) {
         self.0.suspend(talk);
     }

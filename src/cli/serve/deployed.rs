@@ -1,4 +1,4 @@
-//! The arguments of a `serve` that runs elsewhere, read by the same definition.
+//! The arguments of a `serve` in a cluster, read with the definition of the command line.
 
 use std::ffi::OsStr;
 
@@ -8,45 +8,51 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args as _, Command, value_parser};
 
 use super::Args;
+use crate::cli::{QuietArgs, environment as variables};
 use crate::cluster::doctor::{Environment, Serve, Setting};
 
-/// Reads the command and the arguments of a container, as a Deployment writes them.
+/// Reads the command and the arguments of a container in a Deployment.
 ///
 /// # Errors
 ///
-/// Says what is not understood, such as a flag of another version.
+/// If an argument is unknown, such as one of another version.
 pub fn read(words: &[String], environment: &Environment) -> Result<Serve, String> {
     let mut words = words.iter().skip_while(|word| *word != "serve");
     if words.next().is_none() {
-        return Err("the container's command and args have no word `serve`".to_owned());
+        return Err("the container's command and args don't have the word `serve`".to_owned());
     }
-    let definition = Args::augment_args(Command::new("serve").no_binary_name(true));
-    // Values may have `$(NAME)` in them, and the variables are those of the container, not of this process.
-    let command = definition.clone().mut_args(|arg| match arg.get_action().takes_values() {
-        true => arg.env(None::<&'static str>).value_parser(value_parser!(String)),
-        false => arg.env(None::<&'static str>),
+    let definition = QuietArgs::augment_args(Args::augment_args(Command::new("serve").no_binary_name(true)));
+    // Values may have `$(NAME)`. Variables are those of the container, not of this process.
+    let command = definition.clone().mut_args(|arg| {
+        if arg.get_action().takes_values() {
+            arg.env(None::<&'static str>).value_parser(value_parser!(String))
+        } else {
+            arg.env(None::<&'static str>)
+        }
     });
     let matches = command.clone().try_get_matches_from(words.clone()).or_else(|error| match error.kind() {
-        // What is missing may be a variable. All words have been read by then.
+        // A variable may have the missing value. All words have been read by then.
         ErrorKind::MissingRequiredArgument => command.ignore_errors(true).try_get_matches_from(words),
         _ => Err(error),
     });
-    let settings = Settings { definition, matches: matches.map_err(|error| reason(&error))?, environment };
-    let managed_secret = || match settings.is_on("manage_certificates")? {
-        true => settings.value("certificate_secret"),
-        false => Ok(None),
-    };
+    let matches = matches.map_err(|error| reason(&error))?;
+    let overridden = variables::overridden(&definition, &matches);
+    let settings = Settings { definition, overridden, matches, environment };
+    let managed_secret =
+        || if settings.is_on("manage_certificates")? { settings.value("certificate_secret") } else { Ok(None) };
     Ok(Serve {
         rules: settings.value("rules"),
         cache: settings.value("cache"),
         managed_secret: managed_secret(),
-        tells_warnings: settings.is_on("no_warnings").map(|is_on| !is_on),
+        sends_warnings: settings.is_on("no_warnings").map(|is_on| !is_on),
     })
 }
 
 struct Settings<'e> {
-    /// With the names of variables.
+    /// It has the names of variables.
     definition: Command,
+    /// Arguments over whose variables an option takes precedence.
+    overridden: Vec<String>,
     matches: ArgMatches,
     environment: &'e Environment,
 }
@@ -73,6 +79,9 @@ impl Settings<'_> {
     }
 
     fn variable(&self, id: &str) -> Setting<Option<String>> {
+        if self.overridden.iter().any(|overridden| overridden == id) {
+            return Ok(None);
+        }
         let arg = self.definition.get_arguments().find(|arg| arg.get_id() == id);
         match arg.and_then(|arg| arg.get_env()).and_then(OsStr::to_str) {
             Some(name) => self.environment.get(name),
@@ -81,7 +90,7 @@ impl Settings<'_> {
     }
 }
 
-/// The first line alone: the rest is on how to use this program.
+/// Returns the first line. The others are about the usage of this program.
 fn reason(error: &clap::Error) -> String {
     let text = error.to_string();
     let line = text.lines().next().unwrap_or_default();
@@ -101,7 +110,7 @@ mod tests {
     }
 
     fn plain() -> Serve {
-        Serve { rules: Ok(None), cache: Ok(None), managed_secret: Ok(None), tells_warnings: Ok(true) }
+        Serve { rules: Ok(None), cache: Ok(None), managed_secret: Ok(None), sends_warnings: Ok(true) }
     }
 
     #[test]
@@ -117,6 +126,8 @@ mod tests {
             (&["serve", "--cache=$(HOST)/b"], variable("HOST", "a.io"), cache()),
             (&["serve"], variable("PULLTHROUGH_CACHE", "a.io/b"), cache()),
             (&["serve", "--cache=a.io/b"], variable("PULLTHROUGH_CACHE", "other"), cache()),
+            (&["serve", "--cache=a.io/b"], variable("PULLTHROUGH_RULES", "/other"), cache()),
+            (&["serve", "-q", "--cache=a.io/b"], json!([]), cache()),
             (&["serve", "--rules=/x"], json!([]), Serve { rules: some("/x"), ..plain() }),
             (&["serve", "--manage-certificates"], json!([]), secret("pullthrough-tls")),
             (&["serve", "--manage-certificates", "--certificate-secret", "s"], json!([]), secret("s")),
@@ -124,9 +135,9 @@ mod tests {
             (&["serve"], variable("PULLTHROUGH_MANAGE_CERTIFICATES", "on"), secret("pullthrough-tls")),
             (&["serve"], variable("PULLTHROUGH_MANAGE_CERTIFICATES", "Off"), plain()),
             (&["serve", "--certificate-secret=s"], json!([]), plain()),
-            (&["serve", "--no-warnings"], json!([]), Serve { tells_warnings: Ok(false), ..plain() }),
-            (&["serve"], variable("PULLTHROUGH_NO_WARNINGS", "yes"), Serve { tells_warnings: Ok(false), ..plain() }),
-            // Those are of no interest here, and may be half in variables.
+            (&["serve", "--no-warnings"], json!([]), Serve { sends_warnings: Ok(false), ..plain() }),
+            (&["serve"], variable("PULLTHROUGH_NO_WARNINGS", "yes"), Serve { sends_warnings: Ok(false), ..plain() }),
+            // Other options may have any value, also with variables.
             (&["serve", "--listen=$(IP):8443,[::]:1", "--cache=a.io/b"], json!([]), cache()),
             (&["serve", "--tls-cert=/c", "--cache=a.io/b"], variable("PULLTHROUGH_TLS_KEY", "/k"), cache()),
         ] {
@@ -148,7 +159,7 @@ mod tests {
         let name = "PULLTHROUGH_MANAGE_CERTIFICATES";
         assert_eq!(serve(&["serve"], from(name)), Ok(Serve { managed_secret: Err(why(name)), ..plain() }));
         let name = "PULLTHROUGH_NO_WARNINGS";
-        assert_eq!(serve(&["serve"], from(name)), Ok(Serve { tells_warnings: Err(why(name)), ..plain() }));
+        assert_eq!(serve(&["serve"], from(name)), Ok(Serve { sends_warnings: Err(why(name)), ..plain() }));
     }
 
     #[test]
@@ -156,7 +167,7 @@ mod tests {
         for (args, why) in [
             (&["serve", "--newer"][..], "unexpected argument '--newer' found"),
             (&["serve", "--cache"], "a value is required for '--cache <PREFIX>' but none was supplied"),
-            (&["sh", "-c", "pullthrough serve"], "the container's command and args have no word `serve`"),
+            (&["sh", "-c", "pullthrough serve"], "the container's command and args don't have the word `serve`"),
         ] {
             assert_eq!(serve(args, json!([])), Err(why.to_owned()));
         }

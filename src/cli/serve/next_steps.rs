@@ -1,4 +1,4 @@
-//! What to do with a server that was started by hand.
+//! The next steps after `serve` was started by hand.
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -9,10 +9,10 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::Args;
 use crate::ADMISSION_PATH;
-use crate::certificate::authority::Made;
+use crate::certificate::ca::Made;
 use crate::server::Bound;
 
-/// A review such as the API server sends: a dry run, so that trying counts as trying.
+/// A review as the API server sends it. It is a dry run, so metrics count it as one.
 const REVIEW: &str = concat!(
     r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"try-it","#,
     r#""kind":{"group":"","version":"v1","kind":"Pod"},"resource":{"group":"","version":"v1","resource":"pods"},"#,
@@ -23,7 +23,7 @@ const REVIEW: &str = concat!(
 
 pub fn text(args: &Args, made: &Made, bound: &Bound) -> String {
     let url = url(bound);
-    let mut text = String::from("\nA certificate was made in memory; it is gone when this process ends.\n");
+    let mut text = String::from("\nA certificate was created in memory; it is lost when this process ends.\n");
     if args.client_ca.is_none() {
         let trust = match &args.write_ca {
             Some(path) => format!("--cacert {}", quoted_path(path)),
@@ -42,17 +42,17 @@ pub fn text(args: &Args, made: &Made, bound: &Bound) -> String {
     };
     let (note, ca) = match &args.write_ca {
         Some(path) => ("", quoted_path(path)),
-        None => (" (start again with --write-ca ca.pem first)", "ca.pem".to_owned()),
+        None => (" (restart with --write-ca ca.pem first)", "ca.pem".to_owned()),
     };
     let _ = write!(
         text,
-        "\nRegister it with an API server that reaches this address{note}:\n\n  \
+        "\nRegister it with an API server that can connect to this address{note}:\n\n  \
          pullthrough export webhook {rules} --url {url} --ca-file {ca} | kubectl apply -f -\n"
     );
     text
 }
 
-/// The first address that this machine can be asked at.
+/// Returns the URL of the first address that this machine can connect to.
 fn url(bound: &Bound) -> String {
     let address = bound.listen.first().copied().unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 8443)));
     let ip = match address.ip() {
@@ -67,7 +67,7 @@ fn quoted_path(path: &Path) -> String {
     quoted(&path.display().to_string())
 }
 
-/// As `sh` reads it back; plain words stay as they are.
+/// Returns the word quoted for `sh`; a plain word is unchanged.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-:@".contains(c);
     if !word.is_empty() && word.chars().all(plain) {

@@ -1,7 +1,7 @@
-//! What the replicas share in a Secret: a serving certificate, its key, and the CAs to trust.
+//! The Secret that replicas share: a serving certificate, its key and the trusted CAs.
 //!
-//! A generation is one CA and the one certificate that it vouches for. CAs of the generations before are trusted only while
-//! some replica may serve their certificates. A CA that is none of these is not trusted, wherever it was written.
+//! A generation is one CA and the one certificate that it issued. CAs of earlier generations are trusted only while a replica
+//! may serve their certificates. No other CA is trusted, even if the Secret or caBundle has it.
 
 use std::time::SystemTime;
 
@@ -15,42 +15,46 @@ use serde_json::{Value, json};
 
 use super::annotations;
 use super::previous::{Previous, Terms};
-use crate::certificate::authority::{self, BACKDATED};
-use crate::certificate::trust::{Authority, Bundle, Distrust, Validity};
+use crate::certificate::ca::{self, BACKDATED};
+use crate::certificate::trust::{Bundle, Ca, Distrust, Validity};
 
 pub const CA: &str = "ca.crt";
 const CERTIFICATE: &str = "tls.crt";
 const KEY: &str = "tls.key";
 
-/// All of a Secret's content.
+/// The content of the Secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Generation {
-    /// The CAs that vouch for the serving certificate, one where it was made here.
+    /// The CAs that signed the serving certificate; one, if replicas issued it.
     pub own: Bundle,
     pub previous: Previous,
-    /// The serving certificate, perhaps with intermediate ones.
+    /// The serving certificate, possibly with intermediate ones.
     pub chain: Vec<CertificateDer<'static>>,
-    /// The chain, in PEM.
+    /// The chain in PEM.
     pub certificate: String,
-    /// The private key, in PEM.
+    /// The private key in PEM.
     pub key: String,
 }
 
 impl Generation {
-    /// Makes a CA and a certificate, which are valid for the lifetime of the terms.
+    /// Issues a CA and a certificate, which are valid for the lifetime of the terms.
     pub fn make(hosts: &[String], terms: &Terms, previous: Previous) -> Result<Generation, rcgen::Error> {
-        let made = authority::make(hosts.to_vec(), terms.now, terms.lifetime)?;
+        let made = ca::make(hosts.to_vec(), terms.now, terms.lifetime)?;
         let own = Bundle::readable(made.ca.as_bytes());
         let chain = certificates(&made.certificate).unwrap_or_default();
         Ok(Generation { own, previous, chain, certificate: made.certificate, key: made.key })
     }
 
-    /// Reads a Secret, or says why a server can't serve these hosts with it.
+    /// Reads a Secret.
+    ///
+    /// # Errors
+    ///
+    /// Returns why a server can't serve `hosts` with it.
     pub fn from_secret(secret: &Value, hosts: &[String], now: SystemTime) -> Result<Generation, String> {
         let text = |key: &str| -> Result<String, String> {
             let encoded = secret["data"][key].as_str().ok_or_else(|| format!("it has no {key}"))?;
-            let bytes = STANDARD.decode(encoded).map_err(|error| format!("its {key} is no base64: {error}"))?;
-            String::from_utf8(bytes).map_err(|_| format!("its {key} is no PEM"))
+            let bytes = STANDARD.decode(encoded).map_err(|error| format!("its {key} is not base64: {error}"))?;
+            String::from_utf8(bytes).map_err(|_| format!("its {key} is not PEM"))
         };
         let bundle = Bundle::parse(text(CA)?.as_bytes()).map_err(|error| format!("its {CA}: {error}"))?;
         let (certificate, key) = (text(CERTIFICATE)?, text(KEY)?);
@@ -60,18 +64,18 @@ impl Generation {
         CertifiedKey::from_der(chain.clone(), private_key, &aws_lc_rs::default_provider())
             .map_err(|error| format!("its {CERTIFICATE} and {KEY}: {error}"))?;
         is_trusted(&chain, &bundle, hosts, now).map_err(|why| format!("its certificate: {why}"))?;
-        let vouches = |ca: &Authority| is_trusted(&chain, &Bundle::from_iter([ca.clone()]), hosts, now).is_ok();
-        let (own, others): (Vec<_>, Vec<_>) = bundle.iter().cloned().partition(vouches);
+        let has_signed = |ca: &Ca| is_trusted(&chain, &Bundle::from_iter([ca.clone()]), hosts, now).is_ok();
+        let (own, others): (Vec<_>, Vec<_>) = bundle.iter().cloned().partition(has_signed);
         let previous = Previous::of(secret, others.into_iter());
         Ok(Generation { own: own.into_iter().collect(), previous, chain, certificate, key })
     }
 
-    /// The CAs to trust, its own first.
+    /// Returns the trusted CAs, its own first.
     pub fn trusted(&self) -> Bundle {
         self.own.iter().chain(self.previous.bundle().iter()).cloned().collect()
     }
 
-    /// The Secret with this as its content; whatever else is in it stays.
+    /// Returns the Secret with this content. Other keys stay.
     pub fn written_to(&self, mut secret: Value) -> Value {
         let parts = [(CA, &self.trusted().to_pem()), (CERTIFICATE, &self.certificate), (KEY, &self.key)];
         for (key, text) in parts {
@@ -81,14 +85,14 @@ impl Generation {
         secret
     }
 
-    /// Why another generation is to take its place.
+    /// Returns why a renewal is due, `None` if it is not.
     pub fn due(&self, terms: &Terms, renew: &[String]) -> Option<&'static str> {
         let certificates = || self.chain.iter().filter_map(Validity::of);
-        let mut all = certificates().chain(self.own.iter().map(Authority::validity));
+        let mut all = certificates().chain(self.own.iter().map(Ca::validity));
         if self.own.iter().any(|ca| terms.is_revoked(ca)) {
             Some("its CA is revoked")
         } else if self.own.iter().any(|ca| renew.contains(&ca.sha256())) {
-            Some("its renewal was requested")
+            Some("a renewal was requested")
         } else if all.any(|validity| terms.is_too_long(validity)) {
             Some("it is valid for longer than configured")
         } else if certificates().any(|validity| is_half_over(validity, terms)) {
@@ -98,7 +102,7 @@ impl Generation {
         }
     }
 
-    /// Whether a client that trusts a bundle accepts the certificate for all of `hosts`.
+    /// Checks whether a client that trusts `bundle` accepts the certificate for all of `hosts`.
     pub fn is_trusted_by(&self, bundle: &Bundle, hosts: &[String], now: SystemTime) -> Result<(), Distrust> {
         is_trusted(&self.chain, bundle, hosts, now)
     }
@@ -112,11 +116,11 @@ fn is_trusted(
 ) -> Result<(), Distrust> {
     hosts.iter().try_for_each(|host| match ServerName::try_from(host.as_str()) {
         Ok(name) => bundle.trusts(chain, &name, now).map(drop),
-        Err(_) => Err(Distrust::Unusable(format!("no certificate can be for {host}"))),
+        Err(_) => Err(Distrust::Unusable(format!("{host} is not valid in a certificate"))),
     })
 }
 
-/// Of its own lifetime, or of the configured one where that is shorter.
+/// Returns whether half of its lifetime is over, or of the configured lifetime if that is shorter.
 fn is_half_over(validity: Validity, terms: &Terms) -> bool {
     let (span, backdated) = (validity.span_secs(), BACKDATED.as_secs().cast_signed());
     let span = if span > backdated { span - backdated } else { span };
@@ -165,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_gives_back_what_was_put_in() {
+    fn a_secret_is_read_as_written() {
         let now = SystemTime::now();
         let first = make(now, Previous::default());
         let second = after(&first, &terms(now));
@@ -178,18 +182,18 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_served_is_told() {
+    fn an_unusable_secret_is_an_error() {
         let now = SystemTime::now();
         let (generation, other) = (make(now, Previous::default()), make(now, Previous::default()));
         let of_other = |key: &str| secret(&other)["data"][key].clone();
         let table: [(&str, Value, &str); 8] = [
             ("/data", Value::Null, "it has no ca.crt"),
             ("/data/tls.key", Value::Null, "it has no tls.key"),
-            ("/data/tls.crt", json!("%"), "its tls.crt is no base64"),
+            ("/data/tls.crt", json!("%"), "its tls.crt is not base64"),
             ("/data/tls.crt", json!("AAAA"), "its tls.crt and tls.key"),
             ("/data/tls.key", json!("AAAA"), "its tls.key: no items found"),
             ("/data/tls.key", of_other("tls.key"), "its tls.crt and tls.key: keys may not be consistent"),
-            ("/data/ca.crt", json!(""), "its ca.crt: there is no certificate in it"),
+            ("/data/ca.crt", json!(""), "its ca.crt: it has no certificate"),
             ("/data/ca.crt", of_other("ca.crt"), "its certificate: no trusted CA has signed it"),
         ];
         for (place, value, expected) in table {
@@ -206,14 +210,14 @@ mod tests {
     }
 
     #[test]
-    fn a_ca_of_somebody_else_is_not_trusted() {
+    fn a_ca_of_another_client_is_not_trusted() {
         let now = SystemTime::now();
         let (generation, planted) = (make(now, Previous::default()), make(now, Previous::default()));
         let mut secret = secret(&generation);
         let both = format!("{}{}", planted.own.to_pem(), generation.own.to_pem());
         secret["data"][CA] = json!(STANDARD.encode(both));
         assert_eq!(Generation::from_secret(&secret, &hosts(), now), Ok(generation));
-        // One who writes the annotation too gains an hour.
+        // If the annotation is forged too, the CA is trusted for an hour.
         annotations::set_trusted_until(&mut secret, [(sha256(&planted), i64::MAX / 1_000_000)]);
         let mut read = Generation::from_secret(&secret, &hosts(), now).unwrap();
         read.previous.limit(&terms(now));
@@ -266,7 +270,7 @@ mod tests {
             due(&Terms { lifetime: LIFETIME / 2, ..terms(start) }, &[]),
             Some("it is valid for longer than configured")
         );
-        assert_eq!(due(&terms(start), &[sha256(&generation)]), Some("its renewal was requested"));
+        assert_eq!(due(&terms(start), &[sha256(&generation)]), Some("a renewal was requested"));
         let revoked = Terms { revoked: vec![sha256(&generation)], ..terms(start) };
         assert_eq!(due(&revoked, &[]), Some("its CA is revoked"));
         let another = make(start, Previous::default());

@@ -1,45 +1,44 @@
-//! The CAs that are trusted beside the one of the Secret's certificate, each for a limited time, while some replica may
-//! still serve a certificate of theirs.
+//! Previous CAs, which are trusted for a limited time while a replica may still serve their certificates.
 
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
 use super::annotations;
-use crate::certificate::trust::{Authority, Bundle, Validity, secs};
+use crate::certificate::trust::{Bundle, Ca, Validity, secs};
 
-/// Far longer than replicas take to serve another certificate: they look every 3 s, and an API server that is overloaded may
-/// not answer some of them for minutes.
+/// How long a previous CA is trusted. Replicas change certificates within seconds; with an overloaded API server, within
+/// minutes.
 const GRACE: Duration = Duration::from_secs(60 * 60);
-/// For replicas that the API server answers: two looks, the time in which a published CA settles, and some more.
+/// How long a revoked CA is trusted: enough for two intervals of reconciling and the time in which a published CA settles.
 const TRANSITION: Duration = Duration::from_secs(30);
-/// In which the clocks of replicas may differ.
+/// How far the clocks of replicas may differ.
 const SLACK: Duration = Duration::from_secs(60);
-/// A bound for renewals that are requested again and again.
+/// A limit on CAs, for renewals that are requested many times.
 const MOST: usize = 7;
 
-/// On which terms a CA is trusted.
+/// The conditions under which a CA is trusted.
 #[derive(Debug)]
 pub struct Terms {
     pub now: SystemTime,
     /// How long a certificate and its CA may be valid.
     pub lifetime: Duration,
-    /// The SHA-256 of CAs that are not to be trusted.
+    /// The SHA-256 of CAs that are not trusted.
     pub revoked: Vec<String>,
 }
 
 impl Terms {
-    pub fn is_revoked(&self, ca: &Authority) -> bool {
+    pub fn is_revoked(&self, ca: &Ca) -> bool {
         self.revoked.contains(&ca.sha256())
     }
 
-    /// Whether more than the configured lifetime is left, so it was not made here, or with another configuration.
+    /// Returns whether more than the configured lifetime is left. Then it was issued elsewhere or with another lifetime.
     pub fn is_too_long(&self, validity: Validity) -> bool {
         u64::try_from(validity.left_secs(self.now)).is_ok_and(|left| left > (self.lifetime + SLACK).as_secs())
     }
 
-    /// Until when a CA is trusted at most, once another one vouches for the Secret's certificate.
-    fn until_secs(&self, ca: &Authority) -> i64 {
+    /// Returns until when a CA is trusted at most, once another CA signed the Secret's certificate.
+    fn until_secs(&self, ca: &Ca) -> i64 {
         let is_short = self.is_revoked(ca) || self.is_too_long(ca.validity());
         secs(self.now + if is_short { TRANSITION } else { GRACE })
     }
@@ -47,16 +46,16 @@ impl Terms {
 
 /// The CAs, and until when each is trusted, in seconds since 1970.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Previous(Vec<(Authority, i64)>);
+pub struct Previous(Vec<(Ca, i64)>);
 
 impl Previous {
-    /// Those CAs that a Secret's annotation has. Others were added by somebody else.
-    pub fn of(secret: &Value, cas: impl Iterator<Item = Authority>) -> Previous {
+    /// Returns the CAs that the Secret's annotation has. Other clients added the others.
+    pub fn of(secret: &Value, cas: impl Iterator<Item = Ca>) -> Previous {
         let until = annotations::trusted_until(secret);
         Previous(cas.filter_map(|ca| until.get(&ca.sha256()).map(|&until_secs| (ca, until_secs))).collect())
     }
 
-    /// Drops those whose time is over, and limits the time of the others.
+    /// Removes CAs whose time is over, and limits the time of the others.
     pub fn limit(&mut self, terms: &Terms) {
         for (ca, until_secs) in &mut self.0 {
             *until_secs = terms.until_secs(ca).min(*until_secs);
@@ -65,8 +64,8 @@ impl Previous {
         self.0.retain(|(ca, until_secs)| *until_secs > now_secs && ca.validity().left_secs(terms.now) > 0);
     }
 
-    /// Trusts further CAs, unless they are expired. The time of those that are trusted already stays.
-    pub fn extend<'a>(&mut self, cas: impl IntoIterator<Item = &'a Authority>, terms: &Terms) {
+    /// Adds CAs, unless they are expired. The time of CAs that are already trusted stays.
+    pub fn extend<'a>(&mut self, cas: impl IntoIterator<Item = &'a Ca>, terms: &Terms) {
         for ca in cas {
             if ca.validity().left_secs(terms.now) > 0 && !self.0.iter().any(|(known, _)| known == ca) {
                 self.0.push((ca.clone(), terms.until_secs(ca)));
@@ -80,7 +79,7 @@ impl Previous {
         self.0.iter().map(|(ca, _)| ca.clone()).collect()
     }
 
-    /// For the Secret's annotation.
+    /// Returns the entries of the Secret's annotation.
     pub fn records(&self) -> impl Iterator<Item = (String, i64)> {
         self.0.iter().map(|(ca, until_secs)| (ca.sha256(), *until_secs))
     }

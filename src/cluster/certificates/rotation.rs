@@ -1,4 +1,4 @@
-//! A renewal that a person requests: replicas do it, as an annotation of the Secret tells them to.
+//! A renewal that a user requests with an annotation of the Secret. Replicas do it.
 
 use std::time::Duration;
 
@@ -7,27 +7,27 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use super::generation::CA;
-use super::registration::Registration;
+use super::webhook_configuration::WebhookConfiguration;
 use super::{CONFLICT, Names, annotations};
-use crate::certificate::trust::{Authority, Bundle};
+use crate::certificate::trust::{Bundle, Ca};
 use crate::cluster::api::{Api, Failure};
 
-/// Between two looks at the cluster.
+/// The interval between two reads of the cluster.
 const POLL: Duration = Duration::from_secs(1);
-/// Attempts to annotate the Secret, which replicas may write at the same time.
+/// Attempts to annotate the Secret. Replicas may write it at the same time.
 const ATTEMPTS: u32 = 5;
 
-/// Why no renewal could be requested, or not be followed.
+/// Why a renewal could not be requested or followed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("the API server: {0}")]
     Api(#[from] Failure),
     #[error(
-        "there is no Secret {secret} in namespace {namespace}; name the one of --certificate-secret with --secret and --namespace"
+        "there is no Secret {secret} in namespace {namespace}; set --secret and --namespace to the Secret of --certificate-secret"
     )]
     NoSecret { namespace: String, secret: String },
     #[error(
-        "the Secret {0} has no certificate in ca.crt; replicas with --manage-certificates would repair it, so look at their logs"
+        "the Secret {0} has no certificate in ca.crt; check the logs of replicas with --manage-certificates, which repair it"
     )]
     NoCa(String),
 }
@@ -41,22 +41,22 @@ pub struct Rotation {
     is_revocation: bool,
 }
 
-/// What a rotation came to.
+/// The result of a renewal.
 #[derive(Debug)]
 pub struct Rotated {
     /// The SHA-256 of the CA of the new certificate.
     pub ca: String,
-    /// Of the CAs that are trusted beside it.
+    /// The SHA-256 of the CAs that are still trusted besides it.
     pub still_trusted: Vec<String>,
 }
 
 impl Rotation {
-    /// Asks the replicas for another certificate, and perhaps to trust none of the CAs that the Secret has now.
+    /// Requests another certificate from the replicas. A revocation also ends the trust in all CAs that the Secret has now.
     pub async fn request(api: &Api, names: Names, is_revocation: bool) -> Result<Rotation, Error> {
         let mut attempt = 1;
         loop {
             let mut secret = read_secret(api, &names).await?;
-            let before: Vec<_> = cas(&secret).iter().map(Authority::sha256).collect();
+            let before: Vec<_> = cas(&secret).iter().map(Ca::sha256).collect();
             if before.is_empty() {
                 return Err(Error::NoCa(names.secret));
             }
@@ -64,20 +64,20 @@ impl Rotation {
             annotations::name(&mut secret, annotation, before.iter().cloned());
             match api.update(names.secret(true), &secret).await {
                 Ok(_) => return Ok(Rotation { names, before, is_revocation }),
-                Err(Failure::Refused { code: CONFLICT, .. }) if attempt < ATTEMPTS => attempt += 1,
+                Err(Failure::Rejected { code: CONFLICT, .. }) if attempt < ATTEMPTS => attempt += 1,
                 Err(failure) => return Err(failure.into()),
             }
         }
     }
 
-    /// Returns when the new CA is published, and after a revocation no other one.
+    /// Waits until the new CA is published, and after a revocation until no revoked one is.
     pub async fn follow(&self, api: &Api) -> Result<Rotated, Error> {
         loop {
             let bundle = cas(&read_secret(api, &self.names).await?);
             let configuration = api.look_up(self.names.configuration()).await?.map(|found| found.body);
-            let published = Registration::new(configuration.unwrap_or_default()).bundle();
+            let published = WebhookConfiguration::new(configuration.unwrap_or_default()).bundle();
             let published = Bundle::readable(&published);
-            let [ca, still_trusted @ ..] = &published.iter().map(Authority::sha256).collect::<Vec<_>>()[..] else {
+            let [ca, still_trusted @ ..] = &published.iter().map(Ca::sha256).collect::<Vec<_>>()[..] else {
                 tokio::time::sleep(POLL).await;
                 continue;
             };
@@ -97,7 +97,7 @@ async fn read_secret(api: &Api, names: &Names) -> Result<Value, Error> {
     found.map(|found| found.body).ok_or(Error::NoSecret { namespace, secret })
 }
 
-/// The CAs of a Secret, that of its certificate first.
+/// Returns the CAs of a Secret, that of its certificate first.
 fn cas(secret: &Value) -> Bundle {
     let encoded = secret["data"][CA].as_str().unwrap_or_default();
     Bundle::readable(&STANDARD.decode(encoded).unwrap_or_default())

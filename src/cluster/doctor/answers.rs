@@ -1,4 +1,4 @@
-//! What was asked of what was seen: of replicas, of the server behind a URL, and of the API server about Pods.
+//! Requests to replicas, to the server behind a URL and to the API server, and their answers.
 
 use tokio::task::JoinSet;
 
@@ -12,17 +12,17 @@ use super::probe::DryRun;
 use super::replica::{Questions, Replica};
 use crate::cluster::api::{Api, Failure, found};
 
-/// All answers. A question depends on the objects, and on the answers to the questions before it.
+/// All answers. A request depends on the objects, and on the answers to earlier requests.
 #[derive(Debug)]
 pub struct Answers {
     pub replicas: Vec<Replica>,
-    /// What the server behind a URL shows.
+    /// The certificate chain of the server behind a URL.
     pub direct: Option<Result<Chain, Failure>>,
-    /// Since when every replica has had these rules, as far as that is known; in seconds since 1970.
-    pub in_force_since_secs: Option<i64>,
+    /// When the last replica loaded these rules, in seconds since 1970; `None` if unknown.
+    pub loaded_since_secs: Option<i64>,
     pub survey: Option<Result<Survey, Failure>>,
     pub dry_run: DryRun,
-    /// `None`: without `--manage-certificates`.
+    /// `None` without `--manage-certificates`.
     pub managed: Setting<Option<Managed>>,
 }
 
@@ -33,16 +33,16 @@ impl Answers {
             Endpoint::Service { .. } => None,
         };
         let replicas = replicas(api, objects).await;
-        let in_force_since_secs = in_force_since_secs(objects, &replicas);
-        let survey = survey(api, objects, in_force_since_secs).await;
+        let loaded_since_secs = loaded_since_secs(objects, &replicas);
+        let survey = survey(api, objects, loaded_since_secs).await;
         let known = survey.as_ref().and_then(|survey| survey.as_ref().ok());
         let dry_run = DryRun::run(api, objects, known, probe_namespace).await;
         let managed = managed::look(api, objects).await;
-        Self { replicas, direct, in_force_since_secs, survey, dry_run, managed }
+        Self { replicas, direct, loaded_since_secs, survey, dry_run, managed }
     }
 }
 
-/// Has the replicas show what they have.
+/// Examines all replicas at the same time.
 async fn replicas(api: &Api, objects: &Objects) -> Vec<Replica> {
     let questions =
         Questions { namespace: objects.namespace.clone(), server_name: endpoint::server_name(&objects.endpoint) };
@@ -58,8 +58,8 @@ async fn replicas(api: &Api, objects: &Objects) -> Vec<Replica> {
     replicas
 }
 
-/// Since when all replicas have had the rules of the cluster, where all say so.
-fn in_force_since_secs(objects: &Objects, replicas: &[Replica]) -> Option<i64> {
+/// Returns when the last replica loaded the rules of the cluster, if all replicas have loaded them.
+fn loaded_since_secs(objects: &Objects, replicas: &[Replica]) -> Option<i64> {
     let rules = objects.rules.as_ref().ok()?;
     let mut latest = None;
     for replica in replicas.iter().filter(|replica| replica.ready) {
@@ -70,11 +70,12 @@ fn in_force_since_secs(objects: &Objects, replicas: &[Replica]) -> Option<i64> {
     latest
 }
 
-async fn survey(api: &Api, objects: &Objects, in_force_since_secs: Option<i64>) -> Option<Result<Survey, Failure>> {
+async fn survey(api: &Api, objects: &Objects, loaded_since_secs: Option<i64>) -> Option<Result<Survey, Failure>> {
     let policy = objects.policy()?;
     objects.webhook()?;
-    let created_secs = found(&objects.registered)?.metadata.creation_timestamp.as_ref().map(|time| time.0.as_second());
-    let since_secs = in_force_since_secs.zip(created_secs).map(|(rules, created)| rules.max(created));
-    let in_reach = |namespace: &str| objects.is_in_reach(namespace);
-    Some(Survey::take(api, &Scope { policy, in_reach: &in_reach, since_secs }).await)
+    let created_secs =
+        found(&objects.configuration)?.metadata.creation_timestamp.as_ref().map(|time| time.0.as_second());
+    let since_secs = loaded_since_secs.zip(created_secs).map(|(rules, created)| rules.max(created));
+    let is_covered = |namespace: &str| objects.covers(namespace);
+    Some(Survey::take(api, &Scope { policy, is_covered: &is_covered, since_secs }).await)
 }

@@ -1,40 +1,40 @@
-//! How the Deployment calls `serve`: what of its arguments, variables and volumes matters here.
+//! How the Deployment runs `serve`: those of its arguments, variables and volumes that doctor needs.
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 
 use super::environment::{Environment, Setting};
 
-/// Of the settings of `serve` those that matter here.
+/// The settings of `serve` that doctor needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Serve {
     pub rules: Setting<Option<String>>,
     pub cache: Setting<Option<String>>,
     /// With `--manage-certificates`, the Secret's name.
     pub managed_secret: Setting<Option<String>>,
-    pub tells_warnings: Setting<bool>,
+    pub sends_warnings: Setting<bool>,
 }
 
-/// Reads the arguments of a container as `serve` would. The command line has the definition.
+/// Reads the arguments of a container as `serve` does. The command line defines them.
 pub type ReadServe = fn(&[String], &Environment) -> Result<Serve, String>;
 
-/// What the Pods' container is started with.
+/// The arguments of the Pods' container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Arguments {
     pub rules: Setting<Option<RulesFrom>>,
     /// With `--manage-certificates`, the Secret's name.
     pub managed_secret: Setting<Option<String>>,
-    pub tells_warnings: Setting<bool>,
-    /// `None`: as the ServiceAccount says.
+    pub sends_warnings: Setting<bool>,
+    /// `None` if the ServiceAccount decides.
     pub has_token: Option<bool>,
     pub service_account: String,
 }
 
-/// Where replicas have their rules from.
+/// The source of the replicas' rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RulesFrom {
     ConfigMap(Mount),
-    /// One that no ConfigMap is mounted for.
+    /// A file that does not come from a ConfigMap.
     File(String),
     Cache(String),
 }
@@ -52,23 +52,23 @@ impl Arguments {
         let pod = deployment.spec.as_ref()?.template.spec.as_ref()?;
         let container = container(pod)?;
         let words: Vec<String> = container.command.iter().chain(&container.args).flatten().cloned().collect();
-        let unread = |why| format!("the arguments of the Deployment can't be read: {why}");
-        let (rules, managed_secret, tells_warnings) = match read(&words, &Environment::of(container)).map_err(unread) {
-            Ok(Serve { rules, cache, managed_secret, tells_warnings }) => {
-                (rules_from(pod, container, rules, cache), managed_secret, tells_warnings)
+        let unread = |why| format!("the arguments of the Deployment are unreadable: {why}");
+        let (rules, managed_secret, sends_warnings) = match read(&words, &Environment::of(container)).map_err(unread) {
+            Ok(Serve { rules, cache, managed_secret, sends_warnings }) => {
+                (rules_from(pod, container, rules, cache), managed_secret, sends_warnings)
             }
             Err(why) => (Err(why.clone()), Err(why.clone()), Err(why)),
         };
         Some(Self {
             rules,
             managed_secret,
-            tells_warnings,
+            sends_warnings,
             has_token: if mounts_token(pod) { Some(true) } else { pod.automount_service_account_token },
             service_account: pod.service_account_name.clone().unwrap_or_else(|| "default".to_owned()),
         })
     }
 
-    /// The ConfigMap with the rules, as it is mounted.
+    /// Returns the mount of the ConfigMap with the rules.
     pub fn mount(&self) -> Option<&Mount> {
         match &self.rules {
             Ok(Some(RulesFrom::ConfigMap(mount))) => Some(mount),
@@ -92,7 +92,7 @@ fn rules_from(
     })
 }
 
-/// The container that serves: the one with the port, for there may be sidecars.
+/// Returns the container of the server: the one with the port `https`, since there may be sidecars.
 pub fn container(pod: &PodSpec) -> Option<&Container> {
     let serves =
         |container: &&Container| container.ports.iter().flatten().any(|port| port.name.as_deref() == Some("https"));
@@ -103,19 +103,19 @@ pub fn container(pod: &PodSpec) -> Option<&Container> {
         .or_else(|| pod.containers.first())
 }
 
-/// The number of a port of the container, by its name.
+/// Returns the number of the container's port with this name.
 pub fn port(container: &Container, name: &str) -> Option<u16> {
     let port = container.ports.iter().flatten().find(|port| port.name.as_deref() == Some(name))?;
     u16::try_from(port.container_port).ok()
 }
 
-/// Whether the token is a volume that somebody wrote.
+/// Returns whether a projected volume of the Pod has the token.
 fn mounts_token(pod: &PodSpec) -> bool {
     let projected = pod.volumes.iter().flatten().filter_map(|volume| volume.projected.as_ref());
     projected.flat_map(|source| source.sources.iter().flatten()).any(|source| source.service_account_token.is_some())
 }
 
-/// The ConfigMap behind a file of the container.
+/// Returns the ConfigMap that a file of the container comes from.
 fn mount(pod: &PodSpec, container: &Container, file: &str) -> Option<Mount> {
     let below = |folder: &str| {
         let rest = file.strip_prefix(folder.trim_end_matches('/'))?;
@@ -149,7 +149,7 @@ mod tests {
                 rules: Ok(Some("/etc/rules/rules.yaml".to_owned())),
                 cache: Ok(None),
                 managed_secret: Ok(None),
-                tells_warnings: Ok(true),
+                sends_warnings: Ok(true),
             })
         };
         let deployment = json!({"spec": {"template": {"spec": {

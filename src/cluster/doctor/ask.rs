@@ -1,4 +1,4 @@
-//! A plain HTTP request over a stream, such as a forwarded port of a Pod.
+//! An unencrypted HTTP request over a stream, such as a forwarded port of a Pod.
 
 use http::Request;
 use http_body_util::{BodyExt as _, Empty, Limited};
@@ -8,10 +8,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::cluster::api::{Failure, chain};
 
-/// Many times what `/metrics` has.
+/// A limit far above the size of `/metrics`.
 const MAX_BODY_BYTES: usize = 8 << 20;
 
-/// The status and the text. The caller sets a deadline.
+/// Sends a GET request, and returns the status and the text of the response. The caller sets a deadline.
 pub async fn get<S>(stream: S, path: &str) -> Result<(u16, String), Failure>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -33,7 +33,7 @@ where
     tokio::pin!(exchange);
     tokio::select! {
         answer = &mut exchange => answer,
-        // The connection may end before the answer that it brought is read.
+        // The connection may close before its response is read.
         _ = connection => exchange.await,
     }
 }

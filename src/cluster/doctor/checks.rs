@@ -1,33 +1,33 @@
-//! The questions. Each looks at what was seen and answered, and asks nothing of the cluster.
+//! The checks. Each one reads the objects and the answers, and sends no requests to the cluster.
 
 mod certificates;
 mod coverage;
 mod dry_run;
+mod operations;
+mod other_webhooks;
 mod permissions;
-mod reach;
-mod registration;
 mod replicas;
-mod rivals;
 mod rules;
 mod selectors;
 mod service;
 mod version;
+mod webhook_configuration;
 
 use super::answers::Answers;
 use super::objects::Objects;
 use super::report::Check;
 
-/// All of them, in the order in which they are read best.
+/// Returns all checks, in the order in which a reader needs them.
 pub fn all(objects: &Objects, answers: &Answers) -> Vec<Check> {
     vec![
         version::check(objects),
-        registration::check(objects),
+        webhook_configuration::check(objects),
         service::check(objects),
         replicas::check(objects, answers),
         certificates::check(objects, answers),
         rules::check(objects, answers),
         dry_run::check(objects, answers),
-        reach::check(objects, answers),
+        coverage::check(objects, answers),
         permissions::check(objects, answers),
     ]
 }

@@ -1,4 +1,4 @@
-//! Reads the objects.
+//! Reads the objects from the API server.
 
 use std::time::SystemTime;
 
@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::Options;
+use super::DoctorOptions;
 use super::arguments::Arguments;
 use super::endpoint::{self, Endpoint};
 use super::objects::{MutatingPolicy, Namespace, Objects, Version};
@@ -20,7 +20,7 @@ use crate::cluster::WEBHOOKS;
 use crate::cluster::api::{Api, Failure, Target};
 use crate::cluster::selector::{self, Labels};
 
-/// What the manifests call Service and Deployment.
+/// The name of Service and Deployment in the manifests.
 const NAME: &str = "pullthrough";
 
 #[derive(Deserialize)]
@@ -29,24 +29,24 @@ struct List<T> {
     items: Vec<T>,
 }
 
+/// Reads all objects that the checks need.
+///
 /// # Errors
 ///
-/// Where the API server can't be reached, or does not know who asks.
-pub async fn objects(api: &Api, options: &Options) -> Result<Objects, Failure> {
+/// Returns an error if the API server is unavailable, or if it rejects the credentials.
+pub async fn objects(api: &Api, options: &DoctorOptions) -> Result<Objects, Failure> {
     let version = match version(api).await {
-        Err(failure @ (Failure::Broken(_) | Failure::TooSlow(_) | Failure::Refused { code: 401, .. })) => {
-            return Err(failure);
-        }
+        Err(failure) if failure.is_of_all_requests() => return Err(failure),
         version => version,
     };
-    let (registered, configurations, policies, namespaces, is_told_warnings) = tokio::join!(
+    let (configuration, configurations, policies, namespaces, gets_warnings) = tokio::join!(
         api.find::<MutatingWebhookConfiguration>(Target { name: Some(&options.configuration), ..WEBHOOKS }),
         list::<MutatingWebhookConfiguration>(api, WEBHOOKS),
         policies(api),
         namespaces(api),
-        is_told_warnings(api),
+        gets_warnings(api),
     );
-    let endpoint = endpoint::of(&registered, &options.namespace, NAME);
+    let endpoint = endpoint::of(&configuration, &options.namespace, NAME);
     let (namespace, service_name) = match &endpoint {
         Endpoint::Service { namespace, name, .. } => (namespace.clone(), name.clone()),
         Endpoint::Url(_) => (options.namespace.clone(), NAME.to_owned()),
@@ -69,11 +69,11 @@ pub async fn objects(api: &Api, options: &Options) -> Result<Objects, Failure> {
         now: SystemTime::now(),
         configuration_name: options.configuration.clone(),
         version,
-        registered,
+        configuration,
         configurations,
         policies,
         namespaces,
-        is_told_warnings,
+        gets_warnings,
         service,
         slices,
         deployment,
@@ -108,7 +108,7 @@ async fn namespaces(api: &Api) -> Result<Vec<Namespace>, Failure> {
     Ok(read.collect())
 }
 
-/// MutatingAdmissionPolicies, in the newest version that is served.
+/// Lists the MutatingAdmissionPolicies in the newest version that the API server supports.
 async fn policies(api: &Api) -> Result<Vec<MutatingPolicy>, Failure> {
     for version in ["v1", "v1beta1", "v1alpha1"] {
         let group = format!("apis/admissionregistration.k8s.io/{version}");
@@ -137,8 +137,8 @@ fn policy(item: &Value) -> MutatingPolicy {
     }
 }
 
-/// Machines are told nothing by the webhook.
-async fn is_told_warnings(api: &Api) -> bool {
+/// Returns whether the webhook sends warnings to this user. It sends none to users whose name starts with `system:`.
+async fn gets_warnings(api: &Api) -> bool {
     let target =
         Target { api: "apis/authentication.k8s.io/v1", resource: "selfsubjectreviews", namespace: None, name: None };
     let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
@@ -149,7 +149,7 @@ async fn is_told_warnings(api: &Api) -> bool {
     })
 }
 
-/// The Deployment behind the Service, or else the one that has the usual name or label.
+/// Returns the Deployment whose Pods the Service selects, or else the one with the default name or label.
 fn choose(deployments: Vec<Deployment>, selector: &Labels) -> Option<Deployment> {
     let is_behind = |deployment: &&Deployment| {
         let template = deployment.spec.as_ref().and_then(|spec| spec.template.metadata.as_ref()?.labels.as_ref());
@@ -169,7 +169,7 @@ fn choose(deployments: Vec<Deployment>, selector: &Labels) -> Option<Deployment>
     found.cloned()
 }
 
-/// The Pods that the Service selects, and those of the Deployment; without those that have ended.
+/// Returns the Pods that the Service selects and those of the Deployment, without completed ones.
 fn ours(pods: Vec<Pod>, selector: &Labels, deployment: Option<&Deployment>) -> Vec<Pod> {
     let requirements = deployment.and_then(|deployment| deployment.spec.as_ref());
     let requirements = requirements.map(|spec| selector::requirements(Some(&spec.selector))).unwrap_or_default();
@@ -187,12 +187,17 @@ fn is_of(slice: &EndpointSlice, service: &str) -> bool {
     labels.and_then(|labels| labels.get("kubernetes.io/service-name")).is_some_and(|name| name == service)
 }
 
-async fn rules(api: &Api, namespace: &str, options: &Options, arguments: Option<&Arguments>) -> Result<Rules, NoRules> {
+async fn rules(
+    api: &Api,
+    namespace: &str,
+    options: &DoctorOptions,
+    arguments: Option<&Arguments>,
+) -> Result<Rules, NoRules> {
     match (&options.rules, arguments) {
         (Some(given), _) => Ok(Rules::given(given)),
         (None, Some(arguments)) => Rules::of_deployment(api, namespace, arguments).await,
-        (None, None) => Err(NoRules::Unknown(format!(
-            "there is no Deployment of pullthrough in namespace {namespace} to tell them; give them with --rules"
-        ))),
+        (None, None) => {
+            Err(NoRules::Unknown(format!("no Deployment of pullthrough in namespace {namespace}; set --rules")))
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Where the API server finds the webhook, and what is there.
+//! The address of the webhook, and its certificate chain.
 
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use rustls::pki_types::ServerName;
@@ -10,16 +10,16 @@ use crate::cluster::our_webhook;
 
 const HTTPS: u16 = 443;
 
-/// Where the API server finds the webhook.
+/// The address of the webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Endpoint {
     Url(String),
     Service { namespace: String, name: String, port: i32 },
 }
 
-/// What is registered, or else the Service of the manifests.
-pub fn of(registered: &Seen<MutatingWebhookConfiguration>, namespace: &str, name: &str) -> Endpoint {
-    let client = found(registered).and_then(our_webhook).map(|webhook| &webhook.client_config);
+/// Returns the address in the webhook configuration, or else the Service of the manifests.
+pub fn of(configuration: &Seen<MutatingWebhookConfiguration>, namespace: &str, name: &str) -> Endpoint {
+    let client = found(configuration).and_then(our_webhook).map(|webhook| &webhook.client_config);
     match client.map(|client| (&client.url, &client.service)) {
         Some((Some(url), _)) => Endpoint::Url(url.clone()),
         Some((None, Some(service))) => Endpoint::Service {
@@ -31,14 +31,14 @@ pub fn of(registered: &Seen<MutatingWebhookConfiguration>, namespace: &str, name
     }
 }
 
-/// Host and port of a URL.
+/// Returns the host and the port of a URL.
 fn address(url: &str) -> Option<(String, u16)> {
     let uri: http::Uri = url.parse().ok()?;
     let host = uri.host()?.trim_matches(['[', ']']).to_owned();
     Some((host, uri.port_u16().unwrap_or(HTTPS)))
 }
 
-/// The name that the API server wants in the certificate.
+/// Returns the name that the API server expects in the certificate.
 pub fn server_name(endpoint: &Endpoint) -> Option<ServerName<'static>> {
     let host = match endpoint {
         Endpoint::Service { namespace, name, .. } => format!("{name}.{namespace}.svc"),
@@ -47,7 +47,7 @@ pub fn server_name(endpoint: &Endpoint) -> Option<ServerName<'static>> {
     ServerName::try_from(host).ok()
 }
 
-/// What the server behind a URL shows.
+/// Returns the certificate chain of the server behind a URL.
 pub async fn shown(api: &Api, url: &str) -> Result<Chain, Failure> {
     let wrong = || Failure::Broken(format!("{url} has no host to connect to"));
     let (host, port) = address(url).ok_or_else(wrong)?;

@@ -1,17 +1,17 @@
-//! The environment of a container, as far as a Deployment says what it is.
+//! The environment of a container, as far as a Deployment defines it.
 
 use std::collections::HashMap;
 
 use k8s_openapi::api::core::v1::{Container, EnvFromSource, EnvVarSource};
 
-/// A setting of `serve`, or why it is not known.
+/// A setting of `serve`, or why it is unknown.
 pub type Setting<T> = Result<T, String>;
 
-/// What variables are set to, or where the cluster takes their values from.
+/// The values of variables, or the objects that the kubelet takes the values from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Environment {
     variables: HashMap<String, Setting<String>>,
-    /// A prefix of names, and the object that has all variables with it.
+    /// Prefixes of names, and the object that defines all variables with each.
     objects: Vec<(String, String)>,
 }
 
@@ -20,7 +20,7 @@ impl Environment {
         let objects = container.env_from.iter().flatten();
         let objects = objects.map(|source| (source.prefix.clone().unwrap_or_default(), object(source))).collect();
         let mut environment = Self { variables: HashMap::new(), objects };
-        // The last of one name counts.
+        // If two variables have the same name, the last one counts.
         for variable in container.env.iter().flatten() {
             let value = match &variable.value_from {
                 Some(source) => Err(elsewhere(&variable.name, &place(source))),
@@ -31,7 +31,7 @@ impl Environment {
         environment
     }
 
-    /// The value of a variable, if it has one.
+    /// Returns the value of a variable, `None` if it is not set.
     pub fn get(&self, name: &str) -> Setting<Option<String>> {
         if let Some(value) = self.variables.get(name) {
             return value.clone().map(Some);
@@ -42,8 +42,8 @@ impl Environment {
         }
     }
 
-    /// Replaces `$(NAME)` as the kubelet does (`third_party/forked/golang/expansion`): where nothing has that name, it stays, and
-    /// `$$` is a dollar sign.
+    /// Replaces `$(NAME)` as the kubelet does (`third_party/forked/golang/expansion`). If no variable has that name, the text
+    /// stays unchanged; `$$` is a dollar sign.
     pub fn expand(&self, text: &str) -> Setting<String> {
         let mut expanded = String::new();
         let mut rest = text;

@@ -1,4 +1,4 @@
-//! A TLS handshake that believes any certificate, to see which one is shown.
+//! A TLS handshake that accepts any certificate, to record the one that the server presents.
 
 use std::sync::{Arc, Mutex};
 
@@ -11,10 +11,10 @@ use tokio_rustls::TlsConnector;
 
 use crate::cluster::api::{Failure, chain};
 
-/// The certificate and its issuers, as they are shown.
+/// The certificate and its issuers, as the server presents them.
 pub type Chain = Vec<CertificateDer<'static>>;
 
-/// Keeps what it is shown. That the peer has the key is checked all the same.
+/// Records the chain. It still verifies that the server has the private key.
 #[derive(Debug)]
 struct Recorder {
     provider: Arc<CryptoProvider>,
@@ -60,7 +60,7 @@ impl ServerCertVerifier for Recorder {
     }
 }
 
-/// What the server at the other end of the stream shows to a client that asks for `name`. The caller sets a deadline.
+/// Returns the chain that the server presents to a client that expects `name`. The caller sets a deadline.
 pub async fn shown<S>(stream: S, name: &ServerName<'static>) -> Result<Chain, Failure>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -75,7 +75,7 @@ where
         .with_no_client_auth();
     let outcome = TlsConnector::from(Arc::new(config)).connect(name.clone(), stream).await;
     let shown = recorder.shown.lock().map(|mut shown| std::mem::take(&mut *shown)).unwrap_or_default();
-    // A server that wants a client certificate ends the handshake after it has shown its own.
+    // A server that requires a client certificate ends the handshake after it has presented its own.
     match outcome {
         Err(error) if shown.is_empty() => Err(Failure::Broken(format!("TLS handshake: {}", chain(&error)))),
         _ => Ok(shown),

@@ -1,4 +1,4 @@
-//! What `--manage-certificates` lives on: the Secret, and what the service account may do.
+//! What `--manage-certificates` needs: the Secret, and the permissions of the service account.
 
 use std::time::Duration;
 
@@ -11,23 +11,23 @@ use super::objects::Objects;
 use crate::cluster::api::{Api, Failure, Seen, Target};
 use crate::cluster::{WEBHOOKS, our_webhook};
 
-/// A renewal writes Secret and caBundle one after the other, within about so long.
+/// A renewal writes first the Secret and then caBundle, within about this time.
 const BETWEEN: Duration = Duration::from_secs(3);
 
-/// What belongs to `--manage-certificates`.
+/// The state of `--manage-certificates`.
 #[derive(Debug)]
 pub struct Managed {
     pub secret_name: String,
     pub secret: Seen<Secret>,
-    /// `caBundle` as it was when the Secret was read.
+    /// `caBundle` at the time when the Secret was read.
     pub ca_bundle: Option<Vec<u8>>,
-    /// What the service account may do.
+    /// The permissions of the service account.
     pub permissions: Result<Vec<Permission>, Failure>,
-    /// Whether its Pods have its token; `None` where that is the ServiceAccount's choice and can't be read.
+    /// Whether its Pods have its token; `None` if the ServiceAccount decides and is unreadable.
     pub has_token: Option<bool>,
 }
 
-/// Something that the service account needs to do.
+/// A permission that the service account needs.
 #[derive(Debug, Clone)]
 pub struct Permission {
     pub what: String,
@@ -50,7 +50,7 @@ pub async fn look(api: &Api, objects: &Objects) -> Setting<Option<Managed>> {
     };
     let (mut secret, mut ca_bundle) = read().await;
     if let Ok(Some(found)) = &secret
-        && authorities(found) != ca_bundle.as_deref()
+        && trusted_cas(found) != ca_bundle.as_deref()
     {
         tokio::time::sleep(BETWEEN).await;
         (secret, ca_bundle) = read().await;
@@ -68,8 +68,8 @@ pub async fn look(api: &Api, objects: &Objects) -> Setting<Option<Managed>> {
     Ok(Some(Managed { secret_name, secret, ca_bundle, permissions, has_token }))
 }
 
-/// The Secret's trusted CAs.
-pub fn authorities(secret: &Secret) -> Option<&[u8]> {
+/// Returns the Secret's trusted CAs.
+pub fn trusted_cas(secret: &Secret) -> Option<&[u8]> {
     secret.data.as_ref()?.get("ca.crt").map(|bytes| bytes.0.as_slice()).filter(|bytes| !bytes.is_empty())
 }
 

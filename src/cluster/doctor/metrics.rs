@@ -1,21 +1,21 @@
-//! What a replica says of itself in `/metrics`.
+//! The metrics of a replica.
 
 use crate::server::metrics::{Reloaded, UNKNOWN_REVISION, names};
 
-/// Of the metrics in docs/metrics.md those that replicas are compared by.
+/// Those metrics of docs/reference/metrics.md by which replicas are compared.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Metrics {
     pub rules_hash: Option<String>,
-    /// When its rules were taken over, in seconds since 1970.
+    /// When it loaded its rules, in seconds since 1970.
     pub rules_since_secs: Option<i64>,
-    /// Whether the last attempt to take over rules succeeded.
+    /// Whether the last reload of the rules succeeded.
     pub rules_reload_ok: Option<bool>,
     pub certificate_reload_ok: Option<bool>,
     pub version: Option<String>,
 }
 
 impl Metrics {
-    /// Reads Prometheus' text format, and passes over what it does not know.
+    /// Reads Prometheus' text format, and ignores unknown metrics.
     pub fn parse(text: &str) -> Self {
         let mut metrics = Self::default();
         let (rules, certificate) = (Some(Reloaded::Rules.as_str()), Some(Reloaded::Certificate.as_str()));
@@ -46,7 +46,7 @@ fn version(version: Option<&str>, revision: Option<&str>) -> Option<String> {
     })
 }
 
-/// The value of a label; those that are asked for have no quotes in them.
+/// Returns the value of a label. The values of the labels that are read have no quotes.
 fn label<'l>(labels: &'l str, name: &str) -> Option<&'l str> {
     let start = labels.split(',').find_map(|label| label.strip_prefix(name)?.strip_prefix("=\""))?;
     start.split('"').next()
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_known_is_read_and_the_rest_passed_over() {
+    fn unknown_metrics_are_ignored() {
         let text = "# HELP pullthrough_rules_info x\n\
             pullthrough_rules_info{hash=\"00ff\"} 1\n\
             pullthrough_build_info{revision=\"unknown\",version=\"0.1.0\"} 1\n\

@@ -1,4 +1,4 @@
-//! What was seen of the cluster: everything that is read from the API server before anything is asked of what runs there.
+//! The objects that are read from the API server before the first request to a replica.
 
 use std::time::SystemTime;
 
@@ -15,28 +15,28 @@ use crate::cluster::our_webhook;
 use crate::cluster::selector::{self, Labels, Requirement};
 use crate::engine::Policy;
 
-/// What the cluster was found to be.
+/// The objects of a cluster.
 #[derive(Debug)]
 pub struct Objects {
     pub now: SystemTime,
-    /// Of the webhook configuration.
+    /// The name of the webhook configuration.
     pub configuration_name: String,
     pub version: Result<Version, Failure>,
-    pub registered: Seen<MutatingWebhookConfiguration>,
-    /// All of them, ours included.
+    pub configuration: Seen<MutatingWebhookConfiguration>,
+    /// All webhook configurations, ours included.
     pub configurations: Result<Vec<MutatingWebhookConfiguration>, Failure>,
     pub policies: Result<Vec<MutatingPolicy>, Failure>,
     pub namespaces: Result<Vec<Namespace>, Failure>,
-    /// Whether the API server's warnings for us would include the webhook's.
-    pub is_told_warnings: bool,
+    /// Whether the webhook sends warnings to this user.
+    pub gets_warnings: bool,
     pub endpoint: Endpoint,
-    /// Where Service, Deployment and Pods are looked for.
+    /// The namespace of Service, Deployment and Pods.
     pub namespace: String,
     pub service: Seen<Service>,
     pub slices: Result<Vec<EndpointSlice>, Failure>,
     pub deployment: Seen<Deployment>,
     pub arguments: Option<Arguments>,
-    /// Those that the Service selects, and those of the Deployment.
+    /// The Pods that the Service selects, and those of the Deployment.
     pub pods: Result<Vec<Pod>, Failure>,
     pub rules: Result<Rules, NoRules>,
 }
@@ -44,7 +44,7 @@ pub struct Objects {
 #[derive(Debug, Clone)]
 pub struct Version {
     pub git: String,
-    /// Of Kubernetes 1.
+    /// The minor version of Kubernetes 1.
     pub minor: Option<u32>,
 }
 
@@ -60,39 +60,40 @@ pub struct Namespace {
 pub struct MutatingPolicy {
     pub name: String,
     pub reinvoked: bool,
-    /// Whether it is called for the creation of Pods.
+    /// Whether it applies to the creation of Pods.
     pub on_pods: bool,
 }
 
 impl Objects {
-    /// Our webhook of the configuration.
+    /// Returns our webhook of the configuration.
     pub fn webhook(&self) -> Option<&MutatingWebhook> {
-        our_webhook(self.registered.as_ref().ok()?.as_ref()?)
+        our_webhook(self.configuration.as_ref().ok()?.as_ref()?)
     }
 
     pub fn policy(&self) -> Option<&Policy> {
         self.rules.as_ref().ok()?.policy()
     }
 
-    /// The object that is registered, as findings name it.
+    /// Returns the webhook configuration as findings name it.
     pub fn configuration_place(&self) -> String {
         format!("MutatingWebhookConfiguration {}", self.configuration_name)
     }
 
-    /// A namespace's labels; of one that is not known, those that every namespace has.
+    /// Returns a namespace's labels; for an unknown one, the label that every namespace has.
     pub fn labels_of(&self, namespace: &str) -> Labels {
         let known = self.namespaces.iter().flatten().find(|known| known.name == namespace);
         known.map(|known| known.labels.clone()).unwrap_or_else(|| selector::labels_of_name(namespace))
     }
 
-    /// The conditions of the namespaceSelector that a namespace fails; none: it is in reach.
-    pub fn obstacles(&self, namespace: &str) -> Vec<Requirement> {
+    /// Returns the requirements of the namespaceSelector that a namespace does not meet. If there are none, it is covered.
+    pub fn failed_requirements(&self, namespace: &str) -> Vec<Requirement> {
         let Some(webhook) = self.webhook() else { return Vec::new() };
         let requirements = selector::requirements(webhook.namespace_selector.as_ref());
         selector::failed(&requirements, &self.labels_of(namespace)).into_iter().cloned().collect()
     }
 
-    pub fn is_in_reach(&self, namespace: &str) -> bool {
-        self.obstacles(namespace).is_empty()
+    /// Returns whether the webhook covers a namespace.
+    pub fn covers(&self, namespace: &str) -> bool {
+        self.failed_requirements(namespace).is_empty()
     }
 }

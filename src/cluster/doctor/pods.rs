@@ -1,4 +1,4 @@
-//! The Pods of the cluster, looked at by the engine as if they were created now.
+//! The Pods of the cluster, evaluated by the engine as if they were created now.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -6,13 +6,13 @@ use serde::Deserialize;
 
 use crate::cluster::api::{Api, Failure, Target};
 use crate::cluster::pages::Pages;
-use crate::cluster::words::parse_secs;
-use crate::engine::{self, Context, Decision, Options, Policy, Reason};
+use crate::engine::{self, AnswerOptions, Context, Decision, Policy, Reason};
+use crate::words::parse_secs;
 
-/// Kept of each kind in each namespace.
+/// Examples of each kind in each namespace.
 const EXAMPLES: usize = 3;
 
-/// How many Pods of a namespace are of one kind, with the names of some.
+/// The number of a namespace's Pods of one kind, with the names of some.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tally {
     pub count: usize,
@@ -28,15 +28,15 @@ impl Tally {
     }
 }
 
-/// Pods whose images the rules would rewrite, although they exist.
+/// Existing Pods whose images the rules would rewrite.
 #[derive(Debug, Clone, Default)]
 pub struct Stale {
-    /// From before the time that was asked about.
+    /// Pods that were created before [`Scope::since_secs`].
     pub before: Tally,
     pub since: Tally,
 }
 
-/// What is kept of all Pods.
+/// A summary of all Pods.
 #[derive(Debug, Clone, Default)]
 pub struct Survey {
     pub pods: usize,
@@ -44,10 +44,10 @@ pub struct Survey {
     pub mirror: BTreeMap<String, Tally>,
     pub opted_out: BTreeMap<String, Tally>,
     pub stale: BTreeMap<String, Stale>,
-    /// For each rule an image that it would rewrite, and the namespace.
+    /// For each rule, an image that it would rewrite, and its namespace.
     pub examples: HashMap<String, (String, String)>,
-    /// Why the list was not read to its end.
-    pub cut_short: Option<Failure>,
+    /// Why the list is incomplete.
+    pub incomplete: Option<Failure>,
 }
 
 #[derive(Deserialize)]
@@ -74,29 +74,31 @@ struct Status {
     phase: Option<String>,
 }
 
-/// Whose Pods are looked at, and from when on one should have been rewritten.
+/// Which Pods to evaluate, and since when the webhook should have rewritten new ones.
 pub struct Scope<'s> {
     pub policy: &'s Policy,
-    pub in_reach: &'s dyn Fn(&str) -> bool,
+    pub is_covered: &'s dyn Fn(&str) -> bool,
     pub since_secs: Option<i64>,
 }
 
 impl Survey {
+    /// Reads all Pods of the cluster.
+    ///
     /// # Errors
     ///
-    /// Where there is not even a first page.
+    /// Returns an error if the first page is unavailable.
     pub async fn take(api: &Api, scope: &Scope<'_>) -> Result<Self, Failure> {
         let target = Target { api: "api/v1", resource: "pods", namespace: None, name: None };
         let mut survey = Self::default();
         let mut pages = Pages::of(api, target);
         loop {
-            // Only what counts of a page outlives it.
+            // A page is dropped once it is evaluated, so memory does not grow with the cluster.
             match pages.next().await {
                 Ok(Some(page)) => page.items().for_each(|pod| survey.add(pod, scope)),
                 Ok(None) => return Ok(survey),
                 Err(failure) if survey.pods == 0 => return Err(failure),
                 Err(failure) => {
-                    survey.cut_short = Some(failure);
+                    survey.incomplete = Some(failure);
                     return Ok(survey);
                 }
             }
@@ -107,22 +109,22 @@ impl Survey {
         self.pods += 1;
         let Ok(Pod { metadata, status }) = serde_json::from_str::<Pod>(raw) else { return };
         let phase = status.and_then(|status| status.phase).unwrap_or_default();
-        if !(scope.in_reach)(&metadata.namespace) || matches!(phase.as_str(), "Succeeded" | "Failed") {
+        if !(scope.is_covered)(&metadata.namespace) || matches!(phase.as_str(), "Succeeded" | "Failed") {
             return;
         }
         let review = review(raw, &metadata.namespace);
-        let context = Context { options: Options { warnings: false }, ..Context::of(scope.policy) };
+        let context = Context { options: AnswerOptions { warnings: false }, ..Context::of(scope.policy) };
         let Ok(answer) = engine::answer(context, review.as_bytes()) else { return };
         let images = &answer.summary.images;
-        let kept_for = |reason| images.iter().any(|image| image.decision.reason() == Some(reason));
+        let has_reason = |reason| images.iter().any(|image| image.decision.reason() == Some(reason));
         let rewritten = images.iter().find_map(|image| match &image.decision {
             Decision::Rewrite { rule, .. } => Some((image, *rule)),
             _ => None,
         });
         let Metadata { name, namespace, creation_timestamp } = metadata;
-        if kept_for(Reason::MirrorPod) {
+        if has_reason(Reason::MirrorPod) {
             self.mirror.entry(namespace).or_default().add(|| name);
-        } else if kept_for(Reason::OptedOut) {
+        } else if has_reason(Reason::OptedOut) {
             self.opted_out.entry(namespace).or_default().add(|| name);
         } else if let Some((image, rule)) = rewritten {
             let example = || (image.image.to_string(), namespace.clone());
@@ -136,7 +138,7 @@ impl Survey {
     }
 }
 
-/// What the API server would ask on the Pod's creation.
+/// Returns the review that the API server would send for the Pod's creation.
 fn review(pod: &str, namespace: &str) -> String {
     let request = serde_json::json!({
         "apiVersion": "admission.k8s.io/v1",
@@ -159,9 +161,9 @@ mod tests {
     use serde_json::json;
 
     fn survey(items: &[serde_json::Value]) -> Survey {
-        let policy = Policy::from(Config::for_cache("cache.example.com").unwrap());
-        let in_reach = |namespace: &str| namespace != "out";
-        let scope = Scope { policy: &policy, in_reach: &in_reach, since_secs: Some(1_000_000_000) };
+        let policy = Policy::from(Config::for_cache("cache.corp.internal").unwrap());
+        let is_covered = |namespace: &str| namespace != "out";
+        let scope = Scope { policy: &policy, is_covered: &is_covered, since_secs: Some(1_000_000_000) };
         let mut survey = Survey::default();
         items.iter().for_each(|item| survey.add(&item.to_string(), &scope));
         survey
@@ -176,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn pods_are_counted_by_what_is_the_matter() {
+    fn pods_are_counted_by_kind() {
         let mut old = pod("a", "registry.k8s.io/x");
         old["metadata"]["creationTimestamp"] = json!("2001-01-01T00:00:00Z");
         let mut mirror = pod("a", "registry.k8s.io/x");
@@ -188,7 +190,7 @@ mod tests {
             old,
             mirror,
             ended,
-            pod("a", "cache.example.com/x"),
+            pod("a", "cache.corp.internal/x"),
             pod("out", "registry.k8s.io/x"),
             json!({"metadata": 7}),
             json!({"metadata": {}, "spec": []}),

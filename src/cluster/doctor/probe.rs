@@ -1,4 +1,4 @@
-//! A Pod, created without being stored, that has an image for each rule.
+//! The dry run: the creation of a Pod with an image for each rule, which the API server does not store.
 
 use kube::api::PostParams;
 use serde_json::{Value, json};
@@ -8,21 +8,25 @@ use super::pods::Survey;
 use crate::cluster::api::{Api, Failure, Target, found};
 use crate::engine::{Decision, Mode, Policy, Question, Rule};
 
-/// Containers of the Pod; more rules than this are rare.
+/// The limit on containers of the Pod. More rules are rare.
 const MAX_IMAGES: usize = 100;
-/// What stands behind a `from`, so that it is an image; nobody needs to have it.
+/// What is appended to a `from` to get an image. The image need not exist.
 const IMAGES: [&str; 2] = ["pullthrough-doctor:probe", "pullthrough-doctor/probe:1"];
 
-/// What is asked.
+/// The dry run looks for rewritten images, and there are none.
+const NOTHING_ENFORCED: &str = "no rule has mode `enforce`, so it is not proven that the API server calls the webhook; \
+    to see a call, create a Pod with an image of a rule by `kubectl run … --dry-run=server`, which prints a warning";
+
+/// What the dry run tests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     pub namespace: String,
     pub probes: Vec<Probe>,
-    /// Rules that are not tried, and why.
-    pub left_out: Vec<String>,
+    /// Rules that are not tested, and why.
+    pub not_tested: Vec<String>,
 }
 
-/// An image, and what the rules make of it.
+/// An image, and the image that the rules rewrite it to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Probe {
     pub rule: String,
@@ -30,24 +34,24 @@ pub struct Probe {
     pub expected: String,
 }
 
-/// What came back.
+/// The API server's response to the dry run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Probed {
-    /// By container.
+    /// The names of containers, and their images.
     pub images: Vec<(String, String)>,
     pub warnings: Vec<String>,
 }
 
-/// What became of the dry run.
+/// The outcome of the dry run.
 #[derive(Debug)]
 pub enum DryRun {
-    /// Why there was none.
+    /// Why there was no dry run.
     Skipped(String),
     Done(Plan, Result<Probed, Failure>),
 }
 
 impl DryRun {
-    /// Creates the Pod in a dry run, in the namespace that is wanted, or else in the best one.
+    /// Creates the Pod in a dry run, in `wanted_namespace`, or else in the one in which most rules apply.
     pub async fn run(api: &Api, objects: &Objects, survey: Option<&Survey>, wanted_namespace: Option<&str>) -> Self {
         let plan = match Plan::make(objects, survey, wanted_namespace) {
             Ok(plan) => plan,
@@ -56,11 +60,11 @@ impl DryRun {
         let target = Target { api: "api/v1", resource: "pods", namespace: Some(&plan.namespace), name: None };
         let dry_run = PostParams { dry_run: true, ..PostParams::default() };
         let mut answer = api.create(target, &dry_run, &plan.pod(true)).await;
-        if let Err(Failure::Refused { code, message }) = &answer {
+        if let Err(Failure::Rejected { code, message }) = &answer {
             answer = match api.create(target, &dry_run, &plan.pod(false)).await {
-                Err(Failure::Refused { message: other, .. }) if other != *message => {
-                    let message = format!("{message}; and the same without resources: {other}");
-                    Err(Failure::Refused { code: *code, message })
+                Err(Failure::Rejected { message: other, .. }) if other != *message => {
+                    let message = format!("{message}; without resource requests: {other}");
+                    Err(Failure::Rejected { code: *code, message })
                 }
                 Err(_) => answer,
                 accepted => accepted,
@@ -72,24 +76,26 @@ impl DryRun {
 }
 
 impl Plan {
+    /// Chooses a namespace, and an image for each rule.
+    ///
     /// # Errors
     ///
-    /// Why nothing can be tried.
+    /// Returns why no rule can be tested.
     pub fn make(objects: &Objects, survey: Option<&Survey>, wanted_namespace: Option<&str>) -> Result<Self, String> {
-        let policy = objects.policy().ok_or("the rules are not known")?;
-        match found(&objects.registered) {
+        let policy = objects.policy().ok_or("the rules are unknown")?;
+        match found(&objects.configuration) {
             Some(_) if objects.webhook().is_some() => {}
-            _ => return Err("the webhook is not registered".to_owned()),
+            _ => return Err("there is no webhook configuration".to_owned()),
         }
         let enforced = policy.rules().iter().filter(|rule| rule.mode == Mode::Enforce).count();
         if enforced == 0 {
-            return Err("no rule changes anything".to_owned());
+            return Err(NOTHING_ENFORCED.to_owned());
         }
         let candidates = match wanted_namespace {
             Some(namespace) => vec![namespace],
             None => candidates(objects),
         };
-        // The first of those where most can be tried.
+        // The first of those in which most rules can be tested.
         let mut best: Option<Self> = None;
         for namespace in candidates {
             let plan = Self::within(namespace, policy, survey);
@@ -98,29 +104,32 @@ impl Plan {
             }
         }
         best.ok_or_else(|| match wanted_namespace {
-            Some(namespace) => format!("no rule changes an image in namespace {namespace}"),
-            None => "no rule changes an image in a namespace that is in reach".to_owned(),
+            Some(namespace) => format!("no rule rewrites an image in namespace {namespace}"),
+            None => "no rule rewrites an image in a namespace that the webhook covers".to_owned(),
         })
     }
 
     fn within(namespace: &str, policy: &Policy, survey: Option<&Survey>) -> Self {
-        let mut plan = Self { namespace: namespace.to_owned(), probes: Vec::new(), left_out: Vec::new() };
+        let mut plan = Self { namespace: namespace.to_owned(), probes: Vec::new(), not_tested: Vec::new() };
         for rule in policy.rules().iter().filter(|rule| rule.mode == Mode::Enforce) {
             match example(rule, namespace, policy, survey) {
-                Some(_) if plan.probes.len() == MAX_IMAGES => plan.left_out.push(rule.name.clone()),
+                Some(_) if plan.probes.len() == MAX_IMAGES => {
+                    plan.not_tested.push(format!("{} (the dry run is limited to {MAX_IMAGES} rules)", rule.name));
+                }
                 Some((image, expected)) => {
                     plan.probes.push(Probe { rule: rule.name.clone(), image, expected });
                 }
                 None if rule.matcher.pattern().is_some() => {
-                    plan.left_out.push(format!("{} (no Pod has an image that its pattern matches)", rule.name));
+                    plan.not_tested.push(format!("{} (its pattern matches no image of a Pod)", rule.name));
                 }
-                None => plan.left_out.push(format!("{} (it changes no image in namespace {namespace})", rule.name)),
+                None => plan.not_tested.push(format!("{} (it rewrites no image in namespace {namespace})", rule.name)),
             }
         }
         plan
     }
 
-    /// A Pod that any admission should let in. A quota wants resources to be named, and a LimitRange others.
+    /// Returns a Pod that passes common admission policies. A ResourceQuota may require resource requests, and a LimitRange may
+    /// deny them.
     pub fn pod(&self, names_resources: bool) -> Value {
         let small = json!({"cpu": "1m", "memory": "1Mi"});
         let container = |(index, probe): (usize, &Probe)| {
@@ -155,19 +164,19 @@ impl Plan {
     }
 }
 
-/// Namespaces in reach, in the order in which they are preferred.
+/// Returns the namespaces that the webhook covers, in order of preference.
 fn candidates(objects: &Objects) -> Vec<&str> {
     let Ok(namespaces) = &objects.namespaces else { return vec!["default"] };
     let mut names: Vec<&str> = namespaces
         .iter()
-        .filter(|namespace| !namespace.terminating && objects.is_in_reach(&namespace.name))
+        .filter(|namespace| !namespace.terminating && objects.covers(&namespace.name))
         .map(|namespace| namespace.name.as_str())
         .collect();
     names.sort_by_key(|name| (*name != "default", name.starts_with("kube-"), *name == objects.namespace));
     names
 }
 
-/// An image that the engine rewrites by this rule, and to what.
+/// Returns an image that this rule rewrites, and the result.
 fn example(rule: &Rule, namespace: &str, policy: &Policy, survey: Option<&Survey>) -> Option<(String, String)> {
     let seen = survey.and_then(|survey| survey.examples.get(&rule.name)).map(|(image, _)| image.clone());
     let from = rule.matcher.sources().into_iter().flat_map(|from| from.iter());
@@ -188,7 +197,7 @@ impl Probed {
         Self { images: containers.map(|one| (text(&one["name"]), text(&one["image"]))).collect(), warnings }
     }
 
-    /// The image that a probe's container has now.
+    /// Returns the image of a probe's container in the response.
     pub fn image(&self, index: usize) -> Option<&str> {
         let name = format!("probe-{index}");
         self.images.iter().find(|(of, _)| *of == name).map(|(_, image)| image.as_str())

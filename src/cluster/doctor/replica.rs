@@ -1,4 +1,4 @@
-//! A Pod of the Deployment: what its status says, what certificate it shows, and what it says of its rules.
+//! A Pod of the Deployment: its status, its certificate and its metrics.
 
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use rustls::pki_types::ServerName;
@@ -8,40 +8,40 @@ use super::ask;
 use super::handshake::{self, Chain};
 use super::metrics::Metrics;
 use crate::cluster::api::{Api, Failure};
-use crate::cluster::words::secs;
+use crate::words::secs;
 
-/// One of the Pods behind the Service.
+/// A Pod behind the Service.
 #[derive(Debug)]
 pub struct Replica {
     pub name: String,
     pub ready: bool,
     pub terminating: bool,
     pub phase: String,
-    /// Waiting containers: the reason and the message.
+    /// The reason and the message of each waiting container.
     pub waiting: Vec<(String, String)>,
-    /// Why no node takes it.
+    /// Why it is not scheduled.
     pub unschedulable: Option<String>,
     pub restarts: i32,
-    /// When a container last ended, in seconds since 1970, and how.
+    /// When a container last terminated, in seconds since 1970, with its reason and exit code.
     pub last_end: Option<(i64, String)>,
-    /// What it is asked; nothing of one that does not run.
-    pub asked: Option<Asked>,
+    /// Its answers; `None` if it is not running.
+    pub asked: Option<PodAnswers>,
 }
 
-/// What a running Pod answered.
+/// The answers of a running Pod.
 #[derive(Debug)]
-pub struct Asked {
+pub struct PodAnswers {
     pub chain: Result<Chain, Failure>,
     pub metrics: Result<Metrics, Failure>,
-    /// The status and text of `/readyz`, for one that is not ready.
+    /// The status and text of `/readyz`; `None` if the Pod is ready.
     pub readyz: Option<Result<(u16, String), Failure>>,
 }
 
-/// What to ask of replicas.
+/// The parameters of the requests to replicas.
 #[derive(Debug, Clone)]
 pub struct Questions {
     pub namespace: String,
-    /// The name that the API server asks for.
+    /// The name that the API server expects in the certificate.
     pub server_name: Option<ServerName<'static>>,
 }
 
@@ -49,13 +49,13 @@ impl Replica {
     pub async fn examine(api: Api, pod: Pod, questions: Questions) -> Self {
         let mut replica = Self::of(&pod);
         if replica.phase == "Running" && !replica.terminating {
-            let asked = Asked::of(&api, &pod, &replica, &questions).await;
+            let asked = PodAnswers::of(&api, &pod, &replica, &questions).await;
             replica.asked = Some(asked);
         }
         replica
     }
 
-    /// What the status alone says.
+    /// Reads the Pod's status, without a request to the Pod.
     pub fn of(pod: &Pod) -> Self {
         let status = pod.status.clone().unwrap_or_default();
         let conditions = status.conditions.unwrap_or_default();
@@ -72,7 +72,7 @@ impl Replica {
         let ends = containers.iter().filter_map(|container| {
             let ended = container.last_state.as_ref()?.terminated.as_ref()?;
             let at_secs = ended.finished_at.as_ref().map_or(0, |time| time.0.as_second());
-            let how = format!("{}, exit code {}", ended.reason.as_deref().unwrap_or("ended"), ended.exit_code);
+            let how = format!("{}, exit code {}", ended.reason.as_deref().unwrap_or("terminated"), ended.exit_code);
             Some((at_secs, how))
         });
         Self {
@@ -88,12 +88,12 @@ impl Replica {
         }
     }
 
-    /// What it says of itself, if it could be asked.
+    /// Returns its metrics, if they are available.
     pub fn metrics(&self) -> Option<&Metrics> {
         self.asked.as_ref()?.metrics.as_ref().ok()
     }
 
-    /// Whether it ended not long ago, and not for the first time.
+    /// Returns whether it restarted at least 3 times, the last time within an hour.
     pub fn is_restarting(&self, now: std::time::SystemTime) -> bool {
         const RECENT_SECS: i64 = 60 * 60;
         const OFTEN: i32 = 3;
@@ -101,16 +101,18 @@ impl Replica {
     }
 }
 
-impl Asked {
+impl PodAnswers {
     async fn of(api: &Api, pod: &Pod, replica: &Replica, questions: &Questions) -> Self {
         let Questions { namespace, server_name } = questions;
         let port = |name: &str| {
             let container = pod.spec.as_ref().and_then(arguments::container);
             let port = container.and_then(|container| arguments::port(container, name));
-            port.ok_or_else(|| Failure::Broken(format!("its container has no port named `{name}`")))
+            port.ok_or_else(|| Failure::Broken(format!("its container has no port with the name `{name}`")))
         };
         let chain = async {
-            let name = server_name.as_ref().ok_or_else(|| Failure::Broken("no name to ask for".to_owned()))?;
+            let name = server_name
+                .as_ref()
+                .ok_or_else(|| Failure::Broken("the webhook configuration has no valid host".to_owned()))?;
             let talk = async |stream| handshake::shown(stream, name).await;
             api.forward(namespace, &replica.name, port("https")?, talk).await
         };
@@ -124,12 +126,7 @@ impl Asked {
                 (status, _) => Err(Failure::Broken(format!("GET /metrics: status {status}"))),
             }
         };
-        let readyz = async {
-            match replica.ready {
-                true => None,
-                false => Some(get("/readyz").await),
-            }
-        };
+        let readyz = async { if replica.ready { None } else { Some(get("/readyz").await) } };
         let (chain, metrics, readyz) = tokio::join!(chain, metrics, readyz);
         Self { chain, metrics, readyz }
     }

@@ -1,41 +1,41 @@
-//! What was looked at and what was found.
+//! The report: checks with their findings.
 
 use serde::Serialize;
 
 use super::fault::{Fault, Severity};
 use crate::cluster::api::Failure;
 
-/// Something that is not as it should be, or that is worth knowing.
+/// A fault, or a note for information.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     pub id: Fault,
     pub severity: Severity,
-    /// What is the case, and what comes of it.
+    /// The fault and its effect.
     pub what: String,
-    /// The object.
+    /// The object that has the fault.
     #[serde(rename = "where")]
     pub place: String,
-    /// What to do about it.
-    pub cure: String,
+    /// How to fix it.
+    pub fix: String,
 }
 
-/// Something that could not be looked at.
+/// A part of a check that was skipped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Unseen {
+pub struct Skipped {
     pub what: String,
     pub why: String,
-    /// The permission that was refused, if that was it.
+    /// The missing permission, if that is why.
     pub needs: Option<String>,
 }
 
-/// What came of a check.
+/// The state of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
     Ok,
     Findings,
-    CouldNotLook,
-    Skipped,
+    Incomplete,
+    NotApplicable,
 }
 
 impl State {
@@ -43,33 +43,33 @@ impl State {
         match self {
             Self::Ok => "ok",
             Self::Findings => "findings",
-            Self::CouldNotLook => "could not look",
-            Self::Skipped => "skipped",
+            Self::Incomplete => "incomplete",
+            Self::NotApplicable => "not applicable",
         }
     }
 }
 
-/// One question, and all that there is to say about it.
+/// One question, and its answer.
 #[derive(Debug, Clone)]
 pub struct Check {
-    /// Stable.
+    /// The name, which is stable.
     pub name: &'static str,
     pub question: &'static str,
-    /// What is so, in sentences.
+    /// What was observed, fault or not.
     pub facts: Vec<String>,
     pub findings: Vec<Finding>,
-    pub unseen: Vec<Unseen>,
-    /// Why the question makes no sense here.
-    pub skipped: Option<String>,
+    pub skipped: Vec<Skipped>,
+    /// Why the check does not apply to this cluster.
+    pub not_applicable: Option<String>,
 }
 
 impl Check {
     pub fn new(name: &'static str, question: &'static str) -> Self {
-        Self { name, question, facts: Vec::new(), findings: Vec::new(), unseen: Vec::new(), skipped: None }
+        Self { name, question, facts: Vec::new(), findings: Vec::new(), skipped: Vec::new(), not_applicable: None }
     }
 
-    pub fn skip(mut self, why: impl Into<String>) -> Self {
-        self.skipped = Some(why.into());
+    pub fn not_applicable(mut self, why: impl Into<String>) -> Self {
+        self.not_applicable = Some(why.into());
         self
     }
 
@@ -77,35 +77,35 @@ impl Check {
         self.facts.push(fact.into());
     }
 
-    /// Notes a finding with the severity and the cure that it usually has.
+    /// Adds a finding with its default severity and fix.
     pub fn find(&mut self, id: Fault, place: impl Into<String>, what: impl Into<String>) -> &mut Finding {
         let finding =
-            Finding { id, severity: id.severity(), what: what.into(), place: place.into(), cure: id.cure().to_owned() };
+            Finding { id, severity: id.severity(), what: what.into(), place: place.into(), fix: id.fix().to_owned() };
         self.findings.push(finding);
         let last = self.findings.len() - 1;
         &mut self.findings[last]
     }
 
-    /// Notes that something could not be looked at, and which permission that would take.
-    pub fn could_not_look(&mut self, failure: &Failure, what: impl Into<String>) {
+    /// Adds a skipped part, with the missing permission if that is why.
+    pub fn skip_for(&mut self, failure: &Failure, what: impl Into<String>) {
         let needs = match failure {
             Failure::Forbidden { needs, .. } => Some(needs.clone()),
             _ => None,
         };
-        self.unseen.push(Unseen { what: what.into(), why: failure.to_string(), needs });
+        self.skipped.push(Skipped { what: what.into(), why: failure.to_string(), needs });
     }
 
-    pub fn unseen(&mut self, what: impl Into<String>, why: impl Into<String>) {
-        self.unseen.push(Unseen { what: what.into(), why: why.into(), needs: None });
+    pub fn skipped(&mut self, what: impl Into<String>, why: impl Into<String>) {
+        self.skipped.push(Skipped { what: what.into(), why: why.into(), needs: None });
     }
 
     pub fn state(&self) -> State {
         if self.findings.iter().any(|finding| finding.severity > Severity::Note) {
             State::Findings
-        } else if !self.unseen.is_empty() {
-            State::CouldNotLook
-        } else if self.skipped.is_some() {
-            State::Skipped
+        } else if !self.skipped.is_empty() {
+            State::Incomplete
+        } else if self.not_applicable.is_some() {
+            State::NotApplicable
         } else {
             State::Ok
         }
@@ -115,19 +115,19 @@ impl Check {
 /// All checks.
 #[derive(Debug)]
 pub struct Report {
-    /// Where the API server was found.
-    pub server: String,
+    /// The URL of the API server; `None` without a cluster.
+    pub server: Option<String>,
     pub checks: Vec<Check>,
 }
 
-/// What a report comes to, as the exit code says it.
+/// The verdict of a report, which decides the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// No error and no warning in what could be looked at.
+    /// No errors or warnings in the parts that were not skipped.
     Healthy,
     Faults,
-    /// The registration itself could not be read, so nothing can be said.
-    CouldNotLook,
+    /// The webhook configuration is unreadable, so no conclusion is possible.
+    Incomplete,
 }
 
 impl Report {
@@ -139,21 +139,21 @@ impl Report {
         self.findings().filter(|finding| finding.severity == severity).count()
     }
 
-    /// How many things could not be looked at.
-    pub fn unseen(&self) -> usize {
-        self.checks.iter().map(|check| check.unseen.len()).sum()
+    /// Returns the number of skipped parts.
+    pub fn skipped(&self) -> usize {
+        self.checks.iter().map(|check| check.skipped.len()).sum()
     }
 
     pub fn verdict(&self) -> Verdict {
-        // There is always a fact about one that could be read.
-        let is_registration_unseen = self
+        // A readable webhook always has a fact.
+        let is_unreadable = self
             .checks
             .iter()
-            .any(|check| check.name == "registration" && check.facts.is_empty() && !check.unseen.is_empty());
+            .any(|check| check.name == "webhook-configuration" && check.facts.is_empty() && !check.skipped.is_empty());
         if self.findings().any(|finding| finding.severity > Severity::Note) {
             Verdict::Faults
-        } else if is_registration_unseen {
-            Verdict::CouldNotLook
+        } else if is_unreadable {
+            Verdict::Incomplete
         } else {
             Verdict::Healthy
         }

@@ -1,4 +1,4 @@
-//! The rules that should be in force, and where they are kept.
+//! The rules that replicas should have loaded, and their source.
 
 use k8s_openapi::api::core::v1::ConfigMap;
 
@@ -8,38 +8,38 @@ use crate::config::{self, Config, Source};
 use crate::engine::Policy;
 use crate::lint;
 
-/// A rules file that somebody has at hand.
+/// A rules file from `--rules`.
 #[derive(Debug, Clone)]
 pub struct Given {
-    /// What errors call it.
+    /// Its name in errors.
     pub name: String,
     pub content: Vec<u8>,
 }
 
-/// Rules, perhaps with mistakes.
+/// Rules, valid or not.
 #[derive(Debug)]
 pub struct Rules {
-    /// Where they are kept, as a sentence has it.
+    /// Their source, as messages name it.
     pub place: String,
-    /// As `pullthrough_rules_info` has it.
+    /// Their hash, as in `pullthrough_rules_info`.
     pub hash: String,
-    /// The rules and what is noted about them, or all that is wrong.
+    /// The rules with the findings of lints, or their errors.
     pub parsed: Result<(Policy, Vec<String>), String>,
-    /// Whether the cluster keeps them, so that the replicas should have the same.
+    /// Whether they come from the cluster, so that the replicas should have loaded them.
     pub of_cluster: bool,
 }
 
-/// Why there are no rules.
+/// Why the rules are unavailable.
 #[derive(Debug)]
 pub enum NoRules {
-    /// The replicas have none either.
+    /// Replicas have no rules either.
     Missing {
         place: String,
         what: String,
     },
-    /// They are kept where nobody can look.
+    /// Their source is not an object of the cluster.
     Unknown(String),
-    Unseen(Failure),
+    Skipped(Failure),
 }
 
 impl Rules {
@@ -63,7 +63,7 @@ impl Rules {
         Self { place, hash: config::fingerprint(content), parsed, of_cluster }
     }
 
-    /// What the arguments of the Deployment lead to.
+    /// Reads the rules that the arguments of the Deployment name.
     pub async fn of_deployment(api: &Api, namespace: &str, arguments: &Arguments) -> Result<Self, NoRules> {
         match &arguments.rules {
             Ok(Some(RulesFrom::ConfigMap(mount))) => Self::of_config_map(api, namespace, mount).await,
@@ -77,10 +77,10 @@ impl Rules {
                 })
             }
             Ok(Some(RulesFrom::File(file))) => Err(NoRules::Unknown(format!(
-                "the Deployment reads its rules from {file}, which is no ConfigMap's; give them with --rules"
+                "the Deployment reads its rules from {file}, which does not come from a ConfigMap; set --rules"
             ))),
             Ok(None) => Err(NoRules::Unknown("the Deployment has neither --rules nor --cache".to_owned())),
-            Err(why) => Err(NoRules::Unknown(format!("{why}; give them with --rules"))),
+            Err(why) => Err(NoRules::Unknown(format!("{why}; set --rules"))),
         }
     }
 
@@ -88,7 +88,7 @@ impl Rules {
         let Mount { config_map: name, key, .. } = mount;
         let target = Target { api: "api/v1", resource: "configmaps", namespace: Some(namespace), name: Some(name) };
         let place = format!("ConfigMap {namespace}/{name}");
-        let found: Option<ConfigMap> = api.find(target).await.map_err(NoRules::Unseen)?;
+        let found: Option<ConfigMap> = api.find(target).await.map_err(NoRules::Skipped)?;
         let Some(ConfigMap { data, binary_data, .. }) = found else {
             let what = "it does not exist, so no new Pod of the Deployment can start".to_owned();
             return Err(NoRules::Missing { place, what });
@@ -98,7 +98,7 @@ impl Rules {
         match text.or_else(bytes) {
             Some(content) => Ok(Self::parse(format!("{place}, {key}"), &content, true)),
             None => {
-                let what = format!("it has no key {key}, which the Deployment reads its rules from");
+                let what = format!("it has no key {key}; the Deployment reads its rules from this key");
                 Err(NoRules::Missing { place, what })
             }
         }

@@ -2,36 +2,36 @@
 
 use serde::Deserialize;
 
-use super::unseen::cure;
+use super::skipped::fix;
 use crate::cluster::api::{Api, Failure, Target};
 use crate::engine::PodKind;
 use crate::engine::declared::Subject;
 use crate::manifest::Known;
-use crate::scan::Unseen;
+use crate::scan::Skipped;
 
 #[derive(Debug, PartialEq, Eq)]
-pub struct Kind {
+pub struct ResourceKind {
     /// `api/v1`, or `apis/GROUP/VERSION`.
     pub api: String,
     pub kind: String,
     pub resource: String,
     pub namespaced: bool,
-    /// Kubernetes itself has it: it is a Pod, or has a template of Pods.
+    /// Set if Kubernetes itself defines the kind: Pods, and kinds with a Pod template.
     pub built_in: Option<&'static PodKind>,
-    /// The rules file says where more images are in it.
+    /// Whether the rules file declares more images in it.
     pub declared: bool,
 }
 
-/// What came of looking for a declared kind.
+/// The result of discovery for a declared kind.
 pub enum Discovery {
-    Found(Kind),
-    /// And what people should know then.
+    Found(ResourceKind),
+    /// The cluster does not have it, with a note about that.
     Absent(String),
-    Unseen(Unseen),
+    Skipped(Skipped),
 }
 
-impl Kind {
-    /// As manifests write it.
+impl ResourceKind {
+    /// Returns the `apiVersion`.
     pub fn api_version(&self) -> &str {
         self.api.strip_prefix("apis/").or_else(|| self.api.strip_prefix("api/")).unwrap_or(&self.api)
     }
@@ -53,7 +53,7 @@ impl Kind {
     }
 }
 
-/// Group and kind of each declaration that has them.
+/// Returns group and kind of each declaration that has them.
 fn declared_kinds(known: &Known) -> impl Iterator<Item = (&str, &str)> {
     known.declared.iter().filter_map(|declaration| match &declaration.subject {
         Subject::Kind { group, kind } => Some((group.as_str(), kind.as_str())),
@@ -61,13 +61,13 @@ fn declared_kinds(known: &Known) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
-/// Those that Kubernetes itself has.
-pub fn built_in(known: &Known) -> Vec<Kind> {
+/// Returns the kinds that Kubernetes itself defines.
+pub fn built_in(known: &Known) -> Vec<ResourceKind> {
     let is_any = known.declared.iter().any(|declaration| matches!(declaration.subject, Subject::AnyKind));
     let kind = |pod_kind: &'static PodKind| {
         let PodKind { groups, kind, resource, pod_spec: _ } = pod_kind;
         let group = groups.first().copied().unwrap_or_default();
-        Kind {
+        ResourceKind {
             api: format!("{}/v1", api_of(group)),
             kind: (*kind).to_owned(),
             resource: (*resource).to_owned(),
@@ -79,7 +79,7 @@ pub fn built_in(known: &Known) -> Vec<Kind> {
     PodKind::ALL.iter().map(kind).collect()
 }
 
-/// Those that the rules file declares beside them.
+/// Finds the other kinds that the rules file declares.
 pub async fn declared(api: &Api, known: &Known) -> Vec<Discovery> {
     let built_in = built_in(known);
     let mut kinds: Vec<(&str, &str)> = declared_kinds(known).collect();
@@ -90,11 +90,16 @@ pub async fn declared(api: &Api, known: &Known) -> Vec<Discovery> {
     for (group, kind) in kinds {
         found.push(discover(api, group, kind).await.unwrap_or_else(|failure| {
             let target = Target { api: &api_of(group), resource: kind, namespace: None, name: None };
-            let cure = match failure {
-                Failure::Forbidden { .. } => "have the ClusterRole system:discovery bound to you".to_owned(),
-                _ => cure(target, "list", &failure),
+            let fix = match failure {
+                Failure::Forbidden { .. } => "bind the ClusterRole system:discovery to your user".to_owned(),
+                _ => fix(target, "list", &failure),
             };
-            Discovery::Unseen(Unseen { what: format!("{kind}s of {group}"), why: failure.to_string(), cure })
+            Discovery::Skipped(Skipped {
+                what: format!("{kind}s of {group}"),
+                why: failure.to_string(),
+                fix,
+                is_failure: true,
+            })
         }));
     }
     found
@@ -134,7 +139,7 @@ struct Resource {
     verbs: Vec<String>,
 }
 
-/// The kind in the version that the API server prefers, else in any.
+/// Finds a kind in the version that the API server prefers, or else in any version.
 async fn discover(api: &Api, group: &str, kind: &str) -> Result<Discovery, Failure> {
     const NEEDS: &str = "get /apis/* (system:discovery)";
     let versions = match group {
@@ -154,7 +159,7 @@ async fn discover(api: &Api, group: &str, kind: &str) -> Result<Discovery, Failu
             resource.kind == kind && !resource.name.contains('/') && resource.verbs.iter().any(|verb| verb == "list")
         };
         if let Some(Resource { name, namespaced, .. }) = resources.into_iter().find(is_it) {
-            return Ok(Discovery::Found(Kind {
+            return Ok(Discovery::Found(ResourceKind {
                 api: version,
                 kind: kind.to_owned(),
                 resource: name,
@@ -165,7 +170,7 @@ async fn discover(api: &Api, group: &str, kind: &str) -> Result<Discovery, Failu
         }
     }
     let group = if group.is_empty() { "the core group" } else { group };
-    Ok(Discovery::Absent(format!("the cluster has no kind {kind} of {group}, which the rules declare")))
+    Ok(Discovery::Absent(format!("the rules declare the kind {kind} of {group}, which the cluster does not have")))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What nodes hold.
+//! Images on nodes.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -6,8 +6,9 @@ use std::collections::HashSet;
 use serde::Deserialize;
 
 use crate::engine::ImageRef;
+use crate::registry::Platform;
 
-/// `--node-status-max-images` of a kubelet that was told nothing else.
+/// The default of a kubelet's `--node-status-max-images`.
 pub const MOST_IMAGES: usize = 50;
 
 /// The images of Pods and templates, as nodes name them.
@@ -26,7 +27,7 @@ impl Names {
     }
 }
 
-/// With the tag and with the digest: a runtime keeps either, whichever way the image was pulled.
+/// Returns the name with the tag and with the digest. A runtime may report either, however the image was pulled.
 fn names(image: &ImageRef) -> impl Iterator<Item = String> {
     let by_digest = image.digest().map(|digest| format!("{}@{digest}", image.canonical()));
     let tag = image.tag().or(image.digest().is_none().then_some("latest"));
@@ -34,9 +35,11 @@ fn names(image: &ImageRef) -> impl Iterator<Item = String> {
     by_digest.into_iter().chain(by_tag)
 }
 
-/// A node, as far as it counts.
+/// A node with its images.
 pub struct Node<'a> {
     pub name: Cow<'a, str>,
+    /// `None` until its kubelet reports it.
+    pub platform: Option<Platform>,
     images: Vec<Vec<Cow<'a, str>>>,
 }
 
@@ -58,6 +61,17 @@ struct Metadata<'a> {
 struct Status<'a> {
     #[serde(borrow, default)]
     images: Option<Vec<Image<'a>>>,
+    #[serde(borrow, default, rename = "nodeInfo")]
+    node_info: Option<NodeInfo<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct NodeInfo<'a> {
+    #[serde(borrow, default)]
+    operating_system: Cow<'a, str>,
+    #[serde(borrow, default)]
+    architecture: Cow<'a, str>,
 }
 
 #[derive(Deserialize)]
@@ -66,27 +80,36 @@ struct Image<'a> {
     names: Option<Vec<Cow<'a, str>>>,
 }
 
+/// Reads a node.
+///
 /// # Errors
 ///
-/// Where it is no node in JSON.
+/// Returns an error if the text is not a node in JSON.
 pub fn read(json: &str) -> serde_json::Result<Node<'_>> {
     let Object { metadata, status } = serde_json::from_str(json)?;
-    let images = status.and_then(|status| status.images).unwrap_or_default();
+    let (images, node_info) = status.map_or((None, None), |status| (status.images, status.node_info));
+    let node_info = node_info.filter(|info| !info.operating_system.is_empty() && !info.architecture.is_empty());
+    let platform = node_info.map(|NodeInfo { operating_system, architecture }| Platform {
+        os: operating_system.into_owned(),
+        architecture: architecture.into_owned(),
+        ..Platform::default()
+    });
+    let images = images.unwrap_or_default();
     let images = images.into_iter().map(|image| image.names.unwrap_or_default()).collect();
-    Ok(Node { name: metadata.name, images })
+    Ok(Node { name: metadata.name, platform, images })
 }
 
 impl Node<'_> {
-    /// Whether it may hold more than it tells.
+    /// Returns whether the node may have more images than it reports.
     pub fn is_full(&self) -> bool {
         self.images.len() >= MOST_IMAGES
     }
 
-    /// The images that are in no Pod or template, each by one name: with a tag, if there is one.
+    /// Returns the images that no Pod and no template has, each with one name: the one with a tag, if there is one.
     pub fn unused(&self, used: &Names) -> impl Iterator<Item = &str> {
         let unused = self.images.iter().filter(|names| !names.iter().any(|name| used.have(name)));
         unused.filter_map(|names| {
-            // `<none>:<none>` is what dockershim and its heirs call an image without a name.
+            // dockershim and cri-dockerd report an image without a name as `<none>:<none>`.
             let mut named = names.iter().filter(|name| !name.starts_with("<none>"));
             let tagged = named.clone().find(|name| !name.contains('@'));
             tagged.or_else(|| named.next()).map(|name| &**name)
@@ -94,7 +117,7 @@ impl Node<'_> {
     }
 }
 
-/// Whether it is the image of Pods' sandboxes, by the name that all vendors give it: `registry.k8s.io/pause`, `eks/pause`,
+/// Returns whether it is the image of Pods' sandboxes, by the name that all vendors use: `registry.k8s.io/pause`, `eks/pause`,
 /// `pause-amd64`.
 pub fn is_sandbox(image: &str) -> bool {
     ImageRef::parse(image).is_ok_and(|image| {
@@ -111,14 +134,14 @@ mod tests {
     const DIGEST: &str = "sha256:5516d103a9c2ecc4f026efbd4b40662ce22dc1f824fb129ed121460aaa5c47f8";
 
     #[test]
-    fn what_no_pod_has_is_held() {
+    fn images_that_no_pod_has_are_unused() {
         let mut used = Names::default();
         for image in ["nginx", "quay.io/a:1", &format!("quay.io/b:1@{DIGEST}"), "Not An Image"] {
             used.add(image);
         }
         let node = json!({
             "metadata": {"name": "n"},
-            "status": {"images": [
+            "status": {"nodeInfo": {"operatingSystem": "linux", "architecture": "arm64", "kernelVersion": "6"}, "images": [
                 {"names": [format!("docker.io/library/nginx@{DIGEST}"), "docker.io/library/nginx:latest"]},
                 {"names": ["docker.io/library/nginx:1"]},
                 {"names": ["quay.io/a:1"]},
@@ -135,6 +158,7 @@ mod tests {
         let expected = ["docker.io/library/nginx:1", &format!("quay.io/c@{DIGEST}"), "registry.k8s.io/pause:3.10"];
         assert_eq!(node.unused(&used).collect::<Vec<_>>(), expected);
         assert!(!node.is_full());
+        assert_eq!(node.platform.map(|platform| platform.to_string()).as_deref(), Some("linux/arm64"));
         assert_eq!(read(r#"{"metadata": {"name": "n"}}"#).unwrap().unused(&used).count(), 0);
     }
 

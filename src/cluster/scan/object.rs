@@ -1,4 +1,4 @@
-//! An object of the cluster, read no further than its images.
+//! An object of the cluster, of which only images and labels are decoded.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::kind::Kind;
-use super::reach::PodLabels;
+use super::coverage::PodLabels;
+use super::kind::ResourceKind;
 use crate::engine::{self, Pod, PodState};
 use crate::manifest::{Field, Known, Manifest};
 
@@ -19,7 +19,7 @@ pub struct Object<'a> {
     is_history: bool,
 }
 
-/// An image and where it stands.
+/// An image and its place in the object.
 pub struct Site {
     pub place: String,
     pub image: String,
@@ -83,12 +83,14 @@ struct Condition<'a> {
 }
 
 impl<'a> Object<'a> {
+    /// Reads an object.
+    ///
     /// # Errors
     ///
-    /// With what is wrong with the object.
-    pub fn read(kind: &Kind, json: &'a str, known: &Known) -> Result<Self, String> {
-        let told = |error: serde_json::Error| error.to_string();
-        let written: Written = serde_json::from_str(json).map_err(told)?;
+    /// Returns why the object is invalid.
+    pub fn read(kind: &ResourceKind, json: &'a str, known: &Known) -> Result<Self, String> {
+        let text = |error: serde_json::Error| error.to_string();
+        let written: Written = serde_json::from_str(json).map_err(text)?;
         let Written { metadata, spec, status } = written;
         let mut object = Self {
             namespace: metadata.namespace,
@@ -102,17 +104,17 @@ impl<'a> Object<'a> {
             object.labels = PodLabels::Known(metadata.labels);
             pod = Some(json);
         } else if let Some(built_in) = kind.built_in {
-            let spec: Option<Spec> = spec.map(RawValue::get).map(serde_json::from_str).transpose().map_err(told)?;
+            let spec: Option<Spec> = spec.map(RawValue::get).map(serde_json::from_str).transpose().map_err(text)?;
             let replicas = spec.and_then(|spec| spec.replicas);
             let is_owned = metadata.owner_references.iter().flatten().any(|owner| owner.controller == Some(true));
             object.is_history = (is_owned && replicas == Some(0)) || (kind.is_job() && has_ended(status));
-            pod = below(json, built_in.pod()).map_err(told)?;
+            pod = below(json, built_in.pod()).map_err(text)?;
             object.labels = PodLabels::Known(pod.and_then(labels_of_template));
         }
         if kind.declared {
             object.sites = declared_sites(kind, json, known)?;
         } else if let Some(pod) = pod {
-            let pod: Pod = serde_json::from_str(pod).map_err(told)?;
+            let pod: Pod = serde_json::from_str(pod).map_err(text)?;
             let state = pod.metadata.as_ref().map(|metadata| metadata.state()).unwrap_or_default();
             let site = |site: engine::Site| Site {
                 place: site.place.to_string(),
@@ -125,13 +127,12 @@ impl<'a> Object<'a> {
         Ok(object)
     }
 
-    /// Whether it makes no Pods any more, but keeps the memory of some: a revision that its owner has scaled to nothing, or a
-    /// Job that has ended.
+    /// Returns whether it creates no more Pods: a revision that its owner has scaled to 0, or a completed Job.
     pub fn is_history(&self) -> bool {
         self.is_history
     }
 
-    /// What an object is called that makes no sense otherwise.
+    /// Returns the kind and the name of an object that is otherwise invalid.
     pub fn title(kind: &str, json: &str) -> String {
         let metadata = serde_json::from_str::<Template>(json).ok().and_then(|object| object.metadata);
         match metadata.unwrap_or_default() {
@@ -142,9 +143,9 @@ impl<'a> Object<'a> {
     }
 }
 
-fn declared_sites(kind: &Kind, json: &str, known: &Known) -> Result<Vec<Site>, String> {
-    // A list says what its objects are, and they themselves do not.
-    let fields = json.trim_start().strip_prefix('{').ok_or("it is no object")?;
+fn declared_sites(kind: &ResourceKind, json: &str, known: &Known) -> Result<Vec<Site>, String> {
+    // Objects in a list have no `apiVersion` and `kind` of their own.
+    let fields = json.trim_start().strip_prefix('{').ok_or("it is not an object")?;
     let text = format!("{{\"apiVersion\":\"{}\",\"kind\":\"{}\",{fields}", kind.api_version(), kind.kind);
     let manifest = Manifest::read("", &text, known).map_err(|error| error.message)?;
     let site = |field: &Field| Site {
@@ -156,7 +157,7 @@ fn declared_sites(kind: &Kind, json: &str, known: &Known) -> Result<Vec<Site>, S
     Ok(manifest.fields().iter().map(site).collect())
 }
 
-/// What is below some keys of an object; nothing where one of them is missing or null.
+/// Returns the value below the keys of an object, `None` if one of them is missing or null.
 fn below<'a>(json: &'a str, keys: &[&str]) -> serde_json::Result<Option<&'a str>> {
     let Some((key, rest)) = keys.split_first() else { return Ok(Some(json)) };
     let mut object: HashMap<Cow<str>, Option<&'a RawValue>> = serde_json::from_str(json)?;
@@ -185,7 +186,7 @@ mod tests {
     use crate::engine::PodKind;
 
     #[test]
-    fn every_built_in_kind_is_read_where_its_pods_are() {
+    fn images_of_every_built_in_kind_are_found() {
         let known = Known::default();
         let kinds = built_in(&known);
         assert_eq!(kinds.len(), PodKind::ALL.len());

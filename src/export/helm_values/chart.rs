@@ -4,19 +4,19 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-/// A chart's values as Helm coalesces them: those of its subcharts below their keys.
+/// A chart's values as Helm coalesces them, with those of its subcharts below their keys.
 #[derive(Debug, Clone, Default)]
 pub struct Chart {
     pub values: Map<String, Value>,
     pub subcharts: Subcharts,
 }
 
-/// Which keys of a chart's values are a subchart's: its name, or its alias.
+/// The keys of a chart's values that belong to subcharts: their names or aliases.
 #[derive(Debug, Clone, Default)]
 pub struct Subcharts(pub BTreeMap<String, Subcharts>);
 
 impl Chart {
-    /// Adds the values of a subchart, of which those count that the parent does not have.
+    /// Adds the values of a subchart. The parent's values take precedence.
     pub fn add_subchart(&mut self, key: &str, subchart: Self) {
         let mut values = subchart.values;
         if let Some(Value::Object(own)) = self.values.remove(key) {
@@ -26,13 +26,13 @@ impl Chart {
         self.subcharts.0.insert(key.to_owned(), subchart.subcharts);
     }
 
-    /// Adds values that count before those that are there, as of a later `--values`.
+    /// Adds values that take precedence over the present ones, like those of a later `--values`.
     pub fn add_values(&mut self, values: Map<String, Value>) {
         coalesce(&mut self.values, values);
     }
 }
 
-/// As Helm does it: mappings are merged, null removes, all else replaces.
+/// Merges values as Helm does: mappings are merged, null removes a key, other values replace.
 fn coalesce(values: &mut Map<String, Value>, later: Map<String, Value>) {
     for (key, later) in later {
         match (values.get_mut(&key), later) {

@@ -1,4 +1,4 @@
-//! What overrides values, and what stays.
+//! Overrides of values, and images that are not overridden.
 
 use std::collections::BTreeSet;
 
@@ -7,14 +7,14 @@ use serde_json::{Map, Value};
 use crate::engine::{Policy, Rule, Settings};
 use crate::export::{Export, Omission};
 
-/// What overrides a chart's values.
+/// The overrides of a chart's values.
 #[derive(Debug)]
 pub struct Overrides<'p> {
     pub images: Vec<Override<'p>>,
-    /// What the rules do beside images, and can't do here.
+    /// Parts of the rules that values do not support.
     pub omissions: Vec<Omission>,
     pub stays: Vec<Stays>,
-    /// Whether a value is an image, also one that stays.
+    /// Whether any value is an image, overridden or not.
     pub found_image: bool,
 }
 
@@ -23,23 +23,23 @@ pub struct Overrides<'p> {
 pub struct Override<'p> {
     pub rule: &'p Rule,
     pub image: String,
-    /// The values have all of it.
+    /// Whether the values contain the whole image.
     pub is_whole: bool,
-    /// Ways to write it, of which the first that works is right: the path and the text of each value.
+    /// Ways to write it, each with the path and the text of its values. The first that works is used.
     pub ways: Vec<Vec<(Vec<String>, String)>>,
 }
 
 /// An image of the values that is not overridden.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Stays {
-    /// Key by key.
+    /// The keys, separated by dots.
     pub path: String,
     pub image: String,
     pub why: String,
 }
 
 impl<'p> Overrides<'p> {
-    /// All of them, where nothing shows what the chart renders.
+    /// Returns all overrides, for charts without Helm's output.
     pub fn unproven(self) -> Export<Vec<Override<'p>>> {
         let Self { images, mut omissions, stays, found_image: _ } = self;
         omissions.extend(stays.into_iter().map(Omission::from));
@@ -55,11 +55,11 @@ impl Override<'_> {
 
 impl From<Stays> for Omission {
     fn from(Stays { path, image, why }: Stays) -> Self {
-        Self { what: format!("`{path}`"), why: format!("{image} stays: {why}") }
+        Self { what: format!("`{path}`"), why: format!("{image} is not overridden, since {why}") }
     }
 }
 
-/// As a values file has them: only what changes, in the shape of the chart's own.
+/// Returns a values file with the overrides only, in the structure of the chart's values.
 pub fn values<'o>(images: impl IntoIterator<Item = &'o Override<'o>>) -> Value {
     let mut values = Value::Object(Map::new());
     for (path, text) in images.into_iter().filter_map(|image| image.ways.first()).flatten() {
@@ -72,23 +72,23 @@ pub fn values<'o>(images: impl IntoIterator<Item = &'o Override<'o>>) -> Value {
     values
 }
 
-/// What the rules do beside these images.
+/// Returns the omissions of the rules that decide on these images.
 pub fn beside_images(policy: &Policy, images: &[Override]) -> Vec<Omission> {
     let mut omissions = BTreeSet::new();
-    // Templates that are not understood are errors, or omissions of their own.
-    let Settings { allow_opt_out, record_originals, when_not_understood: _ } = policy.settings();
+    // Templates that are not understood are errors or other omissions.
+    let &Settings { allow_opt_out, record_originals, when_not_understood: _, caches: _ } = policy.settings();
     for Override { rule, .. } in images {
-        // What an image becomes is decided by the whole rule.
+        // The decision on an image used the other fields.
         let Rule { name, matcher: _, except: _, namespaces: _, image_pull_secrets, mode: _ } = rule;
         if !image_pull_secrets.is_empty() {
-            let why = "its `imagePullSecrets` are not added: set the chart's own value for them";
+            let why = "its `imagePullSecrets` are not added: set the chart's value for them";
             omissions.insert(Omission::rule(name, why));
         }
         if record_originals {
-            omissions.insert(Omission::field("recordOriginals", "values write no annotation"));
+            omissions.insert(Omission::field("recordOriginals", "values write no annotations"));
         }
         if allow_opt_out {
-            omissions.insert(Omission::field("allowOptOut", "values count for every Pod, whatever its labels"));
+            omissions.insert(Omission::field("allowOptOut", "values apply to every Pod, whatever its labels"));
         }
     }
     omissions.into_iter().collect()

@@ -1,30 +1,30 @@
-//! Which overrides do what they should: each is rendered alone, and all that do together.
+//! Checks overrides with Helm's output: each alone, then those that work together.
 
 use std::collections::BTreeSet;
 
 use rayon::prelude::*;
 use serde_json::Value;
 
-use super::rendered::{Place, Rendered, is_of, name_of};
+use super::rendered::{Rendered, RenderedImage, is_of, name_of};
 use super::{Override, Overrides, Stays, values};
 use crate::engine::Policy;
 use crate::export::{Export, Omission};
 
-/// What an override does to what is rendered.
+/// The effect of an override on Helm's output.
 enum Effect {
     Nothing,
-    /// Places, by their number, that have what they should.
+    /// The numbers of the places that have the rewritten image.
     Right(BTreeSet<usize>),
-    /// What is wrong, and at which place if it is of one.
+    /// The number of the wrong place, if there is one, and the reason.
     Wrong(Option<usize>, String),
 }
 
-/// Leaves those overrides of which `render` shows that they change what they should and nothing else, and tells which images
-/// of `plain`, which is rendered without any, stay then.
+/// Returns the overrides that, by the output of `render`, change the right images and nothing else. Reports the images of `plain`,
+/// which is the output without overrides, that are not overridden.
 ///
 /// # Errors
 ///
-/// Where all together can't be rendered, though each alone can.
+/// If the chart can't be rendered with all overrides, although with each alone.
 pub fn prove<'p>(
     found: Overrides<'p>,
     plain: &Rendered,
@@ -59,7 +59,7 @@ pub fn prove<'p>(
                 continue;
             }
             Effect::Wrong(_, why) => why,
-            Effect::Nothing => "it changes nothing that is rendered".to_owned(),
+            Effect::Nothing => "it does not change Helm's output".to_owned(),
         };
         stays.push(Stays { path: image.path(), image: image.image, why });
     }
@@ -75,14 +75,14 @@ pub fn prove<'p>(
         proven = rest;
         last = render(&values(proven.iter().map(|(image, _)| image)))?;
     }
-    let after: Vec<&str> = last.places().map(Place::image).collect();
+    let after: Vec<&str> = last.places().map(RenderedImage::image).collect();
     let is_changed = |index: usize, image: &str| after.get(index).is_some_and(|after| *after != image);
     omissions.extend(that_stay(plain, is_changed, &stays, policy, namespace));
     let proven = proven.into_iter().map(|(image, _)| image).collect();
     Ok(Export { what: proven, notes: Vec::new(), omissions })
 }
 
-/// Leaves those overrides whose image is rendered just as the values have it, where there is no way to render with them.
+/// Returns the overrides of images that Helm renders as the values have them, if rendering with overrides is not possible.
 pub fn believe<'p>(
     found: Overrides<'p>,
     plain: &Rendered,
@@ -91,14 +91,15 @@ pub fn believe<'p>(
 ) -> Export<Vec<Override<'p>>> {
     let Overrides { images, mut stays, mut omissions, found_image: _ } = found;
     let (images, others): (Vec<_>, Vec<_>) = images.into_iter().partition(|image| image.is_whole);
-    let why = "only Helm can show where its registry is to be written";
+    let why = "without running Helm, the value for its registry is unknown";
     stays.extend(others.into_iter().map(|other| Stays { path: other.path(), image: other.image, why: why.to_owned() }));
     let changed: BTreeSet<&str> = images.iter().map(|image| name_of(&image.image)).collect();
     omissions.extend(that_stay(plain, |_, image: &str| changed.contains(name_of(image)), &stays, policy, namespace));
     Export { what: images, notes: Vec::new(), omissions }
 }
 
-/// The images that should change and do not, and why; and those of values that are not rendered.
+/// Returns the images that the rules rewrite but no override changes, with the reasons; and those of values that Helm does not
+/// render.
 fn that_stay(
     plain: &Rendered,
     is_changed: impl Fn(usize, &str) -> bool,
@@ -115,13 +116,13 @@ fn that_stay(
     let rendered = remain.map(|place| {
         let image = place.image();
         let why = match stays.iter().find(|stays| is_of(image, &stays.image)) {
-            Some(stays) => format!("{image} stays: `{}` is left out: {}", stays.path, stays.why),
-            None => format!("{image} stays: no value is known to change it"),
+            Some(stays) => format!("{image} is not overridden, since `{}` is omitted: {}", stays.path, stays.why),
+            None => format!("{image} is not overridden, since no known value changes it"),
         };
         Omission { what: place.to_string(), why }
     });
     let is_rendered = |stays: &&Stays| {
-        plain.places().map(Place::image).any(|image| is_of(image, &stays.image) || is_registry_of(image, stays))
+        plain.places().map(RenderedImage::image).any(|image| is_of(image, &stays.image) || is_registry_of(image, stays))
     };
     let others = stays.iter().filter(|stays| !is_rendered(stays)).cloned().map(Omission::from);
     rendered.chain(others).collect()
@@ -131,18 +132,18 @@ fn compare(plain: &Rendered, changed: &Rendered, policy: &Policy, namespace: &st
     let mut places = BTreeSet::new();
     let (before, after) = (plain.places(), changed.places());
     if before.len() != after.len() {
-        let why = format!("the chart is rendered with {} images, not {}", after.len(), before.len());
+        let why = format!("Helm renders {} images instead of {}", after.len(), before.len());
         return Effect::Wrong(None, why);
     }
     for (index, (place, other)) in before.zip(after).enumerate() {
         let (image, is) = (place.image(), other.image());
-        let wrong = |why: String| Effect::Wrong(Some(index), format!("{place} is rendered {why}"));
+        let wrong = |why: String| Effect::Wrong(Some(index), format!("Helm renders {place} {why}"));
         match place.wanted(policy, namespace) {
             _ if !place.is_as(other) => return wrong(format!("as {other}")),
             _ if image == is => {}
             Some(wanted) if wanted == is => drop(places.insert(index)),
-            Some(wanted) => return wrong(format!("with {is}, not {wanted}")),
-            None => return wrong(format!("with {is}, and should stay {image}")),
+            Some(wanted) => return wrong(format!("with {is} instead of {wanted}")),
+            None => return wrong(format!("with {is}, although {image} is not rewritten")),
         }
     }
     if places.is_empty() { Effect::Nothing } else { Effect::Right(places) }

@@ -1,4 +1,4 @@
-//! Registries among a chart's values, which its templates may put in front of a name.
+//! Registries in a chart's values, which its templates may put in front of a name.
 
 use serde_json::{Map, Value};
 
@@ -6,15 +6,16 @@ use super::split::Split;
 use super::text;
 use crate::engine::has_host;
 
-/// Keys under which charts have what their templates put in front of a repository.
+/// Keys of registries that charts' templates put in front of a repository.
 pub(super) const REGISTRIES: [&str; 5] = ["imageRegistry", "registry", "hub", "containerRegistry", "dockerRegistry"];
 
-/// What keys of values have in them that are a registry, or may be the beginning of one.
+/// Parts of keys whose values are a registry, or may be the beginning of one.
 const REGISTRY_WORDS: [&str; 5] = ["registry", "hub", "domain", "host", "prefix"];
-/// A registry beside one of these is where somebody logs in.
+/// Keys of logins. A registry beside one of them is not an image's.
 pub(super) const LOGIN: [&str; 2] = ["username", "password"];
-/// A value that may be a registry, and is not that of an image beside it: templates may put it in front of any name. One of
-/// a list, such as an Ingress' hosts, is not for that.
+
+/// Returns a value that may be a registry, and is not that of an image beside it. Templates may put it in front of any name.
+/// Values in lists, such as an Ingress' hosts, are ignored.
 pub(super) fn a_registry(values: &Map<String, Value>) -> Option<String> {
     let is_login = LOGIN.iter().any(|key| values.contains_key(*key));
     let split = Split::of(values);
@@ -35,7 +36,7 @@ pub(super) fn registry_of(map: &Map<String, Value>) -> Option<&str> {
     REGISTRIES.iter().filter_map(|key| text(map, key)).find(|registry| !registry.is_empty())
 }
 
-/// `docker.io`, `localhost:5000/`.
+/// Returns whether a text is a host without a path, such as `docker.io` or `localhost:5000/`.
 pub(super) fn is_bare_host(text: &str) -> bool {
     let host = text.trim_end_matches('/');
     let name = host.split(':').next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Looks for images in a chart's values.
+//! Finds images in a chart's values.
 
 use std::collections::BTreeSet;
 
@@ -15,9 +15,9 @@ use crate::engine::{Decision, ImageRef, Mode, Policy, Question, Reason, Rule, ha
 use crate::export::Omission;
 
 const PULL_POLICIES: [&str; 2] = ["pullPolicy", "imagePullPolicy"];
-const IN_A_LIST: &str = "it is in a list, which an override replaces whole";
+const IN_A_LIST: &str = "it is in a list, and an override would replace the whole list";
 
-/// The values that may override those of a chart.
+/// Returns the overrides of a chart's values that are possible by their names.
 pub fn overrides<'p>(policy: &'p Policy, namespace: &str, chart: &Chart, sight: Sight) -> Overrides<'p> {
     let somewhere = match sight {
         Sight::Templates(templates) => templates.registry().map(str::to_owned).or_else(|| a_registry(&chart.values)),
@@ -43,7 +43,7 @@ struct Search<'s, 'p> {
     policy: &'p Policy,
     namespace: &'s str,
     sight: Sight<'s>,
-    /// A registry that may be put in front of any image without a host.
+    /// A registry that templates may put in front of any image without a host.
     somewhere: Option<String>,
     images: Vec<Override<'p>>,
     omissions: BTreeSet<Omission>,
@@ -51,16 +51,16 @@ struct Search<'s, 'p> {
     found_image: bool,
 }
 
-/// What a chart's templates may put in front of a repository.
+/// The registries that a chart's templates may put in front of a repository.
 #[derive(Debug, Clone, Copy, Default)]
 struct Prefixes<'v> {
-    /// Of all its images, also instead of their own registry.
+    /// The registry of all its images, which also replaces their own.
     global: Option<&'v str>,
-    /// Of images that say no registry: the one of a mapping around them.
+    /// The registry of a surrounding mapping, for images without their own.
     around: Option<&'v str>,
 }
 
-/// Where a value is, key by key.
+/// The keys of a value's place.
 type Path<'p> = [&'p str];
 
 impl<'s, 'p> Search<'s, 'p> {
@@ -76,7 +76,7 @@ impl<'s, 'p> Search<'s, 'p> {
         let global_registry = prefixes.global.or_else(|| global.and_then(registry_of)).or_else(of_image);
         let prefixes = Prefixes { global: global_registry, around: registry_of(values) };
         if values.get("global").is_some_and(|global| global["security"]["allowInsecureImages"] == false) {
-            let why = "it is false: the chart refuses images that are not its maker's, until it is true";
+            let why = "with `false`, the chart fails with images of another registry: set it to `true`";
             let what = [path, &["global", "security", "allowInsecureImages"]].concat().join(".");
             self.omissions.insert(Omission { what: format!("`{what}`"), why: why.to_owned() });
         }
@@ -93,7 +93,7 @@ impl<'s, 'p> Search<'s, 'p> {
         }
     }
 
-    /// `parent`: the mapping that the value is in.
+    /// Searches a value. `parent` is the mapping that contains it.
     fn value(&mut self, value: &'s Value, parent: &Map<String, Value>, prefixes: Prefixes<'s>, path: &Path<'s>) {
         match value {
             Value::Object(map) => {
@@ -116,7 +116,7 @@ impl<'s, 'p> Search<'s, 'p> {
         }
     }
 
-    /// A mapping with a repository.
+    /// Searches a mapping with a repository.
     fn split_image(&mut self, map: &Map<String, Value>, split: Split, prefixes: Prefixes, path: &Path) {
         let key = path.last().copied().unwrap_or_default();
         let repository_path = [path, &[split.key]].concat();
@@ -125,13 +125,13 @@ impl<'s, 'p> Search<'s, 'p> {
         if !split.is_image(key, map) {
             let is_any_name = split.key == "name" && !split.repository.contains('/') && !map.contains_key("tag");
             if has_host(&known(&image)) && !is_any_name {
-                self.leave_out(&repository_path, &[image], map, "nothing beside it tells that it is an image");
+                self.omit(&repository_path, &[image], map, "no key beside it shows that it is an image");
             }
             return;
         }
         self.found_image = true;
         if image.contains("{{") {
-            return self.leave_out(&repository_path, &[image], map, "it is a template itself");
+            return self.omit(&repository_path, &[image], map, "it is a template");
         }
         match self.seen(&image, prefixes, !split.registry.is_empty()) {
             Seen::AsIs => {}
@@ -144,8 +144,8 @@ impl<'s, 'p> Search<'s, 'p> {
                 return self.set(rule, (&rendered, false), registry.into_iter().chain([whole]).collect());
             }
             Seen::As(rendered) => {
-                let why = format!("it is rendered as {rendered}, which has a part from elsewhere");
-                return self.leave_out(&repository_path, &[image, rendered], map, &why);
+                let why = format!("Helm renders it as {rendered}, with a part from another value");
+                return self.omit(&repository_path, &[image, rendered], map, &why);
             }
             Seen::Not(why, others) => {
                 let elsewhere = others.into_iter().flat_map(|registry| {
@@ -153,17 +153,17 @@ impl<'s, 'p> Search<'s, 'p> {
                     [elsewhere.whole(), elsewhere.joined().unwrap_or_default()]
                 });
                 let images: Vec<String> = [image, whole.clone()].into_iter().chain(elsewhere).collect();
-                return self.leave_out(&repository_path, &images, map, &why);
+                return self.omit(&repository_path, &images, map, &why);
             }
         }
-        // What the repository becomes, with its registry: before its last part, and as the whole image.
+        // The rewritten repository with its registry: without its last part, and as the whole image.
         let mut results = Vec::new();
         if let Some((joined, (_, part))) = joined.filter(|joined| ImageRef::parse(joined).is_ok()).zip(split.part) {
             let result = self.decide(&joined, map);
             let before_part = |result: &str| Some(result.strip_suffix(part)?.strip_suffix('/')?.to_owned());
             results.push(match result.map(|(rule, result)| (rule, before_part(&result))) {
                 Some((_, None)) => {
-                    return self.leave_out(&repository_path, &[joined], map, "the rules change its last part too");
+                    return self.omit(&repository_path, &[joined], map, "the rules also change its last part");
                 }
                 Some((rule, Some(result))) => Some((rule, result)),
                 None => None,
@@ -177,27 +177,27 @@ impl<'s, 'p> Search<'s, 'p> {
             [] if is_bare_host(&whole) => self.bare_host(&repository_path, &whole),
             [] => {
                 let image = image.replace("//", "/");
-                let why = "there is a slash too many where templates put its parts together";
-                self.leave_out(&repository_path, &[image], map, why);
+                let why = "its parts together have a double slash";
+                self.omit(&repository_path, &[image], map, why);
             }
             [one, other] if one.as_ref().map(|(_, to)| to) != other.as_ref().map(|(_, to)| to) => {
-                let why = "templates may put `name` behind it, and the rules want something else with it than without";
-                self.leave_out(&repository_path, &[whole, image], map, why);
+                let why = "templates may append `name`, and the rules decide differently with it than without";
+                self.omit(&repository_path, &[whole, image], map, why);
             }
             [Some((rule, to)), ..] => match (to.split_once('/'), map.contains_key("registry")) {
                 (_, true) if self.templates().is_some_and(|templates| templates.may_not_join(&repository_path)) => {
-                    let why = "no template is seen to put `registry` and this together, and nothing else";
-                    self.leave_out(&repository_path, &[image], map, why);
+                    let why = "no template is known that joins `registry` and this value";
+                    self.omit(&repository_path, &[image], map, why);
                 }
                 (Some((host, rest)), true) => {
                     let registry = ([path, &["registry"]].concat(), host.to_owned());
                     self.set(rule, (&image, true), vec![vec![registry, (repository_path, rest.to_owned())]]);
                 }
                 (None, true) => {
-                    self.leave_out(&repository_path, &[image], map, "the rules leave nothing to write there");
+                    self.omit(&repository_path, &[image], map, "the rules leave no path for this value");
                 }
                 (_, false) => match self.something_before(&repository_path) {
-                    Some(place) => self.leave_out(&repository_path, &[image], map, &in_front_at(place)),
+                    Some(place) => self.omit(&repository_path, &[image], map, &in_front_at(place)),
                     None => self.set(rule, (&image, true), vec![vec![(repository_path, to.clone())]]),
                 },
             },
@@ -205,7 +205,7 @@ impl<'s, 'p> Search<'s, 'p> {
         }
     }
 
-    /// A string, which is an image by its key.
+    /// Searches a string, which its key shows to be an image.
     fn string(&mut self, image: &str, parent: &Map<String, Value>, prefixes: Prefixes, path: &Path) {
         let key = path.last().copied().unwrap_or_default();
         let is_complete = has_host(image) || ImageRef::parse(image).is_ok_and(|image| !image.suffix().is_empty());
@@ -216,23 +216,23 @@ impl<'s, 'p> Search<'s, 'p> {
             let may_be_one = !REGISTRIES.contains(&key) && !is_bare_host(image) && self.is_rewritten(image, parent);
             if let Some(place) = place.filter(|_| may_be_one) {
                 self.found_image = true;
-                let why = format!("its key does not tell that it is an image, and {place} has it as one");
-                return self.leave_out(path, &[image.to_owned()], parent, &why);
+                let why = format!("its key does not show that it is an image, and {place} uses it as one");
+                return self.omit(path, &[image.to_owned()], parent, &why);
             }
             if !REGISTRIES.contains(&key) {
-                return self.stray(image, parent, path, "its key does not tell that it is an image");
+                return self.stray(image, parent, path, "its key does not show that it is an image");
             }
             let why = "templates may put it in front of a name";
             let is_login = LOGIN.iter().any(|key| parent.contains_key(*key));
             if !is_login && !image.is_empty() && !is_bare_host(image) && !has_host(image) {
                 let images = [image.to_owned(), [image, "/x"].concat()];
-                return self.leave_out(path, &images, parent, why);
+                return self.omit(path, &images, parent, why);
             }
             return self.stray(image, parent, path, why);
         }
         self.found_image = true;
         if image.contains("{{") {
-            self.stay(path, image, "it is a template itself");
+            self.stay(path, image, "it is a template");
             return;
         }
         if is_bare_host(image) {
@@ -244,11 +244,11 @@ impl<'s, 'p> Search<'s, 'p> {
             Seen::Not(why, others) => {
                 let elsewhere = others.iter().map(|registry| [registry, "/", image].concat());
                 let images: Vec<String> = [image.to_owned()].into_iter().chain(elsewhere).collect();
-                return self.leave_out(path, &images, parent, &why);
+                return self.omit(path, &images, parent, &why);
             }
         };
         if let Some(place) = self.something_before(path) {
-            return self.leave_out(path, &[image], parent, &in_front_at(place));
+            return self.omit(path, &[image], parent, &in_front_at(place));
         }
         if let Some((rule, result)) = self.decide(&image, parent) {
             self.set(rule, (&image, is_whole), vec![vec![(path.to_vec(), result)]]);
@@ -262,25 +262,24 @@ impl<'s, 'p> Search<'s, 'p> {
         }
     }
 
-    /// Where a template has something before a value.
+    /// Returns the place of a template that puts text in front of a value.
     fn something_before(&self, path: &Path) -> Option<&'s str> {
         self.templates()?.with_something_before(path)
     }
 
-    /// What templates make of an image.
+    /// Returns the form of an image that templates render.
     fn seen(&self, image: &str, prefixes: Prefixes, has_registry: bool) -> Seen {
         match (self.sight, prefixes) {
             (Sight::Rendered(rendered), _) => match rendered.of(&known(image)).as_slice() {
-                [] => Seen::Not("nothing that is rendered has it".to_owned(), None),
+                [] => Seen::Not("Helm's output does not contain it".to_owned(), None),
                 [one] if *one == rendered::name_of(&known(image)) => Seen::AsIs,
-                // As the values have it, where it has a tag of its own.
+                // The values may have a tag.
                 [one] => Seen::As([one, &image[rendered::name_of(image).len()..]].concat()),
                 [one, other, ..] => Seen::Not(format!("it may be {one} or {other}"), Some((*one).to_owned())),
             },
-            (_, Prefixes { global: Some(global), .. }) if has_registry => Seen::Not(
-                format!("`global` has the registry {global}, which charts use instead"),
-                Some(global.to_owned()),
-            ),
+            (_, Prefixes { global: Some(global), .. }) if has_registry => {
+                Seen::Not(format!("charts use the registry {global} of `global` instead"), Some(global.to_owned()))
+            }
             _ if has_host(image) => Seen::AsIs,
             (_, Prefixes { global: Some(registry), .. } | Prefixes { around: Some(registry), .. }) => {
                 Seen::Not(in_front(registry), Some(registry.to_owned()))
@@ -292,7 +291,7 @@ impl<'s, 'p> Search<'s, 'p> {
         }
     }
 
-    /// What is in a list.
+    /// Searches an item of a list.
     fn item(&mut self, item: &Value, path: &Path) {
         match item {
             Value::Object(map) => {
@@ -302,7 +301,7 @@ impl<'s, 'p> Search<'s, 'p> {
                     None => text(map, "image").map(|image| vec![image.to_owned()]).unwrap_or_default(),
                 };
                 self.found_image |= !images.is_empty();
-                self.leave_out(path, &images, map, IN_A_LIST);
+                self.omit(path, &images, map, IN_A_LIST);
                 for (key, value) in map.iter().filter(|(key, _)| split.is_none_or(|split| !split.has(key))) {
                     match value {
                         Value::String(_) if key == "image" => {}
@@ -316,41 +315,41 @@ impl<'s, 'p> Search<'s, 'p> {
         }
     }
 
-    /// A text of which nothing tells that it is an image, or has some in it: those count that name their host.
+    /// Searches a text that no key shows to be an image or to contain images. Only images with a host count.
     fn stray(&mut self, text: &str, beside: &Map<String, Value>, path: &Path, why: &str) {
         let is_other = |c: char| !c.is_ascii_alphanumeric() && !"._-/:@{".contains(c);
         let words: Vec<&str> = if has_host(text) { vec![text] } else { text.split(is_other).collect() };
         for word in words.into_iter().filter(|word| has_host(&known(word))) {
-            self.leave_out(path, &[word.to_owned()], beside, why);
+            self.omit(path, &[word.to_owned()], beside, why);
         }
     }
 
-    /// A registry alone where an image is expected.
+    /// Reports a registry without a path in the place of an image.
     fn bare_host(&mut self, path: &Path, host: &str) {
         let image = [host.trim_end_matches('/'), "/x"].concat();
         let image = ImageRef::parse(&image);
         let host_of_image = image.as_ref().ok().and_then(ImageRef::registry);
-        // A pattern may match anything.
+        // A pattern may match any image.
         let may_change = |rule: &Rule| {
             let from = rule.matcher.sources();
             from.is_none_or(|from| from.iter().any(|prefix| Some(prefix.host()) == host_of_image))
         };
         let mut rules = self.policy.rules().iter();
         if rules.any(|rule| rule.mode == Mode::Enforce && rule.namespaces.contain(self.namespace) && may_change(rule)) {
-            self.stay(path, host, "it is a registry, behind which templates put the rest");
+            self.stay(path, host, "it is a registry, and templates append the rest of the name");
         }
     }
 
-    /// What the rules make of an image; nothing where they leave it alone.
+    /// Returns the rule and the rewritten image; `None` if the rules do not rewrite it.
     fn decide(&mut self, image: &str, beside: &Map<String, Value>) -> Option<(&'p Rule, String)> {
         match self.decision(image, beside) {
             Decision::Rewrite { rule, result } => Some((rule, result)),
-            Decision::Keep { reason: Reason::Observed, rule: Some(rule) } => {
-                let why = "it only observes: its images are left alone, and nothing reports them";
+            Decision::NotRewritten { reason: Reason::Observed, rule: Some(rule), .. } => {
+                let why = "its images are not overridden and not reported, since its mode is `observe`";
                 self.omissions.insert(Omission::rule(&rule.name, why));
                 None
             }
-            Decision::Restore { .. } | Decision::Keep { .. } => None,
+            Decision::Restore { .. } | Decision::NotRewritten { .. } => None,
         }
     }
 
@@ -369,8 +368,8 @@ impl<'s, 'p> Search<'s, 'p> {
         self.stays.insert(Stays { path: path.join("."), image: image.to_owned(), why: why.to_owned() });
     }
 
-    /// Tells that an image stays, if the rules would rewrite one that it may be.
-    fn leave_out(&mut self, path: &Path, images: &[String], beside: &Map<String, Value>, why: &str) {
+    /// Records that an image is not overridden, if the rules would rewrite one of `images`.
+    fn omit(&mut self, path: &Path, images: &[String], beside: &Map<String, Value>, why: &str) {
         if images.iter().any(|image| self.is_rewritten(image, beside)) {
             self.stay(path, &images[0], why);
         }
@@ -381,17 +380,17 @@ impl<'s, 'p> Search<'s, 'p> {
     }
 }
 
-/// What templates make of an image.
+/// The form of an image that templates render.
 enum Seen {
     AsIs,
-    /// With something in front of it.
+    /// With text in front of it.
     As(String),
-    /// It can't be told why; and a registry that may be in front of it.
+    /// Unknown: the reason, and a registry that may be in front of it.
     Not(String, Option<String>),
 }
 
 fn in_front_at(place: &str) -> String {
-    format!("something stands in front of it in {place}")
+    format!("{place} puts text in front of it")
 }
 
 fn in_front(registry: &str) -> String {

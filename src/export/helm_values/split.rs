@@ -1,23 +1,23 @@
-//! An image whose parts are values of their own.
+//! Images whose parts are separate values.
 
 use serde_json::{Map, Value};
 
 use super::text;
 use crate::engine::has_host;
 
-/// What tells that a mapping with `repository` is an image.
+/// Keys that show that a mapping with `repository` is an image.
 const BESIDE_REPOSITORY: [&str; 8] =
     ["registry", "tag", "digest", "sha", "sha256", "pullPolicy", "imagePullPolicy", "pullSecrets"];
 
 /// An image in two or three values.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Split<'v> {
-    /// Empty where there is none.
+    /// Empty if absent.
     pub registry: &'v str,
-    /// `repository`; `repo`, `image` or `name` in some charts.
+    /// The key of the repository: `repository`, or `repo`, `image` or `name` in some charts.
     pub key: &'static str,
     pub repository: &'v str,
-    /// What may be its last part, and its key.
+    /// The key and the text of what may be its last part.
     pub part: Option<(&'static str, &'v str)>,
 }
 
@@ -42,15 +42,15 @@ impl<'v> Split<'v> {
             || (key == "registry" && !self.registry.is_empty())
     }
 
-    /// Whether the key of the mapping, or what else is in it, tells that it is an image.
+    /// Returns whether the mapping's key, or another key in it, shows that it is an image.
     pub fn is_image(self, key: &str, map: &Map<String, Value>) -> bool {
         let key = key.to_ascii_lowercase();
         let mut beside = BESIDE_REPOSITORY.iter().filter(|beside| map.contains_key(**beside));
         match self.key {
-            // In `imageCredentials` it is another.
+            // In `imageCredentials`, `name` is not an image's.
             "name" => key.ends_with("image"),
             _ if key.contains("image") || self.part.is_some_and(|(part, _)| part == "image") => true,
-            // Git's can have a tag too.
+            // A Git repository may have a tag too.
             "repo" => beside.any(|beside| *beside != "tag"),
             _ => beside.next().is_some(),
         }

@@ -1,4 +1,4 @@
-//! What templates have that no value changes.
+//! Reads templates: which values are images, and which images no value changes.
 
 use std::sync::LazyLock;
 
@@ -7,38 +7,38 @@ use regex::Regex;
 use crate::engine::{Decision, Policy, Question};
 use crate::export::Omission;
 
-/// What a chart's templates tell of its values.
+/// The information on a chart's values from its templates.
 #[derive(Debug, Default)]
 pub struct Templates {
-    /// Whether there are any.
+    /// Whether the chart has templates.
     is_seen: bool,
     registry: Option<String>,
-    /// Whether some put a registry and a repository together, with nothing between.
+    /// Whether a template joins a registry and a repository by a slash.
     join: bool,
     fields: Vec<Field>,
 }
 
-/// Whose templates they are.
+/// The owner of templates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Whose {
     Chart,
     Subchart,
 }
 
-/// A value in a field `image`.
+/// A value in a field `image` of a template.
 #[derive(Debug)]
 struct Field {
     whose: Whose,
-    /// In a subchart without the names of subcharts.
+    /// The keys, separated by dots; in a subchart without the names of subcharts.
     path: String,
     is_first: bool,
-    /// The rest of a name stands behind it.
+    /// Whether the rest of a name follows it.
     is_folder: bool,
     place: String,
 }
 
 impl Templates {
-    /// Takes a file of them in.
+    /// Adds a file of templates.
     pub fn add(&mut self, whose: Whose, file: &str, text: &str) {
         static JOIN: LazyLock<Option<Regex>> = LazyLock::new(|| {
             let repository = r"(?:repo\w*|image\w*|\w*name)";
@@ -77,17 +77,17 @@ impl Templates {
         self.registry.as_deref()
     }
 
-    /// Whether a value and the registry beside it may become something else than both together.
+    /// Returns whether templates may render a value and the registry beside it as another text than both joined.
     pub(super) fn may_not_join(&self, path: &[&str]) -> bool {
         self.is_seen && (!self.join || self.fields_of(path).any(|field| field.is_first))
     }
 
-    /// Where something stands before a value.
+    /// Returns the place of a template that puts text in front of a value.
     pub(super) fn with_something_before(&self, path: &[&str]) -> Option<&str> {
         self.fields_of(path).find(|field| !field.is_first).map(|field| field.place.as_str())
     }
 
-    /// Where an image begins with a value.
+    /// Returns the place of a template in which an image begins with a value.
     pub(super) fn with_image(&self, path: &[&str]) -> Option<&str> {
         self.fields_of(path).find(|field| field.is_first && !field.is_folder).map(|field| field.place.as_str())
     }
@@ -105,7 +105,7 @@ impl Templates {
 
 const VALUES: &str = ".Values.";
 
-/// What is between two braces, and the text up to the next ones.
+/// The text between double braces, and the text around it up to the next ones.
 struct Action<'t> {
     before: &'t str,
     content: &'t str,
@@ -113,7 +113,7 @@ struct Action<'t> {
 }
 
 impl Action<'_> {
-    /// Whether it only decides what is printed.
+    /// Returns whether it only controls what is rendered.
     fn is_control(&self) -> bool {
         let word = self.content.trim_start_matches('-').split_whitespace().next();
         word.is_some_and(|word| ["if", "else", "end", "with", "range"].contains(&word))
@@ -133,7 +133,7 @@ fn path_at(text: &str) -> &str {
     text[..end].trim_end_matches('.')
 }
 
-/// The fields with images: the number of the line, from 0, and what stands there.
+/// Returns the fields with images: the number of the line, from 0, and the value.
 fn images_of(text: &str) -> impl Iterator<Item = (usize, &str)> {
     text.lines().enumerate().filter_map(|(index, line)| {
         let line = line.trim_start().trim_start_matches("- ").trim_start();
@@ -142,7 +142,7 @@ fn images_of(text: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-/// A registry that a template has: in front of a value, or alone in quotes as a default, which names of other templates are not.
+/// Returns a registry in a template: in front of a value, or alone in quotes as a default. Names of other templates do not count.
 fn registry_in_template(text: &str) -> Option<&str> {
     static REGISTRY: LazyLock<Option<Regex>> = LazyLock::new(|| {
         let host = r"((?:[a-z0-9-]+\.)+[a-z][a-z0-9-]*(?::[0-9]+)?|localhost(?::[0-9]+)?)";
@@ -156,7 +156,7 @@ fn registry_in_template(text: &str) -> Option<&str> {
     })
 }
 
-/// An image that a template has, whatever the values.
+/// Returns the images in a template that no value changes.
 pub fn of_template(policy: &Policy, namespace: &str, file: &str, text: &str) -> Vec<Omission> {
     let mut omissions = Vec::new();
     for (index, value) in images_of(text) {
@@ -172,7 +172,7 @@ pub fn of_template(policy: &Policy, namespace: &str, file: &str, text: &str) -> 
     omissions
 }
 
-/// What is known of an image without what a template puts behind it: a tag, or behind a slash the rest of its name.
+/// Returns the known part of an image, without what a template appends: a tag, or the rest of its name behind a slash.
 pub(super) fn known(literal: &str) -> String {
     match literal.split_once("{{").map_or(literal, |(before, _)| before) {
         registry if registry.ends_with('/') => [registry, "x"].concat(),

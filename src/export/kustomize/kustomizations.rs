@@ -1,6 +1,6 @@
-//! The kustomizations among the manifests: what each lists, what namespaces it is built in, and what of it is not looked at.
+//! The kustomizations among the manifests: what each lists, the namespaces that it is built in, and the parts that are not read.
 //!
-//! Facts about kustomize are of 5.8: `api/types/kustomization.go` and `api/internal/target/kusttarget.go`.
+//! Sources: `api/types/kustomization.go` and `api/internal/target/kusttarget.go` of kustomize 5.8.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -16,11 +16,11 @@ use crate::engine::REWRITE_LABEL;
 use crate::kustomize::plain;
 use crate::manifest::KUSTOMIZATION_FILES;
 
-/// How the kustomizations of a tree hang together. Paths have no `.`, and `..` at their start only.
+/// The kustomizations of a tree and their relations. Paths contain no `.`, and `..` only at their start.
 #[derive(Debug, Default)]
 pub struct Kustomizations {
     by_folder: BTreeMap<PathBuf, Kustomization>,
-    /// For a file or folder, the folders of the kustomizations that list it. A kustomization lists itself.
+    /// The folders of the kustomizations that list a file or folder. A kustomization lists itself.
     listed_by: BTreeMap<PathBuf, BTreeSet<PathBuf>>,
     lists: Vec<List>,
     read: BTreeSet<PathBuf>,
@@ -32,31 +32,31 @@ struct Kustomization {
     components: Vec<PathBuf>,
 }
 
-/// A kustomization's `namespace`, which all that it builds is put into.
+/// A kustomization's `namespace`, which kustomize sets on all objects that it builds.
 #[derive(Debug)]
 pub struct Setting {
     pub namespace: String,
     /// `FILE:LINE`.
     pub place: String,
-    pub cure: String,
+    pub fix: String,
 }
 
-/// What a kustomization lists under a key.
+/// The entries of a kustomization under a key.
 #[derive(Debug)]
 struct List {
     /// `FILE:LINE`.
     place: String,
     key: String,
-    /// As written, and the path.
+    /// Each as written, and its path.
     entries: Vec<(String, PathBuf)>,
-    cure: String,
+    fix: String,
 }
 
-/// The keys of a mapping with their lines.
+/// The keys of a mapping, with their lines.
 #[derive(Debug, Default)]
 struct Entries(Vec<(Spanned<String>, Value)>);
 
-/// What of a kustomization may bring images, change them or what counts for them, or make kustomize look elsewhere.
+/// Keys that may add images, change images or what decides on them, or make kustomize read other fields. They are not read.
 const UNREAD: [&str; 10] = [
     "configurations",
     "generators",
@@ -72,11 +72,11 @@ const UNREAD: [&str; 10] = [
 const LABELS: [&str; 2] = ["commonLabels", "labels"];
 
 impl Kustomizations {
-    /// Adds a file, and gives what of it is not looked at, if it is a kustomization.
+    /// Adds a file. Returns the parts that are not read, if it is a kustomization.
     ///
     /// # Errors
     ///
-    /// Where its name is that of a kustomization, and it is none.
+    /// If the file has the name of a kustomization, and is not one.
     pub fn add(&mut self, file: &str, text: &str, allow_opt_out: bool) -> Result<Vec<Omission>, Omission> {
         let path = plain(Path::new(file));
         self.read.insert(path.clone());
@@ -86,7 +86,7 @@ impl Kustomizations {
         }
         let Entries(entries) = entries(file, text)?;
         let folder = path.parent().unwrap_or(&path).to_owned();
-        let cure = cure(&folder);
+        let fix = fix(&folder);
         let mut kustomization = Kustomization::default();
         let mut listed = vec![path];
         for (Spanned { value: key, defined, .. }, value) in entries {
@@ -100,23 +100,23 @@ impl Kustomizations {
             let is_opt_out =
                 allow_opt_out && LABELS.contains(&key.as_str()) && value.to_string().contains(REWRITE_LABEL);
             if UNREAD.contains(&key.as_str()) || is_opt_out {
-                // A patch is put where what it patches is.
+                // A patch is built in the namespace of its target.
                 listed.extend(paths);
-                let why = format!("what `{key}` brings is not looked at: {cure}");
+                let why = format!("`{key}` is not read: {fix}");
                 omissions.push(Omission { what: place, why });
                 continue;
             }
             match (key.as_str(), value.as_str()) {
                 ("namespace", Some(namespace)) if !namespace.is_empty() => {
                     kustomization.namespace =
-                        Some(Setting { namespace: namespace.to_owned(), place, cure: cure.clone() });
+                        Some(Setting { namespace: namespace.to_owned(), place, fix: fix.clone() });
                 }
                 ("resources" | "bases" | "components", _) => {
                     if key == "components" {
                         kustomization.components.extend(paths.clone());
                     }
                     listed.extend(paths);
-                    self.lists.push(List { place, key, entries: named, cure: cure.clone() });
+                    self.lists.push(List { place, key, entries: named, fix: fix.clone() });
                 }
                 _ => {}
             }
@@ -128,18 +128,18 @@ impl Kustomizations {
         Ok(omissions)
     }
 
-    /// What is listed and was not added.
+    /// Returns the entries that are listed and were not added.
     pub fn not_read(&self) -> impl Iterator<Item = Omission> {
-        self.lists.iter().filter_map(|List { place, key, entries, cure }| {
+        self.lists.iter().filter_map(|List { place, key, entries, fix }| {
             let is_read = |path: &PathBuf| self.read.contains(path) || self.by_folder.contains_key(path);
             let names: Vec<String> =
                 entries.iter().filter(|(_, path)| !is_read(path)).map(|(name, _)| format!("`{name}`")).collect();
-            let why = format!("`{key}`: not among what is read here: {}: {cure}", names.join(", "));
+            let why = format!("`{key}` lists files that are not read: {}: {fix}", names.join(", "));
             (!names.is_empty()).then(|| Omission { what: place.clone(), why })
         })
     }
 
-    /// The namespaces that what is in a file may be built in; nothing is the one that it names itself.
+    /// Returns the namespaces in which the objects of a file may be built; `None` is the one in the object.
     pub fn namespaces(&self, file: &str) -> Vec<Option<&Setting>> {
         let Some(listed_by) = self.listed_by.get(&plain(Path::new(file))) else { return vec![None] };
         let keeps_own = listed_by.iter().any(|folder| self.settings(folder).is_empty());
@@ -148,7 +148,7 @@ impl Kustomizations {
         keeps_own.then_some(None).into_iter().chain(set).collect()
     }
 
-    /// A component's `namespace` counts for all that is built with it.
+    /// Returns the settings of a kustomization and its components. A component's `namespace` applies to all that is built with it.
     fn settings(&self, folder: &PathBuf) -> Vec<&Setting> {
         let components = |folder| self.by_folder.get(folder).map_or(&[][..], |found| &found.components);
         let folders = closure([folder], |folder| components(folder).iter());
@@ -156,7 +156,7 @@ impl Kustomizations {
     }
 }
 
-/// What can be come to.
+/// Returns the reachable paths.
 fn closure<'a, I: Iterator<Item = &'a PathBuf>>(
     start: impl IntoIterator<Item = &'a PathBuf>,
     next: impl Fn(&'a PathBuf) -> I,
@@ -171,23 +171,23 @@ fn closure<'a, I: Iterator<Item = &'a PathBuf>>(
     seen
 }
 
-fn cure(folder: &Path) -> String {
+fn fix(folder: &Path) -> String {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     format!("pipe `kustomize build {}` into `-`", folder.display())
 }
 
 fn entries(file: &str, text: &str) -> Result<Entries, Omission> {
-    // Comments that are emitted are limited to 32 in a row.
+    // The parser limits emitted comments to 32 in a row.
     let options = serde_saphyr::options! { emit_comments: false };
     let entries = serde_saphyr::from_str_with_options::<Option<Entries>>(text, options).map_err(|error| {
         let line = error.location().map_or(1, |location| location.line());
-        let why = "no kustomization: kustomize reads one mapping, with each key once".to_owned();
+        let why = "not a kustomization: kustomize reads one mapping without duplicate keys".to_owned();
         Omission { what: format!("{file}:{line}"), why }
     });
     Ok(entries?.unwrap_or_default())
 }
 
-/// The files and folders in a list: its strings, and what the `path` of its patches names.
+/// Returns the files and folders in a list: its strings, and the `path` of its patches.
 fn named(list: &Value) -> impl Iterator<Item = &str> {
     list.as_array().into_iter().flatten().filter_map(|item| item.as_str().or_else(|| item.get("path")?.as_str()))
 }

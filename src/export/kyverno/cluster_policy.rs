@@ -1,52 +1,52 @@
-//! The older kind, `kyverno.io/v1` ClusterPolicy, for Kyverno 1.10 and later.
+//! `kyverno.io/v1` ClusterPolicy, for Kyverno 1.10 and later.
 //!
-//! The steps of the engine are JMESPath, the same for all rules files: `cluster-policy.yaml`. The rules become a chain of
-//! regular expressions in it, in the order of the rules file.
+//! The engine's steps are JMESPath in `cluster-policy.yaml`, the same for all rules files. The rules become a chain of regular
+//! expressions in it, in the order of the rules file.
 //!
-//! What is evaluated for all images at once stands in the `list` of the `foreach`, since Kyverno evaluates the variables of
-//! the rule again for each of its elements. Text of a Pod is never put between `{{ }}`, where Kyverno would look for
-//! variables in it once more.
+//! Expressions on all images are in the `list` of the `foreach`, since Kyverno evaluates variables of the rule again for each
+//! element. The policy never puts a Pod's text between `{{ }}`, where Kyverno would evaluate it again.
 
 use super::re2::{self, Missing};
 use crate::engine::{
     ALIASES, Glob, List, MIRROR_ANNOTATION, Matcher, Mode, Namespaces, Pattern, Policy, Prefix, REWRITE_DISABLED,
     REWRITE_LABEL, Rule, Settings, Template, WhenNotUnderstood,
 };
-use crate::export::cel::is_official_image;
+use crate::export::cel::{is_official_image, without_effect};
 use crate::export::webhook::CONFIGURATION_NAME;
 use crate::export::{Export, Omission, kyverno};
 
 const POLICY: &str = include_str!("cluster-policy.yaml");
-/// `domain` of the grammar of references, in lower case.
+/// `domain` of the reference grammar, in lower case.
 const HOST: &str =
     r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*|\[[0-9a-f:]+\])(?::[0-9]+)?";
-/// `remote-name` of the grammar.
+/// `remote-name` of the reference grammar.
 const PATH: &str = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*)*";
-/// What lies at or below a prefix.
+/// The rest of a name at or below a prefix.
 const BELOW: &str = "(?:/.*)?$";
 
-/// Whatever the rules are.
-const NOTE: &str = "an update gives image volumes and ephemeral containers that a Pod has already what the rules want now, and the \
-                        API server refuses it where the rules have changed since";
+/// The note that holds for every set of rules.
+const NOTE: &str = "on an update, existing image volumes and ephemeral containers are rewritten by the present rules; if these \
+                        changed since the Pod was created, the API server rejects the update";
 
-/// The policy as YAML.
+/// Returns the policy as YAML.
 pub fn cluster_policy(policy: &Policy) -> Export<String> {
     let mut omissions = Vec::new();
-    let Settings { allow_opt_out, record_originals, when_not_understood } = policy.settings();
+    // `caches` is for requests to registries, which a policy does not send.
+    let &Settings { allow_opt_out, record_originals, when_not_understood, caches: _ } = policy.settings();
     if record_originals {
         omissions.push(Omission::field("recordOriginals", "a ClusterPolicy changes images only"));
     }
     omissions.extend((when_not_understood == WhenNotUnderstood::Deny).then(kyverno::admitted));
     let mut clauses = Vec::new();
     for rule in policy.rules() {
-        // The clause has the others.
+        // The clause contains the other fields.
         let Rule { name, matcher, except: _, namespaces: _, image_pull_secrets, mode } = rule;
         let mut add = |why: &str| omissions.push(Omission::rule(name, why));
         if !image_pull_secrets.is_empty() {
             add("its `imagePullSecrets` are not added: a ClusterPolicy changes images only");
         }
         if *mode == Mode::Observe {
-            add("it only observes: its images are left alone, and nothing reports them");
+            add("`mode: observe` is not supported by policies; remove it to export the rule");
         }
         let clause = match matcher {
             Matcher::From { from, to } => {
@@ -55,11 +55,13 @@ pub fn cluster_policy(policy: &Policy) -> Export<String> {
             Matcher::Pattern { pattern, to } => match of_pattern(pattern, to) {
                 Ok((clause, None)) => clause,
                 Ok((clause, Some(why))) => {
-                    add(&format!("what it matches is left alone, since {why}"));
+                    add(&format!("images that it matches are not rewritten, since {why}"));
                     clause
                 }
                 Err(missing) => {
-                    add(&format!("it and the rules below it are left out, since its pattern has {missing}"));
+                    add(&format!(
+                        "this rule and those below it are omitted: Kyverno does not support {missing} in a pattern"
+                    ));
                     break;
                 }
             },
@@ -67,13 +69,16 @@ pub fn cluster_policy(policy: &Policy) -> Export<String> {
         let misread = misread(rule);
         omissions.extend(misread.iter().map(|image| Omission {
             what: format!("the image `{}` itself", image.canonical()),
-            why: format!("it is left alone, since Docker Hub reads what rule `{name}` makes of it as another"),
+            why: format!("it is not rewritten, since the result of rule `{name}` is another image on Docker Hub"),
         }));
         clauses.push(clause.written(rule, &misread));
     }
-    let opt_out = |text: &str| match allow_opt_out {
-        true => text.replace("@LABEL@", REWRITE_LABEL).replace("@DISABLED@", REWRITE_DISABLED),
-        false => String::new(),
+    let opt_out = |text: &str| {
+        if allow_opt_out {
+            text.replace("@LABEL@", REWRITE_LABEL).replace("@DISABLED@", REWRITE_DISABLED)
+        } else {
+            String::new()
+        }
     };
     let text = POLICY
         .replace("@EXCLUDE@", &opt_out(EXCLUDED_NAMESPACES))
@@ -87,7 +92,8 @@ pub fn cluster_policy(policy: &Policy) -> Export<String> {
         .replace("@FOUND@", &lines(List::ALL.map(found)))
         .replace("@BEFORE@", &lines(List::ALL.map(before)))
         .replace("@FOLDED@", &folded("to_lower(split(image, '/')[0])"));
-    Export { what: text, notes: vec![NOTE.to_owned()], omissions }
+    let notes = [NOTE.to_owned()].into_iter().chain(without_effect(policy)).collect();
+    Export { what: text, notes, omissions }
 }
 
 const EXCLUDED_NAMESPACES: &str = "    exclude:
@@ -99,14 +105,14 @@ const EXCLUDED_NAMESPACES: &str = "    exclude:
 const OPTED_OUT: &str = "      - {key: \"{{ request.object.metadata.labels.\\\"@LABEL@\\\" == '@DISABLED@' }}\", operator: Equals, value: false}
 ";
 
-/// What a rule matches, and what takes its place; nothing where that can't be expressed.
+/// The names that a rule matches, and their replacement; `None` if Kyverno does not support it.
 struct Clause {
     matches: String,
     to: Option<String>,
 }
 
 impl Clause {
-    /// The new name if the rule is the one that decides, or `-` where that leaves the image alone. No text has a quote in it.
+    /// Returns an expression of the new name if this rule decides, or of `-` if the image is unchanged. No text contains a quote.
     fn written(&self, rule: &Rule, misread: &[Prefix]) -> String {
         let mut conditions = vec![format!("regex_match('{}', element.name)", self.matches)];
         let Rule { name: _, matcher: _, except, namespaces, image_pull_secrets: _, mode } = rule;
@@ -128,7 +134,7 @@ impl Clause {
     }
 }
 
-/// Images of which a rule makes one of a single component on Docker Hub.
+/// Returns the images that a rule rewrites to a name of one component on Docker Hub.
 fn misread(rule: &Rule) -> Vec<Prefix> {
     match rule.matcher.prefixes() {
         Some((from, to)) if is_official_image(to.written()) => {
@@ -143,9 +149,9 @@ fn in_namespaces(globs: &[Glob]) -> String {
     format!("regex_match('^(?:{})$', '{{{{ request.namespace }}}}')", globs.join("|"))
 }
 
-/// And why it has no `to`, if it has none.
+/// Returns the clause, and the reason why it has no `to`, if it has none.
 fn of_pattern(pattern: &Pattern, to: &Template) -> Result<(Clause, Option<&'static str>), Missing> {
-    let hir = regex_syntax::parse(pattern.written()).map_err(|_| "a syntax of its own")?;
+    let hir = regex_syntax::parse(pattern.written()).map_err(|_| "this syntax")?;
     let matches = format!("^(?:{})$", re2::of(&hir)?);
     let certain = re2::certain_groups(&hir);
     let mut are_certain = true;
@@ -156,7 +162,7 @@ fn of_pattern(pattern: &Pattern, to: &Template) -> Result<(Clause, Option<&'stat
     let host_is_literal = !replacement.split('/').next().unwrap_or_default().contains('$');
     let why = match (are_certain, host_is_literal) {
         (false, _) => {
-            Some("a group that its `to` names may match nothing (write `.+` for `.*`, and no `?` behind a group)")
+            Some("a group in its `to` may match nothing (write `.+` instead of `.*`, and no `?` behind a group)")
         }
         (_, false) => Some("the host of its `to` has a group"),
         (true, true) => None,
@@ -164,7 +170,7 @@ fn of_pattern(pattern: &Pattern, to: &Template) -> Result<(Clause, Option<&'stat
     Ok((Clause { matches, to: why.is_none().then_some(replacement) }, why))
 }
 
-/// What is under some `to`.
+/// Returns an expression that matches the names under any `to`.
 fn cached(policy: &Policy) -> String {
     let alternatives = policy.rules().iter().map(|rule| match &rule.matcher {
         Matcher::From { to, .. } => format!("^{}{BELOW}", re2::literal(to.canonical())),
@@ -178,7 +184,7 @@ fn any_of(prefixes: &[Prefix]) -> String {
     format!("(?:{})", literals.join("|"))
 }
 
-/// A host with its port as a number and none of 443, and one name for each registry.
+/// Returns an expression of the folded host: the port as a number, 443 omitted, one name for each registry.
 fn folded(host: &str) -> String {
     let ports = [("):0+([0-9]+)$", "${1}:${2}"), ("):443$", "${1}")]
         .map(|(port, to)| (format!(r"^([^:]*|\[.*\]{port}"), to.to_owned()));
@@ -203,12 +209,12 @@ fn before(list: List) -> String {
     format!("(request.oldObject.spec.{list} || `[]`)[].join(' ', ['{list}', name || '', {image} || ''])")
 }
 
-/// The elements of a list.
+/// Returns the elements of a list, one a line.
 fn lines<const LISTS: usize>(elements: [String; LISTS]) -> String {
     format!("          {}\n", elements.join(",\n          "))
 }
 
-/// The first that holds.
+/// Returns an expression of the first alternative that holds.
 fn choice(alternatives: &[String]) -> String {
     format!("              {}\n", alternatives.join("\n              || "))
 }

@@ -1,5 +1,4 @@
-//! The present kind, `policies.kyverno.io/v1` MutatingPolicy, for Kyverno 1.18 and later: the same CEL as in a
-//! MutatingAdmissionPolicy.
+//! `policies.kyverno.io/v1` MutatingPolicy, for Kyverno 1.18 and later. It has the same CEL as the MutatingAdmissionPolicy.
 
 use serde_json::{Value, json};
 
@@ -10,13 +9,16 @@ use crate::export::conditions;
 use crate::export::webhook::CONFIGURATION_NAME;
 use crate::export::{Export, kyverno};
 
+/// Returns the policy.
+///
 /// # Errors
 ///
-/// Where the rules are too many for one expression.
+/// If there are too many rules for one expression.
 pub fn mutating_policy(policy: &Policy) -> Result<Export<Value>, TooLong> {
     let Export { what: Decisions { variables, has_pull_secrets }, notes, mut omissions } = cel::decisions(policy)?;
-    // A match condition and a selector have the label that opts out.
-    let Settings { allow_opt_out: _, record_originals, when_not_understood } = policy.settings();
+    // `allowOptOut` is in a match condition and a selector.
+    // `caches` is for requests to registries, which a policy does not send.
+    let &Settings { allow_opt_out: _, record_originals, when_not_understood, caches: _ } = policy.settings();
     omissions.extend(record_originals.then(cel::originals));
     omissions.extend((when_not_understood == WhenNotUnderstood::Deny).then(kyverno::admitted));
     let match_conditions = conditions::of_policy(policy);

@@ -1,18 +1,18 @@
-//! Regular expressions in the syntax of Go, which Kyverno's functions take.
+//! Regular expressions in Go's syntax, which Kyverno's functions use.
 //!
-//! What they are matched against is ASCII and has no line feeds. So `\w` is the same in both, and so are `^` and `\A`.
+//! They are matched against ASCII text without line feeds. So `\w` has the same meaning in both, and `^` is equal to `\A`.
 
 use std::fmt::Write;
 
 use regex_syntax::hir::{Capture, Class, Hir, HirKind, Look, Repetition};
 
-/// The most that Go repeats an expression, over all levels.
+/// The most repetitions of an expression that Go allows, over all levels.
 const MAX_REPEATS: u32 = 1000;
 
-/// What a pattern has that Go's syntax has not.
+/// A part of a pattern that Go's syntax or Kyverno does not support.
 pub type Missing = &'static str;
 
-/// An expression that matches this text and nothing else. It has no `{`, which Kyverno would take for a variable.
+/// Returns an expression that matches only this text. It contains no `{`, which could begin a variable of Kyverno.
 pub fn literal(text: &str) -> String {
     let mut escaped = String::new();
     for character in text.chars() {
@@ -26,7 +26,7 @@ pub fn literal(text: &str) -> String {
     escaped
 }
 
-/// The same expression with the same groups.
+/// Returns the same expression in Go's syntax, with the same groups.
 pub fn of(hir: &Hir) -> Result<String, Missing> {
     let mut writer = Writer { text: String::new(), groups: 0 };
     writer.write(hir, 1)?;
@@ -44,7 +44,7 @@ impl Writer {
             HirKind::Empty => {}
             HirKind::Literal(bytes) => match std::str::from_utf8(&bytes.0) {
                 Ok(characters) if characters.is_ascii() => self.text.push_str(&literal(characters)),
-                _ => return Err("characters that no name has"),
+                _ => return Err("characters outside of image names"),
             },
             HirKind::Class(class) => write_class(class, &mut self.text)?,
             HirKind::Look(look) => self.text.push_str(match look {
@@ -52,11 +52,11 @@ impl Writer {
                 Look::End | Look::EndLF | Look::EndCRLF => r"\z",
                 Look::WordAscii | Look::WordUnicode => r"\b",
                 Look::WordAsciiNegate | Look::WordUnicodeNegate => r"\B",
-                _ => return Err("a word boundary of one side only"),
+                _ => return Err("one-sided word boundaries"),
             }),
             HirKind::Repetition(Repetition { min, max, greedy, sub }) => {
                 if *max != Some(1) && sub.properties().minimum_len() == Some(0) {
-                    return Err("a repetition of what can be empty");
+                    return Err("repetitions of a part that can be empty");
                 }
                 let repeats = max.unwrap_or(*min).max(1).saturating_mul(repeats);
                 if repeats > MAX_REPEATS {
@@ -80,7 +80,7 @@ impl Writer {
             HirKind::Capture(Capture { index, sub, .. }) => {
                 self.groups += 1;
                 if self.groups != *index {
-                    return Err("a group that is never matched");
+                    return Err("groups that never match");
                 }
                 self.group("(", sub, repeats)?;
             }
@@ -108,7 +108,7 @@ impl Writer {
     }
 }
 
-/// The groups that match in every match of the whole, and never nothing.
+/// Returns the groups that match at least one character in every match of the expression.
 pub fn certain_groups(hir: &Hir) -> Vec<u32> {
     match hir.kind() {
         HirKind::Capture(Capture { index, sub, .. }) => {
@@ -121,7 +121,7 @@ pub fn certain_groups(hir: &Hir) -> Vec<u32> {
     }
 }
 
-/// The part of a class that is ASCII; by what is not in it where that is said in short.
+/// Writes the ASCII part of a class, negated if the class contains the last character.
 fn write_class(class: &Class, text: &mut String) -> Result<(), Missing> {
     let contains: Vec<bool> = (0..0x80_u8)
         .map(|byte| match class {
@@ -132,7 +132,7 @@ fn write_class(class: &Class, text: &mut String) -> Result<(), Missing> {
         })
         .collect();
     if !contains.contains(&true) {
-        return Err("characters that no name has");
+        return Err("characters outside of image names");
     }
     if !contains.contains(&false) {
         text.push_str("(?s:.)");

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Creates artifact cache rules in Azure Container Registry. Written by `pullthrough init acr --setup`.
-# Needs the Azure CLI, and the right to administer the registry and the key vault. What exists is left as it is.
+# Needs the Azure CLI, and the right to administer the registry and the key vault. Existing objects are not changed.
 set -euo pipefail
 
 REGISTRY=@REGISTRY@
 # A key vault with the secrets NAME-username and NAME-token for each registry that needs a login.
 KEY_VAULT=${KEY_VAULT:?set it to the name of the key vault with the credentials}
 
-# The source and the target of a rule, and for a login the name of the secrets. Docker Hub is cached with a login only.
+# Each line: rule, source, target, and the name of the secrets if the source needs a login. Docker Hub always needs one.
 UPSTREAMS='
 @UPSTREAMS@
 '
@@ -25,7 +25,7 @@ while read -r rule source target login <&3; do
       az acr credential-set create --registry "$REGISTRY" --name "$rule" --login-server "${source%%/*}" \
         --username-id "${vault}secrets/$login-username" --password-id "${vault}secrets/$login-token"
     fi
-    # The credential set reads the vault as an identity of its own.
+    # The credential set reads the vault with its own identity.
     principal=$(az acr credential-set show --registry "$REGISTRY" --name "$rule" --query identity.principalId --output tsv)
     az role assignment create --role 'Key Vault Secrets User' --scope "$vault_id" \
       --assignee-object-id "$principal" --assignee-principal-type ServicePrincipal

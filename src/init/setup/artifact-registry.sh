@@ -1,19 +1,20 @@
 #!/usr/bin/env bash
 # Creates remote repositories in Artifact Registry. Written by `pullthrough init artifact-registry --setup`.
-# Needs gcloud, and the role artifactregistry.admin in the project. What exists is left as it is.
+# Needs gcloud, and the role artifactregistry.admin in the project. Existing objects are not changed.
 set -euo pipefail
 
 PROJECT=@PROJECT@
 LOCATION=@LOCATION@
 # The service account of the nodes.
 NODE_SERVICE_ACCOUNT=${NODE_SERVICE_ACCOUNT:?set it to the e-mail address of the service account of the nodes}
-# For more pulls from Docker Hub: a user name there, and the access token as projects/PROJECT/secrets/NAME/versions/VERSION.
+# Optional login at Docker Hub, for a higher limit of pulls. The access token is a secret's name:
+# projects/PROJECT/secrets/NAME/versions/VERSION.
 DOCKER_HUB_USERNAME=${DOCKER_HUB_USERNAME:-}
 DOCKER_HUB_TOKEN_SECRET=${DOCKER_HUB_TOKEN_SECRET:-}
-# Cached images are removed so many days after they were cached. The next pull caches them again.
+# Days after which cached images are deleted. The next pull caches them again.
 KEEP_DAYS=${KEEP_DAYS:-90}
 
-# The repository, and the registry behind it.
+# Each line: repository and upstream registry.
 UPSTREAMS='
 @UPSTREAMS@
 '

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # Creates remote repositories in Artifactory. Written by `pullthrough init artifactory --setup`.
-# Needs curl, jq, and an access token of an administrator. What exists is left as it is.
+# Needs curl, jq, and an access token of an administrator. Existing objects are not changed.
 set -euo pipefail
 
 ARTIFACTORY=https://@HOST@/artifactory
 ARTIFACTORY_TOKEN=${ARTIFACTORY_TOKEN:?set it to an access token of an administrator}
-# What nobody pulled for so many hours is removed from the cache.
+# Hours without a pull after which an image is deleted from the cache.
 KEEP_HOURS=${KEEP_HOURS:-2160}
 
-# The repository, and the address of the registry behind it. If NAME_USERNAME and NAME_TOKEN are set, Artifactory logs in with
-# them: DOCKER_HUB_USERNAME and DOCKER_HUB_TOKEN for docker-hub.
+# Each line: repository, and address of the upstream registry. If NAME_USERNAME and NAME_TOKEN are set, Artifactory logs in
+# with them. For docker-hub, these are DOCKER_HUB_USERNAME and DOCKER_HUB_TOKEN.
 UPSTREAMS='
 @UPSTREAMS@
 '

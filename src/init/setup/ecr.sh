@@ -1,24 +1,24 @@
 #!/usr/bin/env bash
 # Creates pull-through caches in Amazon ECR, and lets nodes use them. Written by `pullthrough init ecr --setup`.
-# Needs the AWS CLI (version 2), and rights on ECR, IAM and Secrets Manager. What exists is left as it is.
+# Needs the AWS CLI (version 2), and rights on ECR, IAM and Secrets Manager. Existing objects are not changed.
 #
-#   NODE_ROLE=NAME bash setup.sh           creates
-#   NODE_ROLE=NAME bash setup.sh remove    removes it again, but for the repositories and their images
+#   NODE_ROLE=NAME bash setup.sh           create them
+#   NODE_ROLE=NAME bash setup.sh remove    delete them; repositories, images and secrets stay
 set -euo pipefail
 
 ACCOUNT=@ACCOUNT@
 REGION=@REGION@
 PARTITION=@PARTITION@
-# The IAM role of the nodes, by its name.
+# Name of the nodes' IAM role.
 NODE_ROLE=${NODE_ROLE:?set it to the name of the IAM role that the nodes have}
-# Cached images are removed so many days after they were cached. The next pull caches them again.
+# Days after which cached images are deleted. The next pull caches them again.
 KEEP_DAYS=${KEEP_DAYS:-90}
-# Regions that get a copy of all that is cached, such as "eu-central-1 us-east-1". Clusters there need rules with their own
-# region's host.
+# Regions to copy cached images to, such as "eu-central-1 us-east-1". Clusters there need rules with the host of their
+# region.
 REPLICATE_TO=${REPLICATE_TO:-}
 
-# The prefix, the registry behind it, and whether ECR must log in there. For a login, NAME_USERNAME and NAME_TOKEN are read
-# from the environment: DOCKER_HUB_USERNAME and DOCKER_HUB_TOKEN for docker-hub.
+# Each line: prefix, upstream registry, and whether ECR must log in there. It logs in with NAME_USERNAME and NAME_TOKEN of
+# the environment. For docker-hub, these are DOCKER_HUB_USERNAME and DOCKER_HUB_TOKEN.
 UPSTREAMS='
 @UPSTREAMS@
 '
@@ -35,7 +35,7 @@ if [[ ${1-} == remove ]]; then
   exit
 fi
 
-# The secret that ECR logs in with. It takes only secrets whose name starts with ecr-pullthroughcache/.
+# Prints the ARN of the secret with ECR's login. ECR accepts only names that start with ecr-pullthroughcache/.
 credential_arn() {
   local name=ecr-pullthroughcache/$1 variable username token
   if aws secretsmanager describe-secret --secret-id "$name" --query ARN --output text 2>/dev/null; then
@@ -66,13 +66,13 @@ while read -r prefix registry login <&3; do
     aws ecr create-pull-through-cache-rule --registry-id "$ACCOUNT" --ecr-repository-prefix "$prefix" \
       --upstream-registry-url "$registry" ${credential[@]+"${credential[@]}"}
   fi
-  # How the repositories are made that the first pull of an image creates.
+  # Settings of the repositories that first pulls create.
   if ! aws ecr describe-repository-creation-templates --prefixes "$prefix" >/dev/null 2>&1; then
     aws ecr create-repository-creation-template --prefix "$prefix" --applied-for PULL_THROUGH_CACHE \
       --description "Images cached from $registry" --lifecycle-policy '{
         "rules": [{
           "rulePriority": 1,
-          "description": "What is still used is cached again",
+          "description": "The next pull caches an expired image again",
           "selection": {
             "tagStatus": "any", "countType": "sinceImagePushed", "countUnit": "days", "countNumber": '"$KEEP_DAYS"'
           },
@@ -82,7 +82,7 @@ while read -r prefix registry login <&3; do
   fi
 done 3< <(each_upstream)
 
-# Nodes pull, create the repository with the first pull of an image, and have ECR fetch it.
+# Nodes may pull, create a repository with the first pull of an image, and let ECR import the image.
 aws iam attach-role-policy --role-name "$NODE_ROLE" \
   --policy-arn "arn:$PARTITION:iam::aws:policy/AmazonEC2ContainerRegistryPullOnly"
 aws iam put-role-policy --role-name "$NODE_ROLE" --policy-name pullthrough-cache --policy-document '{
@@ -96,7 +96,7 @@ aws iam put-role-policy --role-name "$NODE_ROLE" --policy-name pullthrough-cache
 }'
 
 if [[ -n $REPLICATE_TO ]]; then
-  # There is one configuration for the whole registry, and what is put replaces it.
+  # A registry has one replication configuration, which this call replaces.
   if [[ $(aws ecr describe-registry --query 'length(replicationConfiguration.rules)' --output text) != 0 ]]; then
     echo 'error: the registry replicates already; add the regions and prefixes to its configuration yourself' >&2
     exit 1

@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
 # Creates proxy cache projects in Harbor. Written by `pullthrough init harbor --setup`.
-# Needs curl, jq, and an account that administers Harbor. What exists is left as it is.
+# Needs curl, jq, and an account that administers Harbor. Existing objects are not changed.
 set -euo pipefail
 
 HARBOR=https://@HOST@
 HARBOR_USERNAME=${HARBOR_USERNAME:-admin}
 HARBOR_PASSWORD=${HARBOR_PASSWORD:?set it to the password of $HARBOR_USERNAME}
-# Whether nodes may pull without a login. If not, give the rules imagePullSecrets.
+# true: nodes can pull without a login. false: set imagePullSecrets in the rules.
 PUBLIC=${PUBLIC:-true}
 
-# The project, the kind of registry as Harbor calls it, and its address. If NAME_USERNAME and NAME_TOKEN are set, Harbor logs
-# in with them: DOCKER_HUB_USERNAME and DOCKER_HUB_TOKEN for docker-hub. Docker Hub allows far more pulls then.
+# Each line: project, Harbor's type of the upstream registry, and its address. If NAME_USERNAME and NAME_TOKEN are set,
+# Harbor logs in with them. For docker-hub, these are DOCKER_HUB_USERNAME and DOCKER_HUB_TOKEN. Docker Hub then allows more
+# pulls.
 UPSTREAMS='
 @UPSTREAMS@
 '

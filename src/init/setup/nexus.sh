@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Creates Docker proxy repositories in Nexus Repository 3.83 or later. Written by `pullthrough init nexus --setup`.
-# Needs curl, jq, and an account that administers Nexus. What exists is left as it is.
+# Needs curl, jq, and an account that administers Nexus. Existing objects are not changed.
 set -euo pipefail
 
 NEXUS=https://@HOST@
@@ -8,8 +8,8 @@ NEXUS_USERNAME=${NEXUS_USERNAME:-admin}
 NEXUS_PASSWORD=${NEXUS_PASSWORD:?set it to the password of $NEXUS_USERNAME}
 BLOB_STORE=${BLOB_STORE:-default}
 
-# The repository, the kind of index, and the address of the registry behind it. If NAME_USERNAME and NAME_TOKEN are set, Nexus
-# logs in with them: DOCKER_HUB_USERNAME and DOCKER_HUB_TOKEN for docker-hub.
+# Each line: repository, type of index, and address of the upstream registry. If NAME_USERNAME and NAME_TOKEN are set, Nexus
+# logs in with them. For docker-hub, these are DOCKER_HUB_USERNAME and DOCKER_HUB_TOKEN.
 UPSTREAMS='
 @UPSTREAMS@
 '
@@ -40,7 +40,7 @@ while read -r name index url <&3; do
   echo "$name: caches $url"
 done 3< <(grep -v '^$' <<<"$UPSTREAMS")
 
-# Container runtimes ask for a token before they pull, without a login too.
+# Container runtimes request a token before they pull, also without a login.
 realms=$(nexus "$NEXUS/service/rest/v1/security/realms/active")
 if [[ $(jq 'index("DockerToken")' <<<"$realms") == null ]]; then
   jq '. + ["DockerToken"]' <<<"$realms" | nexus --request PUT "$NEXUS/service/rest/v1/security/realms/active" --data @-

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Runs one plain registry for each registry that is cached. Written by `pullthrough init registry --setup`.
-# Needs docker, on the host that the rules name. Kubernetes pulls over TLS unless containerd is told otherwise: put a proxy
-# before the ports, or the files of a certificate into each configuration (http.tls).
+# Starts one plain registry for each upstream registry. Written by `pullthrough init registry --setup`.
+# Run it on the host that the rules name. It needs Docker. Nodes pull over TLS unless containerd is configured otherwise. Put a
+# TLS proxy before the ports, or add a certificate to each configuration (http.tls).
 set -euo pipefail
 
 IMAGE=${IMAGE:-registry:2}
-# Where configurations and images are kept.
+# Folder of configurations and images.
 FOLDER=${FOLDER:-/srv/registry}
 
-# The name, the port, and the address of the registry behind it. If NAME_USERNAME and NAME_TOKEN are set, it logs in with
-# them: DOCKER_HUB_USERNAME and DOCKER_HUB_TOKEN for docker-hub.
+# Each line: name, port, and address of the upstream registry. If NAME_USERNAME and NAME_TOKEN are set, the plain registry
+# logs in with them. For docker-hub, these are DOCKER_HUB_USERNAME and DOCKER_HUB_TOKEN.
 UPSTREAMS='
 @UPSTREAMS@
 '

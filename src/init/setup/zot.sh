@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Writes a configuration for zot, which then caches on demand. Written by `pullthrough init zot --setup`.
-# `zot verify FILE` checks it, `zot serve FILE` goes by it. Put TLS and logins into it as your other registries have them.
+# Writes a configuration with which zot caches on demand. Written by `pullthrough init zot --setup`.
+# Add TLS and logins to it. Check it with `zot verify FILE`, and start zot with `zot serve FILE`.
 set -euo pipefail
 
 CONFIG=${CONFIG:-zot.json}
 STORAGE=${STORAGE:-/var/lib/zot}
 
-# Images keep their digest only if they keep their format, so that of Docker is let in.
+# docker2s2 allows Docker's image format. A converted image would have another digest.
 cat >"$CONFIG" <<JSON
 {
   "distSpecVersion": "1.1.1",

@@ -1,27 +1,27 @@
-//! What comes of images on their way through the kustomizations that include them.
+//! Follows images through the kustomizations that include them.
 
 use std::collections::BTreeSet;
 
 use super::{Build, Mode, nodes};
 use crate::kustomize::entry::Renaming;
 use crate::kustomize::tree::{self, Include, Listed, Patch};
-use crate::manifest::kustomization::Kind;
+use crate::manifest::kustomization::KustomizationKind;
 use crate::manifest::reach::Reach;
 
 /// An image on its way through the kustomizations.
 #[derive(Debug, Clone)]
 pub(super) struct Flow {
     pub(super) image: usize,
-    /// What a kustomization puts it into.
+    /// The namespace that a kustomization sets.
     pub(super) namespace: Option<String>,
     pub(super) before: String,
     pub(super) after: String,
-    /// The entries that found it, before or after.
-    pub(super) found_by: Vec<Finding>,
+    /// The entries that found it, before or after the change.
+    pub(super) found_by: Vec<Reached>,
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Finding {
+pub(super) struct Reached {
     pub(super) entry: usize,
     pub(super) before: bool,
     pub(super) after: bool,
@@ -33,10 +33,10 @@ impl Flow {
     }
 }
 
-/// What comes of all kustomizations.
+/// The flows of all kustomizations.
 pub(super) type Built = Vec<Option<Vec<Flow>>>;
 
-/// What the files would be.
+/// The images and renamings after the change.
 pub(super) struct Proposal {
     pub(super) images: Vec<String>,
     pub(super) renamings: Vec<Renaming>,
@@ -69,7 +69,7 @@ impl Build<'_> {
         let proposal = self.proposal();
         let mut built = vec![None; self.tree.nodes.len()];
         for (number, node) in self.tree.nodes.iter().enumerate() {
-            if node.kind != Kind::Component {
+            if node.kind != KustomizationKind::Component {
                 self.build(number, &proposal, &mut built, &mut BTreeSet::new());
             }
         }
@@ -80,7 +80,7 @@ impl Build<'_> {
         if let Some(flows) = &built[number] {
             return flows.clone();
         }
-        // kustomize refuses circles.
+        // kustomize rejects circles.
         if !open.insert(number) {
             return Vec::new();
         }
@@ -90,7 +90,7 @@ impl Build<'_> {
         flows
     }
 
-    /// In the order of kustomize: resources, components, patches, the namespace, `images`, further transformers.
+    /// Follows kustomize's order: resources, components, patches, the namespace, `images`, further transformers.
     fn accumulate(
         &self,
         number: usize,
@@ -141,7 +141,7 @@ impl Build<'_> {
         flows
     }
 
-    /// Of its own configurations, and of those of what it includes (`api/internal/accumulator`, `MergeAccumulator`).
+    /// Returns its own configurations, and those of its bases (`api/internal/accumulator`, `MergeAccumulator`).
     fn reaches(&self, number: usize, seen: &mut BTreeSet<usize>) -> Vec<&Reach> {
         if !seen.insert(number) {
             return Vec::new();
@@ -151,7 +151,7 @@ impl Build<'_> {
         included.into_iter().chain(&node.reaches).collect()
     }
 
-    /// A patch in each namespace of what it may patch.
+    /// Returns a patch in each namespace of its targets.
     fn patched(&self, patch: &Patch, flow: &Flow, flows: &[Flow]) -> Vec<Flow> {
         let object = |flow: &Flow| &self.tree.images[flow.image].field.object;
         let namespaces_of = |is_target: &dyn Fn(&&Flow) -> bool| -> BTreeSet<Option<String>> {
@@ -160,7 +160,7 @@ impl Build<'_> {
         };
         let mut namespaces = namespaces_of(&|flow| patch.finds(object(flow)));
         if namespaces.is_empty() {
-            // It may name what a kustomization renames.
+            // The patch may name an image that a kustomization renames.
             namespaces = namespaces_of(&|_| true);
         }
         if namespaces.is_empty() {
@@ -180,7 +180,7 @@ impl Build<'_> {
         let before = apply(&self.before[entry], &mut flow.before);
         let after = apply(&proposal.renamings[entry], &mut flow.after);
         if before || after {
-            flow.found_by.push(Finding { entry, before, after });
+            flow.found_by.push(Reached { entry, before, after });
         }
     }
 }

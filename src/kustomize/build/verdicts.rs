@@ -1,4 +1,4 @@
-//! What is done with each field, and what is told of it.
+//! The verdict on each field, and the notes about builds.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -9,11 +9,11 @@ use crate::kustomize::tree::Listed;
 use crate::kustomize::{Plan, Verdict};
 use crate::manifest::Manifest;
 
-/// A field by the position of its source, its document and its pointer.
+/// A field, by the index of its source, its document and its pointer.
 pub(super) type Key = (usize, usize, String);
 
 impl Build<'_> {
-    /// The fields that can't be changed in their text, and why.
+    /// Returns the fields whose text can't change, with the reason.
     pub(super) fn refused(&self, sources: &[Source], known: &BTreeMap<Key, String>) -> BTreeMap<Key, String> {
         let mut wanted: HashMap<usize, HashMap<(usize, String), String>> = HashMap::new();
         for ((source, document, pointer), verdict) in self.fields(known) {
@@ -54,7 +54,7 @@ impl Build<'_> {
         }
     }
 
-    /// What is done with each field.
+    /// Returns the verdict on each field.
     fn fields(&self, stuck: &BTreeMap<Key, String>) -> Vec<(Key, Verdict)> {
         let built = self.built();
         let (mut wrong_images, mut wrong_entries) = (BTreeSet::new(), BTreeMap::new());
@@ -70,7 +70,7 @@ impl Build<'_> {
         for (number, image) in self.tree.images.iter().enumerate() {
             let key = (image.source, image.field.object.document, image.field.pointer.clone());
             if !image.is_known {
-                // The rules know it, but not to be edited.
+                // The rules know the field, but it must not change.
                 fields.push((key, Verdict::Named));
                 continue;
             }
@@ -81,10 +81,13 @@ impl Build<'_> {
                 (Some(_), Some(Cause::ShortName)) => Verdict::ShortName,
                 (Some(_), Some(Cause::Text(why))) => Verdict::Refused { after: result, why: why.clone() },
                 (Some(_), Some(Cause::Built)) if self.options.no_kustomize => Verdict::Named,
-                (Some(_), Some(Cause::Built)) => match wrong_images.contains(&number) {
-                    true => Verdict::Refused { after: result, why: self.why(number, &built) },
-                    false => Verdict::InStep,
-                },
+                (Some(_), Some(Cause::Built)) => {
+                    if wrong_images.contains(&number) {
+                        Verdict::Refused { after: result, why: self.why(number, &built) }
+                    } else {
+                        Verdict::InStep
+                    }
+                }
             };
             fields.push((key, verdict));
         }
@@ -118,7 +121,7 @@ impl Build<'_> {
         fields
     }
 
-    /// Why an image, and the entries that find it, stay.
+    /// Returns why an image, and the entries that find it, stay unchanged.
     fn why(&self, image: usize, built: &Built) -> String {
         let mut wanted: Vec<(&str, String)> = Vec::new();
         let mut blind = None;
@@ -135,13 +138,13 @@ impl Build<'_> {
         if let Some(blind) = blind {
             let name = &self.tree.nodes[blind].name;
             return format!(
-                "`images` of {name} name it, and it includes what is not among the files; rewrite what it builds, or add the files"
+                "`images` of {name} name it, and {name} includes other files; rewrite its build output, or pass those files too"
             );
         }
         let shown: Vec<String> = wanted.iter().take(3).map(|(name, image)| format!("{name} needs {image}")).collect();
         let more = if wanted.len() > 3 { format!(", and {} more", wanted.len() - 3) } else { String::new() };
         format!(
-            "what is built of it can't all be right: {}{more}; give each its own base, or rewrite what is built",
+            "its builds need different images: {}{more}; give each its own base, or rewrite the build output",
             shown.join(", ")
         )
     }
@@ -164,12 +167,12 @@ impl Build<'_> {
         plan
     }
 
-    /// Kustomizations that others include, and that are not right by themselves.
+    /// Notes kustomizations that others include and that are not right alone.
     fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         for node in &self.tree.nodes {
             if let Some(what) = &node.unfollowed {
-                notes.push(format!("{}: {what}: compare what is built before and after", node.name));
+                notes.push(format!("{}: {what}; compare the build output before and after", node.name));
             }
         }
         for (number, flows) in self.built().iter().enumerate().filter(|(number, _)| !self.tops.contains(number)) {
@@ -183,7 +186,7 @@ impl Build<'_> {
             let Some(first) = wrong.first().filter(|_| !self.options.no_kustomize) else { continue };
             let more = if wrong.len() > 1 { format!(" ({} more alike)", wrong.len() - 1) } else { String::new() };
             notes.push(format!(
-                "{}: built by itself it gives {} instead of {}{more}: what includes it needs that",
+                "{}: built alone, it gives {} instead of {}{more}; the kustomizations that include it need that",
                 self.tree.nodes[number].name,
                 first.after,
                 wanted(first)

@@ -8,22 +8,22 @@ use std::sync::LazyLock;
 use rayon::prelude::*;
 use regex::Regex;
 
-use super::{FLUX, FieldPath, Image, Include, Listed, Node, Patch, Tree, everything, is_reached, is_volume, plain};
+use super::{FLUX, FieldPath, Image, Include, Listed, Node, Patch, Tree, everything, is_reached, is_volume};
 use crate::files::Source;
-use crate::kustomize::{Options, Outside};
-use crate::manifest::kustomization::{Entry, Kind, Kustomization, SELECTOR, Target, is_known_kind};
+use crate::kustomize::{Outside, TreeOptions, plain};
+use crate::manifest::kustomization::{Entry, Kustomization, KustomizationKind, SELECTOR, Target, is_known_kind};
 use crate::manifest::reach::Reach;
 use crate::manifest::{Field, KUSTOMIZATION_FILES, Known, Manifest};
 
-/// Where a patch without an image keeps the one that it patches from being pulled.
+/// The key with which a patch without an image stops the pull of the image that it patches.
 static PULL_NEVER: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r#"imagePullPolicy["']?:\s*["']?Never|/imagePullPolicy"#).ok());
 
-/// What was read of a file.
+/// The content of a file.
 #[derive(Debug, Default)]
 struct Content {
     kustomizations: Vec<Kustomization>,
-    /// With whether the rules know the place.
+    /// Each field, and whether the rules know it.
     fields: Vec<(Field, bool)>,
     /// A part of it is a template, or unreadable.
     is_blind: bool,
@@ -37,18 +37,18 @@ struct Reading<'r> {
     no_kustomize: bool,
     by_path: HashMap<&'r Path, usize>,
     contents: HashMap<usize, Content>,
-    /// What each configuration lets `images` reach; nothing where it can't be read.
+    /// The fields that each configuration opens to `images`. `None` if it is unreadable.
     configurations: HashMap<PathBuf, Option<Vec<Reach>>>,
-    /// The positions of a file's images in the tree, once they are there.
+    /// The indices of a file's images in the tree, once added.
     images: HashMap<(usize, bool), Vec<usize>>,
-    /// The same of entries, by file, document and pointer.
+    /// The indices of entries, by file, document and pointer.
     entries: HashMap<(usize, usize, String), usize>,
     nodes: HashMap<PathBuf, usize>,
     tree: Tree,
 }
 
 impl Tree {
-    pub fn read(sources: &[Source], outside: &Outside, options: Options) -> Self {
+    pub fn read(sources: &[Source], outside: &Outside, options: TreeOptions) -> Self {
         let mut reading = Reading {
             sources,
             outside,
@@ -93,7 +93,7 @@ fn is_kustomization_file(path: &Path) -> bool {
 }
 
 impl Reading<'_> {
-    /// Looks at all fields that configurations may let `images` reach, whether or not the rules know them.
+    /// Reads all fields that configurations may open to `images`, whether or not the rules know them.
     fn know_configured_places(&mut self) {
         for (file, content) in &self.contents {
             let Some(folder) = self.sources[*file].path.as_deref().and_then(Path::parent) else { continue };
@@ -137,8 +137,8 @@ impl Reading<'_> {
             let is_file = is_kustomization_file(&path);
             let kustomizations = self.contents[&file].kustomizations.clone();
             for kustomization in kustomizations {
-                let is_flux = matches!(kustomization.kind, Kind::Flux(_));
-                if kustomization.kind == Kind::Transformers || !(is_flux || is_file) {
+                let is_flux = matches!(kustomization.kind, KustomizationKind::Flux(_));
+                if kustomization.kind == KustomizationKind::Transformers || !(is_flux || is_file) {
                     continue;
                 }
                 let number = self.tree.nodes.len();
@@ -173,7 +173,7 @@ impl Reading<'_> {
     fn fill(&mut self, number: usize, file: usize, folder: &Path, kustomization: &Kustomization) {
         let (mut resources, mut components, mut patches) = (Vec::new(), Vec::new(), Vec::new());
         let mut is_blind = self.tree.nodes[number].is_blind;
-        if let Kind::Flux(path) = &kustomization.kind {
+        if let KustomizationKind::Flux(path) = &kustomization.kind {
             is_blind |= !kustomization.components.is_empty();
             let path = plain(Path::new(path.trim_start_matches('/')));
             match folder.ancestors().find_map(|root| self.nodes.get(&root.join(&path))) {
@@ -184,7 +184,7 @@ impl Reading<'_> {
             for resource in &kustomization.resources {
                 match self.include(folder, resource, &mut is_blind) {
                     Some(include) => resources.push(include),
-                    // Nothing is built where a file is missing.
+                    // Without the file, kustomize builds nothing.
                     None => is_blind |= is_remote(resource) || folder.join(resource).exists(),
                 }
             }
@@ -237,7 +237,7 @@ impl Reading<'_> {
         Patch::new(image, &self.tree.images[image].field.object, target)
     }
 
-    /// Nothing for what is not seen. Of a file a part may be seen.
+    /// Returns `None` for content outside the run. Only a part of a file may be readable.
     fn include(&mut self, folder: &Path, name: &str, is_blind: &mut bool) -> Option<Include> {
         let path = fs::canonicalize(folder.join(name)).ok()?;
         if let Some(&node) = self.nodes.get(&path) {
@@ -259,7 +259,7 @@ impl Reading<'_> {
         self.contents.insert(file, content);
     }
 
-    /// Of a kustomization those of its inline patches.
+    /// Returns the images of a file, or of a kustomization's inline patches.
     fn images_of(&mut self, file: usize, is_kustomization: bool) -> Vec<usize> {
         if let Some(images) = self.images.get(&(file, is_kustomization)) {
             return images.clone();
@@ -300,7 +300,7 @@ impl Reading<'_> {
         positions
     }
 
-    /// The entries of transformers in a file, or in the resources of a folder.
+    /// Returns the entries of transformers in a file, or in the resources of a folder.
     fn transformer(&mut self, folder: &Path, name: &str, depth: usize, is_blind: &mut bool) -> Vec<usize> {
         const MAX_DEPTH: usize = 8;
         let Some(path) = fs::canonicalize(folder.join(name)).ok().filter(|_| depth < MAX_DEPTH) else {
@@ -317,7 +317,8 @@ impl Reading<'_> {
         };
         self.load(file);
         let Some(content) = self.contents.get(&file) else { return Vec::new() };
-        let transformers = content.kustomizations.iter().filter(|transformer| transformer.kind == Kind::Transformers);
+        let transformers =
+            content.kustomizations.iter().filter(|transformer| transformer.kind == KustomizationKind::Transformers);
         *is_blind |= content.is_blind || transformers.clone().any(|transformer| !transformer.unseen.is_empty());
         let entries: Vec<Entry> = transformers.flat_map(|transformer| transformer.entries.clone()).collect();
         self.entries_of(file, &entries)

@@ -1,28 +1,55 @@
-//! One HTML file that needs nothing else, to be mailed.
+//! One self-contained HTML file, for mail.
 
+mod causes;
 mod chart;
+mod outcomes;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
-use super::words::{self, count, visible};
-use crate::scan::{Outcome, Report, Row, Share, Sums, Verdict};
+use self::causes::{not_covered, reasons, skipped};
+use self::outcomes::{Percents, outcomes};
+use super::words;
+use crate::scan::{Bucket, Report, Row, Share, Sums, Verdict};
+use crate::words::{count, visible};
 
 const STYLE: &str = include_str!("html/style.css");
 const SCRIPT: &str = include_str!("html/filter.js");
 
-/// The report as a page. It loads nothing, and its script only hides rows: without it nothing is missing.
+/// Formats the report as a page. It loads nothing. Its script only filters rows: without it, the page is complete.
 pub fn html(report: &Report) -> String {
     let sums = report.sums();
-    let title = format!("What {} pulls", visible(&report.subject));
+    let title = visible(&words::title(report));
+    let content = html! {
+        (head(report, &sums, &title))
+        @if !sums.groups.is_empty() {
+            (outcomes(&sums))
+            (reasons(&sums))
+            (not_covered(&sums))
+            section aria-labelledby="registries" {
+                h2 #registries { "Images by registry" }
+                (chart::chart(&sums))
+            }
+            (namespaces(&sums))
+            (images(report, &sums))
+        }
+        (skipped(report, "failed", "Failed to read", |skipped| skipped.is_failure))
+        (skipped(report, "skipped", "Skipped", |skipped| !skipped.is_failure))
+        (unknown(report))
+    };
+    page(&title, "pullthrough scan", &content)
+}
+
+/// Returns a page that loads nothing, with the style and the script of reports.
+pub fn page(title: &str, command: &str, content: &Markup) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
             head {
                 meta charset="utf-8";
-                // Before what it is about.
+                // A policy applies only to what follows it.
                 meta http-equiv="Content-Security-Policy" content=(policy());
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
@@ -33,20 +60,8 @@ pub fn html(report: &Report) -> String {
             }
             body {
                 main {
-                    (head(report, &sums, &title))
-                    @if !sums.groups.is_empty() {
-                        section aria-labelledby="registries" {
-                            h2 #registries { "Images by registry" }
-                            (chart::chart(&sums))
-                            (registries(&sums))
-                        }
-                        (namespaces(&sums))
-                        (images(report, &sums))
-                    }
-                    (out_of_reach(&sums))
-                    (unseen(report))
-                    (unknown(report))
-                    footer { "Made by " code { "pullthrough scan" } "." }
+                    (content)
+                    footer { "Created by " code { (command) } " " (env!("CARGO_PKG_VERSION")) "." }
                 }
                 script { (PreEscaped(SCRIPT)) }
             }
@@ -55,7 +70,7 @@ pub fn html(report: &Report) -> String {
     page.into_string()
 }
 
-/// Nothing but the style and the script that are in the page.
+/// Returns a policy that allows the style and the script of the page alone.
 fn policy() -> String {
     let hash = |text: &str| BASE64_STANDARD.encode(Sha256::digest(text));
     format!(
@@ -65,104 +80,113 @@ fn policy() -> String {
     )
 }
 
-const fn class(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Rewritten => "rewritten",
-        Outcome::Cached => "cached",
-        Outcome::LeftAlone => "left-alone",
-        Outcome::OutOfReach => "out-of-reach",
-        Outcome::Undecided => "undecided",
+const fn class(bucket: Bucket) -> &'static str {
+    match bucket {
+        Bucket::Rewritten => "rewritten",
+        Bucket::Observed => "observed",
+        Bucket::Cached => "cached",
+        Bucket::NotRewritten => "not-rewritten",
+        Bucket::NotCovered => "not-covered",
+        Bucket::Undecided => "undecided",
     }
 }
 
 fn head(report: &Report, sums: &Sums, title: &str) -> Markup {
     let rules = match &report.rules {
-        Some(rules) => format!("By the rules of {}. ", visible(rules)),
-        None => "Without rules. ".to_owned(),
+        Some(rules) => html! { code { (visible(rules)) } },
+        None => html! { "none" },
     };
-    let generated = report.generated.as_deref().map(|generated| format!(" {}.", visible(generated)));
-    let tile = |name: &str, number: usize| html! { div.tile { dt { (name) } dd { (number) } } };
+    let percents = Percents::new(sums.total);
     let failing = words::failing(report).len();
+    let failed = report.skipped.iter().filter(|skipped| skipped.is_failure).count();
+    let skipped = report.skipped.len() - failed;
     html! {
         header {
             h1 { (title) }
-            p.lead { (rules) (words::totals(sums)) "; " (words::looked_at(report)) "." (generated.unwrap_or_default()) }
-        }
-        dl.tiles {
-            (tile("images", sums.total.images))
-            (tile("registries", sums.registries()))
-            (tile("places", sums.total.places))
-            @for outcome in sums.total.outcomes() {
-                div.tile.(class(outcome)) { dt { (outcome.title()) } dd { (sums.total.of_outcome(outcome)) } }
+            dl.facts {
+                div { dt { "Source" } dd { code { (visible(&report.subject)) } } }
+                @if let Some(generated) = &report.generated { div { dt { "Date" } dd { (visible(generated)) } } }
+                div {
+                    dt { "Rules" }
+                    dd { (rules) @if let Some(hash) = &report.rules_hash { " (hash " code { (visible(hash)) } ")" } }
+                }
+                div { dt { "Scanned" } dd { (words::looked_at(report)) } }
             }
         }
         @if failing > 0 {
-            p.banner role="note" {
-                (count(failing, "image")) " from what --fail-on names: " (visible(&report.fail_on.join(", ")))
+            p.banner.bad role="note" {
+                (count(failing, "image")) " from a registry of --fail-on: " (visible(&report.fail_on.join(", "))) ". "
             }
         }
-        @for line in report.unknowns.totals() {
-            p.banner role="note" { (line) "; a section below says which." }
+        @if failed > 0 {
+            p.banner.bad role="note" { (count(failed, "item")) " failed to read. " a href="#failed" { "Show the list" } }
         }
-        @if !report.unseen.is_empty() {
-            p.banner role="note" { (count(report.unseen.len(), "thing")) " could not be looked at; a section below says which." }
+        @if skipped > 0 {
+            p.banner.warning role="note" { (count(skipped, "item")) " skipped. " a href="#skipped" { "Show the list" } }
+        }
+        @for line in report.unknowns.totals() {
+            p.banner.warning role="note" { (line) ". " a href="#unknown" { "Show the list" } }
+        }
+        dl.tiles {
+            @if report.rules.is_some() && sums.total.places > 0 {
+                (tile("cached", "coverage now", &percents.of(&[Bucket::Cached])))
+                (tile("rewritten", "coverage with the rules", &percents.of(&[Bucket::Cached, Bucket::Rewritten])))
+            }
+            (tile("", "images", &sums.total.images.to_string()))
+            (tile("", "registries", &sums.registries().to_string()))
+            (tile("", "places", &sums.total.places.to_string()))
         }
     }
 }
 
-fn registries(sums: &Sums) -> Markup {
-    let shares = sums.groups.iter().map(|group| (html! { code { (words::registry(group)) } }, group.share));
-    shares_table(
-        "Registry",
-        "Numbers of images. One that is treated differently at different places counts in each column.",
-        sums,
-        shares,
-    )
+pub fn tile(class: &str, name: &str, number: &str) -> Markup {
+    html! { div class=(format!("tile {class}").trim_end()) { dt { (name) } dd { (number) } } }
 }
 
 fn namespaces(sums: &Sums) -> Markup {
     let name = |name: Option<&str>| match name {
         Some(name) => html! { code { (visible(name)) } },
-        None => html! { span.quiet { "in no namespace" } },
+        None => html! { span.quiet { "no namespace" } },
     };
-    let shares = sums.namespaces.iter().map(|(namespace, share)| (name(*namespace), *share));
-    html! {
-        @if sums.namespaces.iter().any(|(name, _)| name.is_some()) {
-            section aria-labelledby="namespaces" {
-                h2 #namespaces { "Namespaces" }
-                (shares_table("Namespace", "Numbers of images, for the teams concerned.", sums, shares))
-            }
-        }
-    }
-}
-
-fn shares_table(of: &str, caption: &str, sums: &Sums, shares: impl Iterator<Item = (Markup, Share)>) -> Markup {
-    let outcomes: Vec<Outcome> = sums.total.outcomes().collect();
+    let buckets: Vec<Bucket> = sums.total.buckets().collect();
+    let images = sums.namespaces.iter().map(|(_, share)| share.images).sum::<usize>();
     let cells = |share: &Share| {
         html! {
             td.number role="cell" data-label="images" { (share.images) }
-            @for (outcome, count) in outcomes.iter().map(|outcome| (outcome, share.of_outcome(*outcome))) {
-                td.number.zero[count == 0] role="cell" data-label=(outcome.title()) { (count) }
+            @for (bucket, count) in buckets.iter().map(|bucket| (bucket, share.of_bucket(*bucket))) {
+                td.number.zero[count == 0] role="cell" data-label=(bucket.title()) { (count) }
             }
             td.number role="cell" data-label="places" { (share.places) }
         }
     };
     html! {
-        table role="table" {
-            caption { (caption) }
-            thead role="rowgroup" {
-                tr role="row" {
-                    th role="columnheader" scope="col" { (of) }
-                    th.number role="columnheader" scope="col" { "images" }
-                    @for outcome in &outcomes { th.number role="columnheader" scope="col" { (outcome.title()) } }
-                    th.number role="columnheader" scope="col" { "places" }
+        @if sums.namespaces.iter().any(|(name, _)| name.is_some()) {
+            section aria-labelledby="namespaces" {
+                h2 #namespaces { "Images by namespace" }
+                table role="table" {
+                    thead role="rowgroup" {
+                        tr role="row" {
+                            th role="columnheader" scope="col" { "namespace" }
+                            th.number role="columnheader" scope="col" { "images" }
+                            @for bucket in &buckets { th.number role="columnheader" scope="col" { (bucket.title()) } }
+                            th.number role="columnheader" scope="col" { "places" }
+                        }
+                    }
+                    tbody role="rowgroup" {
+                        @for (namespace, share) in &sums.namespaces {
+                            tr role="row" { th role="rowheader" scope="row" { (name(*namespace)) } (cells(share)) }
+                        }
+                    }
+                    tfoot role="rowgroup" {
+                        tr role="row" { th role="rowheader" scope="row" { "total" } (cells(&sums.total)) }
+                    }
                 }
-            }
-            tbody role="rowgroup" {
-                @for (name, share) in shares { tr role="row" { th role="rowheader" scope="row" { (name) } (cells(&share)) } }
-            }
-            tfoot role="rowgroup" {
-                tr role="row" { th role="rowheader" scope="row" { "total" } (cells(&sums.total)) }
+                @if images > sums.total.images {
+                    p.note {
+                        "Images add up to " (images - sums.total.images)
+                        " more than the total: an image in several namespaces counts in each."
+                    }
+                }
             }
         }
     }
@@ -176,18 +200,18 @@ fn images(report: &Report, sums: &Sums) -> Markup {
             div.filter role="search" hidden {
                 label.label for="text" { "Show rows with this text" }
                 input #text type="search" placeholder="image, namespace, rule, reason …" autocomplete="off";
-                label.label for="outcome" { "Show rows with this outcome" }
-                select #outcome {
+                label.label for="bucket" { "Show rows with this outcome" }
+                select #bucket {
                     option value="" { "all" }
-                    @for outcome in sums.total.outcomes() { option value=(class(outcome)) { (outcome.title()) } }
+                    @for bucket in sums.total.buckets() { option value=(class(bucket)) { (bucket.title()) } }
                 }
-                output for="text outcome" {}
+                output for="text bucket" {}
             }
             table.images role="table" {
                 thead role="rowgroup" {
                     tr role="row" {
                         th role="columnheader" scope="col" { "image" }
-                        th role="columnheader" scope="col" { "what the rules do" }
+                        th role="columnheader" scope="col" { "outcome" }
                         th.number role="columnheader" scope="col" { "places" }
                         th role="columnheader" scope="col" { "where" }
                     }
@@ -210,7 +234,7 @@ fn images(report: &Report, sums: &Sums) -> Markup {
 
 fn image(row: &Row, is_failing: bool) -> Markup {
     html! {
-        tr.failing[is_failing] role="row" data-outcome=(class(row.outcome)) {
+        tr.failing[is_failing] role="row" data-bucket=(class(row.bucket)) {
             th role="rowheader" scope="row" { code { (words::image(&row.finding.image)) } }
             td role="cell" { (verdict(row)) }
             td.number role="cell" data-label="places" { (row.count) }
@@ -221,15 +245,19 @@ fn image(row: &Row, is_failing: bool) -> Markup {
 
 fn verdict(row: &Row) -> Markup {
     html! {
-        span.outcome.(class(row.outcome)) {
-            (row.outcome.title())
-            @if let (Outcome::OutOfReach, Some(why)) = (row.outcome, row.finding.out_of_reach) { ": " (why.title()) }
+        span.bucket.(class(row.bucket)) {
+            (row.bucket.title())
+            @if let (Bucket::NotCovered, Some(why)) = (row.bucket, row.finding.not_covered) { ": " (why.title()) }
         }
         @match row.verdict() {
             Some(Verdict::Rewrite { result, rule }) => {
                 code { "→ " (visible(result)) } " " span.quiet { "(rule " (visible(rule)) ")" }
             },
-            Some(Verdict::Keep { reason, rule }) => {
+            Some(Verdict::NotRewritten { rule, would_be: Some(name), .. }) => {
+                code { "→ " (visible(name)) }
+                @if let Some(rule) = rule { " " span.quiet { "(rule " (visible(rule)) ")" } }
+            },
+            Some(Verdict::NotRewritten { reason, rule, would_be: None }) => {
                 span.quiet { (prose(&words::reason(*reason, rule.as_deref()))) }
             },
             None => {},
@@ -237,8 +265,8 @@ fn verdict(row: &Row) -> Markup {
     }
 }
 
-/// Sentences in which what stands between backticks is code.
-fn prose(text: &str) -> Markup {
+/// Formats text between backticks as code.
+pub fn prose(text: &str) -> Markup {
     let text = visible(text);
     let parts = text.split('`').enumerate();
     html! { @for (index, part) in parts { @if index % 2 == 1 { code { (part) } } @else { (part) } } }
@@ -258,53 +286,12 @@ fn whereabouts(row: &Row) -> Markup {
     }
 }
 
-fn out_of_reach(sums: &Sums) -> Markup {
-    let out_of_reach = sums.out_of_reach();
-    html! {
-        @if !out_of_reach.is_empty() {
-            section aria-labelledby="reach" {
-                h2 #reach { "Out of the webhook's reach" }
-                @for (why, rows) in &out_of_reach {
-                    div.reach {
-                        h3 { (why.title()) }
-                        p { strong { "Why: " } (why.why()) "." }
-                        p { strong { "What reaches them: " } (prose(why.reached_by())) "." }
-                        ul { @for image in words::images(rows) { li { code { (words::image(image)) } } } }
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn headings(headings: &[&str]) -> Markup {
+pub fn headings(headings: &[&str]) -> Markup {
     html! {
         thead role="rowgroup" {
             tr role="row" {
                 @for heading in headings {
                     th role="columnheader" scope="col" { (heading) }
-                }
-            }
-        }
-    }
-}
-
-fn unseen(report: &Report) -> Markup {
-    html! {
-        @if !report.unseen.is_empty() {
-            section aria-labelledby="unseen" {
-                h2 #unseen { "Could not be looked at" }
-                table role="table" {
-                    (headings(&["what", "why", "what would help"]))
-                    tbody role="rowgroup" {
-                        @for unseen in &report.unseen {
-                            tr role="row" {
-                                th role="rowheader" scope="row" { code { (visible(&unseen.what)) } }
-                                td role="cell" { (prose(&unseen.why)) }
-                                td role="cell" { (prose(&unseen.cure)) }
-                            }
-                        }
-                    }
                 }
             }
         }
@@ -318,14 +305,14 @@ fn unknown(report: &Report) -> Markup {
             section aria-labelledby="unknown" {
                 h2 #unknown { "Not understood" }
                 table role="table" {
-                    (headings(&["what", "fields", "where", "entry of manifests in the rules file, or what to do"]))
+                    (headings(&["what", "fields", "where", "entry of manifests in the rules file, or fix"]))
                     tbody role="rowgroup" {
                         @for (subject, unknown) in &shown {
                             tr role="row" {
                                 th role="rowheader" scope="row" { code { (visible(&subject.to_string())) } }
                                 td role="cell" { (unknown.size(subject)) }
                                 td role="cell" { (visible(&unknown.whereabouts())) }
-                                td role="cell" { code { (visible(&words::cure(subject, unknown).1)) } }
+                                td role="cell" { code { (visible(&words::fix(subject, unknown).1)) } }
                             }
                         }
                     }

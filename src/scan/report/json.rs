@@ -2,24 +2,24 @@
 
 use serde::Serialize;
 
-use crate::scan::{Finding, OutOfReach, Place, Use, Verdict};
+use crate::scan::{FoundImage, Location, NotCovered, Use, Verdict};
 
-/// A finding as a line, without the line's end.
-pub fn line(finding: &Finding) -> String {
+/// Formats a finding as a line without its line end.
+pub fn line(finding: &FoundImage) -> String {
     written(&Line::new(finding))
 }
 
-/// A field that looks like an image as a line, with the entry of `manifests` that makes it known.
-pub fn unknown_line(finding: &Finding, declaration: Option<&str>) -> String {
+/// Formats a field that looks like an image, with the entry of `manifests` that declares it.
+pub fn unknown_line(finding: &FoundImage, declaration: Option<&str>) -> String {
     written(&Line { declaration, ..Line::new(finding) })
 }
 
 fn written(line: &Line) -> String {
-    // There is nothing in it that can't be written.
+    // The serializer fails on no value in it.
     serde_json::to_string(line).unwrap_or_default()
 }
 
-/// The keys of `-o json`. They are stable, and all there on every line.
+/// The keys of `-o json`. They are stable, and every line has all of them.
 #[derive(Serialize)]
 struct Line<'f> {
     image: &'f str,
@@ -40,17 +40,20 @@ struct Line<'f> {
     result: Option<&'f str>,
     rule: Option<&'f str>,
     reason: Option<&'f str>,
-    out_of_reach: Option<OutOfReach>,
+    would_be: Option<&'f str>,
+    not_covered: Option<NotCovered>,
     declaration: Option<&'f str>,
 }
 
 impl<'f> Line<'f> {
-    fn new(finding: &'f Finding) -> Self {
-        let Finding { image, registry, repository, place, in_use, verdict, out_of_reach } = finding;
-        let (decision, result, rule, reason) = match verdict {
-            Some(Verdict::Rewrite { result, rule }) => (Some("rewrite"), Some(result), Some(rule), None),
-            Some(Verdict::Keep { reason, rule }) => (Some("keep"), Some(image), rule.as_ref(), Some(reason.as_str())),
-            None => (None, None, None, None),
+    fn new(finding: &'f FoundImage) -> Self {
+        let FoundImage { image, registry, repository, place, in_use, verdict, not_covered } = finding;
+        let (decision, result, rule, reason, would_be) = match verdict {
+            Some(Verdict::Rewrite { result, rule }) => (Some("rewritten"), Some(result), Some(rule), None, None),
+            Some(Verdict::NotRewritten { reason, rule, would_be }) => {
+                (Some("not_rewritten"), Some(image), rule.as_ref(), Some(reason.as_str()), would_be.as_deref())
+            }
+            None => (None, None, None, None, None),
         };
         let line = Self {
             image,
@@ -71,11 +74,12 @@ impl<'f> Line<'f> {
             result: result.map(String::as_str),
             rule: rule.map(String::as_str),
             reason,
-            out_of_reach: *out_of_reach,
+            would_be,
+            not_covered: *not_covered,
             declaration: None,
         };
         match place {
-            Place::Cluster { api_version, kind, namespace, name, place } => Self {
+            Location::Cluster { api_version, kind, namespace, name, place } => Self {
                 source: "cluster",
                 api_version: Some(api_version),
                 kind: Some(kind),
@@ -84,7 +88,7 @@ impl<'f> Line<'f> {
                 place: Some(place),
                 ..line
             },
-            Place::File { file, line: at, column, api_version, kind, namespace, name, place } => Self {
+            Location::File { file, line: at, column, api_version, kind, namespace, name, place } => Self {
                 source: "file",
                 file: Some(file),
                 line: Some(*at),
@@ -96,7 +100,7 @@ impl<'f> Line<'f> {
                 place: Some(place),
                 ..line
             },
-            Place::Node { node } => Self { source: "node", node: Some(node), ..line },
+            Location::Node { node } => Self { source: "node", node: Some(node), ..line },
         }
     }
 }

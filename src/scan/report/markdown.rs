@@ -1,11 +1,12 @@
-//! Markdown as GitHub and GitLab have it, to be pasted into an issue.
+//! Markdown for issues and merge requests of GitHub and GitLab.
 
 use std::fmt::{self, Write};
 
-use super::words::{self, count, visible};
-use crate::scan::{Outcome, Report, Row, Share, Sums, Verdict};
+use super::words;
+use crate::scan::{Bucket, Report, Row, Share, Sums, Verdict};
+use crate::words::{count, visible};
 
-/// The report as Markdown.
+/// Formats the report as Markdown.
 pub fn markdown(report: &Report) -> String {
     let mut text = String::new();
     // Writing to a string does not fail.
@@ -15,17 +16,21 @@ pub fn markdown(report: &Report) -> String {
 
 fn write(text: &mut String, report: &Report) -> fmt::Result {
     let sums = report.sums();
-    writeln!(text, "## What {} pulls\n", code(&report.subject))?;
-    let rules = report
-        .rules
-        .as_deref()
-        .map_or_else(|| "Without rules".to_owned(), |rules| format!("By the rules of {}", code(rules)));
+    let title = report.title.as_deref().map_or_else(|| format!("Images in {}", code(&report.subject)), inert);
+    writeln!(text, "## {title}\n")?;
+    let rules =
+        report.rules.as_deref().map_or_else(|| "Without rules".to_owned(), |rules| format!("Using {}", code(rules)));
     let generated = report.generated.as_deref().map(|generated| format!(", {}", inert(generated))).unwrap_or_default();
     writeln!(text, "{rules}{generated}: {}; {}.", words::totals(&sums), words::looked_at(report))?;
     let failing = words::failing(report);
     if !failing.is_empty() {
         let names: Vec<String> = report.fail_on.iter().map(|name| code(name)).collect();
-        writeln!(text, "\n**{} from what `--fail-on` names: {}.**", count(failing.len(), "image"), names.join(", "))?;
+        writeln!(
+            text,
+            "\n**{} from a registry of `--fail-on`: {}.**",
+            count(failing.len(), "image"),
+            names.join(", ")
+        )?;
     }
     if !sums.groups.is_empty() {
         registries(text, &sums)?;
@@ -34,14 +39,14 @@ fn write(text: &mut String, report: &Report) -> fmt::Result {
     for group in &sums.groups {
         let share = format!("{} at {}", count(group.share.images, "image"), count(group.share.places, "place"));
         writeln!(text, "\n### {}\n\n{share}.\n", group.registry.map_or_else(|| words::registry(group), code))?;
-        writeln!(text, "| Image | What the rules do | Where |\n| --- | --- | --- |")?;
+        writeln!(text, "| Image | Outcome | Where |\n| --- | --- | --- |")?;
         for row in &group.rows {
             let whereabouts = format!("{}: {}", words::uses(row.uses()), code(&words::whereabouts(row)));
             writeln!(text, "| {} | {} | {} |", code(&words::image(&row.finding.image)), verdict(row), whereabouts)?;
         }
     }
-    out_of_reach(text, &sums)?;
-    unseen(text, report)?;
+    not_covered(text, &sums)?;
+    skipped(text, report)?;
     unknown(text, report)
 }
 
@@ -64,47 +69,47 @@ fn namespaces(text: &mut String, sums: &Sums) -> fmt::Result {
     )
 }
 
-/// Columns for what there is of `total`.
+/// Writes a table with a column for each bucket of `total`.
 fn shares_table<'s>(
     text: &mut String,
     of: &str,
     total: &Share,
     shares: impl Iterator<Item = (String, &'s Share)>,
 ) -> fmt::Result {
-    let outcomes: Vec<Outcome> = total.outcomes().collect();
+    let buckets: Vec<Bucket> = total.buckets().collect();
     write!(text, "\n| {of} | Images |")?;
-    outcomes.iter().try_for_each(|outcome| write!(text, " {} |", outcome.title()))?;
-    writeln!(text, " Places |\n| --- | ---: |{} ---: |", " ---: |".repeat(outcomes.len()))?;
+    buckets.iter().try_for_each(|bucket| write!(text, " {} |", bucket.title()))?;
+    writeln!(text, " Places |\n| --- | ---: |{} ---: |", " ---: |".repeat(buckets.len()))?;
     for (name, share) in shares {
         write!(text, "| {name} | {} |", share.images)?;
-        outcomes.iter().try_for_each(|outcome| write!(text, " {} |", share.of_outcome(*outcome)))?;
+        buckets.iter().try_for_each(|bucket| write!(text, " {} |", share.of_bucket(*bucket)))?;
         writeln!(text, " {} |", share.places)?;
     }
     Ok(())
 }
 
-fn out_of_reach(text: &mut String, sums: &Sums) -> fmt::Result {
-    let out_of_reach = sums.out_of_reach();
-    if out_of_reach.is_empty() {
+fn not_covered(text: &mut String, sums: &Sums) -> fmt::Result {
+    let not_covered = sums.not_covered();
+    if not_covered.is_empty() {
         return Ok(());
     }
-    writeln!(text, "\n### Out of the webhook's reach\n")?;
-    for (why, rows) in out_of_reach {
+    writeln!(text, "\n### Not covered by the webhook\n")?;
+    for (why, rows) in not_covered {
         writeln!(text, "- **{}**: {}.", why.title(), why.why())?;
-        writeln!(text, "  What reaches them: {}.", why.reached_by())?;
+        writeln!(text, "  Fix: {}.", why.reached_by())?;
         words::images(&rows).into_iter().try_for_each(|image| writeln!(text, "  - {}", code(&words::image(image))))?;
     }
     Ok(())
 }
 
-fn unseen(text: &mut String, report: &Report) -> fmt::Result {
-    if report.unseen.is_empty() {
+fn skipped(text: &mut String, report: &Report) -> fmt::Result {
+    if report.skipped.is_empty() {
         return Ok(());
     }
-    writeln!(text, "\n### Could not be looked at\n\n| What | Why | What would help |\n| --- | --- | --- |")?;
-    words::unseen(report).into_iter().try_for_each(|(names, unseen)| {
+    writeln!(text, "\n### Skipped\n\n| What | Why | Fix |\n| --- | --- | --- |")?;
+    words::skipped(&report.skipped).into_iter().try_for_each(|(names, skipped)| {
         let names = code(&words::few(&names, names.len()));
-        writeln!(text, "| {names} | {} | {} |", inert(&unseen.why), inert(&unseen.cure))
+        writeln!(text, "| {names} | {} | {} |", inert(&skipped.why), inert(&skipped.fix))
     })
 }
 
@@ -115,48 +120,50 @@ fn unknown(text: &mut String, report: &Report) -> fmt::Result {
     let totals = report.unknowns.totals().join("; ");
     writeln!(
         text,
-        "\n### Not understood\n\n{totals}.\n\n| What | Fields | Where | Entry of `manifests`, or what to do |\n| --- | --- | --- | --- |"
+        "\n### Not understood\n\n{totals}.\n\n| What | Fields | Where | Entry of `manifests`, or fix |\n| --- | --- | --- | --- |"
     )?;
     let (shown, more) = report.unknowns.shown();
     shown.into_iter().try_for_each(|(subject, unknown)| {
-        let [subject_text, place, cure] =
-            [subject.to_string(), unknown.whereabouts(), words::cure(subject, unknown).1].map(|cell| code(&cell));
-        writeln!(text, "| {subject_text} | {} | {place} | {cure} |", unknown.size(subject))
+        let [subject_text, place, fix] =
+            [subject.to_string(), unknown.whereabouts(), words::fix(subject, unknown).1].map(|cell| code(&cell));
+        writeln!(text, "| {subject_text} | {} | {place} | {fix} |", unknown.size(subject))
     })?;
     words::more(more).iter().try_for_each(|line| writeln!(text, "\n{line}"))
 }
 
 fn verdict(row: &Row) -> String {
-    let reach = match (row.outcome, row.finding.out_of_reach) {
-        (Outcome::OutOfReach, Some(why)) => Some(format!("out of reach ({})", code(why.as_str()))),
+    let reach = match (row.bucket, row.finding.not_covered) {
+        (Bucket::NotCovered, Some(why)) => Some(format!("not covered ({})", code(why.as_str()))),
         _ => None,
     };
     let verdict = row.verdict().map(|verdict| match verdict {
         Verdict::Rewrite { result, rule } => format!("→ {} (rule {})", code(result), code(rule)),
-        Verdict::Keep { reason, rule } => {
+        Verdict::NotRewritten { reason, rule, would_be } => {
             let rule = rule.as_deref().map(|rule| format!(" (rule {})", code(rule))).unwrap_or_default();
-            format!("{}: {}{rule}", code(reason.as_str()), reason.describe())
+            let what = would_be.as_deref().map(|name| format!("would be → {}", code(name)));
+            format!("{}: {}{rule}", code(reason.as_str()), what.as_deref().unwrap_or_else(|| reason.describe()))
         }
     });
     [reach, verdict].into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
-/// Somebody else's text.
-fn code(text: &str) -> String {
+/// Formats text from users and clusters as code.
+pub(crate) fn code(text: &str) -> String {
     let text = visible(text);
-    // A code span has no escapes, and the pipes of tables come before it.
+    // A code span has no escapes, and a table splits at pipes before it reads code spans.
     let is_plain = |c: char| !matches!(c, '|' | '`' | '\\' | '<' | '>' | '&');
-    match text.chars().all(is_plain) && text.trim() == text && !text.is_empty() {
-        true => format!("`{text}`"),
-        false => format!("<code>{}</code>", inert(&text)),
+    if text.chars().all(is_plain) && text.trim() == text && !text.is_empty() {
+        format!("`{text}`")
+    } else {
+        format!("<code>{}</code>", inert(&text))
     }
 }
 
-/// Text that nobody takes for markup, a link or a mention.
-fn inert(text: &str) -> String {
+/// Escapes text so that it is no markup, link or mention.
+pub(crate) fn inert(text: &str) -> String {
     let inert = visible(text).chars().fold(String::with_capacity(text.len()), |mut inert, c| {
         match c {
-            // Mentions are looked for in what is shown.
+            // GitHub searches the rendered text for mentions.
             '@' => inert.push_str("&#64;<!-- -->"),
             '\'' | '(' | ')' | ',' | '-' | '.' | '/' | ';' => inert.push(c),
             c if c.is_ascii_punctuation() => drop(write!(inert, "&#{};", u32::from(c))),

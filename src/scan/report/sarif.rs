@@ -8,35 +8,38 @@ use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::words::{self, visible};
-use crate::scan::{Entry, Outcome, Place, Report, Verdict};
+use super::words;
+use crate::scan::{Bucket, Entry, Location, Report, Verdict};
+use crate::words::visible;
 
 const SCHEMA: &str = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
-/// Its last part grows when what goes into a fingerprint changes.
+/// Increment the last part when the input of a fingerprint changes.
 const FINGERPRINT: &str = "imageAtPlace/v1";
-const UNSEEN: &str = "unseen";
+const SKIPPED: &str = "skipped";
 const UNKNOWN: &str = "unknown-kind";
 
-/// What a result is an instance of.
+/// The rule of a result.
 #[derive(Debug, Clone, Copy)]
 enum Rule {
     Forbidden,
     Rewritable,
-    OutOfReach,
-    LeftAlone,
+    Observed,
+    NotCovered,
+    NotRewritten,
 }
 
 impl Rule {
-    const ALL: [Self; 4] = [Self::Forbidden, Self::Rewritable, Self::OutOfReach, Self::LeftAlone];
+    const ALL: [Self; 5] = [Self::Forbidden, Self::Rewritable, Self::Observed, Self::NotCovered, Self::NotRewritten];
 
-    /// Nothing for what is as it should be, and for what nobody gave rules for.
+    /// Returns `None` for an image that needs no change, and without rules.
     fn of(entry: &Entry, is_forbidden: bool) -> Option<Self> {
-        match Outcome::of(&entry.finding) {
+        match Bucket::of(&entry.finding) {
             _ if is_forbidden => Some(Self::Forbidden),
-            Outcome::Rewritten => Some(Self::Rewritable),
-            Outcome::OutOfReach => Some(Self::OutOfReach),
-            Outcome::LeftAlone => Some(Self::LeftAlone),
-            Outcome::Cached | Outcome::Undecided => None,
+            Bucket::Rewritten => Some(Self::Rewritable),
+            Bucket::Observed => Some(Self::Observed),
+            Bucket::NotCovered => Some(Self::NotCovered),
+            Bucket::NotRewritten => Some(Self::NotRewritten),
+            Bucket::Cached | Bucket::Undecided => None,
         }
     }
 
@@ -44,8 +47,9 @@ impl Rule {
         match self {
             Self::Forbidden => "forbidden-registry",
             Self::Rewritable => "rewritable",
-            Self::OutOfReach => "out-of-reach",
-            Self::LeftAlone => "left-alone",
+            Self::Observed => "observed",
+            Self::NotCovered => "not-covered",
+            Self::NotRewritten => "not-rewritten",
         }
     }
 
@@ -53,7 +57,7 @@ impl Rule {
         match self {
             Self::Forbidden => "error",
             Self::Rewritable => "warning",
-            Self::OutOfReach | Self::LeftAlone => "note",
+            Self::Observed | Self::NotCovered | Self::NotRewritten => "note",
         }
     }
 
@@ -61,39 +65,41 @@ impl Rule {
         match self {
             Self::Forbidden => "Image from a forbidden registry",
             Self::Rewritable => "Image from an upstream that has a cache",
-            Self::OutOfReach => "Image that no webhook can rewrite",
-            Self::LeftAlone => "Image that the rules leave alone",
+            Self::Observed => "Image that a rule in observe mode matches",
+            Self::NotCovered => "Image not covered by the webhook",
+            Self::NotRewritten => "Image that the rules do not rewrite",
         }
     }
 
     const fn description(self) -> &'static str {
         match self {
-            Self::Forbidden => "The image is pulled from a registry that `--fail-on` names.",
-            Self::Rewritable => {
-                "The image names an upstream, and the rules would send it through the organisation's cache."
+            Self::Forbidden => "The image is pulled from a registry of `--fail-on`.",
+            Self::Rewritable => "The image names an upstream, and the rules would rewrite it to name the cache.",
+            Self::Observed => {
+                "The image names an upstream. A rule in `mode: observe` matches it and does not rewrite it."
             }
-            Self::OutOfReach => "The image is pulled where the API server does not call the webhook.",
-            Self::LeftAlone => "The image is not pulled through the cache, and the rules do not change that.",
+            Self::NotCovered => "The image is pulled where the API server does not call the webhook.",
+            Self::NotRewritten => "The image does not name the cache, and the rules do not rewrite it.",
         }
     }
 
     const fn help(self) -> &'static str {
         match self {
             Self::Forbidden => {
-                "Name the image as the cache has it: `pullthrough rewrite -w` does that where a rule matches. Otherwise \
-                 add a rule for the registry, or take the image from elsewhere."
+                "If a rule matches, run `pullthrough rewrite -w`. Otherwise add a rule for the registry, or use an image \
+                 from another registry."
             }
             Self::Rewritable => {
-                "Write what the message names, or let `pullthrough rewrite -w` do it. Where the webhook is \
-                 installed, Pods are pulled through the cache in any case; the manifest only does not say so."
+                "Run `pullthrough rewrite -w`, or write the image name of the message. If the webhook covers the Pods, it \
+                 rewrites them at admission and the manifest can stay unchanged."
             }
-            Self::OutOfReach => {
-                "Give the nodes a mirror of the registry, or write the cache's name where the image is named; \
-                 the message says which."
+            Self::Observed => "The message names the result. To rewrite such images, set `mode: enforce` in the rule.",
+            Self::NotCovered => {
+                "Configure a mirror on the nodes, or write the rewritten image name. The message has it."
             }
-            Self::LeftAlone => {
-                "The message gives the reason. Nothing is to be done if it is meant; otherwise change the rules, and \
-                 see `pullthrough explain`."
+            Self::NotRewritten => {
+                "The message has the reason. If it is not intended, change the rules; `pullthrough explain` shows their \
+                 decision."
             }
         }
     }
@@ -110,7 +116,7 @@ impl Rule {
     }
 }
 
-/// One log with one run. The report should keep all places.
+/// Returns one log with one run. The report should keep all places.
 pub fn sarif(report: &Report) -> impl Display {
     fmt::from_fn(|f| {
         let log = Log { schema: SCHEMA, version: "2.1.0", runs: [run(report)] };
@@ -136,7 +142,7 @@ struct Run<'r> {
     tool: Value,
 }
 
-/// They are made while they are written: there can be hundreds of thousands.
+/// Results are created while they are written: there can be hundreds of thousands.
 struct Results<'r>(&'r Report);
 
 impl Serialize for Results<'_> {
@@ -152,7 +158,7 @@ impl Serialize for Results<'_> {
     }
 }
 
-/// Writes what is UTF-8.
+/// Writes UTF-8.
 struct Text<'f, 't>(&'f mut fmt::Formatter<'t>);
 
 impl io::Write for Text<'_, '_> {
@@ -169,22 +175,22 @@ impl io::Write for Text<'_, '_> {
 
 fn run(report: &Report) -> Run<'_> {
     let notifications: Vec<Value> = report
-        .unseen
+        .skipped
         .iter()
-        .map(|unseen| {
-            let text = format!("{}: {}; {}", unseen.what, unseen.why, unseen.cure);
-            json!({"level": "error", "message": {"text": plain(&text)}, "descriptor": {"id": UNSEEN, "index": 0}})
+        .map(|skipped| {
+            let text = format!("{}: {}; {}", skipped.what, skipped.why, skipped.fix);
+            json!({"level": "error", "message": {"text": plain(&text)}, "descriptor": {"id": SKIPPED, "index": 0}})
         })
         .chain(report.unknowns.shown().0.into_iter().map(|(subject, unknown)| {
             let (size, places) = (unknown.size(subject), unknown.whereabouts());
-            let text = format!("{subject}: {size}: {places}; {}", words::cure(subject, unknown).1);
+            let text = format!("{subject}: {size}: {places}; {}", words::fix(subject, unknown).1);
             json!({"level": "warning", "message": {"text": plain(&text)}, "descriptor": {"id": UNKNOWN, "index": 1}})
         }))
         .collect();
     Run {
         column_kind: "unicodeCodePoints",
         invocations: json!([{
-            "executionSuccessful": report.unseen.is_empty(),
+            "executionSuccessful": report.skipped.is_empty(),
             "toolExecutionNotifications": notifications,
         }]),
         results: Results(report),
@@ -194,26 +200,26 @@ fn run(report: &Report) -> Run<'_> {
             "semanticVersion": env!("CARGO_PKG_VERSION"),
             "rules": Rule::ALL.map(Rule::descriptor),
             "notifications": [{
-                "id": UNSEEN,
-                "shortDescription": {"text": "Something could not be looked at"},
+                "id": SKIPPED,
+                "shortDescription": {"text": "Skipped part of the scan"},
                 "defaultConfiguration": {"level": "error"},
             }, {
                 "id": UNKNOWN,
-                "shortDescription": {"text": "Fields of a kind that is not known look like images"},
+                "shortDescription": {"text": "Fields of an unknown kind look like images"},
                 "defaultConfiguration": {"level": "warning"},
             }],
         }}),
     }
 }
 
-fn result(rule: Rule, forbidden: Option<&str>, entry: &Entry, place: &Place) -> Value {
+fn result(rule: Rule, forbidden: Option<&str>, entry: &Entry, place: &Location) -> Value {
     let finding = &entry.finding;
-    let (decision, result, by, reason) = match &finding.verdict {
-        Some(Verdict::Rewrite { result, rule }) => (Some("rewrite"), Some(result), Some(rule), None),
-        Some(Verdict::Keep { reason, rule }) => {
-            (Some("keep"), Some(&finding.image), rule.as_ref(), Some(reason.as_str()))
+    let (decision, result, by, reason, would_be) = match &finding.verdict {
+        Some(Verdict::Rewrite { result, rule }) => (Some("rewritten"), Some(result), Some(rule), None, None),
+        Some(Verdict::NotRewritten { reason, rule, would_be }) => {
+            (Some("not_rewritten"), Some(&finding.image), rule.as_ref(), Some(reason.as_str()), would_be.as_ref())
         }
-        None => (None, None, None, None),
+        None => (None, None, None, None, None),
     };
     json!({
         "ruleId": rule.id(),
@@ -231,13 +237,14 @@ fn result(rule: Rule, forbidden: Option<&str>, entry: &Entry, place: &Place) -> 
             "result": result,
             "rule": by,
             "reason": reason,
-            "out_of_reach": finding.out_of_reach,
+            "would_be": would_be,
+            "not_covered": finding.not_covered,
         },
     })
 }
 
-/// The image, where it is, and what becomes of it.
-fn message(forbidden: Option<&str>, entry: &Entry, place: &Place) -> String {
+/// Returns the message: the image, its place, and its outcome.
+fn message(forbidden: Option<&str>, entry: &Entry, place: &Location) -> String {
     let finding = &entry.finding;
     let mut text = format!("{} {}", words::image(&finding.image), at(place));
     if let Some(registry) = forbidden {
@@ -246,20 +253,23 @@ fn message(forbidden: Option<&str>, entry: &Entry, place: &Place) -> String {
     }
     match &finding.verdict {
         Some(Verdict::Rewrite { result, rule }) => {
-            let _ = write!(text, "; by the rules it would be {result} (rule {rule})");
+            let _ = write!(text, "; the rules would rewrite it to {result} (rule {rule})");
         }
-        Some(Verdict::Keep { reason, rule }) => {
-            let _ = write!(text, "; the rules leave it alone ({})", words::reason(*reason, rule.as_deref()));
+        Some(Verdict::NotRewritten { reason, rule, would_be: Some(name) }) => {
+            let _ = write!(text, "; {}", words::observed(name, *reason, rule.as_deref()));
+        }
+        Some(Verdict::NotRewritten { reason, rule, would_be: None }) => {
+            let _ = write!(text, "; not rewritten ({})", words::reason(*reason, rule.as_deref()));
         }
         None => {}
     }
-    if let Some(why) = finding.out_of_reach {
-        let _ = write!(text, "; no webhook sees it, since {}; what reaches it: {}", why.why(), why.reached_by());
+    if let Some(why) = finding.not_covered {
+        let _ = write!(text, "; not covered by the webhook: {}; fix: {}", why.why(), why.reached_by());
     }
     text
 }
 
-/// Text without placeholders and links (SARIF 2.1.0, 3.11.5 and 3.11.6).
+/// Escapes placeholders and links (SARIF 2.1.0, 3.11.5 and 3.11.6).
 fn plain(text: &str) -> String {
     visible(text).chars().fold(String::with_capacity(text.len()), |mut plain, c| {
         match c {
@@ -272,21 +282,21 @@ fn plain(text: &str) -> String {
     })
 }
 
-/// `in containers/app of Deployment shop/web`.
-fn at(place: &Place) -> String {
+/// Returns `in containers/app of Deployment shop/web`.
+fn at(place: &Location) -> String {
     match place {
-        Place::Cluster { place: field, .. } | Place::File { place: field, .. } => {
+        Location::Cluster { place: field, .. } | Location::File { place: field, .. } => {
             let object = place.object().map(|object| format!(" of {object}")).unwrap_or_default();
             format!("in {field}{object}")
         }
-        Place::Node { node } => format!("on node {node}"),
+        Location::Node { node } => format!("on node {node}"),
     }
 }
 
-fn location(place: &Place) -> Value {
+fn location(place: &Location) -> Value {
     let mut location =
         json!({"logicalLocations": [{"fullyQualifiedName": visible(&qualified(place)), "kind": "member"}]});
-    if let Place::File { file, line, column, .. } = place
+    if let Location::File { file, line, column, .. } = place
         && let Some(artifact) = artifact(file)
     {
         let region = json!({"startLine": (*line).max(1), "startColumn": (*column).max(1)});
@@ -295,18 +305,19 @@ fn location(place: &Place) -> Value {
     location
 }
 
-/// `apps/v1/Deployment/shop/web/containers/app`.
-fn qualified(place: &Place) -> String {
+/// Returns `apps/v1/Deployment/shop/web/containers/app`.
+fn qualified(place: &Location) -> String {
     match place {
-        Place::Cluster { api_version, kind, namespace, name, place }
-        | Place::File { api_version, kind, namespace, name, place, .. } => {
+        Location::Cluster { api_version, kind, namespace, name, place }
+        | Location::File { api_version, kind, namespace, name, place, .. } => {
             [api_version, kind, namespace.as_deref().unwrap_or_default(), name, place].join("/")
         }
-        Place::Node { node } => format!("v1/Node//{node}"),
+        Location::Node { node } => format!("v1/Node//{node}"),
     }
 }
 
-/// Relative to where the scan ran, so that a repository's files are found in it; nothing for standard input.
+/// Returns a URI relative to the working directory of the scan, which code scanning resolves in the repository. `None` for
+/// standard input.
 fn artifact(file: &str) -> Option<Value> {
     match file {
         "-" => None,
@@ -318,17 +329,17 @@ fn artifact(file: &str) -> Option<Value> {
     }
 }
 
-/// A path as a URI has it (RFC 3986).
+/// Encodes a path for a URI (RFC 3986).
 fn encoded(path: &str) -> String {
     const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
     utf8_percent_encode(path, RESERVED).to_string()
 }
 
-/// The same when lines move.
-fn fingerprint(rule: Rule, image: &str, place: &Place) -> String {
+/// Returns a fingerprint that does not change when lines move.
+fn fingerprint(rule: Rule, image: &str, place: &Location) -> String {
     let file = match place {
-        Place::File { file, .. } => file,
-        Place::Cluster { .. } | Place::Node { .. } => "",
+        Location::File { file, .. } => file,
+        Location::Cluster { .. } | Location::Node { .. } => "",
     };
     let digest = Sha256::digest([rule.id(), image, file, &qualified(place)].join("\0"));
     digest.iter().take(16).fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))

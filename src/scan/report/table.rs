@@ -1,38 +1,57 @@
-//! For terminals, and for pipes.
+//! Tables for terminals and pipes.
 
 use std::fmt::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Table, Width, presets};
 
-use super::words::{self, count, visible};
+use super::words;
 use super::wrap::wrap;
-use crate::scan::{Outcome, Report, Row, Share, Sums};
+use crate::scan::{Bucket, Report, Row, Share, Sums};
+use crate::words::{count, visible};
 
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
 const BAD: Style = AnsiColor::Red.on_default().bold();
-const HEADINGS: [&str; 4] = ["IMAGE", "WHAT THE RULES DO", "PLACES", "WHERE"];
-/// Left and right of a cell.
+const HEADINGS: [&str; 4] = ["IMAGE", "OUTCOME", "PLACES", "WHERE"];
+/// The index of its heading.
+const OUTCOME: usize = 1;
+/// The sum of the padding left and right of a cell.
 const PADDING: usize = 2;
-/// A terminal may be narrower, but then nothing can be read there.
+/// A narrower terminal gets lines of this width.
 const MIN_WIDTH: usize = 40;
 
-/// The report for people, in `width` columns; without one each image has one line, however long.
+/// Formats the report for people, in `width` columns. Without `width`, each image has one line.
 ///
-/// It has ANSI colours, which whoever prints it strips where nobody would see them (`anstream`).
+/// The text has ANSI colours. The caller strips them where they are not supported (`anstream`).
 pub fn table(report: &Report, width: Option<usize>) -> String {
-    let mut text = String::new();
+    let (mut text, sums, width) = (String::new(), report.sums(), fitting(width));
     // Writing to a string does not fail.
-    let _ = write(&mut text, report, width.map(|width| width.max(MIN_WIDTH)));
+    let _ = head(&mut text, report, &sums, width).and_then(|()| details(&mut text, report, &sums, width));
     text
 }
 
-fn write(text: &mut String, report: &Report, width: Option<usize>) -> fmt::Result {
-    let sums = report.sums();
+/// The head of the table alone: images by registry, and totals.
+pub fn summary(report: &Report, width: Option<usize>) -> String {
+    let mut text = String::new();
+    let _ = head(&mut text, report, &report.sums(), fitting(width));
+    text
+}
+
+fn fitting(width: Option<usize>) -> Option<usize> {
+    width.map(|width| width.max(MIN_WIDTH))
+}
+
+fn head(text: &mut String, report: &Report, sums: &Sums, width: Option<usize>) -> fmt::Result {
+    let subject = words::subject(report);
+    let subject = width.map_or_else(|| subject.clone(), |width| wrap(&subject, width, 2));
+    writeln!(text, "{BOLD}{subject}{BOLD:#}")?;
+    totals(text, report, sums, width)
+}
+
+fn details(text: &mut String, report: &Report, sums: &Sums, width: Option<usize>) -> fmt::Result {
     let fitted = |line: &str, indent| width.map_or_else(|| line.to_owned(), |width| wrap(line, width, indent));
-    writeln!(text, "{BOLD}{}{BOLD:#}", fitted(&words::subject(report), 2))?;
-    let columns = columns(&sums, width);
+    let columns = columns(sums, width);
     for group in &sums.groups {
         let Share { images, places, .. } = group.share;
         let share = format!("{} at {}", count(images, "image"), count(places, "place"));
@@ -47,20 +66,23 @@ fn write(text: &mut String, report: &Report, width: Option<usize>) -> fmt::Resul
             (columns, _) => side_by_side(text, &group.rows, columns.unwrap_or_default())?,
         }
     }
-    out_of_reach(text, &sums, width)?;
-    unseen(text, report, width)?;
-    unknown(text, report, width)?;
-    totals(text, report, &sums, width)
+    not_covered(text, sums, width)?;
+    skipped(text, report, width)?;
+    unknown(text, report, width)
 }
 
-/// The widths of the columns, unless it takes several lines to show an image.
+/// Returns the widths of the columns, or `None` if an image needs several lines. A column of width 0 is hidden: without rules,
+/// images have no outcome.
 fn columns(sums: &Sums, width: Option<usize>) -> Option<[usize; 4]> {
     let mut columns = HEADINGS.map(str::len);
     for row in sums.rows() {
         let widths = cells(row).map(|cell| cell.chars().count());
         columns.iter_mut().zip(widths).for_each(|(max, width)| *max = width.max(*max));
     }
-    let columns = columns.map(|column| column + PADDING);
+    let mut columns = columns.map(|column| column + PADDING);
+    if sums.rows().all(|row| words::verdict(row).is_empty()) {
+        columns[OUTCOME] = 0;
+    }
     width.is_none_or(|width| columns.iter().sum::<usize>() <= width).then_some(columns)
 }
 
@@ -77,11 +99,16 @@ fn side_by_side(text: &mut String, rows: &[Row], columns: [usize; 4]) -> fmt::Re
     table.set_header(HEADINGS.map(heading));
     for row in rows {
         let [image, verdict, places, whereabouts] = cells(row);
-        let verdict = coloured(Cell::new(verdict), row.outcome);
+        let verdict = coloured(Cell::new(verdict), row.bucket);
         table.add_row([Cell::new(image), verdict, number(places), Cell::new(whereabouts)]);
     }
     let widths = columns.map(|column| Width::Fixed(u16::try_from(column).unwrap_or(u16::MAX)));
     table.set_constraints(widths.map(ColumnConstraint::LowerBoundary));
+    if columns[OUTCOME] == 0
+        && let Some(outcome) = table.column_mut(OUTCOME)
+    {
+        outcome.set_constraint(ColumnConstraint::Hidden);
+    }
     writeln!(text, "{}", table.trim_fmt())
 }
 
@@ -90,7 +117,7 @@ fn stacked(text: &mut String, rows: &[Row], width: usize) -> fmt::Result {
         writeln!(text, " {}", wrap(&words::image(&row.finding.image), width - 1, 3))?;
         let verdict = words::verdict(row);
         if !verdict.is_empty() {
-            let style = style(row.outcome);
+            let style = style(row.bucket);
             writeln!(text, "   {style}{}{style:#}", wrap(&verdict, width - 3, 5))?;
         }
         writeln!(text, "   {DIM}{}{DIM:#}", wrap(&whereabouts(row), width - 3, 5))?;
@@ -98,37 +125,37 @@ fn stacked(text: &mut String, rows: &[Row], width: usize) -> fmt::Result {
     Ok(())
 }
 
-/// What no webhook sees, and what reaches it.
-fn out_of_reach(text: &mut String, sums: &Sums, width: Option<usize>) -> fmt::Result {
-    let out_of_reach = sums.out_of_reach();
-    if !out_of_reach.is_empty() {
-        writeln!(text, "\n{BOLD}Out of the webhook's reach{BOLD:#}")?;
+/// Writes the images that the webhook does not cover, with the fix.
+fn not_covered(text: &mut String, sums: &Sums, width: Option<usize>) -> fmt::Result {
+    let not_covered = sums.not_covered();
+    if !not_covered.is_empty() {
+        writeln!(text, "\n{BOLD}Not covered by the webhook{BOLD:#}")?;
     }
-    for (why, rows) in out_of_reach {
+    for (why, rows) in not_covered {
         let images = words::images(&rows);
         paragraph(text, " ", &format!("{}: {}", why.title(), why.why()), width)?;
         paragraph(text, "   images  ", &words::few(&images, images.len()), width)?;
-        paragraph(text, "   cure    ", why.reached_by(), width)?;
+        paragraph(text, "   fix     ", why.reached_by(), width)?;
     }
     Ok(())
 }
 
-fn unseen(text: &mut String, report: &Report, width: Option<usize>) -> fmt::Result {
-    if !report.unseen.is_empty() {
-        writeln!(text, "\n{BAD}Could not be looked at{BAD:#}")?;
+fn skipped(text: &mut String, report: &Report, width: Option<usize>) -> fmt::Result {
+    if !report.skipped.is_empty() {
+        writeln!(text, "\n{BAD}Skipped{BAD:#}")?;
     }
-    for (names, unseen) in words::unseen(report) {
+    for (names, skipped) in words::skipped(&report.skipped) {
         match width {
             Some(_) => paragraph(text, " ", &words::few(&names, names.len()), width)?,
             None => names.iter().try_for_each(|name| paragraph(text, " ", name, width))?,
         }
-        paragraph(text, "   why     ", &unseen.why, width)?;
-        paragraph(text, "   cure    ", &unseen.cure, width)?;
+        paragraph(text, "   why     ", &skipped.why, width)?;
+        paragraph(text, "   fix     ", &skipped.fix, width)?;
     }
     Ok(())
 }
 
-/// Kinds that are not known, with what makes them known.
+/// Writes the unknown kinds, with the entry that declares them.
 fn unknown(text: &mut String, report: &Report, width: Option<usize>) -> fmt::Result {
     if !report.unknowns.is_empty() {
         writeln!(text, "\n{BAD}Not understood{BAD:#}")?;
@@ -137,8 +164,8 @@ fn unknown(text: &mut String, report: &Report, width: Option<usize>) -> fmt::Res
     for (subject, unknown) in shown {
         paragraph(text, " ", &format!("{subject}: {}", unknown.size(subject)), width)?;
         paragraph(text, "   where   ", &unknown.whereabouts(), width)?;
-        let (label, cure) = words::cure(subject, unknown);
-        paragraph(text, &format!("   {label:7} "), &cure, width)?;
+        let (label, fix) = words::fix(subject, unknown);
+        paragraph(text, &format!("   {label:7} "), &fix, width)?;
     }
     words::more(more).iter().try_for_each(|line| paragraph(text, " ", line, width))
 }
@@ -152,20 +179,21 @@ fn paragraph(text: &mut String, label: &str, line: &str, width: Option<usize>) -
 }
 
 fn totals(text: &mut String, report: &Report, sums: &Sums, width: Option<usize>) -> fmt::Result {
-    let outcomes: Vec<Outcome> = sums.total.outcomes().collect();
+    // Without rules, all images are in one bucket.
+    let buckets: Vec<Bucket> = sums.total.buckets().filter(|bucket| *bucket != Bucket::Undecided).collect();
     let mut table = new_table(width);
     let mut header = vec![heading("REGISTRY"), right(heading("IMAGES"))];
-    // Two short words each, one below the other.
-    let broken = |outcome: &Outcome| match outcome.title().rsplit_once(' ') {
+    // Two lines of short words keep the columns narrow.
+    let broken = |bucket: &Bucket| match bucket.title().rsplit_once(' ') {
         Some((first, second)) => right(heading(&format!("{first}\n{second}").to_uppercase())),
-        None => right(heading(outcome.title())),
+        None => right(heading(bucket.title())),
     };
-    header.extend(outcomes.iter().map(broken));
+    header.extend(buckets.iter().map(broken));
     header.push(right(heading("PLACES")));
     table.set_header(header);
     let row = |name: String, share: &Share| {
         let mut row = vec![Cell::new(name), number(share.images)];
-        row.extend(outcomes.iter().map(|outcome| coloured(number(share.of_outcome(*outcome)), *outcome)));
+        row.extend(buckets.iter().map(|bucket| coloured(number(share.of_bucket(*bucket)), *bucket)));
         row.push(number(share.places));
         row
     };
@@ -179,7 +207,7 @@ fn totals(text: &mut String, report: &Report, sums: &Sums, width: Option<usize>)
     }
     let failing = words::failing(report).len();
     if failing > 0 {
-        let line = format!("{} from what --fail-on names: {}", count(failing, "image"), report.fail_on.join(", "));
+        let line = format!("{} from a registry of --fail-on: {}", count(failing, "image"), report.fail_on.join(", "));
         writeln!(text)?;
         write!(text, "{BAD}")?;
         paragraph(text, "", &line, width)?;
@@ -214,22 +242,24 @@ fn right(cell: Cell) -> Cell {
     cell.set_alignment(CellAlignment::Right)
 }
 
-fn style(outcome: Outcome) -> Style {
-    match outcome {
-        Outcome::Rewritten => AnsiColor::Green.on_default(),
-        Outcome::Cached => AnsiColor::Cyan.on_default(),
-        Outcome::LeftAlone => AnsiColor::Yellow.on_default(),
-        Outcome::OutOfReach => AnsiColor::Red.on_default(),
-        Outcome::Undecided => Style::new(),
+fn style(bucket: Bucket) -> Style {
+    match bucket {
+        Bucket::Rewritten => AnsiColor::Green.on_default(),
+        Bucket::Observed => AnsiColor::Blue.on_default(),
+        Bucket::Cached => AnsiColor::Cyan.on_default(),
+        Bucket::NotRewritten => AnsiColor::Yellow.on_default(),
+        Bucket::NotCovered => AnsiColor::Red.on_default(),
+        Bucket::Undecided => Style::new(),
     }
 }
 
-fn coloured(cell: Cell, outcome: Outcome) -> Cell {
-    match outcome {
-        Outcome::Rewritten => cell.fg(Color::DarkGreen),
-        Outcome::Cached => cell.fg(Color::DarkCyan),
-        Outcome::LeftAlone => cell.fg(Color::DarkYellow),
-        Outcome::OutOfReach => cell.fg(Color::DarkRed),
-        Outcome::Undecided => cell,
+fn coloured(cell: Cell, bucket: Bucket) -> Cell {
+    match bucket {
+        Bucket::Rewritten => cell.fg(Color::DarkGreen),
+        Bucket::Observed => cell.fg(Color::DarkBlue),
+        Bucket::Cached => cell.fg(Color::DarkCyan),
+        Bucket::NotRewritten => cell.fg(Color::DarkYellow),
+        Bucket::NotCovered => cell.fg(Color::DarkRed),
+        Bucket::Undecided => cell,
     }
 }

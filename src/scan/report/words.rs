@@ -1,77 +1,90 @@
-//! What several formats say alike.
+//! The words that formats share.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use crate::engine::Reason;
 use crate::manifest::Contents;
-use crate::scan::{Group, Outcome, Place, Report, Row, Subject, Sums, Unknown, Unseen, Use, Verdict};
+use crate::scan::{Bucket, Group, Location, Report, Row, Skipped, Subject, Sums, Unknown, Use, Verdict};
+use crate::words::{count, first, plural, visible};
 
-const NO_DECLARATION: &str = "no declaration can say it: the image is split over other fields";
+const NO_DECLARATION: &str = "no declaration supports it: the image is split over other fields";
 const UNREAD: &str = "read them with --deep";
-const NOT_SURE: &str = "check them: nothing says whether they are images";
-/// Names that are given of many.
+const NOT_SURE: &str = "check them: they may be images";
+/// The number of names in a list before `and 5 more`.
 const FEW: usize = 3;
 
-/// `1 image`, `3 images`.
-pub fn count(number: usize, what: &str) -> String {
-    let what = if number == 1 { what.to_owned() } else { plural(what) };
-    format!("{number} {what}")
-}
-
-fn plural(what: &str) -> String {
-    match what.strip_suffix('y') {
-        Some(stem) => format!("{stem}ies"),
-        None => format!("{what}s"),
-    }
-}
-
-/// Nothing that a terminal would obey, or that would turn the reading direction.
-pub fn visible(text: &str) -> String {
-    let is_obeyed = |c: char| {
-        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    text.chars().map(|c| if is_obeyed(c) { '\u{fffd}' } else { c }).collect()
-}
-
-/// An image as it is shown; one that is blank would not be seen.
+/// Returns the image for output. A blank one has a name.
 pub fn image(image: &str) -> String {
-    match image.trim().is_empty() {
-        true => "(blank)".to_owned(),
-        false => visible(image),
-    }
+    if image.trim().is_empty() { "(blank)".to_owned() } else { visible(image) }
 }
 
 pub fn registry(group: &Group) -> String {
-    group.registry.map_or_else(|| "no registry".to_owned(), visible)
+    let is_invalid = |row: &Row| row.finding.repository.is_none();
+    match group.registry {
+        Some(registry) => visible(registry),
+        None if group.rows.iter().all(is_invalid) => "invalid reference".to_owned(),
+        None => "no registry".to_owned(),
+    }
 }
 
-/// What was scanned, and by which rules.
+/// Returns the heading of a document.
+pub fn title(report: &Report) -> String {
+    report.title.clone().unwrap_or_else(|| format!("Images in {}", report.subject))
+}
+
+/// Returns what was scanned, and using which rules.
 pub fn subject(report: &Report) -> String {
     let rules = match &report.rules {
-        Some(rules) => format!(", by the rules of {rules}"),
+        Some(rules) => format!(", using {rules}"),
         None => ", without rules".to_owned(),
     };
     visible(&[&*report.subject, &rules].concat())
 }
 
-/// `no_rule: no rule matches`, and the rule where it is the reason.
+/// Returns `no_rule: no rule matches`, with the rule that decided.
 pub fn reason(reason: Reason, rule: Option<&str>) -> String {
-    let rule = rule.map(|rule| format!(" (rule {rule})")).unwrap_or_default();
-    visible(&format!("{}: {}{rule}", reason.as_str(), reason.describe()))
+    visible(&format!("{}: {}{}", reason.as_str(), reason.describe(), by(rule)))
 }
 
-/// What becomes of an image; nothing where nobody can say.
+/// `observed: would be → cache.example.com/nginx (rule hub)`.
+pub fn observed(would_be: &str, reason: Reason, rule: Option<&str>) -> String {
+    visible(&format!("{}: would be → {would_be}{}", reason.as_str(), by(rule)))
+}
+
+/// ` (rule hub)`.
+fn by(rule: Option<&str>) -> String {
+    rule.map(|rule| format!(" (rule {rule})")).unwrap_or_default()
+}
+
+/// Returns what to do so that an image with this reason is rewritten.
+pub const fn reason_fix(reason: Reason) -> &'static str {
+    match reason {
+        Reason::NoRule => "add a rule for the registry, if a cache serves it",
+        Reason::Observed => "remove `mode: observe` from the rule",
+        Reason::Excepted => "remove the `except` entry, if the cache serves the image",
+        Reason::NamespaceExcluded => "change `namespaces` of the rule",
+        Reason::Invalid => "correct the reference; the kubelet rejects it",
+        Reason::ResultInvalid => "correct or shorten `to` of the rule",
+        Reason::PullNever => "none needed: the node does not pull the image",
+        Reason::Placeholder => "none needed: another component sets the image",
+        Reason::AlreadyCached => "none needed: the image names a cache",
+        Reason::OptedOut => "remove the label from the Pod's template",
+        Reason::MirrorPod => "write the rewritten image name into the static Pod's file on the node",
+        Reason::Deleting | Reason::Unchanged => "none needed",
+    }
+}
+
+/// Returns the outcome of an image. It is empty without rules.
 pub fn verdict(row: &Row) -> String {
-    let reach = match (row.outcome, row.finding.out_of_reach) {
-        (Outcome::OutOfReach, Some(why)) => format!("out of reach ({})", why.as_str()),
-        _ => String::new(),
-    };
+    let not_covered = row.finding.not_covered.filter(|_| row.bucket == Bucket::NotCovered);
+    let not_covered = not_covered.map(|why| format!("not covered ({})", why.as_str()));
     let verdict = row.verdict().map(|verdict| match verdict {
         Verdict::Rewrite { result, rule } => visible(&format!("→ {result} (rule {rule})")),
-        Verdict::Keep { reason, rule } => self::reason(*reason, rule.as_deref()),
+        Verdict::NotRewritten { reason, rule, would_be: Some(name) } => observed(name, *reason, rule.as_deref()),
+        Verdict::NotRewritten { reason, rule, would_be: None } => self::reason(*reason, rule.as_deref()),
     });
-    [Some(reach).filter(|reach| !reach.is_empty()), verdict].into_iter().flatten().collect::<Vec<_>>().join("; ")
+    not_covered.into_iter().chain(verdict).collect::<Vec<_>>().join("; ")
 }
 
 /// `30 in Pods, 1 in a template`.
@@ -83,9 +96,9 @@ pub fn uses(uses: impl Iterator<Item = (Use, usize)>) -> String {
     uses.map(told).collect::<Vec<_>>().join(", ")
 }
 
-/// Where it is: the namespaces with the most, or the first places in files and on nodes.
+/// Returns the namespaces with the most places, or the first places in files and on nodes.
 pub fn whereabouts(row: &Row) -> String {
-    let is_in_namespaces = matches!(row.places.first(), Some(Place::Cluster { namespace: Some(_), .. }));
+    let is_in_namespaces = matches!(row.places.first(), Some(Location::Cluster { namespace: Some(_), .. }));
     if is_in_namespaces {
         let mut namespaces: Vec<_> = row.namespaces.iter().collect();
         namespaces.sort_by_key(|(_, count)| Reverse(**count));
@@ -98,16 +111,13 @@ pub fn whereabouts(row: &Row) -> String {
     }
 }
 
-/// The first few names, and how many more there are.
-pub fn few<T: AsRef<str>>(names: &[T], of: usize) -> String {
+/// Returns the first names, and the number of others.
+pub fn few<T: AsRef<str>>(names: &[T], all: usize) -> String {
     let shown: Vec<String> = names.iter().take(FEW).map(|name| image(name.as_ref())).collect();
-    match of.saturating_sub(shown.len()) {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
-    }
+    first(FEW, &shown, all)
 }
 
-/// The images of rows, each once.
+/// Returns the distinct images of rows.
 pub fn images<'r>(rows: &[&Row<'r>]) -> Vec<&'r str> {
     let mut images: Vec<&str> = rows.iter().map(|row| row.finding.image.as_str()).collect();
     images.dedup();
@@ -125,21 +135,21 @@ pub fn totals(sums: &Sums) -> String {
     format!("{images} from {registries} at {}: {}", count(total.places, "place"), uses(total.uses()))
 }
 
-/// How much was looked at, and how much could not be.
+/// Returns how much was scanned, and how much was skipped.
 pub fn looked_at(report: &Report) -> String {
     let what = match report.entries.first().map(|entry| &entry.finding.place) {
-        Some(Place::File { .. }) => count(report.looked_at, "file"),
-        Some(Place::Cluster { .. } | Place::Node { .. }) => count(report.looked_at, "object"),
+        Some(Location::File { .. }) => count(report.looked_at, "file"),
+        Some(Location::Cluster { .. } | Location::Node { .. }) => count(report.looked_at, "object"),
         None => format!("{} or {}", count(report.looked_at, "file"), plural("object")),
     };
     let what = match report.contents {
         Some(Contents { objects, others }) => contents(report.looked_at, objects, others),
         None => what,
     };
-    let seen = format!("{what} looked at");
-    match report.unseen.len() {
+    let seen = format!("{what} scanned");
+    match report.skipped.len() {
         0 => seen,
-        unseen => format!("{seen}; {} could not be looked at", count(unseen, "thing")),
+        skipped => format!("{seen}; {skipped} skipped"),
     }
 }
 
@@ -153,37 +163,37 @@ pub fn contents(files: usize, objects: usize, others: usize) -> String {
     }
 }
 
-/// What is not listed of what is not known.
+/// Returns the number of files that are not listed.
 pub fn more(files: usize) -> Option<String> {
     (files > 0)
         .then(|| format!("and {} without Kubernetes objects; -o json lists every field", count(files, "more file")))
 }
 
-/// What to do about fields that look like images, and what to call that: the entry of `manifests` that makes a kind known, or
-/// how texts are read.
-pub fn cure(subject: &Subject, unknown: &Unknown) -> (&'static str, String) {
+/// Returns the fix for fields that look like images, and its label: the entry of `manifests` that declares a kind, or the
+/// flag that reads texts.
+pub fn fix(subject: &Subject, unknown: &Unknown) -> (&'static str, String) {
     match (subject, unknown.declaration(subject)) {
-        (Subject::Texts(in_text), _) => ("cure", if in_text.is_read { NOT_SURE } else { UNREAD }.to_owned()),
+        (Subject::Texts(in_text), _) => ("fix", if in_text.is_read { NOT_SURE } else { UNREAD }.to_owned()),
         (_, Some(declaration)) => ("declare", format!("- {declaration}")),
-        (_, None) => ("cure", NO_DECLARATION.to_owned()),
+        (_, None) => ("fix", NO_DECLARATION.to_owned()),
     }
 }
 
-/// What could not be looked at, by why.
-pub fn unseen(report: &Report) -> Vec<(Vec<&str>, &Unseen)> {
-    let mut groups: Vec<(Vec<&str>, &Unseen)> = Vec::new();
+/// Groups what was skipped by cause and fix.
+pub fn skipped(all: &[Skipped]) -> Vec<(Vec<&str>, &Skipped)> {
+    let mut groups: Vec<(Vec<&str>, &Skipped)> = Vec::new();
     let mut positions = HashMap::new();
-    for unseen in &report.unseen {
-        let position = *positions.entry((&unseen.why, &unseen.cure)).or_insert(groups.len());
+    for skipped in all {
+        let position = *positions.entry((&skipped.why, &skipped.fix)).or_insert(groups.len());
         if position == groups.len() {
-            groups.push((Vec::new(), unseen));
+            groups.push((Vec::new(), skipped));
         }
-        groups[position].0.push(&unseen.what);
+        groups[position].0.push(&skipped.what);
     }
     groups
 }
 
-/// Images from registries that `--fail-on` names, sorted.
+/// Returns the images from registries of `--fail-on`, sorted.
 pub fn failing(report: &Report) -> Vec<&str> {
     let mut images: Vec<&str> = report.failing().map(|entry| entry.finding.image.as_str()).collect();
     images.sort_unstable();
@@ -201,7 +211,6 @@ mod tests {
         assert_eq!(count(0, "registry"), "0 registries");
         assert_eq!(few(&["a", "b", "c", "d"], 9), "a, b, c and 6 more");
         assert_eq!(few(&["a", ""], 2), "a, (blank)");
-        assert_eq!(visible("a\u{1b}[2J\u{9b}\u{202e}é"), "a\u{fffd}[2J\u{fffd}\u{fffd}é");
         assert_eq!(reason(Reason::NoRule, None), "no_rule: no rule matches");
     }
 }

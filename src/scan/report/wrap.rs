@@ -1,7 +1,7 @@
-//! Lines that are too long for a terminal.
+//! Wraps lines that are too long for a terminal.
 
-/// Breaks a line where it is too long: between words, otherwise after what separates the parts of an image, otherwise
-/// anywhere. Further lines are indented by `indent`.
+/// Wraps a line between words, else after separators in an image, else
+/// anywhere. Later lines are indented by `indent`.
 pub fn wrap(line: &str, width: usize, indent: usize) -> String {
     let mut wrapped = String::new();
     let mut rest: Vec<char> = line.chars().collect();
@@ -9,7 +9,7 @@ pub fn wrap(line: &str, width: usize, indent: usize) -> String {
     while rest.len() > room {
         let is_space = |index: &usize| rest[index - 1] == ' ' || rest[*index] == ' ';
         let is_separator = |index: &usize| matches!(rest[index - 1], '/' | ',' | '@');
-        // A line that is half empty reads worse than a broken word.
+        // A half-empty line is harder to read than a broken word.
         let space = (room * 2 / 3 + 1..=room).rev().find(is_space);
         let end = space.or_else(|| (room / 2 + 1..=room).rev().find(is_separator)).unwrap_or(room);
         let next = rest.split_off(end);

@@ -1,4 +1,4 @@
-//! What is held, and who gives way when it is too much.
+//! The held memory, and which connections are closed when it is full.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -17,30 +17,33 @@ pub(super) struct State {
     pub(super) entries: Slab<Entry>,
     pub(super) addresses: HashMap<IpAddr, Held>,
     pub(super) total: Held,
-    /// What of `total` belongs to connections that were told to close.
+    /// The part of `total` that belongs to connections that must close.
     pub(super) leaving: Held,
-    /// How many charges have all that their bodies need.
+    /// Number of charges that need no more for their bodies.
     pub(super) whole: usize,
-    /// How many charges are those of bodies that are being answered.
+    /// Number of charges whose bodies are being answered.
     pub(super) at_work: usize,
+    /// When a timer last fired. Bytes that had arrived before were delivered. Under load, the runtime delivers them late, and a
+    /// connection whose bytes were not delivered only seems idle.
+    pub(super) delivered: Option<Instant>,
 }
 
-/// What memory for requests is claimed for. It says how much of it must stay free, and for what the claim can wait.
+/// The purpose of a claim on memory for requests. It decides how much must stay free, and for what the claim waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// What comes in small parts: headers, small bodies, answers. It does not wait.
+    /// Headers, small bodies and answers. It does not wait.
     Request,
-    /// A large body. It waits for those that need no more, except in HTTP/2, and leaves room for their answers.
+    /// A large body. Except in HTTP/2, it waits for bodies that need no more, and leaves room for their answers.
     Body,
-    /// To answer a large body. It waits for those that are being answered.
+    /// Work on a large body. It waits for bodies that are being answered.
     Work,
 }
 
 impl Purpose {
-    /// What must stay free of `bound`, where the claimant would hold so many bytes.
+    /// Returns the bytes of `bound` that must stay free if the claimant would hold so many bytes.
     fn left_free(self, bound: usize, bytes: usize) -> usize {
         match self {
-            // Others may hold theirs for some time after they were told to close.
+            // Connections that must close may hold their memory for some time.
             Purpose::Request if bytes <= LITTLE_BYTES => 0,
             Purpose::Request | Purpose::Work => bound / SLACK,
             Purpose::Body => 3 * (bound / SLACK),
@@ -48,7 +51,7 @@ impl Purpose {
     }
 }
 
-/// Amounts by their kind.
+/// Amounts by kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Held {
     pub(super) connections: usize,
@@ -61,67 +64,76 @@ pub(super) struct Entry {
     pub(super) address: IpAddr,
     pub(super) held: Held,
     pub(super) merit: Merit,
-    /// When it last brought or got something useful; at first, when it was accepted.
+    /// When it last had a request or an answer. Initially, when it was accepted.
     pub(super) active: Instant,
-    /// Since when it has held bytes of requests without one of its answers leaving.
+    /// Since when it has held bytes of requests without an answer being sent.
     pub(super) holding_since: Instant,
-    /// Its requests share a window, so one whose body is not read on would stop the others.
+    /// Its requests share a window: a body that is not read would block the others.
     pub(super) is_multiplexed: bool,
-    /// How many of its requests are being answered on other threads. To close it would free nothing yet.
+    /// Number of its requests that other threads are answering. Closing it releases nothing yet.
     pub(super) at_work: usize,
     pub(super) signals: Arc<Signals>,
 }
 
-/// What the ledger and a connection's task tell each other.
+/// State that the ledger and a connection's task share.
 #[derive(Debug)]
 pub(super) struct Signals {
     /// The task must end.
-    pub(super) told: AtomicBool,
+    pub(super) must_close: AtomicBool,
     pub(super) waker: AtomicWaker,
-    /// Since when it has been for the client to go on, in microseconds of the ledger; or [`FOR_THE_SERVER`].
+    /// Since when it waits for the client, in microseconds of the ledger, or [`FOR_THE_SERVER`].
     pub(super) idle_since: AtomicU64,
 }
 
-/// The connection was accepted, or something came by it, and its task had no turn since.
+/// The connection was accepted or received bytes, and its task had no turn since.
 pub(super) const FOR_THE_SERVER: u64 = u64::MAX;
 
 impl Default for Signals {
     fn default() -> Self {
-        Self { told: AtomicBool::new(false), waker: AtomicWaker::new(), idle_since: AtomicU64::new(FOR_THE_SERVER) }
+        Self {
+            must_close: AtomicBool::new(false),
+            waker: AtomicWaker::new(),
+            idle_since: AtomicU64::new(FOR_THE_SERVER),
+        }
     }
 }
 
-/// What a connection with some ordinary requests holds at most.
+/// Most bytes that a connection with some ordinary requests holds.
 const LITTLE_BYTES: usize = 1024 * 1024;
 
-/// Room is made for more than what is asked, so that a flood does not search all connections for each of its own.
+/// Room is made for more than requested, so that a flood does not search all connections for each new one.
 const BATCH: usize = 32;
 
-/// The most connections that are closed at one time to make room.
+/// Most connections that are closed at one time to make room.
 const BATCH_CONNECTIONS: usize = 64;
 
-/// A client that has just been given something answers within this time, unless it is far away or slow.
+/// Time in which a client responds, unless it is far away or slow.
 pub(super) const MOMENT: Duration = Duration::from_millis(20);
 
-/// A newcomer waits no longer for others to become idle.
+/// Time between two searches for idle connections.
+pub(super) const TICK: Duration = Duration::from_millis(1);
+
+/// Longest time that a new connection waits for others to become idle.
 pub(super) const URGENT: Duration = Duration::from_millis(100);
 
-/// A connection that brings no request for so long is less useful than one that is on its way.
+/// A connection without a request for so long is less useful than one that makes progress.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Why a connection gives way to another. Within a class, the one whose client has been idle the longest is first.
+/// Classes of connections, in the order in which they are closed. Within a class, the longest idle one is first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Class {
-    /// Has brought nothing useful for longer than [`PATIENCE`].
+    /// Without a request for longer than [`PATIENCE`].
     Stale(Merit),
-    /// Has come as far as most others. So a flood of one kind is at its own expense, whichever kind it is, and those that
-    /// were proven by one request do not stay for ever at the expense of newcomers.
+    /// In the same phase as most others. A flood of one kind then displaces itself, and connections with one answered request do
+    /// not displace new ones for ever.
     OfTheMost,
 }
 
 impl Entry {
     fn is_stale(&self, clock: Clock) -> bool {
-        self.merit != Merit::Proven && clock.now.duration_since(self.active) >= PATIENCE && self.has_been_idle(clock)
+        self.merit != Merit::Proven
+            && clock.delivered.duration_since(self.active) >= PATIENCE
+            && self.has_been_idle(clock)
     }
 
     fn has_been_idle(&self, clock: Clock) -> bool {
@@ -129,8 +141,8 @@ impl Entry {
     }
 }
 
-/// Those that can give way. Where it is not urgent, those are not among them that wait for the server, or whose clients were
-/// not idle for a [`MOMENT`]: there may be none then, such as after a burst of new ones.
+/// Connections that can be closed. If it is not urgent, without those that wait for the server or whose clients were not idle
+/// for a [`MOMENT`]. Then there may be none, such as after a burst of new connections.
 fn classify(entries: &[(usize, &Entry)], clock: Clock, urgent: bool) -> Vec<(Class, u64, usize)> {
     let (stale, others): (Vec<_>, Vec<_>) = entries.iter().copied().partition(|(_, entry)| entry.is_stale(clock));
     let mut counts = [0; Merit::ALL.len()];
@@ -145,16 +157,16 @@ fn classify(entries: &[(usize, &Entry)], clock: Clock, urgent: bool) -> Vec<(Cla
         .collect()
 }
 
-/// The time of a ledger.
+/// The clock of a ledger, which stands still between two deliveries of bytes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Clock {
-    pub(super) began: Instant,
-    pub(super) now: Instant,
+struct Clock {
+    began: Instant,
+    delivered: Instant,
 }
 
 impl Clock {
     fn before(self, time: Duration) -> u64 {
-        self.now.duration_since(self.began).saturating_sub(time).as_micros() as u64
+        self.delivered.duration_since(self.began).saturating_sub(time).as_micros() as u64
     }
 }
 
@@ -185,7 +197,7 @@ impl State {
         }
         entry.held.add(held);
         self.total.add(held);
-        if entry.signals.told.load(Ordering::Relaxed) {
+        if entry.signals.must_close.load(Ordering::Relaxed) {
             self.leaving.add(held);
         } else {
             self.addresses.entry(entry.address).or_default().add(held);
@@ -196,7 +208,7 @@ impl State {
         let entry = &mut self.entries[key];
         entry.held.subtract(held);
         self.total.subtract(held);
-        if entry.signals.told.load(Ordering::Relaxed) {
+        if entry.signals.must_close.load(Ordering::Relaxed) {
             self.leaving.subtract(held);
         } else if let Some(address) = self.addresses.get_mut(&entry.address) {
             address.subtract(held);
@@ -204,10 +216,11 @@ impl State {
         self.forget_if_empty(self.entries[key].address);
     }
 
-    /// What leaves counts no more for its address, so that one that is being freed is not taken for the heaviest.
+    /// Closing connections no longer count for their address. Otherwise an address could be chosen for memory that is being
+    /// released.
     pub(super) fn tell_to_close(&mut self, key: usize) -> Option<Arc<Signals>> {
         let entry = self.entries.get(key)?;
-        if entry.signals.told.swap(true, Ordering::Relaxed) {
+        if entry.signals.must_close.swap(true, Ordering::Relaxed) {
             return None;
         }
         self.leaving.add(entry.held);
@@ -225,36 +238,38 @@ impl State {
         }
     }
 
-    /// The connections to close for a newcomer: of the address that has the most, itself included.
+    /// Returns the connections to close for a new one, of the address with the most. That may be the new one's. There is room once
+    /// they have closed, unless none can be closed yet.
     pub(super) fn make_room_for_connection(
         &mut self,
         address: IpAddr,
         bytes: usize,
         bound: usize,
-        clock: Clock,
+        began: Instant,
         urgent: bool,
-    ) -> Vec<Arc<Signals>> {
+    ) -> (Vec<Arc<Signals>>, bool) {
+        let clock = Clock { began, delivered: self.delivered.unwrap_or(began) };
         let mut shed = Vec::new();
         while self.total.connection_bytes - self.leaving.connection_bytes + bytes > bound {
             let of_address: Vec<_> =
                 self.of_the_heaviest(address, bytes, |held| held.connection_bytes, |_, _| true).collect();
             let mut candidates = classify(&of_address, clock, urgent);
             if candidates.is_empty() {
-                break;
+                return (shed, false);
             }
             let count = (candidates.len() / BATCH).clamp(1, BATCH_CONNECTIONS);
             candidates.select_nth_unstable(count - 1);
             shed.extend(candidates[..count].iter().filter_map(|&(.., key)| self.tell_to_close(key)));
         }
-        shed
+        (shed, true)
     }
 
-    /// Room for a request: closes connections of the address that holds the most, first the one that has held the most
-    /// for the longest time. There is none where that is the claimant. A claim that can wait closes none of its own address.
+    /// Makes room for a request: closes connections of the address that holds the most. Those that have held the most for the
+    /// longest time are first. Fails if that is the claimant. A claim that can wait closes no connections of its own address.
     pub(super) fn make_room_for_request(&mut self, key: usize, bytes: usize, bound: usize, purpose: Purpose) -> Room {
         let mut shed = Vec::new();
         let claimant = &self.entries[key];
-        if claimant.signals.told.load(Ordering::Relaxed) {
+        if claimant.signals.must_close.load(Ordering::Relaxed) {
             return Room { shed, fit: Fit::Never };
         }
         let bound = bound - purpose.left_free(bound, claimant.held.request_bytes + bytes);
@@ -265,13 +280,13 @@ impl State {
         };
         let address = claimant.address;
         let now = Instant::now();
-        // Where there is none, for some more than is asked.
+        // If there is no room, makes more than requested.
         let mut wanted = bound;
         while self.request_bytes_that_stay() + bytes > wanted {
             wanted = bound - bound / BATCH;
             let weight = |other: usize, entry: &Entry| {
                 let bytes = entry.held.request_bytes + if other == key { bytes } else { 0 };
-                // At first, one that was useful before may be waiting for the server.
+                // First, spares useful connections that may wait for the server.
                 let patience = if entry.merit == Merit::Proven { PATIENCE } else { Duration::ZERO };
                 let held_for = now.duration_since(entry.holding_since).saturating_sub(patience);
                 bytes as u128 * (held_for.as_micros() + 1000)
@@ -302,8 +317,8 @@ impl State {
         Room { shed, fit }
     }
 
-    /// The connections that can be closed, of the address that has the most if the claimant's has `more`; of two with as
-    /// much, the claimant's. None where that is the claimant's and has no such connection.
+    /// Returns the connections that can be closed, of the address with the most if the claimant's has `more`. Of two with the same
+    /// amount, the claimant's. `None` if that is the claimant's and has no such connection.
     fn of_the_heaviest(
         &self,
         claimant: IpAddr,
@@ -314,7 +329,7 @@ impl State {
         let candidates: Vec<(usize, &Entry)> = self
             .entries
             .iter()
-            .filter(|&(key, entry)| can_be_closed(key, entry) && !entry.signals.told.load(Ordering::Relaxed))
+            .filter(|&(key, entry)| can_be_closed(key, entry) && !entry.signals.must_close.load(Ordering::Relaxed))
             .collect();
         let weight = |address: IpAddr| {
             let is_claimant = address == claimant;
@@ -331,20 +346,20 @@ impl State {
     }
 }
 
-/// What was done to make room, and whether there is.
+/// The result of making room.
 pub(super) struct Room {
     pub(super) shed: Vec<Arc<Signals>>,
     pub(super) fit: Fit,
 }
 
-/// How far a charge is from being given back.
+/// How far a charge is from its release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// More may be needed, or a client must read something first.
+    /// More may be needed, or the client must read first.
     Partial,
-    /// No more is needed for the body.
+    /// The body needs no more.
     Whole,
-    /// The body is being answered, on another thread.
+    /// Another thread is answering the body.
     AtWork,
 }
 
@@ -352,7 +367,7 @@ pub enum Phase {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fit {
     Now,
-    /// When what is under way has ended.
+    /// After bodies in progress have ended.
     Later,
     Never,
 }

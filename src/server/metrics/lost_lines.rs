@@ -1,4 +1,4 @@
-//! The metric of log lines that were lost.
+//! The metric of lost log lines.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use prometheus::proto::{Counter, Metric, MetricFamily, MetricType};
 
 use crate::server::lines::Lost;
 
-/// Log lines are counted where they are lost.
+/// Collects the number of lost log lines from where they are counted.
 pub(super) struct LostLines {
     lost: Lost,
     desc: Desc,
@@ -17,7 +17,7 @@ impl LostLines {
     pub(super) fn new(lost: Lost) -> prometheus::Result<LostLines> {
         let (name, help) = (
             "pullthrough_log_lines_lost_total",
-            "Log lines that were not written, since standard error was closed or not read in time.",
+            "Log lines lost because standard error was closed or not read in time.",
         );
         Ok(LostLines { lost, desc: Desc::new(name.to_owned(), help.to_owned(), Vec::new(), HashMap::new())? })
     }

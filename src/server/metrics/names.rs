@@ -1,12 +1,12 @@
-//! The names that others than the server read: `pullthrough doctor` compares replicas by them.
+//! Names of metrics that `pullthrough doctor` reads to compare replicas.
 
 pub const BUILD_INFO: &str = "pullthrough_build_info";
 pub const RULES_INFO: &str = "pullthrough_rules_info";
-/// By the label [`WHAT`], of [`Reloaded`](super::Reloaded).
+/// Has the label [`WHAT`], a [`Reloaded`](super::Reloaded).
 pub const LAST_RELOAD_SUCCESS: &str = "pullthrough_last_reload_success_timestamp_seconds";
 pub const LAST_RELOAD_SUCCESSFUL: &str = "pullthrough_last_reload_successful";
 
-/// Labels.
+// Labels.
 pub const HASH: &str = "hash";
 pub const REVISION: &str = "revision";
 pub const VERSION: &str = "version";

@@ -1,4 +1,4 @@
-//! The queue for turns.
+//! The queue of tasks that wait for turns.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
@@ -9,11 +9,11 @@ use std::time::Duration;
 /// Waiters by address and connection.
 #[derive(Debug)]
 pub(super) struct Waiting<T> {
-    /// Those that wait, and those that have used more than is fair by now.
+    /// Addresses that wait, and those that have used more than a fair share so far.
     addresses: HashMap<IpAddr, OfAddress<T>>,
-    /// Of those that wait: by the time that they have used, and then by when they came.
+    /// Waiting addresses, by used time and then by arrival.
     order: BTreeSet<(Duration, u64, IpAddr)>,
-    /// What addresses that do not stop waiting have used each.
+    /// Time that each address that waits without pause has used.
     fair: Duration,
     turns: u64,
     arrivals: u64,
@@ -22,9 +22,9 @@ pub(super) struct Waiting<T> {
 #[derive(Debug)]
 struct OfAddress<T> {
     connections: HashMap<usize, OfConnection<T>>,
-    /// By when they were served, and then by when they came.
+    /// By the last turn and then by arrival.
     order: BTreeSet<(u64, u64, usize)>,
-    /// The time that it has used, that of others while it did not wait included.
+    /// Used time, including that of others while it did not wait.
     used: Duration,
     arrived: u64,
 }
@@ -36,7 +36,7 @@ struct OfConnection<T> {
     waiters: VecDeque<T>,
 }
 
-/// So many addresses that do not wait are remembered without a look at whether they need be.
+/// Addresses that don't wait are kept up to this number before unneeded ones are removed.
 const REMEMBERED: usize = 64;
 
 impl<T> Default for Waiting<T> {
@@ -67,7 +67,7 @@ impl<T> Waiting<T> {
         }
         let OfAddress { connections, order, .. } = of_address;
         let of_connection = connections.entry(connection).or_insert_with(|| {
-            // One that is new was never served, so it goes first, for its handshake not to wait for all that others do.
+            // A new connection was never served and goes first, so that its handshake does not wait for others.
             let place = (served.load(Ordering::Relaxed), self.arrivals, connection);
             order.insert(place);
             OfConnection { served: Arc::clone(served), place, waiters: VecDeque::new() }
@@ -93,7 +93,7 @@ impl<T> Waiting<T> {
         waiter
     }
 
-    /// Counts what a turn took.
+    /// Adds the time that a turn took.
     pub fn used(&mut self, address: IpAddr, time: Duration) {
         let Some(of_address) = self.addresses.get_mut(&address) else { return };
         let waits = self.order.remove(&of_address.place(address));
@@ -106,7 +106,7 @@ impl<T> Waiting<T> {
         }
     }
 
-    /// The waiters of a connection, which wait no more.
+    /// Removes and returns the waiters of a connection.
     pub fn remove(&mut self, address: IpAddr, connection: usize) -> VecDeque<T> {
         let of_address = self.addresses.get_mut(&address);
         let of_connection = of_address.and_then(|of_address| {
@@ -153,7 +153,7 @@ mod tests {
             self.waiting.push(address(from), connection, &self.served[connection], (from, request));
         }
 
-        /// All that wait, where a turn of the first address takes so long, and one of the others [`TURN`].
+        /// Returns all waiters in order, if a turn of the first address takes so long, and one of the others [`TURN`].
         fn order(&mut self, first: Duration) -> Vec<u32> {
             let next = || {
                 let (from, request) = self.waiting.next()?;
@@ -171,7 +171,7 @@ mod tests {
             clients.push(from, connection, request);
         }
         assert_eq!(clients.order(TURN), [1, 5, 4, 6, 2, 3]);
-        // Connection 1 was served last, so 2 goes before it, though it comes later; 4 is new.
+        // Connection 1 was served last, so 2 goes before it, though it arrived later. 4 is new.
         clients.push(1, 4, 9);
         clients.push(1, 1, 7);
         clients.push(1, 2, 8);
@@ -189,7 +189,7 @@ mod tests {
         };
         push(&mut clients);
         assert_eq!(clients.order(3 * TURN), [1, 3, 4, 5, 2, 6]);
-        // The first has used 6 ms, the second 4; of two that have used as much, the one that came first.
+        // The first has used 6 ms, the second 4. Of two with the same time, the first to arrive is next.
         push(&mut clients);
         assert_eq!(clients.order(3 * TURN), [3, 4, 1, 5, 6, 2]);
     }

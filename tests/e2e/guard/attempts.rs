@@ -1,4 +1,4 @@
-//! Requests that are valid, and not pullthrough's to make.
+//! Valid requests that pullthrough must not make.
 
 use axum::http::Method;
 use serde_json::{Value, json};
@@ -22,7 +22,7 @@ pub struct Attempt {
 #[derive(Debug)]
 enum Request {
     Create(Value),
-    /// Writes back what it reads, with this JSON patch.
+    /// Reads the object, and writes it with this JSON patch.
     Update(Value),
     Delete,
 }
@@ -50,7 +50,7 @@ impl Attempt {
                     let mut object = client.get(self.path)?;
                     json_patch::patch(&mut object, &patch).unwrap_or_else(|error| panic!("{}: {error}", self.what));
                     match client.request(Method::PUT, &path, object.to_string().into_bytes()) {
-                        // A replica that serves may have changed it after it was read.
+                        // A running replica may have changed the object after it was read.
                         Err(kube::Error::Api(status)) if status.is_conflict() => {}
                         answer => return answer,
                     }
@@ -60,7 +60,7 @@ impl Attempt {
         }
     }
 
-    /// Where it changes the object.
+    /// Returns the JSON pointers that the request changes.
     pub fn pointers(&self) -> impl Iterator<Item = &str> {
         let operations = match &self.request {
             Request::Update(Value::Array(operations)) => &operations[..],
@@ -74,7 +74,7 @@ impl Attempt {
     }
 }
 
-/// A Secret that the account may create under its own name.
+/// Returns a Secret that the service account may create under its own name.
 pub fn secret(name: &str) -> Value {
     json!({
         "apiVersion": "v1",
@@ -89,7 +89,7 @@ fn owner() -> Value {
     json!({"apiVersion": "v1", "kind": "Namespace", "name": "default", "uid": "6f5e1f6c-0000-4000-8000-000000000000"})
 }
 
-/// What others have: objects beside pullthrough's, and a webhook, labels and annotations in pullthrough's own.
+/// Returns objects of others, and webhooks, labels and annotations of others in pullthrough's configuration.
 pub fn of_others() -> Vec<Attempt> {
     let other = configuration("other", "other.example.com");
     let add = |path: &str, value: Value| json!({"op": "add", "path": path, "value": value});
@@ -123,7 +123,7 @@ pub fn all() -> Vec<Attempt> {
     [of_webhooks(), of_configurations(), of_new_secrets(), of_secrets()].into_iter().flatten().collect()
 }
 
-/// Each field of a webhook, and the webhooks as a whole.
+/// Returns changes of each field of a webhook, and of the list of webhooks.
 fn of_webhooks() -> Vec<Attempt> {
     let set =
         |field: &str, value: Value| json!([{"op": "add", "path": format!("/webhooks/0/{field}"), "value": value}]);
@@ -192,7 +192,7 @@ fn of_webhooks() -> Vec<Attempt> {
     table.map(|(what, patch)| Attempt::on(CONFIGURATION, what, patch)).into()
 }
 
-/// Metadata, and other configurations.
+/// Returns changes of metadata, and of other configurations.
 fn of_configurations() -> Vec<Attempt> {
     let add = |path: &str, value: Value| json!([{"op": "add", "path": path, "value": value}]);
     let own = |what, patch| Attempt::on(CONFIGURATION, what, patch);

@@ -17,18 +17,18 @@ use tempfile::TempDir;
 use crate::CLUSTER;
 use crate::harness::{Proxy, ProxyKind};
 
-/// The password of the proxies that want one, and as it stands in a URL.
+/// The password of proxies with credentials. `ENCODED_PASSWORD` is its form in a URL.
 pub const PASSWORD: &str = "p@ss:w/rd";
 pub const ENCODED_PASSWORD: &str = "p%40ss%3Aw%2Frd";
 
-/// What a command reached.
+/// The outcome of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outcome {
-    /// The API server answered, and the command succeeded.
+    /// Whether the API server answered and the command succeeded.
     pub succeeded: bool,
-    /// By way of the row's proxy.
+    /// Whether the connection went through the proxy of the row.
     pub through_proxy: bool,
-    /// Another server was asked.
+    /// Whether the other server received a connection.
     pub impostor: bool,
 }
 
@@ -38,8 +38,8 @@ pub const FAILED: Outcome = Outcome { succeeded: false, through_proxy: false, im
 pub const IMPOSTOR: Outcome = Outcome { succeeded: false, through_proxy: false, impostor: true };
 pub const NOT_FROM_PROXY: Outcome = Outcome { succeeded: false, through_proxy: true, impostor: false };
 
-/// In texts of a row, `$folder` stands for its folder, `$port` for the API server's port, `$proxy` for the proxy's address,
-/// `$impostor` for another server's.
+/// The texts of a row may have variables. `$folder` is its folder, `$port` the port of the API server. `$proxy` is the address of
+/// the proxy, `$impostor` that of the other server.
 pub struct Row {
     feature: String,
     files: Vec<(String, Vec<u8>)>,
@@ -48,12 +48,12 @@ pub struct Row {
     folder: TempDir,
     proxy: Option<Proxy>,
     impostor: String,
-    /// What each connection to that server began with.
+    /// The first line of each connection to the other server.
     asked: Arc<Mutex<Vec<String>>>,
     in_pod: bool,
 }
 
-/// A kubeconfig of `admin`, changed.
+/// Returns a kubeconfig of `admin` with a change.
 pub fn kubeconfig(change: impl FnOnce(&mut Value)) -> String {
     let mut config = json!({
         "apiVersion": "v1",
@@ -70,12 +70,12 @@ pub fn kubeconfig(change: impl FnOnce(&mut Value)) -> String {
     config.to_string()
 }
 
-/// The same with another cluster entry.
+/// Returns the kubeconfig with a changed cluster entry.
 pub fn with_cluster(change: impl FnOnce(&mut Value)) -> String {
     kubeconfig(|config| change(&mut config["clusters"][0]["cluster"]))
 }
 
-/// The same with another user.
+/// Returns the kubeconfig with another user.
 pub fn with_user(user: Value) -> String {
     kubeconfig(|config| config["users"][0]["user"] = user)
 }
@@ -115,7 +115,7 @@ impl Row {
         }
     }
 
-    /// With one kubeconfig, which is named by `--kubeconfig`.
+    /// A row with one kubeconfig, the value of `--kubeconfig`.
     pub fn with(feature: impl Into<String>, text: impl AsRef<[u8]>) -> Self {
         Self::new(feature).file("config", text).argument("--kubeconfig=$folder/config")
     }
@@ -145,20 +145,20 @@ impl Row {
         self
     }
 
-    /// Where a Pod's service account is mounted, and the variables of a Pod are set.
+    /// The row runs in a Pod: with the mounted service account and the variables of a Pod.
     pub fn in_pod(mut self) -> Self {
         self.in_pod = true;
         let port = CLUSTER.url().rsplit(':').next().unwrap_or_default().to_owned();
         self.variable("KUBERNETES_SERVICE_HOST", "127.0.0.1").variable("KUBERNETES_SERVICE_PORT", port)
     }
 
-    /// Both tools have this outcome, and pullthrough says this on standard error.
+    /// Asserts that both commands have this outcome, and that pullthrough prints this text on standard error.
     #[track_caller]
     pub fn both(self, expected: Outcome, says: &str) {
         self.check(expected, expected, says);
     }
 
-    /// Where pullthrough differs, and why is in the documentation.
+    /// Asserts different outcomes. The documentation explains each difference.
     #[track_caller]
     pub fn differs(self, kubectl: Outcome, pullthrough: Outcome, says: &str) {
         assert_ne!(kubectl, pullthrough);
@@ -175,16 +175,16 @@ impl Row {
                 Err(_) => content.clone(),
             };
             std::fs::write(&path, content).expect("a file");
-            // Some are programs.
+            // Some files are programs.
             std::fs::set_permissions(path, Permissions::from_mode(0o755)).expect("a file");
         }
         let program = CLUSTER.assets().join("kubectl");
         let raw = ["get", "--raw=/api/v1/namespaces/default/pods", "--request-timeout=3s"];
-        // A timeout is configuration: with it, kubectl does not think of the Pod's.
+        // A timeout is part of the configuration. With it, kubectl does not use the Pod's own cluster.
         let (outcome, told) = self.run(&program, &raw[..if self.in_pod { 2 } else { 3 }]);
         assert_eq!(outcome, kubectl, "kubectl, {}: {told}", self.feature);
         let program = Path::new(env!("CARGO_BIN_EXE_pullthrough"));
-        let (outcome, told) = self.run(program, &["scan", "-n=default", "-o=json", "--timeout=3"]);
+        let (outcome, told) = self.run(program, &["scan", "-n=default", "-o=json", "--timeout=3s"]);
         assert_eq!(outcome, pullthrough, "pullthrough, {}: {told}", self.feature);
         assert!(told.contains(&self.resolved(says)), "{}: {told}", self.feature);
         let cluster = told.lines().filter(|line| line.starts_with("note: cluster ")).count();
@@ -216,16 +216,13 @@ impl Row {
     fn run(&self, program: &Path, arguments: &[&str]) -> (Outcome, String) {
         let tunnels = || self.proxy.as_ref().map_or(0, Proxy::tunnels);
         let before = (tunnels(), self.heard().len());
-        let mut command = match self.in_pod {
-            true => self.pod(),
-            false => Command::new("env"),
-        };
+        let mut command = if self.in_pod { self.pod() } else { Command::new("env") };
         let home = format!("HOME={}", self.folder.path().display());
         let path = format!("PATH={}", std::env::var("PATH").unwrap_or_default());
         let variables = self.variables.iter().map(|(name, value)| format!("{name}={}", self.resolved(value)));
         command.arg("-i").args([home, path]).args(variables).arg(program).args(arguments);
         command.args(self.arguments.iter().map(|argument| self.resolved(argument))).current_dir("/");
-        let output = command.stdin(std::process::Stdio::null()).output().expect("it runs");
+        let output = command.stdin(std::process::Stdio::null()).output().expect("the program runs");
         let outcome = Outcome {
             succeeded: output.status.success(),
             through_proxy: tunnels() > before.0,
@@ -234,7 +231,7 @@ impl Row {
         (outcome, String::from_utf8_lossy(&output.stderr).into_owned())
     }
 
-    /// A mount namespace with a service account; then `env`.
+    /// Returns a command that runs `env` in a mount namespace with a service account.
     fn pod(&self) -> Command {
         const MOUNT: &str = "set -e
             mount -t tmpfs none /run

@@ -1,4 +1,4 @@
-//! The API server's limits of what an expression may cost: a Pod that exceeds them would be let through as it is.
+//! The API server limits the cost of an expression. A Pod that exceeds the limit would be admitted unchanged.
 
 use std::fmt::Write;
 
@@ -9,7 +9,7 @@ use super::twins::{Twins, Way, try_export};
 use crate::CLUSTER;
 use crate::scene::{pod, rules, simple_pod};
 
-/// 50 rules, each with prefixes as deep as any, an exception, namespaces of both kinds, and a pull secret.
+/// Returns 50 rules with the deepest prefixes, an exception, both kinds of namespaces, and a pull secret.
 fn fifty_rules() -> String {
     let mut entries = String::from("  - {name: probe, from: [docker.io/probe], to: cache.example.com/probe}\n");
     for number in 1..50 {
@@ -23,7 +23,7 @@ fn fifty_rules() -> String {
     entries
 }
 
-/// The export refuses what the API server's parser would.
+/// The export rejects rules that the API server's parser would reject.
 #[test]
 fn the_most_rules_that_are_exported_work() {
     if !mutating_policies_are_served() {
@@ -42,7 +42,7 @@ fn the_most_rules_that_are_exported_work() {
     };
     let mut twins = Twins::new("policies-many", &many(300));
     let told = try_export(&twins.scene, &["--action=rewrite"]).expect_err("too many rules");
-    assert!(told.contains("and the API server reads 100000"), "{told}");
+    assert!(told.contains("and the API server allows 100000"), "{told}");
     twins.scene.webhook.change_rules(&many(250)).expect("valid rules");
     twins.register();
     let pod = simple_pod("p", &format!("team-249/{path}:1"));
@@ -56,7 +56,7 @@ fn fifty_containers_and_fifty_rules_stay_within_the_limits() {
         return;
     }
     let mut twins = Twins::new("policies-cost", &rules("", &fifty_rules()));
-    // As long as names are in practice, and then as long as the grammar allows.
+    // Names of usual length, and then of the largest length.
     let short = |number: usize| format!("r{}.example.org/a/b/c/d/team/application-{number}:v1.2.3", 1 + number % 49);
     let long = |number: usize| {
         let digest = "0123456789abcdef".repeat(8);
@@ -91,7 +91,7 @@ fn fifty_containers_and_fifty_rules_stay_within_the_limits() {
         let [webhook, policy] = Way::BOTH.map(|way| twins.dry_update(way, "stored", "", change));
         assert_eq!(webhook, policy);
 
-        // How far it is to the limits.
+        // The margin to the limits.
         let mut enough = 50;
         while enough < 3_200 {
             let created = pod("p", json!({"containers": of(enough * 2, image)}));
@@ -103,7 +103,7 @@ fn fifty_containers_and_fifty_rules_stay_within_the_limits() {
         }
         println!("50 rules, {kind} images: {enough} containers are rewritten");
     }
-    // Which the API server counts.
+    // The API server counts such errors.
     let exceeded = r#"apiserver_mutating_admission_policy_check_total{error_type="invalid_error",policy="zz-pullthrough-policies-cost""#;
     assert!(CLUSTER.kubectl(&["get", "--raw=/metrics"]).ok().contains(exceeded));
 }

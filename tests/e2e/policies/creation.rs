@@ -1,4 +1,4 @@
-//! Thousands of images in Pods of all shapes: the policy makes the same Pods of them as the webhook.
+//! Thousands of images in Pods of all shapes: the policy and the webhook create the same Pods.
 
 use std::collections::BTreeSet;
 
@@ -33,12 +33,12 @@ fn the_policy_makes_the_same_pods_as_the_webhook() {
                 sums.0 += 1;
                 sums.1 += usize::from(asked != pod.pointer(&place));
                 if asked != Some(image) {
-                    // Only what was said to be left alone is left alone.
+                    // Only reported omissions are not rewritten.
                     assert_eq!(image, original, "{name}");
                     let question = Question { image: original, namespace, pull_never: false, previous: None };
                     let rule = policy.decide(question).rule().expect("a rule that rewrites").name.clone();
                     assert!(
-                        twins.left_out.contains(&format!("left out: rule `{rule}`")),
+                        twins.left_out.contains(&format!("omitted: rule `{rule}`")),
                         "{name}: {original}: {}",
                         twins.left_out
                     );
@@ -59,7 +59,7 @@ fn the_policy_makes_the_same_pods_as_the_webhook() {
     assert!(sums.0 > 5_000 && sums.1 > 1_000, "{sums:?}");
 }
 
-/// Every image is in one of them, at some place, with some pull policy.
+/// Returns Pods that have every image at some place, with some pull policy.
 fn pods(images: &[String]) -> Vec<Value> {
     let pods = images.chunks(24).enumerate().map(|(number, images)| {
         let container = |(index, image): (usize, &String)| {
@@ -98,7 +98,7 @@ fn pods(images: &[String]) -> Vec<Value> {
     pods.collect()
 }
 
-/// JSON pointers to the images of a Pod.
+/// Returns the JSON pointers of the images of a Pod.
 fn places(pod: &Value) -> Vec<String> {
     let lists = [
         ("initContainers", "image"),

@@ -1,4 +1,4 @@
-//! A namespace in which Pods with one label are asked about, and those with another meet the exported policy: of the same rules.
+//! A namespace with a webhook for Pods with one label, and the exported policy for Pods with another.
 
 use std::process::Command;
 
@@ -9,9 +9,9 @@ use crate::harness::{Client, wait_for};
 use crate::scene::{Scene, image, simple_pod};
 use crate::{CLUSTER, DEADLINE};
 
-/// The label that says which way a Pod's images are rewritten.
+/// The label that selects the webhook or the policy.
 const WAY: &str = "way";
-/// An image that every set of rules rewrites.
+/// An image that all rules rewrite.
 const PROBE: &str = "docker.io/probe/probe:1";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ impl Way {
         }
     }
 
-    /// With the label, and a name of its own.
+    /// Sets the label and a name.
     pub fn mark(self, pod: &Value) -> Value {
         let mut pod = pod.clone();
         pod["metadata"]["labels"][WAY] = json!(self.label());
@@ -40,24 +40,24 @@ impl Way {
     }
 }
 
-/// What became of a Pod: all but what differs between two creations, or why it was refused.
+/// The Pod without the fields that differ between two creations, or the error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome(pub Result<Value, String>);
 
 pub struct Twins {
     pub scene: Scene,
     client: Client,
-    /// What the export of the policy says on standard error.
+    /// The standard error of the export.
     pub left_out: String,
 }
 
 impl Twins {
-    /// With nothing registered yet.
+    /// Creates the namespace. Nothing is registered yet.
     pub fn new(namespace: &'static str, rules: &str) -> Self {
         Self { scene: Scene::unregistered(namespace, rules), client: CLUSTER.client(), left_out: String::new() }
     }
 
-    /// Registers both, as they are exported for the rules of now, and waits until both are in force.
+    /// Registers both with the current rules, and waits until both have an effect.
     pub fn register(&mut self) {
         let mut configuration = self.scene.configuration(&[]);
         let webhook = &mut configuration["webhooks"][0];
@@ -89,7 +89,7 @@ impl Twins {
         self.send(way, Method::POST, "?dryRun=All", &way.mark(pod))
     }
 
-    /// Replaces a stored Pod, or its subresource, without storing it.
+    /// Replaces a stored Pod, or its subresource, without storing the result.
     pub fn dry_update(&self, way: Way, name: &str, subresource: &str, change: impl FnOnce(&mut Value)) -> Outcome {
         let name = format!("{name}-{}", way.label());
         let mut pod = self.client.get(&format!("{}/{name}", self.path())).expect("the stored Pod");
@@ -127,12 +127,12 @@ impl Twins {
     }
 }
 
-/// What `pullthrough export admission-policy` prints for a webhook's rules, and what it says of them.
+/// Returns the objects of `pullthrough export admission-policy` for the rules of a webhook, and its standard error.
 pub fn export(scene: &Scene, arguments: &[&str]) -> (Vec<Value>, String) {
     try_export(scene, arguments).unwrap_or_else(|told| panic!("{told}"))
 }
 
-/// As [`export`], or what it says where it fails.
+/// Returns the result of [`export`], or its error.
 pub fn try_export(scene: &Scene, arguments: &[&str]) -> Result<(Vec<Value>, String), String> {
     let output = Command::new(env!("CARGO_BIN_EXE_pullthrough"))
         .args(["export", "admission-policy", "--rules"])
@@ -141,16 +141,15 @@ pub fn try_export(scene: &Scene, arguments: &[&str]) -> Result<(Vec<Value>, Stri
         .output()
         .expect("run pullthrough");
     let told = String::from_utf8(output.stderr).expect("UTF-8");
-    match output.status.success() {
-        true => {
-            let text = String::from_utf8(output.stdout).expect("UTF-8");
-            Ok((serde_saphyr::from_multiple(&text).expect("YAML"), told))
-        }
-        false => Err(told),
+    if output.status.success() {
+        let text = String::from_utf8(output.stdout).expect("UTF-8");
+        Ok((serde_saphyr::from_multiple(&text).expect("YAML"), told))
+    } else {
+        Err(told)
     }
 }
 
-/// Applies policies and bindings for the Pods of one namespace that a selector selects.
+/// Applies policies and bindings to the Pods of one namespace that a selector selects.
 pub fn bind(scene: &Scene, objects: Vec<Value>, selector: &Value) {
     let name =
         |object: &Value| json!(format!("{}-{}", object["metadata"]["name"].as_str().expect("a name"), scene.namespace));

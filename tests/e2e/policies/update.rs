@@ -1,4 +1,4 @@
-//! Updates: the policy and the webhook keep, rewrite and put back the same images, whatever the rules have been before.
+//! Updates: policy and webhook rewrite and revert the same images, after any earlier rules.
 
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ const RULES: &str = "  - {name: hub, from: [docker.io], to: cache.example.com/hu
   - {name: watched, from: [k8s.gcr.io], to: cache.example.com/k8s, mode: observe}
   - {name: kubernetes, from: [registry.k8s.io], to: new.example.com/k8s}\n";
 
-/// What is stored, and what is written over it.
+/// Stored images, and images that replace them.
 const IMAGES: [&str; 24] = [
     "nginx",
     "nginx:1",
@@ -103,7 +103,7 @@ fn the_policy_updates_as_the_webhook_does() {
             }
         }
     }
-    println!("{accepted} updates accepted, {put_back} of them with an image put back, {refused} refused");
+    println!("{accepted} updates accepted, {put_back} of them with a reverted image, {refused} rejected");
     assert!(accepted > 600 && put_back > 10 && refused > 300);
 }
 
@@ -112,14 +112,14 @@ fn both_together_change_nothing_twice_and_either_can_go() {
     if !mutating_policies_are_served() {
         return;
     }
-    // Docker Hub's cache is where another rule looks: twice would be once too often.
+    // Another rule matches the cache of Docker Hub, so its images must not be rewritten twice.
     let text = rules(
         "",
         "  - {name: hub, from: [docker.io], to: quay.io/hub}\n  - {name: quay, from: [quay.io], to: cache.example.com/quay}\n",
     );
     let mut twins = Twins::new("policies-together", &text);
     twins.register();
-    // From now on the webhook is asked about the Pods of both.
+    // From now on, the webhook is called for the Pods of both.
     twins.scene.register(&[]);
     let images =
         ["nginx:1", "quay.io/a/b:1", "quay.io/hub/library/nginx:1", "cache.example.com/quay/a:1", "ghcr.io/x:1"];
@@ -143,8 +143,8 @@ fn both_together_change_nothing_twice_and_either_can_go() {
         }
     };
     check("with both");
-    // What one has rewritten, the other is asked about and keeps.
-    let kept = || twins.scene.sum("pullthrough_images_kept_total{dry_run=\"false\",reason=\"already_cached\"");
+    // The webhook is called for images that the policy has rewritten, and does not rewrite them again.
+    let kept = || twins.scene.sum("pullthrough_images_not_rewritten_total{dry_run=\"false\",reason=\"already_cached\"");
     // Metrics are up to a second old.
     wait_for(DEADLINE, || (kept() > 0.0).then_some(())).expect("an image that is under a `to`");
 

@@ -1,4 +1,4 @@
-//! The ValidatingAdmissionPolicy tells of exactly the images that the engine rewrites.
+//! The ValidatingAdmissionPolicy reports exactly the images that the engine rewrites.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::harness::wait_for;
 use crate::scene::{Scene, pod, rules, simple_pod};
 use crate::{CLUSTER, DEADLINE};
 
-/// A scene with the exported policy in force, and no webhook.
+/// Returns a scene with the exported policy in effect, and without a webhook.
 fn guarded(namespace: &'static str, rules: &str, actions: &str) -> (Scene, String) {
     let scene = Scene::unregistered(namespace, rules);
     let (objects, left_out) = export(&scene, &[&format!("--action={actions}")]);
@@ -31,14 +31,13 @@ fn it_denies_what_the_engine_rewrites_and_nothing_else() {
         let policy = Policy::from(config::parse("rules.yaml", &text).expect("valid rules"));
         let (scene, left_out) = guarded(namespace, &text, "deny");
         let probe = simple_pod("probe", "docker.io/probe/probe:1");
-        wait_for(DEADLINE, || client.dry_run(scene.namespace, &probe).is_err().then_some(())).expect("in force");
+        wait_for(DEADLINE, || client.dry_run(scene.namespace, &probe).is_err().then_some(()))
+            .expect("the policy has an effect");
         for image in &images {
             let decision = policy.decide(Question { image, namespace, pull_never: false, previous: None });
             let expected = match &decision {
-                Decision::Rewrite { rule, result }
-                    if !left_out.contains(&format!("left out: rule `{}`", rule.name)) =>
-                {
-                    Some(format!("images that the cache should serve: containers/c is {image}, write {result}"))
+                Decision::Rewrite { rule, result } if !left_out.contains(&format!("omitted: rule `{}`", rule.name)) => {
+                    Some(format!("images that do not name the cache: containers/c is {image}, write {result}"))
                 }
                 _ => None,
             };
@@ -56,20 +55,20 @@ fn it_denies_what_the_engine_rewrites_and_nothing_else() {
     assert!(denied > 1_000 && allowed > 1_000);
 }
 
-/// What a webhook that did not answer lets through is told, in every place, and stored as it is.
+/// Images that an unavailable webhook did not rewrite are reported at every place, and stored unchanged.
 #[test]
-fn it_tells_who_creates_and_the_audit_log() {
+fn users_are_warned_and_the_audit_log_has_it() {
     let text = rules("", "  - {name: hub, from: [docker.io], to: cache.example.com/hub}\n");
     let (scene, _) = guarded("denied-told", &text, "warn,audit");
     let probe = simple_pod("probe", "nginx");
     let warned = || scene.create(&probe, &["--dry-run=server"]).stderr.contains("Warning:").then_some(());
-    wait_for(DEADLINE, warned).expect("in force");
+    wait_for(DEADLINE, warned).expect("the policy has an effect");
     let spec = json!({
         "initContainers": [{"name": "i", "image": "busybox"}],
         "containers": [{"name": "a", "image": "quay.io/a"}, {"name": "b", "image": "nginx:1"}, {"name": "n", "image": "nginx", "imagePullPolicy": "Never"}],
     });
     let created = scene.create(&pod("p", spec.clone()), &[]);
-    let message = "images that the cache should serve: initContainers/i is busybox, write cache.example.com/hub/library/busybox; \
+    let message = "images that do not name the cache: initContainers/i is busybox, write cache.example.com/hub/library/busybox; \
                    containers/b is nginx:1, write cache.example.com/hub/library/nginx:1";
     assert!(created.stderr.contains(message), "{}", created.stderr);
     created.ok();
@@ -86,12 +85,12 @@ fn it_tells_who_creates_and_the_audit_log() {
     let failures: Vec<BTreeMap<String, Value>> = serde_json::from_str(&audited).expect("JSON");
     assert_eq!(failures[0]["message"], message);
 
-    // Nothing is said of images that stay, nor of those that the webhook has rewritten.
+    // Images that are not rewritten, and those that the webhook has rewritten, are not reported.
     let labelled = scene.kubectl(&["label", "pod", "p", "x=y"]);
     assert_eq!(labelled.stderr, "");
     scene.kubectl(&["delete", "pod", "p", "--now"]).ok();
     scene.register(&[]);
     let created = scene.create(&pod("q", spec), &[]);
-    assert!(!created.stderr.contains("should serve"), "{}", created.stderr);
+    assert!(!created.stderr.contains("do not name the cache"), "{}", created.stderr);
     created.ok();
 }

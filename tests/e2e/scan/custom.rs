@@ -1,4 +1,4 @@
-//! Objects of kinds that Kubernetes does not know by itself.
+//! Objects of kinds that Kubernetes does not define.
 
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ manifests:
   - {group: apps, kind: StatefulSet, env: ['RELATED_IMAGE_*']}
 ";
 
-/// An old version and a new one, of which the new one is preferred.
+/// Returns a definition with an old and a new version. The new version is preferred.
 fn definition(kind: &str, plural: &str, scope: &str) -> Value {
     let version = |name: &str, storage: bool| {
         json!({
@@ -38,7 +38,7 @@ fn definition(kind: &str, plural: &str, scope: &str) -> Value {
     })
 }
 
-/// What every scan finds of them, and what only one finds by these declarations.
+/// Creates the objects. Returns the findings of every scan, and those of a scan with these declarations.
 pub fn create(cluster: &ControlPlane) -> (Vec<Expected>, Vec<Expected>) {
     let client = cluster.client();
     let post = |path: &str, object: &Value| {
@@ -50,7 +50,7 @@ pub fn create(cluster: &ControlPlane) -> (Vec<Expected>, Vec<Expected>) {
     {
         post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", &definition);
     }
-    // The name of a field is not always what it means elsewhere.
+    // A field may have another meaning than the same name elsewhere.
     let rollout = json!({
         "apiVersion": "example.com/v1",
         "kind": "Rollout",

@@ -1,4 +1,4 @@
-//! Workloads of every kind in every namespace, each with images at all kinds of place, and what a scan must say of them.
+//! Workloads of every kind in every namespace, each with images at all places, and the expected findings.
 
 use axum::http::Method;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::yard::NAMESPACES;
 use crate::harness::{Client, ControlPlane};
 
-/// Of each kind in each namespace.
+/// The number of objects of each kind in each namespace.
 const COPIES: usize = 8;
 /// API path, kind, resource.
 const KINDS: [(&str, &str, &str); 9] = [
@@ -22,7 +22,7 @@ const KINDS: [(&str, &str, &str); 9] = [
 ];
 const DIGEST: &str = "sha256:5516d103a9c2ecc4f026efbd4b40662ce22dc1f824fb129ed121460aaa5c47f8";
 
-/// An image, and what the rules of the yard make of it: a result, or a reason.
+/// An image, and its result or reason with the rules of the yard.
 const IMAGES: [(&str, Result<&str, &str>); 12] = [
     ("registry.k8s.io/coredns/coredns:v1.12.0", Ok("cache.example.com/k8s/coredns/coredns:v1.12.0")),
     ("K8s.gcr.io:443/etcd:3.5", Ok("cache.example.com/k8s/etcd:3.5")),
@@ -38,7 +38,7 @@ const IMAGES: [(&str, Result<&str, &str>); 12] = [
     ("mcr.microsoft.com/dotnet/runtime:9.0", Err("no_rule")),
 ];
 
-/// A line of `scan -o json`, as far as it is known beforehand.
+/// The expected part of a line of `scan -o json`.
 #[derive(Debug, Clone)]
 pub struct Expected {
     pub image: String,
@@ -50,7 +50,7 @@ pub struct Expected {
     pub place: String,
     pub in_use: &'static str,
     pub verdict: Result<String, String>,
-    pub out_of_reach: Option<&'static str>,
+    pub not_covered: Option<&'static str>,
 }
 
 impl Expected {
@@ -67,27 +67,27 @@ impl Expected {
             "name": of_object(&self.name),
             "place": of_object(&self.place),
             "use": self.in_use,
-            "decision": if self.verdict.is_ok() { "rewrite" } else { "keep" },
+            "decision": if self.verdict.is_ok() { "rewritten" } else { "not_rewritten" },
             "result": self.verdict.as_ref().unwrap_or(&self.image),
             "reason": self.verdict.as_ref().err(),
-            "out_of_reach": self.out_of_reach,
+            "not_covered": self.not_covered,
         })
     }
 
-    /// As somebody is told who gave no rules, and may not read the registration.
+    /// Returns the line of a scan without rules and without access to the webhook configuration.
     pub fn undecided_line(&self) -> Value {
         let mut line = self.line();
         for key in ["decision", "result", "reason"] {
             line[key] = Value::Null;
         }
-        if matches!(self.out_of_reach, Some("namespace" | "label")) {
-            line["out_of_reach"] = Value::Null;
+        if matches!(self.not_covered, Some("namespace" | "label")) {
+            line["not_covered"] = Value::Null;
         }
         line
     }
 }
 
-/// Numbers that are the same in every run.
+/// A generator of numbers that are the same in every run.
 struct Dice(u64);
 
 impl Dice {
@@ -147,7 +147,7 @@ impl Maker<'_> {
         }
     }
 
-    /// A PodSpec with images at every kind of place that such an object may have.
+    /// Returns a PodSpec with images at every place that the kind allows.
     fn spec(&mut self, kind: &str) -> Value {
         let mut containers = |list: &str, least: usize, sides: usize| -> Vec<Value> {
             let count = least + self.dice.roll(sides);
@@ -228,7 +228,7 @@ impl Maker<'_> {
             _ if is_hub && namespace == "scan-excluded" => Err("namespace_excluded"),
             verdict => verdict,
         };
-        let out_of_reach = match () {
+        let not_covered = match () {
             () if namespace == "scan-off" => Some("namespace"),
             () if opted_out => Some("label"),
             () => None,
@@ -243,11 +243,11 @@ impl Maker<'_> {
             place: format!("{list}/{}", at.as_str().expect("a name")),
             in_use: if kind == "Pod" { "running" } else { "template" },
             verdict: verdict.map(str::to_owned).map_err(str::to_owned),
-            out_of_reach,
+            not_covered,
         });
     }
 
-    /// Adds a container, as `kubectl debug` does.
+    /// Adds an ephemeral container, as `kubectl debug` does.
     fn debug(&mut self, namespace: &'static str, name: &str, opted_out: bool) {
         let path = format!("/api/v1/namespaces/{namespace}/pods/{name}/ephemeralcontainers");
         let mut pod = self.client.get(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
@@ -258,7 +258,7 @@ impl Maker<'_> {
         self.expect(namespace, "api/v1", "Pod", name, &json!({"ephemeralContainers": containers}), opted_out);
     }
 
-    /// What makes no Pods any more, and what looks so.
+    /// Adds objects that create no Pods any more, and objects that only appear to.
     fn history(&mut self, namespace: &'static str) {
         let image = |image: &str| json!({"containers": [{"name": "c", "image": image}], "restartPolicy": "Always"});
         let owner = json!([{
@@ -299,7 +299,7 @@ impl Maker<'_> {
         answer.unwrap_or_else(|error| panic!("{path}: {error}"));
     }
 
-    /// A mirror Pod, which only the kubelet of its node can make.
+    /// Adds a mirror Pod, which only the kubelet of its node can create.
     fn static_pod(&mut self) {
         let node = self.node("scan-node-1", &[]);
         let pod = json!({
@@ -320,7 +320,7 @@ impl Maker<'_> {
             image: "registry.k8s.io/kube-proxy:v1.36.3".to_owned(),
             name: "kube-proxy-scan-node-1".to_owned(),
             verdict: Err("mirror_pod".to_owned()),
-            out_of_reach: Some("static_pod"),
+            not_covered: Some("static_pod"),
             ..object_of(Some("scan-b"))
         });
     }
@@ -347,7 +347,7 @@ impl Maker<'_> {
         answer.unwrap_or_else(|error| panic!("{path}: {error}"))
     }
 
-    /// What they hold: images of Pods, which are not told again, and others.
+    /// Adds nodes with images of Pods, which are not listed again, and with other images.
     fn nodes(&mut self) {
         let mut images = vec![
             json!([format!("docker.io/library/nginx@{DIGEST}"), "docker.io/library/nginx:latest"]),
@@ -361,8 +361,8 @@ impl Maker<'_> {
             (&format!("held.example.com/by-digest@{DIGEST}"), Err("no_rule"), None),
             ("docker.io/library/nginx:1.27", Ok("cache.example.com/hub/library/nginx:1.27"), None),
         ];
-        for (image, verdict, out_of_reach) in held {
-            self.expect_held("scan-node-2", image, verdict, out_of_reach);
+        for (image, verdict, not_covered) in held {
+            self.expect_held("scan-node-2", image, verdict, not_covered);
         }
         while images.len() < 50 {
             let image = format!("held.example.com/app:{}", images.len());
@@ -374,25 +374,19 @@ impl Maker<'_> {
         self.expect_held("scan-node-3", "sandbox.example.com/eks/pause:3.5", Err("no_rule"), Some("sandbox_image"));
     }
 
-    fn expect_held(
-        &mut self,
-        node: &str,
-        image: &str,
-        verdict: Result<&str, &str>,
-        out_of_reach: Option<&'static str>,
-    ) {
+    fn expect_held(&mut self, node: &str, image: &str, verdict: Result<&str, &str>, not_covered: Option<&'static str>) {
         self.expected.push(Expected {
             image: image.to_owned(),
             node: Some(node.to_owned()),
             in_use: "held",
             verdict: verdict.map(str::to_owned).map_err(str::to_owned),
-            out_of_reach,
+            not_covered,
             ..object_of(None)
         });
     }
 }
 
-/// The container `c` of a Pod, and whatever else is told of an object.
+/// Returns the finding for container `c` of a Pod. Other fields depend on the object.
 pub fn object_of(namespace: Option<&'static str>) -> Expected {
     Expected {
         image: String::new(),
@@ -404,11 +398,11 @@ pub fn object_of(namespace: Option<&'static str>) -> Expected {
         place: "containers/c".to_owned(),
         in_use: "running",
         verdict: Err(String::new()),
-        out_of_reach: None,
+        not_covered: None,
     }
 }
 
-/// The object as its API wants it.
+/// Returns the object in the form of its API.
 fn written(api: &str, kind: &str, name: &str, labels: &Value, spec: &Value) -> Value {
     let api_version = api.strip_prefix("apis/").or(api.strip_prefix("api/")).expect("an API");
     let template = json!({"metadata": {"labels": labels}, "spec": spec});

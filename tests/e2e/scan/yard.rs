@@ -1,4 +1,4 @@
-//! A control plane with workloads, for `pullthrough scan` to look at.
+//! A control plane with workloads, for `pullthrough scan`.
 
 use std::path::Path;
 use std::process::Command;
@@ -13,11 +13,11 @@ use crate::harness::{Client, ControlPlane, Options};
 use crate::scene::{KUBERNETES, rules};
 
 pub const NAMESPACES: [&str; 4] = ["scan-a", "scan-b", "scan-off", "scan-excluded"];
-/// May list some things in one namespace.
+/// A user who may list some kinds in one namespace.
 pub const READER: &str = "reader";
-/// May do what the documentation says that it takes.
+/// A user with the permissions that the documentation lists.
 pub const SCANNER: &str = "scanner";
-/// May do nothing.
+/// A user without permissions.
 pub const BLIND: &str = "blind";
 
 const RULES: &str = "  - name: docker-hub
@@ -34,12 +34,12 @@ static YARD: LazyLock<Yard> = LazyLock::new(|| Yard::new().unwrap_or_else(|error
 pub struct Yard {
     pub cluster: ControlPlane,
     pub expected: Vec<Expected>,
-    /// What the rules find that declare more.
+    /// The findings with rules that declare more.
     pub declared: Vec<Expected>,
     folder: TempDir,
 }
 
-/// What the command said.
+/// The output of the command.
 #[derive(Debug)]
 pub struct Said {
     pub code: i32,
@@ -81,7 +81,7 @@ impl Yard {
         self.folder.path().join("rules.yaml").display().to_string()
     }
 
-    /// The same, with `manifests`.
+    /// Returns the rules with `manifests`.
     pub fn declaring_rules(&self) -> String {
         self.folder.path().join("declaring.yaml").display().to_string()
     }
@@ -108,12 +108,15 @@ impl Yard {
 }
 
 fn documented_role() -> &'static str {
-    const PAGE: &str = include_str!("../../../docs/scan.md");
+    const PAGE: &str = include_str!("../../../docs/how-to/find-images.md");
     let blocks = PAGE.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap_or_default());
-    blocks.into_iter().find(|block| block.contains("kind: ClusterRole\n")).expect("docs/scan.md has a ClusterRole")
+    blocks
+        .into_iter()
+        .find(|block| block.contains("kind: ClusterRole\n"))
+        .expect("docs/how-to/find-images.md has a ClusterRole")
 }
 
-/// As `pullthrough export webhook` prints it. Nothing serves there, and nothing is created any more.
+/// Creates the configuration that `pullthrough export webhook` prints. No server runs, and no Pod is created any more.
 fn register(client: &Client, rules: &str) -> anyhow::Result<()> {
     let mut export = Command::new(env!("CARGO_BIN_EXE_pullthrough"));
     let output =

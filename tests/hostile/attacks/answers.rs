@@ -1,4 +1,4 @@
-//! Answers that nobody reads, or hardly.
+//! Responses that the client does not read, or reads slowly.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,9 +13,9 @@ use crate::reviews;
 use crate::tls::Alpn;
 
 const LONG_UID_BYTES: usize = 6_900_000;
-/// The streams that a server lets one connection have.
+/// The number of streams that a server allows for a connection.
 const STREAMS: usize = 100;
-/// Of one tiny request, which is to keep the connection alive.
+/// The interval of a small request that keeps the connection alive.
 const SIGN_OF_LIFE: Duration = Duration::from_millis(500);
 
 pub async fn http2_long_uid(ground: Arc<Ground>) {
@@ -36,7 +36,7 @@ async fn http2(ground: Arc<Ground>, body: Vec<u8>) {
                 http2.post(&body).await?;
             }
             loop {
-                // Nothing is read that must not be, since the window is 0.
+                // The window is 0, so the server sends no data.
                 if let Ok(closed) = timeout(SIGN_OF_LIFE, http2.hold()).await {
                     return closed;
                 }

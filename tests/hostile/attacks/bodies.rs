@@ -1,4 +1,4 @@
-//! Bodies that cost more than they weigh, or never end.
+//! Bodies that cost more than their size, or never end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::reviews;
 use crate::tls::Alpn;
 
 const LARGE_BYTES: usize = 7 << 20;
-/// More than a budget may hold at once.
+/// More clients than the memory budget has room for.
 const CLIENTS: usize = 16;
 
 pub async fn escaped_keys(ground: Arc<Ground>) {
@@ -35,7 +35,7 @@ pub async fn deep(ground: Arc<Ground>) {
     ground.ask_again(CLIENTS, &body).await;
 }
 
-/// All but the last byte, over 60 connections.
+/// Sends all but the last byte, on 60 connections.
 pub async fn unfinished_http1(ground: Arc<Ground>) {
     let mut request = http1::request(&reviews::long_uid(LARGE_BYTES.min(ground.body_limit_bytes)));
     request.pop();
@@ -51,7 +51,7 @@ pub async fn unfinished_http1(ground: Arc<Ground>) {
     ground.swarm(60, client).await;
 }
 
-/// Without a length, and without the flag that ends the stream.
+/// Sends bodies without a length, and without the flag that ends the stream.
 pub async fn unfinished_http2(ground: Arc<Ground>) {
     let body: Arc<[u8]> = reviews::long_uid(1 << 20).into();
     let client = move |ground, _| {
@@ -73,12 +73,12 @@ pub async fn unfinished_http2(ground: Arc<Ground>) {
     ground.swarm(8, client).await;
 }
 
-/// A length promises what does not come.
+/// Sends a length, and one byte of the body.
 pub async fn first_byte(ground: Arc<Ground>) {
     start(ground, 1000, http1::review_header(7_000_000) + "{").await;
 }
 
-/// As before, but a large body is charged with what its length promises.
+/// Sends a length, and a part of the body. The server charges a large body with its announced length.
 pub async fn first_part(ground: Arc<Ground>) {
     start(ground, 200, http1::review_header(7_000_000) + &" ".repeat(100_000)).await;
 }
@@ -118,7 +118,7 @@ pub async fn trailers(ground: Arc<Ground>) {
         let mut stream = ground.tls(Alpn::Http1).await?;
         let mut request = http1::header("/mutate", "Transfer-Encoding: chunked\r\nTrailer: x\r\n");
         request += "2\r\n{}\r\n0\r\n";
-        // As many and as long as hyper takes, and no end.
+        // As many and as long as hyper accepts, without an end.
         request += &format!("x: {}\r\n", "y".repeat(150)).repeat(90);
         ground.send(&mut stream, request.as_bytes()).await?;
         ground.hold(stream).await
@@ -126,7 +126,7 @@ pub async fn trailers(ground: Arc<Ground>) {
     ground.swarm(1000, client).await;
 }
 
-/// Sent to the end, whatever is answered: a path that is unknown, and a body that is too large.
+/// Sends a body to its end after a rejection: for an unknown path, and with too large a body.
 pub async fn rejected(ground: Arc<Ground>) {
     let client = |ground: Arc<Ground>, index: usize| async move {
         let mut stream = ground.tls(Alpn::Http1).await?;

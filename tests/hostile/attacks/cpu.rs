@@ -1,4 +1,4 @@
-//! Work: reviews that are dear, or many.
+//! Computation: reviews that are expensive, or many.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::http1;
 use crate::reviews;
 use crate::tls::Alpn;
 
-/// A review of 730 KB in it makes under 1 MB/s.
+/// With this interval, a review of 730 KB amounts to less than 1 MB/s.
 const REVIEW_INTERVAL: Duration = Duration::from_millis(750);
 
 pub async fn two_secrets(ground: Arc<Ground>) {

@@ -1,4 +1,4 @@
-//! HTTP/2 frames that cost their receiver more than their sender.
+//! HTTP/2 frames that cost the receiver more than the sender.
 
 use std::io;
 use std::sync::Arc;
@@ -13,11 +13,11 @@ use crate::http2::{
 };
 
 const CONNECTIONS: usize = 8;
-/// Frames of one write.
+/// The number of frames in one write.
 const BURST: u32 = 50;
-/// h2 ends a connection with more that wait for their acceptance than 20.
+/// h2 closes a connection with more than 20 reset streams that the server has not accepted.
 const RESETS: u32 = 8;
-/// A type that RFC 9113 does not know, so that it must be ignored.
+/// A type that is not in RFC 9113. A receiver must ignore it.
 const UNKNOWN: u8 = 0x7f;
 
 pub async fn rapid_reset(ground: Arc<Ground>) {
@@ -30,7 +30,7 @@ pub async fn rapid_reset(ground: Arc<Ground>) {
                 frames.extend(frame(HEADERS, END_HEADERS, stream, &review_header(100)));
                 frames.extend(frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()));
             }
-            // Its answer says that the resets have been looked at.
+            // The response to it shows that the resets were processed.
             frames.extend(frame(PING, 0, 0, &[0; 8]));
             http2.send(&frames).await?;
             while http2.step().await? != PING {}
@@ -52,7 +52,7 @@ pub async fn settings_and_ping(ground: Arc<Ground>) {
     flood(ground, burst).await;
 }
 
-/// Frames that a server has to read and may forget.
+/// Sends frames that a server must read and may ignore.
 pub async fn ignored(ground: Arc<Ground>) {
     let burst = |_: &mut Http2, _| {
         let priority = frame(PRIORITY, 0, 1, &[0, 0, 0, 3, 16]);
@@ -61,7 +61,7 @@ pub async fn ignored(ground: Arc<Ground>) {
     flood(ground, burst).await;
 }
 
-/// Sends bursts as fast as they are taken; what comes back is hardly read.
+/// Sends bursts as fast as the server reads. It hardly reads the responses.
 async fn flood(ground: Arc<Ground>, burst: fn(&mut Http2, u32) -> Vec<u8>) {
     let client = move |ground, _| attack(ground, burst);
     ground.swarm(CONNECTIONS, client).await;

@@ -1,4 +1,4 @@
-//! TLS: handshakes that do not end, are long, or are many, and what TLS lets a peer ask for.
+//! TLS: handshakes that do not end, are large, or are many, and requests within TLS.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::tls::{self, Alpn};
 const RECORD_BYTES: usize = 16_384;
 const LARGE_BYTES: usize = 60_000;
 
-/// Half of a ClientHello at once, the rest byte by byte.
+/// Sends half of a ClientHello, and the rest byte by byte.
 pub async fn partial(ground: Arc<Ground>) {
     let client = |ground: Arc<Ground>, _| async move {
         let hello = client_hello(&ground);
@@ -36,7 +36,7 @@ fn client_hello(ground: &Ground) -> Vec<u8> {
     hello
 }
 
-/// One handshake message in several records, all but its end.
+/// Sends one handshake message in several records, without its end.
 pub async fn large(ground: Arc<Ground>) {
     let mut message = vec![1];
     message.extend_from_slice(&(LARGE_BYTES as u32).to_be_bytes()[1..]);
@@ -60,7 +60,7 @@ pub async fn large(ground: Arc<Ground>) {
     ground.swarm(2000, client).await;
 }
 
-/// As fast as the server makes them.
+/// Makes handshakes as fast as the server does.
 pub async fn full(ground: Arc<Ground>) {
     let client = |ground: Arc<Ground>, _| async move {
         let socket = ground.tcp(ground.address).await?;
@@ -71,14 +71,14 @@ pub async fn full(ground: Arc<Ground>) {
     ground.swarm(32, client).await;
 }
 
-/// A peer may ask for new keys at any time, and is answered with new keys.
+/// Requests new keys again and again. The server must answer each request with new keys.
 pub async fn key_updates(ground: Arc<Ground>) {
     let client = |ground: Arc<Ground>, _| async move {
         let mut stream = ground.narrow(Alpn::Http1).await?;
         loop {
             let session = stream.get_mut().1;
             session.refresh_traffic_keys().map_err(std::io::Error::other)?;
-            // The request itself is a record; a header that does not end goes with it.
+            // The request is a record of its own. An incomplete header follows it.
             ground.send(&mut stream, b"x").await?;
             tokio::task::yield_now().await;
         }

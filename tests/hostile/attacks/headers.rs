@@ -17,7 +17,7 @@ const FIRST_DYNAMIC: u8 = 0x80 | 62;
 
 pub async fn unfinished(ground: Arc<Ground>) {
     let mut header = http1::header("/mutate", "X: ").into_bytes();
-    // Without the two empty lines' ends.
+    // Without the end of the two last lines.
     header.truncate(header.len() - 2);
     header.resize(HEADER_BYTES, b'x');
     let header: Arc<[u8]> = header.into();
@@ -44,7 +44,7 @@ pub async fn slow(ground: Arc<Ground>) {
     ground.swarm(2000, client).await;
 }
 
-/// Streams stay open, since their bodies do not come.
+/// Sends empty fields. The streams stay open, because their bodies do not arrive.
 pub async fn empty_fields(ground: Arc<Ground>) {
     let mut block = open_header();
     for _ in 0..FIELDS {
@@ -53,11 +53,11 @@ pub async fn empty_fields(ground: Arc<Ground>) {
     streams(ground, block.clone().into(), block.into()).await;
 }
 
-/// The first stream of a connection brings a field of 3 KB; the others name it by one byte each time.
+/// Sends a field of 3 KB in the first stream of a connection. The others refer to it with one byte each.
 pub async fn hpack(ground: Arc<Ground>) {
     const VALUE_BYTES: usize = 3000;
     const TIMES: usize = 4;
-    // With incremental indexing, a new name; the value's length has seven bits and a continuation.
+    // Incremental indexing, a new name, and a value whose length takes seven bits and a continuation.
     let mut first = open_header();
     first.extend_from_slice(&[0x40, 1, b'x', 0x7f]);
     let mut rest = VALUE_BYTES - 127;
@@ -80,7 +80,7 @@ async fn streams(ground: Arc<Ground>, first: Arc<[u8]>, next: Arc<[u8]>) {
             let stream = http2.new_stream();
             http2.send(&frame(HEADERS, END_HEADERS, stream, &first)).await?;
             loop {
-                // As many as are let in; those that the server ends are replaced.
+                // As many as the server accepts. Streams that it ends are replaced.
                 for _ in http2.open_streams().len()..100 {
                     let stream = http2.new_stream();
                     http2.send(&frame(HEADERS, END_HEADERS, stream, &next)).await?;
@@ -94,7 +94,7 @@ async fn streams(ground: Arc<Ground>, first: Arc<[u8]>, next: Arc<[u8]>) {
     ground.swarm(21, client).await;
 }
 
-/// As much as one stream may have, and never the flag that ends it.
+/// Sends the most that one stream may have, without the flag that ends it.
 pub async fn continuation(ground: Arc<Ground>) {
     let block: Arc<[u8]> = field("x", &"y".repeat(120)).repeat(80).into();
     let client = move |ground, _| {

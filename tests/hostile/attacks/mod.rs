@@ -1,4 +1,4 @@
-//! The attacks, as a table.
+//! The table of attacks.
 
 mod answers;
 mod bodies;
@@ -17,13 +17,13 @@ use std::time::Duration;
 use crate::ground::{Ground, Source};
 use crate::processors::Cpus;
 
-/// What goes on until it is cancelled.
+/// A task that runs until it is cancelled.
 type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// One kind of attack.
+/// A kind of attack.
 pub struct Attack {
     pub name: &'static str,
-    /// A row of the table each.
+    /// Each setting is a row of the table.
     pub settings: &'static [(Cpus, Source)],
     pub duration: Duration,
     pub run: fn(Arc<Ground>) -> Running,

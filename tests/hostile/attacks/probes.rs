@@ -1,4 +1,4 @@
-//! The port of the kubelet's probes and of Prometheus, in plain HTTP.
+//! The port for the kubelet's probes and Prometheus, over plain HTTP.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ async fn hold(ground: &Arc<Ground>, count: usize) {
     ground.swarm(count, client).await;
 }
 
-/// Opens connections, so many a second, and keeps them.
+/// Opens `per_second` connections a second, and keeps them open.
 async fn open(ground: &Arc<Ground>, per_second: u32) {
     let mut ticks = interval(Duration::from_secs(1) / per_second);
     let mut kept = tokio::task::JoinSet::new();
@@ -64,7 +64,7 @@ pub async fn metrics(ground: Arc<Ground>) {
     ground.swarm(4, client).await;
 }
 
-/// Half of the connections send a header without its end, the others requests whose answers they do not read.
+/// Half of the connections send an incomplete header. The others send requests and do not read the responses.
 pub async fn unread(ground: Arc<Ground>) {
     let client = |ground: Arc<Ground>, index: usize| async move {
         let mut stream = ground.tcp(ground.probes).await?;

@@ -1,4 +1,4 @@
-//! Places that are taken and not used: connections, streams, requests.
+//! Slots that are taken and not used: connections, streams, requests.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::http2::{END_HEADERS, HEADERS, Http2, frame, review_header};
 use crate::reviews;
 use crate::tls::Alpn;
 
-/// Streams begin a few at a time: under 5 KB/s together.
+/// Starts a few streams at a time, with less than 5 KB/s in total.
 pub async fn headers_only(ground: Arc<Ground>) {
     let client = |ground, _| async move {
         let mut http2 = Http2::open(ground, &[]).await?;
@@ -37,7 +37,7 @@ pub async fn bare(ground: Arc<Ground>) {
     ground.swarm(4300, client).await;
 }
 
-/// Once it has brought an admission, a connection looks like an API server's.
+/// Sends an admission request on each connection, after which it looks like a connection of an API server.
 pub async fn once_useful(ground: Arc<Ground>) {
     let [one, _] = reviews::ordinary();
     let request: Arc<[u8]> = http1::request(one).into();
@@ -52,7 +52,7 @@ pub async fn once_useful(ground: Arc<Ground>) {
     ground.swarm(3000, client).await;
 }
 
-/// Each with a reset, so that no port waits.
+/// Closes each connection with a reset, so that no port stays in TIME_WAIT.
 pub async fn closed(ground: Arc<Ground>) {
     let client = |ground: Arc<Ground>, _| async move {
         let stream = ground.tcp(ground.address).await?;
@@ -62,7 +62,7 @@ pub async fn closed(ground: Arc<Ground>) {
     ground.swarm(32, client).await;
 }
 
-/// One attack of each kind.
+/// Runs one attack of each kind.
 pub async fn everything(ground: Arc<Ground>) {
     tokio::join!(
         answers::http2_many_images(Arc::clone(&ground)),

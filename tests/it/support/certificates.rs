@@ -1,4 +1,4 @@
-//! Certificates of all the kinds that are served with, and clients' trust in them.
+//! Certificates of all supported kinds, and clients that trust them.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 
-/// A certificate authority.
+/// A CA.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pub pem: String,
@@ -31,7 +31,7 @@ impl Authority {
         Authority { issuer: Issuer::new(params, key), pem }
     }
 
-    /// A serving (or client) certificate for localhost.
+    /// Issues a serving (or client) certificate for localhost.
     pub fn issue(&self) -> Pair {
         self.issue_for(&KeyPair::generate().unwrap())
     }
@@ -41,7 +41,7 @@ impl Authority {
         Pair { chain, key: key.serialize_pem() }
     }
 
-    /// One that differs from the usual.
+    /// Issues a certificate with changed parameters.
     pub fn issue_with(&self, change: impl FnOnce(&mut CertificateParams)) -> Pair {
         let key = KeyPair::generate().unwrap();
         let mut params = leaf();
@@ -49,7 +49,7 @@ impl Authority {
         Pair { chain: params.signed_by(&key, &self.issuer).unwrap().pem(), key: key.serialize_pem() }
     }
 
-    /// Signed by an intermediate authority, which is in the chain.
+    /// Issues a certificate of an intermediate CA, which is in the chain.
     pub fn issue_through_intermediate(&self) -> Pair {
         let (key, intermediate_key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
         let params = authority_params("intermediate");
@@ -75,7 +75,7 @@ fn leaf() -> CertificateParams {
 }
 
 impl Pair {
-    /// Writes `tls.crt` and `tls.key`, as a mounted Secret has them.
+    /// Writes `tls.crt` and `tls.key`, as in a mounted Secret.
     pub fn write(&self, directory: &Path) -> (PathBuf, PathBuf) {
         let (chain, key) = (directory.join("tls.crt"), directory.join("tls.key"));
         std::fs::write(&chain, &self.chain).unwrap();
@@ -83,17 +83,17 @@ impl Pair {
         (chain, key)
     }
 
-    /// The serving certificate alone.
+    /// Returns the serving certificate without its chain, in DER.
     pub fn leaf_der(&self) -> Vec<u8> {
         CertificateDer::from_pem_slice(self.chain.as_bytes()).unwrap().to_vec()
     }
 
-    /// The key in its older form: PKCS#1 (`RSA PRIVATE KEY`) or SEC1 (`EC PRIVATE KEY`).
+    /// Writes the key in an older format: PKCS#1 (`RSA PRIVATE KEY`) or SEC1 (`EC PRIVATE KEY`).
     pub fn with_key_as(mut self, label: &str) -> Pair {
         let PrivateKeyDer::Pkcs8(key) = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap() else {
             panic!("PKCS#8 expected")
         };
-        // PrivateKeyInfo is a sequence of version, algorithm, and the older form as an octet string.
+        // PrivateKeyInfo is a sequence: version, algorithm, and the key in its older format as an octet string.
         let (_, inside, _) = der_item(key.secret_pkcs8_der());
         let (_, _, rest) = der_item(inside);
         let (_, _, rest) = der_item(rest);
@@ -110,7 +110,7 @@ impl Pair {
     }
 }
 
-/// Tag, content, and what follows.
+/// Returns tag, content and remaining bytes.
 fn der_item(der: &[u8]) -> (u8, &[u8], &[u8]) {
     let (header, length) = match der[1] {
         short if short < 0x80 => (2, usize::from(short)),
@@ -123,7 +123,7 @@ fn der_item(der: &[u8]) -> (u8, &[u8], &[u8]) {
     (item[0], &item[header..], rest)
 }
 
-/// Whom a client believes, and as whom it comes.
+/// The CAs that a client trusts, and its own certificate.
 #[derive(Clone)]
 pub struct Trust {
     roots: RootCertStore,

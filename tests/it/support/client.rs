@@ -1,4 +1,4 @@
-//! A client that shows what it connects to, and how.
+//! A client that shows its connection: certificate, protocol, remaining requests.
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,10 +20,10 @@ use super::certificates::Trust;
 
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// One connection.
+/// A connection.
 pub struct Client {
     sender: Sender,
-    /// What the server showed.
+    /// The certificate of the server, in DER.
     pub certificate: Vec<u8>,
     pub tls_version: Option<ProtocolVersion>,
 }
@@ -33,7 +33,7 @@ enum Sender {
     Http2(http2::SendRequest<Body>),
 }
 
-/// A whole answer.
+/// A complete response.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -46,13 +46,13 @@ impl Answer {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// Whether the server wants no more requests on this connection.
+    /// Returns whether the server closes the connection after this response.
     pub fn closes(&self) -> bool {
         self.headers.get("connection").is_some_and(|value| value == "close")
     }
 }
 
-/// TLS, and no more.
+/// Opens a TLS connection without HTTP.
 pub async fn tls(address: SocketAddr, trust: &Trust, alpn: &[&str]) -> io::Result<TlsStream<TcpStream>> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
@@ -96,7 +96,7 @@ impl Client {
         matches!(self.sender, Sender::Http2(_))
     }
 
-    /// Whether the connection is over.
+    /// Returns whether the connection has ended.
     pub fn is_closed(&self) -> bool {
         match &self.sender {
             Sender::Http1(sender) => sender.is_closed(),
@@ -122,14 +122,14 @@ impl Client {
         Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
     }
 
-    /// POST /mutate, as JSON.
+    /// Sends an AdmissionReview to /mutate.
     pub async fn admit(&mut self, body: impl Into<Body>) -> Result<Answer, Error> {
         let request = Request::post("/mutate").header(CONTENT_TYPE, "application/json").body(body.into())?;
         self.send(request).await
     }
 }
 
-/// Status and body of a GET in plain HTTP.
+/// Returns status and body of a GET request over plain HTTP.
 pub async fn get_plain(address: SocketAddr, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");

@@ -1,4 +1,4 @@
-//! Requests without pause, none of which may fail.
+//! Requests without a pause, none of which may fail.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,7 +10,7 @@ use super::certificates::Trust;
 use super::client::Client;
 use super::review;
 
-/// Several clients, each with one request after the other.
+/// Several clients, each of which sends one request after another.
 pub struct Load {
     stop: Arc<AtomicBool>,
     answered: Arc<AtomicUsize>,
@@ -19,7 +19,7 @@ pub struct Load {
 }
 
 impl Load {
-    /// Half of the clients speak HTTP/2. Each makes a new connection when told to, and now and then.
+    /// Starts the clients. Half of them use HTTP/2. Each reconnects on request, and from time to time.
     pub fn start(address: SocketAddr, trust: &Trust, clients: usize) -> Load {
         let mut load =
             Load { stop: Arc::default(), answered: Arc::default(), failures: Arc::default(), clients: Vec::new() };
@@ -41,7 +41,7 @@ impl Load {
         self.answered.load(Ordering::Relaxed)
     }
 
-    /// Ends the load; all that failed.
+    /// Stops the clients, and returns all failures.
     pub async fn stop(self) -> Vec<String> {
         self.stop.store(true, Ordering::Relaxed);
         for client in self.clients {
@@ -61,7 +61,7 @@ async fn one_connection(
     let client = Client::of_version(address, trust, http2).await;
     let mut client = client.map_err(|error| format!("connecting: {error}"))?;
     for _ in 0..50 {
-        // A GOAWAY that has come says the same as `Connection: close`.
+        // A GOAWAY means the same as `Connection: close`.
         if stop.load(Ordering::Relaxed) || client.is_closed() {
             break;
         }
@@ -81,9 +81,9 @@ async fn one_connection(
     Ok(())
 }
 
-/// The request was never sent or never looked at, so that any client sends it again elsewhere.
+/// Returns whether the server never processed the request, so that any client sends it again.
 fn is_refused_stream(error: &super::client::Error) -> bool {
-    // By RFC 9113, section 6.8, a GOAWAY ends the streams above the last one that the server has looked at, and no others.
+    // By RFC 9113, section 6.8, a GOAWAY ends only the streams above the last one that the server has processed.
     let is_above_the_last = format!("{error:?}").contains("GoAway(b\"\", NO_ERROR, Remote)");
     let is_unsent = |error: &hyper::Error| error.is_canceled() || error.is_closed();
     is_above_the_last || error.downcast_ref::<hyper::Error>().is_some_and(is_unsent)

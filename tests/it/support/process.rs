@@ -13,22 +13,22 @@ use rustix::fs::OFlags;
 use super::certificates::Trust;
 use super::{client, until};
 
-/// Killed when dropped.
+/// The process, killed when this value is dropped.
 pub struct Server {
     child: Child,
     lines: Arc<Mutex<Vec<String>>>,
-    /// For admission requests.
+    /// The address of admission requests.
     pub address: SocketAddr,
-    /// For probes and metrics.
+    /// The address of probes and metrics.
     pub metrics_address: SocketAddr,
-    /// The authority it made, if it made one.
+    /// The CA of the server, if the server created one.
     pub trust: Trust,
-    /// Where its authority is.
+    /// The folder with the CA of the server.
     _directory: Option<tempfile::TempDir>,
 }
 
 impl Server {
-    /// Starts with `--cache`, a certificate in memory, and `args`.
+    /// Starts the server with `--cache`, a certificate in memory, and `args`.
     pub async fn start(args: &[&str]) -> Server {
         let directory = tempfile::tempdir().unwrap();
         let ca = directory.path().join("ca.pem");
@@ -38,12 +38,17 @@ impl Server {
         Server::spawn(&all, trust, Some(directory)).await
     }
 
-    /// Starts with `args` and nothing else but free ports.
+    /// Starts the server with `args` and free ports, and calls `trust` when the server runs.
+    pub async fn start_reading(args: &[&str], trust: impl FnOnce() -> Trust) -> Server {
+        Server::spawn(args, trust, None).await
+    }
+
+    /// Starts the server with `args` and free ports.
     pub async fn start_with(args: &[&str], trust: Trust) -> Server {
         Server::spawn(args, || trust, None).await
     }
 
-    /// Starts as [`Server::start`] does, with a standard error that takes nothing until somebody reads what is returned.
+    /// Starts the server like [`Server::start`]. Its standard error blocks until the returned reader is read.
     pub async fn start_unread(args: &[&str]) -> (Server, PipeReader) {
         let (reader, writer) = full_pipe();
         let directory = tempfile::tempdir().unwrap();
@@ -63,7 +68,7 @@ impl Server {
         (server, reader)
     }
 
-    /// `pullthrough serve`.
+    /// Returns the command `pullthrough serve`.
     pub fn command() -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pullthrough"));
         command.arg("serve").stdin(Stdio::null()).stdout(Stdio::null());
@@ -84,7 +89,16 @@ impl Server {
                 seen.lock().unwrap().push(line);
             }
         });
-        let serving = wait_for_line(&lines, "serving listen=").await;
+        let mut serving = None;
+        until("the server serves", async || {
+            let lines = lines.lock().unwrap();
+            let status = child.try_wait().unwrap();
+            assert!(status.is_none(), "it ended with {status:?}: {lines:?}");
+            serving = lines.iter().find(|line| line.contains("serving listen=")).cloned();
+            serving.is_some()
+        })
+        .await;
+        let serving = serving.unwrap();
         let address = |after: &str| {
             let rest = &serving[serving.find(after).unwrap() + after.len()..];
             rest[..rest.find(']').unwrap()].parse().unwrap()
@@ -99,7 +113,7 @@ impl Server {
         }
     }
 
-    /// All that was written to standard error.
+    /// Returns the text of standard error.
     pub fn log(&self) -> String {
         self.lines.lock().unwrap().join("\n")
     }
@@ -109,19 +123,19 @@ impl Server {
         wait_for_line(&self.lines, text).await
     }
 
-    /// Status and text at a path of the probes' port.
+    /// Returns status and body of a path on the port for probes.
     pub async fn probe(&self, path: &str) -> (u16, String) {
         client::get_plain(self.metrics_address, path).await
     }
 
-    /// The value of a metric, by its name with labels.
+    /// Returns the value of a metric, by its name with labels.
     pub async fn metric(&self, series: &str) -> Option<f64> {
         let (_, text) = self.probe("/metrics").await;
         let line = text.lines().find(|line| line.strip_prefix(series).is_some_and(|rest| rest.starts_with(' ')))?;
         line.rsplit(' ').next()?.parse().ok()
     }
 
-    /// Waits until a metric has this value: metrics are written at most once a second.
+    /// Waits until a metric has this value. Metrics are written at most once a second.
     pub async fn wait_for_metric(&self, series: &str, value: f64) {
         until(&format!("{series} is {value}"), async || self.metric(series).await == Some(value)).await;
     }
@@ -132,7 +146,7 @@ impl Server {
         assert!(status.unwrap().success());
     }
 
-    /// Waits for the end.
+    /// Waits for the process to end.
     pub async fn exit_code(&mut self) -> Option<i32> {
         let mut status = None;
         until("the process ends", async || {
@@ -143,7 +157,7 @@ impl Server {
         status.and_then(|status| status.code())
     }
 
-    /// Whether it is still there.
+    /// Returns whether the process is still running.
     pub fn is_alive(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
@@ -159,10 +173,10 @@ impl Drop for Server {
     }
 }
 
-/// A pipe that takes nothing until somebody reads it.
+/// Returns a pipe that is full, so that a writer blocks until it is read.
 pub fn full_pipe() -> (PipeReader, PipeWriter) {
     let (reader, writer) = std::io::pipe().unwrap();
-    // Through a description of its own: whoever gets the writer blocks, as usual.
+    // A separate file description. The returned writer blocks as usual.
     let mut filling = OpenOptions::new()
         .write(true)
         .custom_flags(OFlags::NONBLOCK.bits().try_into().unwrap())
@@ -173,7 +187,7 @@ pub fn full_pipe() -> (PipeReader, PipeWriter) {
 }
 
 fn free_addresses() -> [SocketAddr; 2] {
-    // Both at once, or they may be the same.
+    // Both listeners are open at the same time. Otherwise the ports could be equal.
     let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     listeners.map(|listener| listener.local_addr().unwrap())
 }

@@ -1,103 +1,117 @@
-//! What of the API server's requests the webhook's `rules` cover.
+//! Which namespaces and Pods does the webhook not cover, and why?
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
-use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, RuleWithOperations};
-
+use crate::cluster::doctor::answers::Answers;
+use crate::cluster::doctor::endpoint::Endpoint;
 use crate::cluster::doctor::fault::Fault;
+use crate::cluster::doctor::objects::{Namespace, Objects};
+use crate::cluster::doctor::pods::{Survey, Tally};
 use crate::cluster::doctor::report::Check;
-use crate::cluster::words::few;
+use crate::words::{count, few, when};
 
-/// Each operation and resource that should be covered, and the resources that are covered beside.
-pub fn look(check: &mut Check, place: &str, webhook: &MutatingWebhook, expected: &MutatingWebhook) {
-    let rules: Vec<_> = webhook.rules.iter().flatten().collect();
-    let mut wanted = BTreeSet::new();
-    for rule in expected.rules.iter().flatten() {
-        for operation in rule.operations.iter().flatten() {
-            for resource in rule.resources.iter().flatten() {
-                wanted.insert((operation.as_str(), resource.as_str()));
+pub fn check(objects: &Objects, answers: &Answers) -> Check {
+    let mut check = Check::new("coverage", "Which namespaces and Pods does the webhook not cover?");
+    if objects.webhook().is_none() {
+        return check.not_applicable("there is no webhook configuration");
+    }
+    match &objects.namespaces {
+        Ok(namespaces) => {
+            not_covered(&mut check, objects, namespaces);
+            without_namespace(&mut check, objects, namespaces);
+        }
+        Err(failure) => check.skip_for(failure, "the namespaces"),
+    }
+    match &answers.survey {
+        None => check.skipped("the Pods", "the rules are unknown"),
+        Some(Err(failure)) => check.skip_for(failure, "the Pods"),
+        Some(Ok(survey)) => pods(&mut check, objects, answers, survey),
+    }
+    check
+}
+
+fn not_covered(check: &mut Check, objects: &Objects, namespaces: &[Namespace]) {
+    let mut by_reason: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    let own = match &objects.endpoint {
+        Endpoint::Service { namespace, .. } => Some(namespace),
+        Endpoint::Url(_) => None,
+    };
+    let mut covered = 0;
+    for namespace in namespaces {
+        let failed_requirements: Vec<String> =
+            objects.failed_requirements(&namespace.name).iter().map(|requirement| format!("`{requirement}`")).collect();
+        if failed_requirements.is_empty() {
+            covered += 1;
+        } else if Some(&namespace.name) != own {
+            by_reason.entry(failed_requirements.join(" and ")).or_default().push(&namespace.name);
+        }
+    }
+    let place = objects.configuration_place();
+    let excluded = namespaces.len() - covered;
+    let own_one = own.filter(|own| !objects.covers(own));
+    let own_one = own_one.map_or("", |_| ", including pullthrough's own");
+    check.fact(format!("{} covered, {excluded} not covered{own_one}", count(covered, "namespace")));
+    if covered == 0 {
+        let reasons: Vec<&str> = by_reason.keys().map(String::as_str).collect();
+        let what = format!("its namespaceSelector excludes every namespace: {}", reasons.join("; "));
+        check.find(Fault::NoNamespaceCovered, &place, what);
+        return;
+    }
+    for (reason, names) in by_reason {
+        let what =
+            format!("the namespaceSelector excludes {} by {reason}: {}", count(names.len(), "namespace"), few(&names));
+        check.find(Fault::NamespacesNotCovered, &place, what);
+    }
+}
+
+/// Finds rules that apply in no namespace, and counts the namespaces of rules that do not apply in all.
+fn without_namespace(check: &mut Check, objects: &Objects, namespaces: &[Namespace]) {
+    let Ok(rules) = &objects.rules else { return };
+    for rule in rules.policy().iter().flat_map(|policy| policy.rules()) {
+        let within = namespaces.iter().filter(|namespace| rule.namespaces.contain(&namespace.name)).count();
+        match within {
+            0 => {
+                let what = format!("the rule {} applies in no existing namespace", rule.name);
+                check.find(Fault::RuleWithoutNamespace, &rules.place, what);
             }
+            within if within < namespaces.len() => {
+                check.fact(format!("rule {} applies in {within} of {} namespaces", rule.name, namespaces.len()));
+            }
+            _ => {}
         }
-    }
-    for (operation, resource) in &wanted {
-        if rules.iter().any(|rule| covers(rule, operation, resource)) {
-            continue;
-        }
-        let (fault, effect) = match (*operation, *resource) {
-            ("CREATE", _) => (Fault::PodCreationNotCovered, "new Pods are not rewritten"),
-            ("UPDATE", "pods") => (Fault::PodUpdatesNotCovered, "what `kubectl set image` writes is not rewritten"),
-            _ => (Fault::EphemeralContainersNotCovered, "images of `kubectl debug` are not rewritten"),
-        };
-        check.find(fault, place, format!("no rule covers {operation} of {resource}: {effect}"));
-    }
-    let is_beside = |rule: &&&RuleWithOperations| {
-        let resources: Vec<&str> = rule.resources.iter().flatten().map(String::as_str).collect();
-        let operations: Vec<&str> = rule.operations.iter().flatten().map(String::as_str).collect();
-        operations.iter().any(|operation| resources.iter().any(|resource| !wanted.contains(&(*operation, *resource))))
-    };
-    let beside: Vec<String> = rules
-        .iter()
-        .filter(is_beside)
-        .map(|rule| {
-            let list = |of: &Option<Vec<String>>| of.iter().flatten().cloned().collect::<Vec<_>>().join("/");
-            format!("{} of {}", list(&rule.operations), list(&rule.resources))
-        })
-        .collect();
-    if !beside.is_empty() {
-        let what = format!("{} is asked about too, for nothing", few(&beside));
-        check.find(Fault::MoreThanPodsCovered, place, what);
     }
 }
 
-/// As the API server matches (`plugin/webhook/predicates/rules`). Pods are in the core group, version v1.
-pub fn covers(rule: &RuleWithOperations, operation: &str, resource: &str) -> bool {
-    let has =
-        |list: &Option<Vec<String>>, wanted: &str| list.iter().flatten().any(|entry| entry == "*" || entry == wanted);
-    let split = |text: &str| match text.split_once('/') {
-        Some((resource, sub)) => (resource.to_owned(), sub.to_owned()),
-        None => (text.to_owned(), String::new()),
-    };
-    let (wanted, wanted_sub) = split(resource);
-    let matches = |entry: &String| {
-        let (resource, sub) = split(entry);
-        (resource == "*" || resource == wanted) && (sub == "*" || sub == wanted_sub)
-    };
-    has(&rule.operations, operation)
-        && has(&rule.api_groups, "")
-        && has(&rule.api_versions, "v1")
-        && rule.resources.iter().flatten().any(matches)
-        && rule.scope.as_deref() != Some("Cluster")
+fn pods(check: &mut Check, objects: &Objects, answers: &Answers, survey: &Survey) {
+    let Survey { pods, mirror, opted_out, stale, examples: _, incomplete } = survey;
+    check.fact(format!("{} evaluated", count(*pods, "Pod")));
+    if let Some(failure) = incomplete {
+        check.skip_for(failure, format!("Pods after the first {pods}"));
+    }
+    each(check, Fault::MirrorPods, mirror.iter(), |tally| {
+        format!("{} of static Pods; admission can't change their images", count(tally.count, "mirror Pod"))
+    });
+    each(check, Fault::OptedOutPods, opted_out.iter(), |tally| {
+        format!("{} opted out by label", count(tally.count, "Pod"))
+    });
+    each(check, Fault::ExistingPodsNotRewritten, stale.iter().map(|(name, stale)| (name, &stale.before)), |tally| {
+        format!("{} with images that the rules would rewrite now", count(tally.count, "Pod"))
+    });
+    let since = answers.loaded_since_secs.map(|secs| when(secs, objects.now)).unwrap_or_default();
+    each(check, Fault::NewPodsNotRewritten, stale.iter().map(|(name, stale)| (name, &stale.since)), |tally| {
+        format!("{} created after the rules were loaded ({since}), and not rewritten", count(tally.count, "Pod"))
+    });
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn rule(resources: &[&str], operations: &[&str]) -> RuleWithOperations {
-        let rule = json!({"apiGroups": [""], "apiVersions": ["*"], "resources": resources, "operations": operations});
-        serde_json::from_value(rule).unwrap()
-    }
-
-    #[test]
-    fn rules_cover_as_in_the_api_server() {
-        for (resources, operations, operation, resource, expected) in [
-            (&["pods"][..], &["CREATE"][..], "CREATE", "pods", true),
-            (&["pods"], &["CREATE"], "UPDATE", "pods", false),
-            (&["pods"], &["*"], "UPDATE", "pods", true),
-            (&["pods"], &["*"], "UPDATE", "pods/ephemeralcontainers", false),
-            (&["*"], &["*"], "UPDATE", "pods/ephemeralcontainers", false),
-            (&["pods/*"], &["*"], "UPDATE", "pods/ephemeralcontainers", true),
-            (&["pods/*"], &["*"], "CREATE", "pods", true),
-            (&["*/*"], &["UPDATE"], "UPDATE", "pods/ephemeralcontainers", true),
-            (&["*/ephemeralcontainers"], &["UPDATE"], "UPDATE", "pods/ephemeralcontainers", true),
-            (&["deployments"], &["*"], "CREATE", "pods", false),
-        ] {
-            assert_eq!(covers(&rule(resources, operations), operation, resource), expected, "{resources:?} {resource}");
-        }
-        let cluster = RuleWithOperations { scope: Some("Cluster".to_owned()), ..rule(&["pods"], &["*"]) };
-        assert!(!covers(&cluster, "CREATE", "pods"));
-        let apps = RuleWithOperations { api_groups: Some(vec!["apps".to_owned()]), ..rule(&["*"], &["*"]) };
-        assert!(!covers(&apps, "CREATE", "pods"));
+fn each<'t>(
+    check: &mut Check,
+    fault: Fault,
+    tallies: impl Iterator<Item = (&'t String, &'t Tally)>,
+    describe: impl Fn(&Tally) -> String,
+) {
+    for (namespace, tally) in tallies.filter(|(_, tally)| tally.count > 0) {
+        let more = if tally.count > tally.examples.len() { ", …" } else { "" };
+        let what = format!("{}: {}{more}", describe(tally), tally.examples.join(", "));
+        check.find(fault, format!("namespace {namespace}"), what);
     }
 }

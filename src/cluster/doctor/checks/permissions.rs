@@ -1,21 +1,21 @@
-//! Can `--manage-certificates` do its work?
+//! Can the replicas manage their certificates?
 
 use crate::certificate::trust::Bundle;
 use crate::cluster::doctor::answers::Answers;
 use crate::cluster::doctor::fault::Fault;
 use crate::cluster::doctor::managed::Managed;
-use crate::cluster::doctor::managed::authorities;
+use crate::cluster::doctor::managed::trusted_cas;
 use crate::cluster::doctor::objects::Objects;
 use crate::cluster::doctor::report::Check;
-use crate::cluster::words::few;
+use crate::words::few;
 
 pub fn check(objects: &Objects, answers: &Answers) -> Check {
-    let mut check = Check::new("permissions", "Can the replicas look after their certificates?");
+    let mut check = Check::new("permissions", "Can the replicas manage their certificates?");
     let managed = match &answers.managed {
         Ok(Some(managed)) => managed,
-        Ok(None) => return check.skip("no Deployment runs with --manage-certificates"),
+        Ok(None) => return check.not_applicable("no Deployment has --manage-certificates"),
         Err(why) => {
-            check.unseen("whether the replicas look after their certificates, and in which Secret", why);
+            check.skipped("the Secret and the permissions of --manage-certificates", why);
             return check;
         }
     };
@@ -23,20 +23,21 @@ pub fn check(objects: &Objects, answers: &Answers) -> Check {
     let account = objects.arguments.as_ref().map(|arguments| arguments.service_account.as_str()).unwrap_or_default();
     let place = format!("ServiceAccount {}/{account}", objects.namespace);
     match &managed.permissions {
-        Err(failure) => check.could_not_look(failure, format!("what the {place} may do")),
+        Err(failure) => check.skip_for(failure, format!("the permissions of {place}")),
         Ok(permissions) => {
             let missing: Vec<&str> =
                 permissions.iter().filter(|one| !one.allowed).map(|one| one.what.as_str()).collect();
             match missing.as_slice() {
-                [] => check.fact(format!("the {place} may do what it needs to")),
+                [] => check.fact(format!("{place} has the permissions that it needs")),
                 missing => {
-                    check.find(Fault::PermissionMissing, &place, format!("it may not {}", missing.join("; ")));
+                    let what = format!("it has no permission to {}", missing.join("; "));
+                    check.find(Fault::PermissionMissing, &place, what);
                 }
             }
         }
     }
     if managed.has_token == Some(false) {
-        let what = "its token is not mounted into the Pods, so they can't talk to the API server";
+        let what = "its token is not mounted into the Pods, so they can't access the API server";
         check.find(Fault::TokenNotMounted, &place, what);
     }
     check
@@ -45,12 +46,12 @@ pub fn check(objects: &Objects, answers: &Answers) -> Check {
 fn secret(check: &mut Check, objects: &Objects, managed: &Managed) {
     let place = format!("Secret {}/{}", objects.namespace, managed.secret_name);
     let secret = match &managed.secret {
-        Err(failure) => return check.could_not_look(failure, &place),
+        Err(failure) => return check.skip_for(failure, &place),
         Ok(None) => {
             check.find(
                 Fault::ManagedSecretMissing,
                 place,
-                "it does not exist, and should be made again within seconds",
+                "it does not exist; replicas should create it within seconds",
             );
             return;
         }
@@ -62,14 +63,14 @@ fn secret(check: &mut Check, objects: &Objects, managed: &Managed) {
     if !missing.is_empty() {
         check.find(Fault::ManagedSecretInvalid, &place, format!("it has no {}", few(&missing)));
     }
-    let Some(published) = authorities(secret) else { return };
+    let Some(published) = trusted_cas(secret) else { return };
     if let Err(error) = Bundle::parse(published) {
-        check.find(Fault::ManagedSecretInvalid, &place, format!("ca.crt can't be used: {error}"));
+        check.find(Fault::ManagedSecretInvalid, &place, format!("its ca.crt is invalid: {error}"));
         return;
     }
-    // A bundle that was never asked for is the business of the check `registration`.
+    // If there is no webhook, the check `webhook-configuration` reports that.
     if objects.webhook().is_some() && managed.ca_bundle.as_deref() != Some(published) {
-        let what = format!("caBundle is not the ca.crt of {place}");
+        let what = format!("caBundle differs from ca.crt of {place}");
         check.find(Fault::ManagedCaDiffers, objects.configuration_place(), what);
     }
 }

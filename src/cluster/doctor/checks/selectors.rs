@@ -1,4 +1,4 @@
-//! What the selectors of the registration leave out.
+//! Which namespaces and Pods the selectors of the webhook exclude.
 
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhook;
 use kube::core::Expression;
@@ -7,8 +7,8 @@ use crate::cluster::doctor::fault::{Fault, Severity};
 use crate::cluster::doctor::objects::Objects;
 use crate::cluster::doctor::report::Check;
 use crate::cluster::selector::{Requirement, requirements};
-use crate::cluster::words::few;
 use crate::engine::{REWRITE_DISABLED, REWRITE_LABEL};
+use crate::words::few;
 
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
@@ -19,13 +19,12 @@ pub fn look(check: &mut Check, objects: &Objects, webhook: &MutatingWebhook) {
     opt_out(check, &place, objects, &on_namespaces, &on_objects);
     for requirement in on_namespaces.iter().filter(|requirement| !is_opt_out(requirement)) {
         let Some(key) = requirement.excluded_key() else {
-            let what =
-                format!("the namespaceSelector wants `{requirement}`: namespaces without it are not asked about");
+            let what = format!("the namespaceSelector requires `{requirement}`: other namespaces are not covered");
             check.find(Fault::NamespacesMustOptIn, &place, what);
             continue;
         };
         if key != NAME_LABEL {
-            // Namespaces by name are somebody's wish; the check `reach` tells them.
+            // Namespaces that are excluded by name are intended; the check `coverage` lists them.
             let namespaces = objects.namespaces.iter().flatten();
             let excluded: Vec<&str> = namespaces
                 .filter(|namespace| !requirement.matches(&namespace.labels))
@@ -33,12 +32,12 @@ pub fn look(check: &mut Check, objects: &Objects, webhook: &MutatingWebhook) {
                 .collect();
             let excludes = if excluded.is_empty() { "no namespace".to_owned() } else { few(&excluded) };
             let what = format!("the namespaceSelector has `{requirement}`, which excludes {excludes}");
-            check.find(Fault::ForeignNamespaceSelector, &place, what);
+            check.find(Fault::UnexpectedNamespaceSelector, &place, what);
         }
     }
     for requirement in on_objects.iter().filter(|requirement| !is_opt_out(requirement)) {
-        let what = format!("the objectSelector has `{requirement}`: other Pods are not asked about");
-        let finding = check.find(Fault::ForeignObjectSelector, &place, what);
+        let what = format!("the objectSelector has `{requirement}`: other Pods are not covered");
+        let finding = check.find(Fault::UnexpectedObjectSelector, &place, what);
         if requirement.excluded_key().is_some() {
             finding.severity = Severity::Note;
         }
@@ -50,7 +49,7 @@ fn is_opt_out(requirement: &Requirement) -> bool {
         == Requirement::Known(Expression::NotIn(REWRITE_LABEL.to_owned(), [REWRITE_DISABLED.to_owned()].into()))
 }
 
-/// Whether the label switches rewriting off, as the rules say.
+/// Finds selectors that contradict `allowOptOut` of the rules.
 fn opt_out(
     check: &mut Check,
     place: &str,
@@ -64,13 +63,13 @@ fn opt_out(
         match (allowed, requirements.iter().any(is_opt_out)) {
             (true, false) => {
                 let what = format!(
-                    "the rules have allowOptOut, but the {name} does not leave out what is labelled {REWRITE_LABEL}: {REWRITE_DISABLED}"
+                    "the rules have allowOptOut, but the {name} does not exclude the label `{REWRITE_LABEL}: {REWRITE_DISABLED}`"
                 );
-                check.find(Fault::OptOutNotInForce, place, what);
+                check.find(Fault::OptOutNotExcluded, place, what);
             }
             (false, true) => {
                 let what = format!(
-                    "the {name} leaves out what is labelled {REWRITE_LABEL}: {REWRITE_DISABLED}, which the rules do not allow"
+                    "the {name} excludes the label `{REWRITE_LABEL}: {REWRITE_DISABLED}`, but the rules do not have allowOptOut"
                 );
                 check.find(Fault::OptOutNotAllowed, place, what);
             }

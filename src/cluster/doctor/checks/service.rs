@@ -1,4 +1,4 @@
-//! Does the Service lead to Pods that answer?
+//! Does the Service select ready Pods?
 
 use k8s_openapi::api::core::v1::{Service, ServicePort};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -9,22 +9,24 @@ use crate::cluster::doctor::fault::Fault;
 use crate::cluster::doctor::objects::Objects;
 use crate::cluster::doctor::report::Check;
 use crate::cluster::selector;
-use crate::cluster::words::count;
+use crate::words::count;
 
 pub fn check(objects: &Objects) -> Check {
-    let mut check = Check::new("service", "Does the Service lead to Pods that answer?");
+    let mut check = Check::new("service", "Does the Service select ready Pods?");
     let (namespace, name, number) = match &objects.endpoint {
-        Endpoint::Url(url) => return check.skip(format!("the webhook is registered by its URL, {url}")),
+        Endpoint::Url(url) => {
+            return check.not_applicable(format!("the webhook configuration has the URL {url}, not a Service"));
+        }
         Endpoint::Service { namespace, name, port } => (namespace, name, *port),
     };
     let place = format!("Service {namespace}/{name}");
     let service = match &objects.service {
         Err(failure) => {
-            check.could_not_look(failure, &place);
+            check.skip_for(failure, &place);
             return check;
         }
         Ok(None) => {
-            check.find(Fault::ServiceMissing, place, "it does not exist, so the API server finds no replica");
+            check.find(Fault::ServiceMissing, place, "it does not exist, so no call reaches a replica");
             return check;
         }
         Ok(Some(service)) => service,
@@ -36,7 +38,7 @@ pub fn check(objects: &Objects) -> Check {
         None => {
             let has: Vec<String> = ports.iter().map(|port| port.port.to_string()).collect();
             let has = if has.is_empty() { "none".to_owned() } else { has.join(", ") };
-            let what = format!("the API server asks at port {number}, and the Service's ports are: {has}");
+            let what = format!("the API server calls port {number}; the Service's ports: {has}");
             check.find(Fault::ServicePortMissing, &place, what);
         }
         Some(port) => target(&mut check, objects, port, &place),
@@ -48,24 +50,24 @@ pub fn check(objects: &Objects) -> Check {
 fn selected(check: &mut Check, objects: &Objects, service: &Service, place: &str) {
     let wanted = service.spec.as_ref().and_then(|spec| spec.selector.clone()).unwrap_or_default();
     if wanted.is_empty() {
-        // Somebody keeps the endpoints by hand.
+        // Its endpoints are maintained without a selector.
         check.fact("the Service has no selector");
         return;
     }
     let pods = match &objects.pods {
         Ok(pods) => pods,
-        Err(failure) => return check.could_not_look(failure, "which Pods the Service selects"),
+        Err(failure) => return check.skip_for(failure, "the Pods that the Service selects"),
     };
     let is_selected =
         |labels: Option<&selector::Labels>| labels.is_some_and(|labels| selector::selects(&wanted, labels));
     if !pods.is_empty() && !pods.iter().any(|pod| is_selected(pod.metadata.labels.as_ref())) {
         let shown: Vec<String> = wanted.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        let what = format!("its selector {} is the labels of no Pod of the Deployment", shown.join(","));
-        check.find(Fault::ServiceSelectsNothing, place, what);
+        let what = format!("its selector {} matches no Pod of the Deployment", shown.join(","));
+        check.find(Fault::ServiceSelectsNoPods, place, what);
     }
 }
 
-/// Whether the Service's port leads to the port of the containers that is named `https`.
+/// Finds a Service's port whose target is not the containers' port `https`.
 fn target(check: &mut Check, objects: &Objects, service_port: &ServicePort, place: &str) {
     let Some(container) = objects.pods.iter().flatten().find_map(|pod| container(pod.spec.as_ref()?)) else { return };
     let Some(https) = port(container, "https") else { return };
@@ -75,8 +77,7 @@ fn target(check: &mut Check, objects: &Objects, service_port: &ServicePort, plac
         None => (service_port.port == i32::from(https), service_port.port.to_string()),
     };
     if !is_right {
-        let what =
-            format!("its port {} leads to {shown} of the Pods, but they answer at `https`, {https}", service_port.port);
+        let what = format!("its port {} has the target {shown}; the Pods serve on `https`, {https}", service_port.port);
         check.find(Fault::ServiceTargetWrong, place, what);
     }
 }
@@ -84,7 +85,7 @@ fn target(check: &mut Check, objects: &Objects, service_port: &ServicePort, plac
 fn endpoints(check: &mut Check, objects: &Objects, place: &str) {
     let slices = match &objects.slices {
         Ok(slices) => slices,
-        Err(failure) => return check.could_not_look(failure, "the Service's EndpointSlices"),
+        Err(failure) => return check.skip_for(failure, "the Service's EndpointSlices"),
     };
     let endpoints: Vec<_> = slices.iter().flat_map(|slice| &slice.endpoints).collect();
     // An absent condition means ready.
@@ -97,8 +98,8 @@ fn endpoints(check: &mut Check, objects: &Objects, place: &str) {
     match ready {
         0 => {
             let what = match endpoints.len() {
-                0 => "it has no endpoints, so no call arrives".to_owned(),
-                number => format!("none of its {} is ready, so no call arrives", count(number, "endpoint")),
+                0 => "it has no endpoints, so no call reaches a replica".to_owned(),
+                number => format!("0 of {} ready, so no call reaches a replica", count(number, "endpoint")),
             };
             check.find(Fault::NoReadyEndpoints, place, what);
         }

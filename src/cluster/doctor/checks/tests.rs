@@ -1,4 +1,4 @@
-//! The checks on a sound snapshot, and on it with one thing broken at a time.
+//! The checks on a healthy snapshot, and on copies of it with one fault each.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,22 +12,23 @@ use crate::cluster::api::Failure;
 use crate::cluster::doctor::answers::Answers;
 use crate::cluster::doctor::arguments::{Arguments, Serve};
 use crate::cluster::doctor::endpoint::Endpoint;
-use crate::cluster::doctor::fault::Severity;
+use crate::cluster::doctor::fault::{Fault, Severity};
 use crate::cluster::doctor::managed::{Managed, Permission};
 use crate::cluster::doctor::metrics::Metrics;
 use crate::cluster::doctor::objects::{Namespace, Objects, Version};
 use crate::cluster::doctor::pods::Survey;
 use crate::cluster::doctor::probe::{DryRun, Plan, Probed};
-use crate::cluster::doctor::replica::{Asked, Replica};
+use crate::cluster::doctor::replica::{PodAnswers, Replica};
 use crate::cluster::doctor::report::{Report, Verdict};
 use crate::cluster::doctor::rules::{Given, NoRules, Rules};
 use crate::cluster::selector::labels_of_name;
-use crate::cluster::words::secs;
+use crate::config;
 use crate::engine::Policy;
 use crate::export::webhook;
+use crate::words::secs;
 
 const RULES: &str = "apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules:\n  \
-                     - {name: kubernetes, from: [registry.k8s.io], to: cache.example.com/k8s}\n";
+                     - {name: kubernetes, from: [registry.k8s.io], to: cache.corp.internal/k8s}\n";
 
 fn object<T: DeserializeOwned>(value: Value) -> T {
     serde_json::from_value(value).unwrap()
@@ -71,7 +72,7 @@ fn serve() -> Serve {
         rules: Ok(Some("/r/rules.yaml".to_owned())),
         cache: Ok(None),
         managed_secret: Ok(Some("pullthrough-tls".to_owned())),
-        tells_warnings: Ok(true),
+        sends_warnings: Ok(true),
     }
 }
 
@@ -91,13 +92,13 @@ fn service(change: impl FnOnce(&mut Value)) -> Value {
     service
 }
 
-fn registered(change: impl FnOnce(&mut Value)) -> Value {
+fn configuration(change: impl FnOnce(&mut Value)) -> Value {
     let endpoint = webhook::Endpoint::Service(webhook::Service {
         namespace: "pullthrough".to_owned(),
         name: "pullthrough".to_owned(),
         port: 443,
     });
-    let options = webhook::Options {
+    let options = webhook::WebhookOptions {
         endpoint,
         ca_bundle: Some(b"PEM".to_vec()),
         failure_policy: "Ignore",
@@ -106,24 +107,24 @@ fn registered(change: impl FnOnce(&mut Value)) -> Value {
         skip_unaffected_pods: false,
     };
     let policy = Policy::new(Vec::new(), crate::engine::Settings::default());
-    let mut registered = serde_json::to_value(webhook::configuration(&policy, options).what).unwrap();
-    change(&mut registered);
-    registered
+    let mut configuration = serde_json::to_value(webhook::configuration(&policy, options).what).unwrap();
+    change(&mut configuration);
+    configuration
 }
 
-/// What was seen, and what was answered.
+/// The objects of a cluster, and the answers.
 struct Snapshot {
     objects: Objects,
     answers: Answers,
 }
 
-/// The snapshot of a cluster where all is well.
-fn sound() -> Snapshot {
-    let mut authority = CertificateParams::new([]).unwrap();
-    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
+/// Returns the snapshot of a healthy cluster.
+fn healthy() -> Snapshot {
+    let mut ca = CertificateParams::new([]).unwrap();
+    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca = CertifiedIssuer::self_signed(ca, KeyPair::generate().unwrap()).unwrap();
     let certificate = CertificateParams::new(["pullthrough.pullthrough.svc".to_owned()]).unwrap();
-    let certificate = certificate.signed_by(&KeyPair::generate().unwrap(), &authority).unwrap();
+    let certificate = certificate.signed_by(&KeyPair::generate().unwrap(), &ca).unwrap();
 
     let now = SystemTime::now();
     let rules = rules(RULES);
@@ -136,12 +137,12 @@ fn sound() -> Snapshot {
             version: Some("0.1.0".to_owned()),
         };
         let chain = Ok(vec![certificate.der().clone()]);
-        let asked = Some(Asked { chain, metrics: Ok(metrics), readyz: None });
+        let asked = Some(PodAnswers { chain, metrics: Ok(metrics), readyz: None });
         Replica { asked, ..Replica::of(&object(pod(name))) }
     });
-    let ca_bundle = authority.pem().into_bytes();
+    let ca_bundle = ca.pem().into_bytes();
     let mut configuration: k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration =
-        object(registered(|_| {}));
+        object(configuration(|_| {}));
     configuration.webhooks.iter_mut().flatten().for_each(|webhook| {
         webhook.client_config.ca_bundle = Some(ByteString(ca_bundle.clone()));
     });
@@ -158,10 +159,10 @@ fn sound() -> Snapshot {
         configuration_name: "zz-pullthrough".to_owned(),
         version: Ok(Version { git: "v1.36.3".to_owned(), minor: Some(36) }),
         configurations: Ok(vec![configuration.clone()]),
-        registered: Ok(Some(configuration)),
+        configuration: Ok(Some(configuration)),
         policies: Ok(Vec::new()),
         namespaces: Ok(namespaces.into()),
-        is_told_warnings: true,
+        gets_warnings: true,
         endpoint: Endpoint::Service { namespace: "pullthrough".to_owned(), name: "pullthrough".to_owned(), port: 443 },
         namespace: "pullthrough".to_owned(),
         service: Ok(Some(object(service(|_| {})))),
@@ -174,7 +175,7 @@ fn sound() -> Snapshot {
     let answers = Answers {
         replicas: replicas.into(),
         direct: None,
-        in_force_since_secs: Some(secs(now) - 60),
+        loaded_since_secs: Some(secs(now) - 60),
         survey: Some(Ok(Survey::default())),
         dry_run: DryRun::Skipped(String::new()),
         managed: Ok(Some(Managed {
@@ -190,22 +191,22 @@ fn sound() -> Snapshot {
     let plan = Plan::make(&snapshot.objects, None, None).unwrap();
     let images =
         plan.probes.iter().enumerate().map(|(index, probe)| (format!("probe-{index}"), probe.expected.clone()));
-    let probed = Probed { images: images.collect(), warnings: vec![told()] };
+    let probed = Probed { images: images.collect(), warnings: vec![warning()] };
     snapshot.answers.dry_run = DryRun::Done(plan, Ok(probed));
     snapshot
 }
 
-fn told() -> String {
-    "pullthrough: 1 image is pulled through cache.example.com/k8s (rule kubernetes)".to_owned()
+fn warning() -> String {
+    "pullthrough: 1 image is pulled through cache.corp.internal/k8s (rule kubernetes)".to_owned()
 }
 
 fn report(change: impl FnOnce(&mut Snapshot)) -> Report {
-    let mut snapshot = sound();
+    let mut snapshot = healthy();
     change(&mut snapshot);
-    Report { server: String::new(), checks: all(&snapshot.objects, &snapshot.answers) }
+    Report { server: None, checks: all(&snapshot.objects, &snapshot.answers) }
 }
 
-/// The errors and warnings, by name.
+/// Returns the names of errors and warnings.
 #[track_caller]
 fn faults(change: impl FnOnce(&mut Snapshot)) -> Vec<&'static str> {
     let report = report(change);
@@ -232,15 +233,15 @@ fn forbidden() -> Failure {
 }
 
 #[test]
-fn all_is_well() {
+fn a_healthy_cluster_has_no_findings() {
     let report = report(|_| {});
     let findings: Vec<_> = report.findings().collect();
     assert!(findings.is_empty(), "{findings:#?}");
-    assert_eq!((report.verdict(), report.unseen()), (Verdict::Healthy, 0));
+    assert_eq!((report.verdict(), report.skipped()), (Verdict::Healthy, 0));
 }
 
 #[test]
-fn faults_of_the_service_are_told_apart() {
+fn faults_of_the_service_have_different_findings() {
     let with =
         |change: fn(&mut Value)| faults(move |snapshot| snapshot.objects.service = Ok(Some(object(service(change)))));
     assert_eq!(faults(|snapshot| snapshot.objects.service = Ok(None)), ["service-missing"]);
@@ -248,14 +249,14 @@ fn faults_of_the_service_are_told_apart() {
     assert_eq!(with(|service| service["spec"]["ports"][0]["targetPort"] = json!("metrics")), ["service-target-wrong"]);
     assert_eq!(with(|service| service["spec"]["ports"][0]["targetPort"] = json!(8080)), ["service-target-wrong"]);
     assert!(with(|service| service["spec"]["ports"][0]["targetPort"] = json!(8443)).is_empty());
-    assert_eq!(with(|service| service["spec"]["selector"]["b"] = json!("c")), ["service-selects-nothing"]);
+    assert_eq!(with(|service| service["spec"]["selector"]["b"] = json!("c")), ["service-selects-no-pods"]);
     assert_eq!(faults(|snapshot| snapshot.objects.slices = Ok(Vec::new())), ["no-ready-endpoints"]);
     let unready = json!({"addressType": "IPv4", "endpoints": [{"addresses": ["a"], "conditions": {"ready": false}}]});
     assert_eq!(faults(|snapshot| snapshot.objects.slices = Ok(vec![object(unready)])), ["no-ready-endpoints"]);
 }
 
 #[test]
-fn faults_of_replicas_are_told_apart() {
+fn faults_of_replicas_have_different_findings() {
     assert_eq!(faults(|snapshot| snapshot.objects.deployment = Ok(None)), ["deployment-missing"]);
     let zero = |snapshot: &mut Snapshot| set_deployment(snapshot, |one| one["spec"]["replicas"] = json!(0));
     assert_eq!(faults(zero), ["no-replicas"]);
@@ -277,31 +278,31 @@ fn faults_of_replicas_are_told_apart() {
         replica.asked.as_mut().unwrap().readyz = Some(Ok((503, "shutting down\n".to_owned())));
     };
     assert_eq!(faults(unready), ["pod-not-ready"]);
-    let told = report(unready);
-    assert!(told.findings().any(|found| found.what == "it is not ready: /readyz says 503, shutting down"));
+    let report = report(unready);
+    assert!(report.findings().any(|found| found.what == "it is not ready: /readyz returns 503, shutting down"));
     let restarting = |snapshot: &mut Snapshot| {
         let end = (secs(snapshot.objects.now) - 5, "Error, exit code 1".to_owned());
         (snapshot.answers.replicas[0].restarts, snapshot.answers.replicas[0].last_end) = (4, Some(end));
     };
-    assert_eq!(faults(restarting), ["restarting"]);
-    // A Pod that is going has nothing to answer for.
+    assert_eq!(faults(restarting), ["pod-restarting"]);
+    // A terminating Pod has no faults.
     assert!(faults(|snapshot| (unready(snapshot), snapshot.answers.replicas[0].terminating = true).1).is_empty());
 }
 
 #[test]
-fn faults_of_rules_are_told_apart() {
+fn faults_of_rules_have_different_findings() {
     let other = |metrics: &mut Metrics| metrics.rules_hash = Some("other".to_owned());
-    assert_eq!(faults(|snapshot| metrics(snapshot, other)), ["rules-not-in-force", "replicas-disagree"]);
+    assert_eq!(faults(|snapshot| metrics(snapshot, other)), ["rules-not-loaded", "rules-differ"]);
     let failing = |metrics: &mut Metrics| metrics.rules_reload_ok = Some(false);
-    assert_eq!(faults(|snapshot| metrics(snapshot, failing)), ["reload-failing"]);
+    assert_eq!(faults(|snapshot| metrics(snapshot, failing)), ["rules-reload-failing"]);
     let round = |metrics: &mut Metrics| metrics.certificate_reload_ok = Some(false);
-    assert_eq!(faults(|snapshot| metrics(snapshot, round)), ["certificate-round-failing"]);
+    assert_eq!(faults(|snapshot| metrics(snapshot, round)), ["certificate-reload-failing"]);
     let version = |metrics: &mut Metrics| metrics.version = Some("0.2.0".to_owned());
     assert_eq!(faults(|snapshot| metrics(snapshot, version)), ["versions-differ"]);
     let missing = || NoRules::Missing { place: "ConfigMap a/b".to_owned(), what: "it does not exist".to_owned() };
     assert_eq!(faults(|snapshot| snapshot.objects.rules = Err(missing())), ["rules-missing"]);
-    let told = report(|snapshot| snapshot.objects.rules = Ok(rules("rules: 1")));
-    assert!(told.findings().any(|found| found.id.as_str() == "rules-invalid" && found.what.contains("the rules:1:")));
+    let report = report(|snapshot| snapshot.objects.rules = Ok(rules("rules: 1")));
+    assert!(report.findings().any(|found| found.id.as_str() == "rules-invalid" && found.what.contains("the rules:1:")));
     let sub_path = |one: &mut Value| {
         let mount = json!({"name": "r", "mountPath": "/r/rules.yaml", "subPath": "rules.yaml"});
         one["spec"]["template"]["spec"]["containers"][0]["volumeMounts"][0] = mount;
@@ -323,7 +324,7 @@ fn faults_of_rules_are_told_apart() {
 }
 
 #[test]
-fn faults_of_managed_certificates_are_told_apart() {
+fn faults_of_managed_certificates_have_different_findings() {
     fn managed(snapshot: &mut Snapshot) -> &mut Managed {
         snapshot.answers.managed.as_mut().unwrap().as_mut().unwrap()
     }
@@ -337,7 +338,7 @@ fn faults_of_managed_certificates_are_told_apart() {
 }
 
 #[test]
-fn faults_of_the_dry_run_are_told_apart() {
+fn faults_of_the_dry_run_have_different_findings() {
     let with = |image: &str, warnings: Vec<String>| {
         let images = vec![("probe-0".to_owned(), image.to_owned())];
         faults(move |snapshot| {
@@ -348,22 +349,70 @@ fn faults_of_the_dry_run_are_told_apart() {
     };
     let written = "registry.k8s.io/pullthrough-doctor:probe";
     assert_eq!(with(written, Vec::new()), ["not-rewritten"]);
-    assert_eq!(with(written, vec![told()]), ["rewrite-undone"]);
-    assert_eq!(with("elsewhere.example.com/x", vec![told()]), ["rewritten-differently"]);
-    let refused = |message: &str| {
-        let failure = Failure::Refused { code: 500, message: message.to_owned() };
+    assert_eq!(with(written, vec![warning()]), ["rewrite-reverted"]);
+    assert_eq!(with("elsewhere.example.com/x", vec![warning()]), ["rewritten-differently"]);
+    let denied = |message: &str| {
+        let failure = Failure::Rejected { code: 500, message: message.to_owned() };
         faults(|snapshot| match &mut snapshot.answers.dry_run {
             DryRun::Done(_, probed) => *probed = Err(failure),
             DryRun::Skipped(_) => unreachable!(),
         })
     };
-    assert_eq!(refused("admission webhook \"a.b.c\" denied the request"), ["pod-refused"]);
-    assert_eq!(refused("failed calling webhook \"rewrite.pullthrough.dev\": EOF"), ["webhook-call-failing"]);
+    assert_eq!(denied("admission webhook \"a.b.c\" denied the request"), ["pod-denied"]);
+    let failed_call = "failed calling webhook \"rewrite.pullthrough.dev\": EOF";
+    assert_eq!(denied(failed_call), ["webhook-call-failing"]);
+
+    // Its fix names what exists.
+    let fix = |endpoint: Option<Endpoint>| {
+        let report = report(|snapshot| {
+            if let Some(endpoint) = endpoint {
+                snapshot.objects.endpoint = endpoint;
+            }
+            if let DryRun::Done(_, probed) = &mut snapshot.answers.dry_run {
+                *probed = Err(Failure::Rejected { code: 500, message: failed_call.to_owned() });
+            }
+        });
+        let finding = report.findings().find(|finding| finding.id == Fault::WebhookCallFailing).unwrap();
+        finding.fix.clone()
+    };
+    assert!(fix(None).contains("the checks `service` and `certificates`"));
+    let of_url = fix(Some(Endpoint::Url("https://192.0.2.1:8443/mutate".to_owned())));
+    assert!(of_url.contains("https://192.0.2.1:8443/mutate") && !of_url.contains("`service`"), "{of_url}");
 }
 
 #[test]
-fn what_is_not_seen_is_no_fault() {
-    let blind = report(|snapshot| {
+fn a_url_without_a_ca_has_a_fix_of_its_own() {
+    let fix = |ca_bundle: Option<ByteString>| {
+        let report = report(|snapshot| {
+            snapshot.objects.endpoint = Endpoint::Url("https://192.0.2.1:8443/mutate".to_owned());
+            let configuration = snapshot.objects.configuration.as_mut().unwrap().as_mut().unwrap();
+            configuration.webhooks.as_mut().unwrap()[0].client_config.ca_bundle = ca_bundle;
+            if let DryRun::Done(plan, Ok(probed)) = &mut snapshot.answers.dry_run {
+                probed.warnings.clear();
+                probed.images[0].1.clone_from(&plan.probes[0].image);
+            }
+        });
+        let finding = report.findings().find(|finding| finding.id == Fault::NotRewritten).unwrap();
+        finding.fix.clone()
+    };
+    assert!(fix(None).contains("--ca-file"));
+    assert!(!fix(Some(ByteString(b"PEM".to_vec()))).contains("--ca-file"));
+}
+
+#[test]
+fn rules_that_observe_do_not_prove_a_call() {
+    let mut snapshot = healthy();
+    let text = "apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules:\n  \
+        - {name: a, from: [quay.io], to: cache.corp.internal/q, mode: observe}\n";
+    let Ok(rules) = &mut snapshot.objects.rules else { unreachable!() };
+    rules.parsed = Ok((Policy::from(config::parse("rules.yaml", text).unwrap()), Vec::new()));
+    let why = Plan::make(&snapshot.objects, None, None).unwrap_err();
+    assert!(why.contains("not proven that the API server calls the webhook"), "{why}");
+}
+
+#[test]
+fn skipped_objects_are_not_faults() {
+    let skipped = report(|snapshot| {
         snapshot.objects.version = Err(forbidden());
         snapshot.objects.configurations = Err(forbidden());
         snapshot.objects.policies = Err(forbidden());
@@ -372,21 +421,23 @@ fn what_is_not_seen_is_no_fault() {
         snapshot.objects.slices = Err(forbidden());
         snapshot.objects.deployment = Err(forbidden());
         snapshot.objects.pods = Err(forbidden());
-        snapshot.objects.rules = Err(NoRules::Unseen(forbidden()));
+        snapshot.objects.rules = Err(NoRules::Skipped(forbidden()));
         snapshot.answers.survey = Some(Err(forbidden()));
         snapshot.answers.replicas.iter_mut().for_each(|replica| {
-            replica.asked = Some(Asked { chain: Err(forbidden()), metrics: Err(forbidden()), readyz: None });
+            replica.asked = Some(PodAnswers { chain: Err(forbidden()), metrics: Err(forbidden()), readyz: None });
         });
     });
-    assert_eq!(blind.findings().count(), 0);
-    assert!(blind.checks.iter().flat_map(|check| &check.unseen).all(|unseen| unseen.needs.as_deref() == Some("get a")));
-    assert_eq!((blind.verdict(), blind.unseen()), (Verdict::Healthy, 13));
-    let unregistered = report(|snapshot| snapshot.objects.registered = Err(forbidden()));
-    assert_eq!(unregistered.verdict(), Verdict::CouldNotLook);
+    assert_eq!(skipped.findings().count(), 0);
+    assert!(
+        skipped.checks.iter().flat_map(|check| &check.skipped).all(|skipped| skipped.needs.as_deref() == Some("get a"))
+    );
+    assert_eq!((skipped.verdict(), skipped.skipped()), (Verdict::Healthy, 13));
+    let unreadable = report(|snapshot| snapshot.objects.configuration = Err(forbidden()));
+    assert_eq!(unreadable.verdict(), Verdict::Incomplete);
 }
 
 #[test]
-fn a_certificate_near_its_end_is_told() {
+fn a_certificate_that_expires_soon_is_reported() {
     let later = |years: u64| Duration::from_secs(years * 365 * 86_400);
-    assert_eq!(faults(|snapshot| snapshot.objects.now += later(1900)), ["certificate-ending"; 2]);
+    assert_eq!(faults(|snapshot| snapshot.objects.now += later(1900)), ["certificate-expiring"; 2]);
 }

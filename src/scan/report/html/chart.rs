@@ -1,68 +1,67 @@
-//! Images by registry, as bars.
+//! Bars of images and places.
 
 use maud::{Markup, html};
 
 use super::class;
-use crate::scan::report::words::{self, count};
-use crate::scan::{Outcome, Sums};
+use crate::scan::report::words;
+use crate::scan::{Bucket, Sums};
+use crate::words::count;
 
-/// Bars beyond these would hide the large ones.
+/// The number of bars. More would hide the large ones.
 const MAX_BARS: usize = 15;
-const BAR_PX: usize = 44;
-/// Characters of a name that a narrow screen has room for.
-const MAX_NAME: usize = 44;
 
 struct Bar {
     name: String,
     images: usize,
-    outcomes: [usize; Outcome::ALL.len()],
+    buckets: [usize; Bucket::ALL.len()],
 }
 
 impl Bar {
     fn length(&self) -> usize {
-        self.outcomes.iter().sum()
+        self.buckets.iter().sum()
     }
 
-    /// `docker.io: 3 would be rewritten, 1 left alone`.
-    fn told(&self) -> String {
-        let parts: Vec<String> =
-            self.segments().map(|(outcome, _, count)| format!("{count} {}", outcome.title())).collect();
-        format!("{}: {}", self.name, parts.join(", "))
-    }
-
-    /// What there is, where it starts, and how many images it is.
-    fn segments(&self) -> impl Iterator<Item = (Outcome, usize, usize)> {
-        let mut start = 0;
-        let segment = move |(outcome, count)| {
-            start += count;
-            (outcome, start - count, count)
-        };
-        Outcome::ALL.into_iter().zip(self.outcomes).map(segment).filter(|(_, _, count)| *count > 0)
+    fn segments(&self) -> impl Iterator<Item = (Bucket, usize)> {
+        Bucket::ALL.into_iter().zip(self.buckets).filter(|(_, count)| *count > 0)
     }
 }
 
-/// In pixels downwards and in parts of the width otherwise, so that text keeps its size on every screen.
+/// Draws a bar for each registry. Names and numbers are text outside the drawing, which wraps on narrow screens.
 pub fn chart(sums: &Sums) -> Markup {
     let bars = bars(sums);
-    let max = bars.iter().map(Bar::length).max().unwrap_or_default().max(1);
+    let max = bars.iter().map(Bar::length).max().unwrap_or_default();
+    html! {
+        ul #chart {
+            @for each in &bars {
+                li {
+                    div.head { code { (each.name) } span.number { (count(each.images, "image")) } }
+                    (bar(each.segments(), max))
+                    div.parts {
+                        @for (bucket, count) in each.segments() { span.bucket.(class(bucket)) { (count) " " (bucket.title()) } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Draws one bar. `max` is the number that fills its width. Text beside it has the numbers.
+pub fn bar(segments: impl Iterator<Item = (Bucket, usize)>, max: usize) -> Markup {
     let percent = |count: usize| {
-        let hundredths = count * 10_000 / max;
+        let hundredths = count * 10_000 / max.max(1);
         format!("{}.{:02}%", hundredths / 100, hundredths % 100)
     };
-    let told: Vec<String> = bars.iter().map(Bar::told).collect();
+    let mut start = 0;
+    let placed = segments.map(|(bucket, count)| {
+        start += count;
+        (bucket, start - count, count)
+    });
     html! {
-        ul.legend { @for outcome in sums.total.outcomes() { li class=(class(outcome)) { (outcome.title()) } } }
-        svg #chart width="100%" height=(bars.len() * BAR_PX) role="img" aria-labelledby="chart-title chart-description" {
-            title #chart-title { "Images by registry" }
-            desc #chart-description { (told.join("; ")) }
-            @for (index, bar) in bars.iter().enumerate() {
-                text x="0" y=(index * BAR_PX + 14) { (shortened(&bar.name)) }
-                text.number x="100%" y=(index * BAR_PX + 14) { (bar.images) }
-                rect.track x="0" y=(index * BAR_PX + 21) width="100%" height="12" rx="3" {}
-                @for (outcome, start, count) in bar.segments() {
-                    rect.bar.(class(outcome)) x=(percent(start)) y=(index * BAR_PX + 21) width=(percent(count)) height="12" rx="3" {
-                        title { (bar.name) ": " (count) " " (outcome.title()) }
-                    }
+        svg width="100%" height="12" aria-hidden="true" {
+            rect.track x="0" y="0" width="100%" height="12" {}
+            @for (bucket, start, count) in placed {
+                rect.bar.(class(bucket)) x=(percent(start)) y="0" width=(percent(count)) height="12" {
+                    title { (count) " " (bucket.title()) }
                 }
             }
         }
@@ -73,32 +72,21 @@ fn bars(sums: &Sums) -> Vec<Bar> {
     let shown = if sums.groups.len() > MAX_BARS { MAX_BARS - 1 } else { MAX_BARS };
     let mut bars: Vec<Bar> = Vec::new();
     for (index, group) in sums.groups.iter().enumerate() {
-        let outcomes = Outcome::ALL.map(|outcome| group.share.of_outcome(outcome));
+        let buckets = Bucket::ALL.map(|bucket| group.share.of_bucket(bucket));
         match bars.get_mut(shown) {
             Some(rest) => {
                 rest.images += group.share.images;
-                rest.outcomes.iter_mut().zip(outcomes).for_each(|(sum, count)| *sum += count);
+                rest.buckets.iter_mut().zip(buckets).for_each(|(sum, count)| *sum += count);
             }
             None => {
-                let name = match index == shown {
-                    true => format!("{} more", count(sums.groups.len() - shown, "registry")),
-                    false => words::registry(group),
+                let name = if index == shown {
+                    format!("{} more", count(sums.groups.len() - shown, "registry"))
+                } else {
+                    words::registry(group)
                 };
-                bars.push(Bar { name, images: group.share.images, outcomes });
+                bars.push(Bar { name, images: group.share.images, buckets });
             }
         }
     }
     bars
-}
-
-/// Without its middle, if it is long: both ends tell registries apart.
-fn shortened(name: &str) -> String {
-    let chars: Vec<char> = name.chars().collect();
-    match chars.len() > MAX_NAME {
-        true => {
-            let (start, end) = (&chars[..MAX_NAME / 2], &chars[chars.len() + 1 - MAX_NAME / 2..]);
-            start.iter().chain(&['…']).chain(end).collect()
-        }
-        false => name.to_owned(),
-    }
 }

@@ -1,8 +1,8 @@
 "use strict";
-// Without this, all rows are shown and the fields are not.
+// Without scripts, the page shows all rows and hides the filter.
 const filter = document.querySelector(".filter");
 if (filter) {
-  const [text, outcome] = filter.querySelectorAll("input, select");
+  const [text, bucket] = filter.querySelectorAll("input, select");
   const shown = filter.querySelector("output");
   const groups = [...document.querySelectorAll(".images tbody")];
   const apply = () => {
@@ -10,9 +10,9 @@ if (filter) {
     let count = 0;
     for (const group of groups) {
       let visible = 0;
-      for (const row of group.querySelectorAll("[data-outcome]")) {
+      for (const row of group.querySelectorAll("[data-bucket]")) {
         const matches = row.textContent.toLowerCase().includes(wanted)
-          && (!outcome.value || row.dataset.outcome === outcome.value);
+          && (!bucket.value || row.dataset.bucket === bucket.value);
         row.hidden = !matches;
         visible += matches ? 1 : 0;
       }
@@ -22,7 +22,7 @@ if (filter) {
     shown.textContent = count === 1 ? "1 row" : `${count} rows`;
   };
   text.addEventListener("input", apply);
-  outcome.addEventListener("change", apply);
+  bucket.addEventListener("change", apply);
   filter.hidden = false;
   apply();
 }

@@ -1,0 +1,57 @@
+//! The registries that rules send images to, as `caches` of the rules file describes them.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::prefix::Prefix;
+
+/// A registry, for programs that send requests to it. It changes no decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cache {
+    /// The names at and below it belong to the cache.
+    pub prefix: Prefix,
+    pub product: Product,
+    /// The absolute path of its CA (PEM). Reading rules does not open it.
+    pub ca_file: Option<String>,
+}
+
+impl Cache {
+    /// Returns the cache of a canonical name. Of several prefixes the longest applies.
+    pub fn of<'c>(caches: &'c [Self], name: &str) -> Option<&'c Self> {
+        let above = caches.iter().filter(|cache| cache.prefix.strip(name).is_some());
+        above.max_by_key(|cache| cache.prefix.canonical().len())
+    }
+
+    /// Returns the product of the cache of a canonical name.
+    pub fn product_of(caches: &[Self], name: &str) -> Product {
+        Self::of(caches, name).map_or_else(Product::default, |cache| cache.product)
+    }
+}
+
+macro_rules! products {
+    ($($product:ident, $name:literal;)+) => {
+        /// The product that serves the registry.
+        #[derive(Deserialize, JsonSchema, Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Product { $(#[serde(rename = $name)] $product,)+ #[default] #[serde(rename = "generic")] Generic }
+
+        impl Product {
+            pub const ALL: &[Self] = &[$(Self::$product,)+ Self::Generic];
+
+            /// Returns its name in the rules file.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$product => $name,)+ Self::Generic => "generic" }
+            }
+        }
+    };
+}
+
+products! {
+    Distribution, "distribution";
+    Harbor, "harbor";
+    Zot, "zot";
+    Ecr, "ecr";
+    Acr, "acr";
+    ArtifactRegistry, "artifact-registry";
+    Nexus, "nexus";
+    Artifactory, "artifactory";
+}

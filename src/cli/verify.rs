@@ -1,0 +1,227 @@
+use std::process::ExitCode;
+
+use super::duration::DurationArg;
+use super::images::{Images, ImagesArgs};
+use super::output;
+use super::registries::RegistriesArgs;
+use super::rules::RulesArgs;
+use super::scan::progress::Progress;
+use super::wait::wait_for;
+use crate::engine::Policy;
+use crate::registry::{Platform, Retries};
+use crate::verify::{self, Match, Options, Verification, Verified, effects, json, markdown, table};
+use crate::words::count;
+
+/// Ask caches whether they serve the rewritten images
+///
+/// Each image that the rules rewrite, or would rewrite if they enforced, is asked for under its rewritten name, as a node asks.
+/// If a cache answers 404 or fails, the upstream is asked too, since some caches answer 404 for any failure of it. Each image that
+/// is not served gets its causes and their fixes; causes that look alike from outside are all listed.
+///
+/// Images are those of the cluster, of PATH, or of --images. A check has effects: some caches store or import what they are asked
+/// for. They are printed before the check starts.
+#[derive(clap::Args)]
+#[command(after_long_help = MORE_HELP)]
+pub struct Args {
+    #[command(flatten)]
+    images: ImagesArgs,
+
+    #[command(flatten)]
+    rules: RulesArgs,
+
+    /// Output format. `json` is one object a line for each rewritten image, and `markdown` is for an issue.
+    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
+    output: Format,
+
+    /// Require these platforms of each image, such as linux/arm64. Default: those of the cluster's nodes, if they are read.
+    #[arg(long = "platform", value_name = "PLATFORM", value_delimiter = ',', value_parser = Platform::parse)]
+    platforms: Vec<Platform>,
+
+    /// Compare the digest of each tag with the upstream's. Needs a request to the upstream for each tag, with HEAD, and more for
+    /// tags that differ.
+    #[arg(long)]
+    digest_proof: bool,
+
+    /// Don't ask upstreams. A 404 of a cache then has the status `unknown`.
+    #[arg(long, conflicts_with = "digest_proof")]
+    no_upstream: bool,
+
+    /// Exit with 1 if an image has one of these statuses, or with --digest-proof one of these results.
+    #[arg(long, value_name = "STATUS", value_delimiter = ',')]
+    fail_on: Vec<Failing>,
+
+    /// With --fail-on: allow what is not understood. This is: fields that look like images in objects of unknown kinds,
+    /// templates in folders, and paths without Kubernetes objects.
+    #[arg(long, requires = "fail_on")]
+    allow_unknown: bool,
+
+    /// The most images that a registry is asked for at the same time, 1 to 64.
+    #[arg(long, value_name = "NUMBER", default_value = "4", value_parser = clap::value_parser!(u8).range(1..=64))]
+    concurrency: u8,
+
+    /// Timeout of each request, 1s to 10m. containerd 2.3 and later wait 30 s for the first header.
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value_t = DurationArg::from_secs(30),
+        value_parser = DurationArg::within(DurationArg::from_secs(1)..=DurationArg::from_secs(600))
+    )]
+    timeout: DurationArg,
+
+    #[command(flatten)]
+    registries: RegistriesArgs,
+}
+
+const MORE_HELP: &str = "\
+Exit codes:
+  0  done
+  1  an image has a status of --fail-on
+  2  wrong usage, invalid rules, or an unreadable cluster or file; with --fail-on
+     also if nothing was inspected, anything was skipped, or something was not
+     understood
+
+Examples:
+  $ pullthrough verify --rules rules.yaml
+  $ pullthrough verify --rules rules.yaml --platform linux/amd64,linux/arm64 deploy/
+  $ pullthrough verify --rules rules.yaml --images images.txt --pull-secret secret.json
+  $ helm template charts/web | pullthrough verify --rules rules.yaml --fail-on missing,denied -
+  $ pullthrough verify --rules rules.yaml --digest-proof --fail-on stale,different";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    Table,
+    Json,
+    Markdown,
+}
+
+/// A word of `--fail-on`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[value(rename_all = "snake_case")]
+enum Failing {
+    Missing,
+    Denied,
+    RateLimited,
+    Unreachable,
+    Unknown,
+    Stale,
+    Trimmed,
+    Different,
+}
+
+impl Failing {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Denied => "denied",
+            Self::RateLimited => "rate_limited",
+            Self::Unreachable => "unreachable",
+            Self::Unknown => "unknown",
+            Self::Stale => "stale",
+            Self::Trimmed => "trimmed",
+            Self::Different => "different",
+        }
+    }
+
+    const fn is_of_digests(self) -> bool {
+        matches!(self, Self::Stale | Self::Trimmed | Self::Different)
+    }
+}
+
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let Args {
+        images,
+        rules,
+        output: format,
+        platforms,
+        digest_proof,
+        no_upstream,
+        fail_on,
+        allow_unknown,
+        concurrency,
+        timeout,
+        registries,
+    } = args;
+    if let Some(word) = fail_on.iter().find(|word| word.is_of_digests() && !digest_proof) {
+        anyhow::bail!("--fail-on {} needs --digest-proof; add it", word.as_str());
+    }
+    let config = rules.load()?;
+    let (declared, caches) = (config.manifests.clone(), config.settings.caches.clone());
+    let client = registries.client(&caches, timeout.get(), Retries::default())?;
+    let mut images = images.find(Policy::from(config), declared, timeout)?;
+    let targets = std::mem::take(&mut images.targets);
+    let others = targets.others;
+    let targets = targets.into_list();
+    let platforms = if platforms.is_empty() { images.platforms.iter().cloned().collect() } else { platforms };
+    tell_before(&targets, &caches, &platforms, no_upstream);
+    let verification = Verification {
+        client,
+        caches,
+        options: Options {
+            platforms,
+            proves_digests: digest_proof,
+            asks_upstreams: !no_upstream,
+            concurrency: usize::from(concurrency),
+        },
+    };
+    let verified = ask(verification, targets)?;
+    let subject = format!("Rewritten images of {}, using {}", images.subject, rules.name());
+    let report = table::Report { subject, images: &verified, others };
+    let printed = match format {
+        Format::Json => output::data(verified.iter().map(|verified| json::line(verified) + "\n").collect::<String>()),
+        Format::Table => output::styled(table::table(&report, output::width())),
+        Format::Markdown => output::data(markdown::markdown(&report)),
+    };
+    end(printed, &images, &verified, &fail_on, allow_unknown)
+}
+
+/// Says what the check is about to do.
+fn tell_before(targets: &[verify::Target], caches: &[crate::engine::Cache], platforms: &[Platform], no_upstream: bool) {
+    for line in effects(targets, caches) {
+        output::note(format_args!("note: {line}"));
+    }
+    if targets.is_empty() {
+        return;
+    }
+    if !no_upstream {
+        output::note("note: upstreams are asked with HEAD for images that a cache does not serve");
+    }
+    if platforms.is_empty() {
+        output::note("note: platforms are not checked; set --platform");
+    } else {
+        let names: Vec<String> = platforms.iter().map(ToString::to_string).collect();
+        output::note(format_args!("note: platforms that each image must have: {}", names.join(", ")));
+    }
+}
+
+fn ask(verification: Verification, targets: Vec<verify::Target>) -> anyhow::Result<Vec<Verified>> {
+    let progress = Progress::new(false);
+    let all = targets.len();
+    let verified = wait_for(verification.run(targets, |done| progress.show("images", done, Some(all - done))))?;
+    progress.end();
+    Ok(verified?)
+}
+
+/// Returns the exit code.
+fn end(
+    printed: anyhow::Result<()>,
+    images: &Images,
+    verified: &[Verified],
+    fail_on: &[Failing],
+    allow_unknown: bool,
+) -> anyhow::Result<ExitCode> {
+    let words: Vec<&str> = fail_on.iter().map(|word| word.as_str()).collect();
+    let failing =
+        verified.iter().filter(|verified| verified.findings().any(|finding| words.contains(&finding))).count();
+    let gap_of_digests = || {
+        let is_unknown =
+            |verified: &&Verified| verified.seen.proof.as_ref().is_some_and(|proof| proof.result == Match::Unknown);
+        let uncompared = verified.iter().filter(is_unknown).count();
+        (uncompared > 0 && fail_on.iter().any(|word| word.is_of_digests())).then(|| {
+            format!(
+                "the digests of {} were not compared; fix what is listed as not compared",
+                count(uncompared, "image")
+            )
+        })
+    };
+    images.end(printed, &words, failing, allow_unknown, gap_of_digests)
+}

@@ -1,0 +1,28 @@
+//! What would still start if the upstreams vanished now: what caches hold by their inventories, and what nodes hold.
+//!
+//! [`judge`] and [`Nodes::look`] are pure: facts in, verdict out. Readers of inventories implement [`Holdings`].
+
+mod ecr;
+mod holdings;
+pub mod html;
+pub mod json;
+mod judge;
+mod nodes;
+mod plan;
+mod policy;
+mod storage;
+pub mod table;
+mod verdict;
+mod warmed;
+mod workloads;
+
+pub use ecr::Ecr;
+pub use holdings::{Holdings, Part};
+pub use judge::{Finding, Offline, judge};
+pub use nodes::{Node, Nodes, Scheduling};
+pub use plan::{Drill, Drilled, DrilledImage, Inventories};
+pub use policy::PullPolicy;
+pub use storage::Storage;
+pub use verdict::{Evidence, Source, Verdict};
+pub use warmed::Warmed;
+pub use workloads::{Object, Workload, WorkloadImage, Workloads};

@@ -1,0 +1,159 @@
+//! A page for the people who own the outage: workloads at risk first.
+
+use maud::{Markup, html};
+
+use super::plan::{Drilled, DrilledImage};
+use super::table::totals;
+use super::verdict::{Evidence, Verdict};
+use crate::scan::Skipped;
+use crate::scan::report::html::{headings, page, prose, tile};
+use crate::words::{count, visible};
+
+/// The drill, and the headings.
+#[derive(Debug)]
+pub struct Report<'r> {
+    /// The cluster, the paths or the list.
+    pub subject: &'r str,
+    pub rules: &'r str,
+    pub date: &'r str,
+    /// The duration of the outage.
+    pub outage: &'r str,
+    pub workloads: &'r [Drilled],
+    pub skipped: &'r [Skipped],
+}
+
+const TITLE: &str = "Workloads without their upstreams";
+
+/// Formats the report as a page. It loads nothing. Its script only filters rows: without it, the page is complete.
+pub fn html(report: &Report) -> String {
+    let content = html! {
+        (head(report))
+        @if !report.workloads.is_empty() { (workloads(report.workloads)) }
+        (skipped(report.skipped))
+    };
+    page(TITLE, "pullthrough drill", &content)
+}
+
+/// The classes of the style have colours, by what they are for in a scan.
+const fn class(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::No => "not-covered",
+        Verdict::Unknown => "not-rewritten",
+        Verdict::Yes => "cached",
+    }
+}
+
+const fn title(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::No => "would not start",
+        Verdict::Unknown => "unknown",
+        Verdict::Yes => "would start",
+    }
+}
+
+fn head(report: &Report) -> Markup {
+    let Report { subject, rules, date, outage, workloads, skipped } = report;
+    let of = |verdict| workloads.iter().filter(|one| one.verdict == verdict).count();
+    html! {
+        header {
+            h1 { (TITLE) }
+            dl.facts {
+                div { dt { "Source" } dd { code { (visible(subject)) } } }
+                div { dt { "Date" } dd { (visible(date)) } }
+                div { dt { "Rules" } dd { code { (visible(rules)) } } }
+                div { dt { "Outage" } dd { (outage) " from now" } }
+            }
+        }
+        @if of(Verdict::No) > 0 { p.banner.bad role="note" { (totals(workloads)) "." } }
+        @else if of(Verdict::Unknown) > 0 { p.banner.warning role="note" { (totals(workloads)) "." } }
+        @if !skipped.is_empty() {
+            p.banner.warning role="note" { (count(skipped.len(), "item")) " skipped. " a href="#skipped" { "Show the list" } }
+        }
+        dl.tiles {
+            @for verdict in Verdict::ALL { (tile(class(verdict), title(verdict), &of(verdict).to_string())) }
+        }
+    }
+}
+
+fn workloads(workloads: &[Drilled]) -> Markup {
+    html! {
+        section aria-labelledby="workloads" {
+            h2 #workloads { "Workloads, at risk first" }
+            div.filter role="search" hidden {
+                label.label for="text" { "Show rows with this text" }
+                input #text type="search" placeholder="image, registry, evidence …" autocomplete="off";
+                label.label for="bucket" { "Show rows with this verdict" }
+                select #bucket {
+                    option value="" { "all" }
+                    @for verdict in Verdict::ALL { option value=(class(verdict)) { (title(verdict)) } }
+                }
+                output for="text bucket" {}
+            }
+            table.images role="table" {
+                (headings(&["image", "verdict and evidence", "fix"]))
+                @for one in workloads {
+                    tbody role="rowgroup" {
+                        tr.group role="row" {
+                            th role="rowheader" scope="rowgroup" colspan="3" {
+                                code { (visible(&name(one))) } " "
+                                span.quiet { (title(one.verdict)) }
+                            }
+                        }
+                        @for image in worst_first(&one.images) { (row(image)) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn name(one: &Drilled) -> String {
+    one.workload.place.object().unwrap_or_else(|| one.workload.place.to_string())
+}
+
+fn worst_first(images: &[DrilledImage]) -> Vec<&DrilledImage> {
+    let mut images: Vec<_> = images.iter().collect();
+    images.sort_by_key(|image| image.verdict);
+    images
+}
+
+fn row(one: &DrilledImage) -> Markup {
+    let pulled = one.image.pulled();
+    let fixes =
+        one.evidence.iter().filter_map(|evidence| evidence.fix.as_deref()).filter(|_| one.verdict != Verdict::Yes);
+    html! {
+        tr role="row" data-bucket=(class(one.verdict)) {
+            th role="rowheader" scope="row" {
+                code { (visible(pulled)) }
+                @if pulled != one.image.written { " " span.quiet { "for " code { (visible(&one.image.written)) } } }
+            }
+            td role="cell" {
+                span.bucket.(class(one.verdict)) { (title(one.verdict)) }
+                @for Evidence { source, text, .. } in &one.evidence { div.quiet { (source.as_str()) ": " (prose(text)) } }
+            }
+            td role="cell" { @for fix in fixes { div { (prose(fix)) } } }
+        }
+    }
+}
+
+fn skipped(skipped: &[Skipped]) -> Markup {
+    html! {
+        @if !skipped.is_empty() {
+            section aria-labelledby="skipped" {
+                h2 #skipped { "Skipped" }
+                table role="table" {
+                    (headings(&["what", "why", "fix"]))
+                    tbody role="rowgroup" {
+                        @for Skipped { what, why, fix, .. } in skipped {
+                            tr role="row" {
+                                th role="rowheader" scope="row" { code { (visible(what)) } }
+                                td role="cell" { (prose(why)) }
+                                td role="cell" { (prose(fix)) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Whether caches serve what rewritten names ask for: each is asked as a node asks, and the upstream where an answer needs it.
+//!
+//! [`Verification::run`] collects answers; [`crate::diagnosis`] judges them.
+
+mod ask;
+mod effect;
+pub mod json;
+mod look;
+pub mod markdown;
+mod options;
+mod platforms;
+mod proof;
+pub mod table;
+mod targets;
+pub mod words;
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::task::{JoinError, JoinSet};
+
+pub use effect::effects;
+pub use look::Seen;
+pub use options::Options;
+pub use proof::{Match, Proof};
+pub use targets::{Target, Targets};
+
+use self::ask::Ask;
+use self::look::Look;
+use crate::diagnosis::{Diagnosis, Observation, Status, diagnose, start};
+use crate::engine::{Cache, ImageRef, Product};
+use crate::products::Model;
+use crate::registry::Client;
+
+/// A run over images.
+pub struct Verification {
+    pub client: Client,
+    pub caches: Vec<Cache>,
+    pub options: Options,
+}
+
+/// An image, with what was found.
+#[derive(Debug, Clone)]
+pub struct Verified {
+    pub target: Target,
+    pub product: Product,
+    pub diagnosis: Diagnosis,
+    pub seen: Seen,
+}
+
+impl Verified {
+    /// Returns the words that `--fail-on` has for it.
+    pub fn findings(&self) -> impl Iterator<Item = &'static str> {
+        let of_status = (self.diagnosis.status != Status::Served).then(|| self.diagnosis.status.as_str());
+        of_status.into_iter().chain(self.seen.proof.as_ref().and_then(Proof::finding))
+    }
+}
+
+impl Verification {
+    /// Asks for all images, and calls `on_done` after each. The result has the order of `targets`.
+    ///
+    /// # Errors
+    ///
+    /// Returns the panic of a task, without which an image would be missing in the result.
+    pub async fn run(self, targets: Vec<Target>, mut on_done: impl FnMut(usize)) -> Result<Vec<Verified>, JoinError> {
+        let Self { client, caches, options } = self;
+        let concurrency = options.concurrency;
+        let mut queues: HashMap<String, VecDeque<(usize, Target)>> = HashMap::new();
+        for (index, target) in targets.into_iter().enumerate() {
+            let host = ImageRef::parse(&target.image).ok().and_then(|image| image.registry().map(str::to_owned));
+            queues.entry(host.unwrap_or_default()).or_default().push_back((index, target));
+        }
+        let look = Arc::new(Look {
+            ask: Ask::new(client, concurrency),
+            caches,
+            options,
+            final_answers: Mutex::default(),
+            logins: tokio::sync::Mutex::default(),
+        });
+        let (done, mut incoming) = tokio::sync::mpsc::unbounded_channel();
+        let mut workers = JoinSet::new();
+        for queue in queues.into_values() {
+            let queue = Arc::new(Mutex::new(queue));
+            for _ in 0..concurrency {
+                let (queue, look, done) = (Arc::clone(&queue), Arc::clone(&look), done.clone());
+                workers.spawn(async move {
+                    loop {
+                        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+                        let Some((index, target)) = next else { return };
+                        let seen = look.image(&target).await;
+                        if done.send((index, target, seen)).is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+        }
+        drop(done);
+        let mut seen = Vec::new();
+        while let Some(one) = incoming.recv().await {
+            seen.push(one);
+            on_done(seen.len());
+        }
+        while let Some(ended) = workers.join_next().await {
+            ended?;
+        }
+        seen.sort_unstable_by_key(|(index, ..)| *index);
+        Ok(judge(seen.into_iter().map(|(_, target, seen)| (target, seen)).collect(), &look.caches))
+    }
+}
+
+/// Judges all answers together: that one image is served excludes causes for others.
+fn judge(seen: Vec<(Target, Seen)>, caches: &[Cache]) -> Vec<Verified> {
+    let start_of = |seen: &Seen| Some(start(&seen.name, seen.upstream_name.as_deref()?).to_owned());
+    let served: HashSet<String> =
+        seen.iter().filter(|(_, seen)| seen.cache.served().is_some()).filter_map(|(_, seen)| start_of(seen)).collect();
+    let judged = seen.into_iter().map(|(target, seen)| {
+        let product = Cache::product_of(caches, &seen.name);
+        let observation = Observation {
+            model: Model::of(product),
+            name: &seen.name,
+            upstream_name: seen.upstream_name.as_deref(),
+            cache: &seen.cache,
+            upstream: seen.upstream.as_ref(),
+            requires_login: seen.requires_login,
+            is_start_served: start_of(&seen).is_some_and(|start| served.contains(&start)),
+            platforms: seen.platforms.outcome,
+        };
+        let diagnosis = diagnose(&observation);
+        Verified { target, product, diagnosis, seen }
+    });
+    judged.collect()
+}

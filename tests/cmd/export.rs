@@ -1,0 +1,7 @@
+//! `pullthrough export`: what it prints, omits and rejects. `tests/ecosystem/export.rs` has the programs that read it.
+
+mod admission_policy;
+mod containerd;
+mod places;
+mod renovate;
+mod settings;
