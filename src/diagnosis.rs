@@ -131,7 +131,7 @@ fn not_found(observation: &Observation) -> Diagnosis {
         Some(Outcome::Served(()) | Outcome::Missing) => Status::Missing,
         _ => Status::Unknown,
     };
-    if matches!(upstream, Some(Outcome::Missing)) {
+    if is_absent(observation) {
         return Diagnosis { status, causes: vec![Cause::Absent] };
     }
     let mut causes = of_status(observation);
@@ -140,6 +140,11 @@ fn not_found(observation: &Observation) -> Diagnosis {
         causes.insert(0, Cause::LibraryMissing);
     }
     Diagnosis { status, causes }
+}
+
+/// Returns whether the upstream says that it does not have the image.
+fn is_absent(observation: &Observation) -> bool {
+    observation.upstream.is_some_and(|upstream| matches!(upstream.outcome, Outcome::Missing))
 }
 
 /// Returns whether the rewritten name lacks the `library/` of Docker Hub.
@@ -212,8 +217,8 @@ fn denied_by(observation: &Observation, denied: &Denied) -> Vec<Cause> {
         }
         _ => {}
     }
-    // Of the specification: access to the resource is denied. A login is not what is missing.
-    if errors.iter().any(|error| error.code == "DENIED") && causes.contains(&Cause::Rights) {
+    // Of the specification: access to the resource is denied. A login is not what is missing. Some caches deny what is absent.
+    if errors.iter().any(|error| error.code == "DENIED") && causes.contains(&Cause::Rights) && !is_absent(observation) {
         causes.sort_by_key(|cause| *cause != Cause::Rights);
     }
     causes

@@ -24,6 +24,9 @@ const ACR: Source = Documentation("https://learn.microsoft.com/azure/container-r
 const REMOTE: Source = Documentation("https://cloud.google.com/artifact-registry/docs/repositories/remote-overview");
 const REMOTE_ERRORS: Source = Documentation("https://cloud.google.com/artifact-registry/docs/troubleshoot-remote");
 const NEXUS: Source = Documentation("https://help.sonatype.com/en/proxy-repository-for-docker.html");
+const NEXUS_LIMIT: Source = Documentation(
+    "https://support.sonatype.com/hc/en-us/articles/33993902899731-Handling-request-rate-limiting-from-Docker-Hub",
+);
 const ARTIFACTORY_STATES: Source = Documentation(
     "https://jfrog.com/help/r/artifactory-analysis-of-artifactory-resolution-behavior-based-on-upstream-availability-states",
 );
@@ -303,8 +306,8 @@ pub(super) static MODELS: [Model; Product::ALL.len()] = [
         product: Product::Acr,
         fill: Fact {
             value: Fill::Pull,
-            text: "A complete pull. Azure does not fetch new tags by itself.",
-            sources: &[ACR],
+            text: "A complete pull. Azure does not fetch new tags by itself. In a report, pulls were served and nothing was stored.",
+            sources: &[ACR, Report("https://learn.microsoft.com/answers/questions/5789741")],
         },
         blobs: Fact {
             value: Blobs::OnRequest,
@@ -319,7 +322,40 @@ pub(super) static MODELS: [Model; Product::ALL.len()] = [
             text: "The output of `az acr manifest list-metadata --registry REGISTRY --name REPOSITORY` has digests and tags.",
             sources: &[Documentation("https://learn.microsoft.com/cli/azure/acr/manifest")],
         },
-        answers: &[],
+        answers: &[
+            Answer {
+                status: 401,
+                causes: &[Login, UpstreamLogin],
+                text: "The registry requires a login, or the upstream does (`authentication required with source registry for cache rule`).",
+                sources: &[Report("https://github.com/Azure/acr/issues/599")],
+            },
+            Answer {
+                status: 404,
+                causes: &[Absent, NotCached, Path, UpstreamLogin, UpstreamLimit, UpstreamFailure],
+                text: "The upstream does not have the image, no rule matches its repository, or the image was cached and deleted, and is \
+                       not fetched again.",
+                sources: &[
+                    Report("https://github.com/Azure/acr/issues/765"),
+                    Documentation("https://learn.microsoft.com/azure/container-registry/troubleshoot-artifact-cache"),
+                ],
+            },
+            Answer {
+                status: 424,
+                causes: &[UpstreamFailure, UpstreamLogin],
+                text: "The request to the upstream failed (`request to pull from source … for cache rule … has failed`).",
+                sources: &[Report("https://github.com/Azure/acr/issues/892")],
+            },
+            Answer {
+                status: 429,
+                causes: &[UpstreamLimit, CacheLimit],
+                text: "The upstream limits the rate (`too many requests to source registry for cache rule`), or a limit of the registry's \
+                       tier is exceeded.",
+                sources: &[
+                    Report("https://github.com/Azure/acr/issues/754"),
+                    Documentation("https://learn.microsoft.com/azure/container-registry/container-registry-skus"),
+                ],
+            },
+        ],
     },
     Model {
         product: Product::ArtifactRegistry,
@@ -376,7 +412,8 @@ pub(super) static MODELS: [Model; Product::ALL.len()] = [
         order: Fact { value: PULL, text: "As containerd pulls.", sources: &[CONTAINERD] },
         offline: Fact {
             value: HELD,
-            text: "What it holds is served while the upstream is blocked. In releases before 3.35 this failed for Docker (NEXUS-26642).",
+            text: "What it holds is served while the upstream is blocked. Releases before 3.35 do not serve what the upstream deleted \
+                   (NEXUS-26642).",
             sources: &[Report("https://issues.sonatype.org/browse/NEXUS-26642")],
         },
         inventory: Fact {
@@ -394,9 +431,9 @@ pub(super) static MODELS: [Model; Product::ALL.len()] = [
             Answer {
                 status: 404,
                 causes: &[Absent, Remembered, Path, UpstreamLogin, UpstreamLimit, UpstreamFailure],
-                text: "Nexus does not hold the image, and the upstream does not have it or failed. A miss is remembered for the time of \
-                       the negative cache.",
-                sources: &[NEXUS, Report("https://github.com/sonatype/nexus-public/issues/639")],
+                text: "Nexus does not hold the image, and the upstream does not have it or failed. A rate limit of the upstream is a 404 \
+                       too. A miss is remembered for the time of the negative cache.",
+                sources: &[NEXUS, NEXUS_LIMIT, Report("https://github.com/sonatype/nexus-public/issues/639")],
             },
         ],
     },
@@ -431,8 +468,12 @@ pub(super) static MODELS: [Model; Product::ALL.len()] = [
             Answer {
                 status: 403,
                 causes: &[Rights, Absent, Login],
-                text: "The user lacks a right, or the tag does not exist.",
-                sources: &[Report("https://github.com/google/go-containerregistry/issues/1691")],
+                text: "The user lacks a right. A tag that does not exist is a 403 too, where the user may not read every repository of a \
+                       virtual one.",
+                sources: &[
+                    Report("https://github.com/google/go-containerregistry/pull/1691"),
+                    Report("https://github.com/sigstore/cosign/issues/2973"),
+                ],
             },
             Answer {
                 status: 404,

@@ -9,6 +9,7 @@ mod drill;
 mod faults;
 mod hostile;
 mod lists;
+mod products;
 mod program;
 #[path = "../harness/proxy.rs"]
 #[allow(dead_code, reason = "the end-to-end tests use more of it")]
