@@ -4,12 +4,15 @@
 
 mod ask;
 mod effect;
+mod finding;
 pub mod json;
 mod look;
 pub mod markdown;
 mod options;
 mod platforms;
 mod proof;
+pub mod report;
+pub mod sarif;
 pub mod table;
 mod targets;
 pub mod words;
@@ -20,14 +23,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::task::{JoinError, JoinSet};
 
 pub use effect::effects;
+pub use finding::Finding;
 pub use look::Seen;
 pub use options::Options;
 pub use proof::{Match, Proof};
-pub use targets::{Target, Targets};
+pub use targets::{Places, Target, Targets};
 
 use self::ask::Ask;
 use self::look::Look;
-use crate::diagnosis::{Diagnosis, Observation, Status, diagnose, start};
+use crate::diagnosis::{Diagnosis, Observation, diagnose, start};
 use crate::engine::{Cache, ImageRef, Product};
 use crate::products::Model;
 use crate::registry::Client;
@@ -46,14 +50,6 @@ pub struct Verified {
     pub product: Product,
     pub diagnosis: Diagnosis,
     pub seen: Seen,
-}
-
-impl Verified {
-    /// Returns the words that `--fail-on` has for it.
-    pub fn findings(&self) -> impl Iterator<Item = &'static str> {
-        let of_status = (self.diagnosis.status != Status::Served).then(|| self.diagnosis.status.as_str());
-        of_status.into_iter().chain(self.seen.proof.as_ref().and_then(Proof::finding))
-    }
 }
 
 impl Verification {
@@ -106,6 +102,13 @@ impl Verification {
         }
         seen.sort_unstable_by_key(|(index, ..)| *index);
         Ok(judge(seen.into_iter().map(|(_, target, seen)| (target, seen)).collect(), &look.caches))
+    }
+}
+
+impl Verified {
+    /// Returns the host of the cache.
+    pub fn host(&self) -> &str {
+        self.seen.name.split('/').next().unwrap_or_default()
     }
 }
 

@@ -169,6 +169,11 @@ impl<C> Images<C> {
         &self.skipped
     }
 
+    /// Returns fields that look like images in objects of unknown kinds.
+    pub fn unknowns(&self) -> &Unknowns {
+        &self.unknowns
+    }
+
     /// Returns why a gate fails that needs all images, if it does.
     pub fn gap(&self, allow_unknown: bool) -> Option<String> {
         let is_part = self.weight >= Some(Weight::Part);

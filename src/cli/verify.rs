@@ -1,5 +1,7 @@
 use std::process::ExitCode;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
 use super::duration::DurationArg;
 use super::images::{Images, ImagesArgs};
 use super::output;
@@ -9,7 +11,8 @@ use super::scan::progress::Progress;
 use super::wait::wait_for;
 use crate::engine::Policy;
 use crate::registry::{Platform, Retries};
-use crate::verify::{self, Match, Options, Verification, Verified, effects, json, markdown, table};
+use crate::verify::report::Report;
+use crate::verify::{self, Finding, Options, Verification, Verified, effects, json, markdown, sarif, table};
 use crate::words::count;
 
 /// Ask caches whether they serve the rewritten images
@@ -29,7 +32,8 @@ pub struct Args {
     #[command(flatten)]
     rules: RulesArgs,
 
-    /// Output format. `json` is one object a line for each rewritten image, and `markdown` is for an issue.
+    /// Output format. `json` is one object a line for each rewritten image. `sarif` is for code scanning, and `markdown` for an
+    /// issue.
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
     output: Format,
 
@@ -47,8 +51,8 @@ pub struct Args {
     no_upstream: bool,
 
     /// Exit with 1 if an image has one of these statuses, or with --digest-proof one of these results.
-    #[arg(long, value_name = "STATUS", value_delimiter = ',')]
-    fail_on: Vec<Failing>,
+    #[arg(long, value_name = "STATUS", value_delimiter = ',', value_parser = finding())]
+    fail_on: Vec<Finding>,
 
     /// With --fail-on: allow what is not understood. This is: fields that look like images in objects of unknown kinds,
     /// templates in folders, and paths without Kubernetes objects.
@@ -91,40 +95,17 @@ Examples:
 enum Format {
     Table,
     Json,
+    Sarif,
     Markdown,
 }
 
-/// A word of `--fail-on`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-#[value(rename_all = "snake_case")]
-enum Failing {
-    Missing,
-    Denied,
-    RateLimited,
-    Unreachable,
-    Unknown,
-    Stale,
-    Trimmed,
-    Different,
-}
-
-impl Failing {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Missing => "missing",
-            Self::Denied => "denied",
-            Self::RateLimited => "rate_limited",
-            Self::Unreachable => "unreachable",
-            Self::Unknown => "unknown",
-            Self::Stale => "stale",
-            Self::Trimmed => "trimmed",
-            Self::Different => "different",
-        }
-    }
-
-    const fn is_of_digests(self) -> bool {
-        matches!(self, Self::Stale | Self::Trimmed | Self::Different)
-    }
+/// Reads a word of `--fail-on`.
+fn finding() -> impl TypedValueParser<Value = Finding> {
+    let words = Finding::ALL.into_iter().filter(|finding| *finding != Finding::NotCompared);
+    let parse = |word: String| {
+        Finding::ALL.into_iter().find(|finding| finding.as_str() == word).ok_or("not a word of --fail-on")
+    };
+    PossibleValuesParser::new(words.map(Finding::as_str)).try_map(parse)
 }
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -164,11 +145,19 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         },
     };
     let verified = ask(verification, targets)?;
-    let subject = format!("Rewritten images of {}, using {}", images.subject, rules.name());
-    let report = table::Report { subject, images: &verified, others };
+    let rules = rules.name();
+    let report = Report {
+        subject: &images.subject,
+        rules: &rules,
+        images: &verified,
+        others,
+        skipped: images.skipped(),
+        unknowns: images.unknowns(),
+    };
     let printed = match format {
         Format::Json => output::data(verified.iter().map(|verified| json::line(verified) + "\n").collect::<String>()),
         Format::Table => output::styled(table::table(&report, output::width())),
+        Format::Sarif => output::data(sarif::sarif(&report)),
         Format::Markdown => output::data(markdown::markdown(&report)),
     };
     end(printed, &images, &verified, &fail_on, allow_unknown)
@@ -206,16 +195,15 @@ fn end(
     printed: anyhow::Result<()>,
     images: &Images,
     verified: &[Verified],
-    fail_on: &[Failing],
+    fail_on: &[Finding],
     allow_unknown: bool,
 ) -> anyhow::Result<ExitCode> {
     let words: Vec<&str> = fail_on.iter().map(|word| word.as_str()).collect();
     let failing =
-        verified.iter().filter(|verified| verified.findings().any(|finding| words.contains(&finding))).count();
+        verified.iter().filter(|verified| verified.findings().any(|finding| fail_on.contains(&finding))).count();
     let gap_of_digests = || {
-        let is_unknown =
-            |verified: &&Verified| verified.seen.proof.as_ref().is_some_and(|proof| proof.result == Match::Unknown);
-        let uncompared = verified.iter().filter(is_unknown).count();
+        let is_uncompared = |verified: &&Verified| verified.findings().any(|finding| finding == Finding::NotCompared);
+        let uncompared = verified.iter().filter(is_uncompared).count();
         (uncompared > 0 && fail_on.iter().any(|word| word.is_of_digests())).then(|| {
             format!(
                 "the digests of {} were not compared; fix what is listed as not compared",

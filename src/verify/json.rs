@@ -13,6 +13,11 @@ pub fn line(verified: &Verified) -> String {
     serde_json::to_string(&Line::new(verified)).unwrap_or_default()
 }
 
+/// Returns the line as a value.
+pub(super) fn value(verified: &Verified) -> serde_json::Value {
+    serde_json::to_value(Line::new(verified)).unwrap_or_default()
+}
+
 /// The keys of `-o json`. They are stable, and every line has all of them.
 #[derive(Serialize)]
 struct Line<'v> {
@@ -61,8 +66,8 @@ struct DigestProof<'v> {
 impl<'v> Line<'v> {
     fn new(verified: &'v Verified) -> Self {
         let Verified { target, product, diagnosis, seen } = verified;
-        let Target { image, upstream, rule, places, place } = target;
-        let (file, line) = match place {
+        let Target { image, upstream, rule, places } = target;
+        let (file, line) = match places.first() {
             Location::File { file, line, .. } => (Some(file.as_str()), Some(*line)),
             Location::Cluster { .. } | Location::Node { .. } => (None, None),
         };
@@ -73,8 +78,8 @@ impl<'v> Line<'v> {
             upstream: upstream.as_deref(),
             rule: rule.as_deref(),
             product: product.as_str(),
-            places: *places,
-            place: place.to_string(),
+            places: places.iter().count(),
+            place: places.first().to_string(),
             file,
             line,
             status: diagnosis.status,

@@ -2,10 +2,10 @@
 
 use std::fmt::{self, Write};
 
-use super::table::Report;
+use super::report::Report;
 use super::{Match, Verified, words};
 use crate::diagnosis::Status;
-use crate::scan::report::markdown::{code, inert};
+use crate::scan::report::markdown::{code, gaps, inert};
 use crate::words::count;
 
 /// Formats the report as Markdown.
@@ -17,8 +17,8 @@ pub fn markdown(report: &Report) -> String {
 }
 
 fn write(text: &mut String, report: &Report) -> fmt::Result {
-    let Report { subject, images, others } = report;
-    writeln!(text, "## {}\n", inert(subject))?;
+    let Report { images, others, skipped, unknowns, .. } = report;
+    writeln!(text, "## {}\n", inert(&report.title()))?;
     writeln!(text, "| Status | Images |\n| --- | ---: |")?;
     for status in Status::ALL {
         let of_status = images.iter().filter(|verified| verified.diagnosis.status == status).count();
@@ -53,7 +53,14 @@ fn write(text: &mut String, report: &Report) -> fmt::Result {
             .map(|digest| digest.as_ref().map_or_else(String::new, |digest| code(digest.as_str())));
         writeln!(text, "| {} | {result} | {cache} | {upstream} |", code(&target.image))?;
     }
-    Ok(())
+    let warnings = words::warnings(images);
+    if !warnings.is_empty() {
+        writeln!(text, "\n### Warnings of caches\n\n| Cache | Images | Warning |\n| --- | ---: | --- |")?;
+    }
+    for ((host, warning), images) in warnings {
+        writeln!(text, "| {} | {images} | {} |", code(host), inert(warning))?;
+    }
+    gaps(text, skipped, unknowns)
 }
 
 fn is_differing(verified: &Verified) -> bool {
@@ -66,7 +73,7 @@ fn row(text: &mut String, verified: &Verified) -> fmt::Result {
     let causes: Vec<String> = causes.collect();
     let causes = if causes.len() > 1 { format!("one of:<br>{}", causes.join("<br>")) } else { causes.concat() };
     let upstream = seen.upstream.as_ref().map(|upstream| format!("<br>upstream: {}", inert(&words::answer(upstream))));
-    let more = match target.places - 1 {
+    let more = match target.places.others() {
         0 => String::new(),
         more => format!(" and {}", count(more, "more place")),
     };
@@ -77,7 +84,7 @@ fn row(text: &mut String, verified: &Verified) -> fmt::Result {
         target.upstream.as_deref().map_or_else(String::new, code),
         inert(&words::answer(&seen.cache)),
         upstream.unwrap_or_default(),
-        code(&target.place.to_string()),
+        code(&target.places.first().to_string()),
     )
 }
 

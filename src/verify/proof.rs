@@ -73,11 +73,6 @@ impl Proof {
         let reason = Some(reason.to_owned());
         Self { result: Match::Unknown, upstream_digest: None, stale_secs: None, reason }
     }
-
-    /// Returns the word that `--fail-on` has for it.
-    pub fn finding(&self) -> Option<&'static str> {
-        (!matches!(self.result, Match::Equal | Match::Unknown)).then(|| self.result.as_str())
-    }
 }
 
 /// Compares what a cache serves for a tag with what the upstream has for it. The upstream's manifest is fetched only if its

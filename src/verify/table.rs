@@ -6,9 +6,9 @@ use std::fmt::{self, Write};
 use anstyle::{AnsiColor, Style};
 use comfy_table::{Attribute, Cell, CellAlignment, ContentArrangement, Table, presets};
 
+use super::report::Report;
 use super::{Match, Verified, words};
 use crate::diagnosis::{Cause, Status};
-use crate::registry::Platform;
 use crate::scan::report::wrap;
 use crate::words::{count, span, visible};
 
@@ -17,16 +17,6 @@ const BAD: Style = AnsiColor::Red.on_default().bold();
 const ATTENTION: Style = AnsiColor::Yellow.on_default();
 /// A narrower terminal gets lines of this width.
 const MIN_WIDTH: usize = 40;
-
-/// The images that were asked for, and the headings.
-#[derive(Debug)]
-pub struct Report<'r> {
-    /// What the images are of, and the rules.
-    pub subject: String,
-    pub images: &'r [Verified],
-    /// The number of images that the rules do not send to a cache.
-    pub others: usize,
-}
 
 /// Formats the report for people, in `width` columns. Without `width`, each line is as long as its text.
 ///
@@ -39,22 +29,28 @@ pub fn table(report: &Report, width: Option<usize>) -> String {
 }
 
 fn write(text: &mut String, report: &Report, width: Option<usize>) -> fmt::Result {
-    let Report { subject, images, others } = report;
+    let Report { images, others, .. } = report;
     write!(text, "{BOLD}")?;
-    paragraph(text, "", subject, width)?;
+    paragraph(text, "", &report.title(), width)?;
     writeln!(text, "{BOLD:#}")?;
     if !images.is_empty() {
         writeln!(text, "{}\n", totals(images))?;
     }
-    let mut findings: BTreeMap<Finding, Vec<&Verified>> = BTreeMap::new();
+    let mut groups: BTreeMap<Group, Vec<&Verified>> = BTreeMap::new();
     for verified in images.iter().filter(|verified| verified.diagnosis.status != Status::Served) {
-        findings.entry(Finding::of(verified)).or_default().push(verified);
+        groups.entry(Group::of(verified)).or_default().push(verified);
     }
-    for (one, of_finding) in &findings {
-        finding(text, one, of_finding, width)?;
+    for (one, of_group) in &groups {
+        group(text, one, of_group, width)?;
     }
     for verified in images.iter() {
         comparison(text, verified, width)?;
+    }
+    for ((host, warning), images) in words::warnings(images) {
+        write!(text, "{ATTENTION}warning{ATTENTION:#} ")?;
+        paragraph(text, "", &format!("{} at {host}", count(images, "image")), width)?;
+        paragraph(text, "  text      ", warning, width)?;
+        writeln!(text)?;
     }
     let served = images.iter().filter(|verified| verified.diagnosis.status == Status::Served).count();
     let not_asked = match others {
@@ -71,7 +67,7 @@ fn totals(images: &[Verified]) -> String {
         .collect();
     let mut caches: BTreeMap<(&str, &str), Vec<&Verified>> = BTreeMap::new();
     for verified in images {
-        caches.entry((host(verified), verified.product.as_str())).or_default().push(verified);
+        caches.entry((verified.host(), verified.product.as_str())).or_default().push(verified);
     }
     let mut table = Table::new();
     table.load_style(presets::NOTHING).force_no_tty().enforce_styling().style_text_only();
@@ -96,7 +92,7 @@ fn totals(images: &[Verified]) -> String {
 
 /// What images that are not served have in common.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Finding<'v> {
+struct Group<'v> {
     status: Status,
     host: &'v str,
     causes: &'v [Cause],
@@ -106,31 +102,24 @@ struct Finding<'v> {
     platforms: Option<String>,
 }
 
-impl<'v> Finding<'v> {
+impl<'v> Group<'v> {
     fn of(verified: &'v Verified) -> Self {
         let Verified { diagnosis, seen, .. } = verified;
-        let names = |platforms: &[Platform]| platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let missing = Some(&*seen.platforms.missing).filter(|missing| !missing.is_empty());
-        let found = seen.platforms.found.as_deref().unwrap_or_default();
         Self {
             status: diagnosis.status,
-            host: host(verified),
+            host: verified.host(),
             causes: &diagnosis.causes,
             answer: words::answer(&seen.cache),
             meaning: words::meaning(verified),
             upstream: seen.upstream.as_ref().map(words::answer),
-            platforms: missing.map(|missing| format!("missing: {}; served: {}", names(missing), names(found))),
+            platforms: words::platforms(verified),
         }
     }
 }
 
-fn host(verified: &Verified) -> &str {
-    verified.seen.name.split('/').next().unwrap_or_default()
-}
-
-/// Writes a finding, with its images.
-fn finding(text: &mut String, finding: &Finding, images: &[&Verified], width: Option<usize>) -> fmt::Result {
-    let Finding { status, host, causes, answer, meaning, upstream, platforms } = finding;
+/// Writes a group, with its images.
+fn group(text: &mut String, group: &Group, images: &[&Verified], width: Option<usize>) -> fmt::Result {
+    let Group { status, host, causes, answer, meaning, upstream, platforms } = group;
     let style = if *status == Status::Unknown { ATTENTION } else { BAD };
     write!(text, "{style}{}{style:#} ", status.title())?;
     paragraph(text, "", &format!("{} at {host}", count(images.len(), "image")), width)?;
@@ -159,11 +148,11 @@ fn origin(text: &mut String, verified: &Verified, width: Option<usize>) -> fmt::
         let rule = target.rule.as_deref().map(|rule| format!(" (rule {rule})")).unwrap_or_default();
         paragraph(text, "    for     ", &format!("{upstream}{rule}"), width)?;
     }
-    let more = match target.places - 1 {
+    let more = match target.places.others() {
         0 => String::new(),
         more => format!(" and {} more", count(more, "place")),
     };
-    paragraph(text, "    at      ", &format!("{}{more}", target.place), width)
+    paragraph(text, "    at      ", &format!("{}{more}", target.places.first()), width)
 }
 
 /// Writes a comparison of digests that did not find them equal.

@@ -14,10 +14,35 @@ pub struct Target {
     /// The image as written. `None` if only the rewritten name is written.
     pub upstream: Option<String>,
     pub rule: Option<String>,
-    /// The number of places with it.
-    pub places: usize,
-    /// The first place.
-    pub place: Location,
+    pub places: Places,
+}
+
+/// The places of an image, at least one, in the order in which they were found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Places {
+    first: Location,
+    others: Vec<Location>,
+}
+
+impl Places {
+    pub fn first(&self) -> &Location {
+        &self.first
+    }
+
+    /// Returns the number of the places but the first.
+    pub fn others(&self) -> usize {
+        self.others.len()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Location> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+}
+
+impl From<Location> for Places {
+    fn from(first: Location) -> Self {
+        Self { first, others: Vec::new() }
+    }
 }
 
 /// The distinct rewritten images, in the order in which they were found.
@@ -38,14 +63,14 @@ impl Targets {
         let (image, upstream) = (image.to_owned(), upstream.map(str::to_owned));
         if let Some(&position) = self.positions.get(&image) {
             let target = &mut self.list[position];
-            target.places += 1;
+            target.places.others.push(finding.place);
             if target.upstream.is_none() {
                 (target.upstream, target.rule) = (upstream, rule);
             }
             return;
         }
         self.positions.insert(image.clone(), self.list.len());
-        self.list.push(Target { image, upstream, rule, places: 1, place: finding.place });
+        self.list.push(Target { image, upstream, rule, places: finding.place.into() });
     }
 
     pub fn is_empty(&self) -> bool {

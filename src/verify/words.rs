@@ -1,8 +1,10 @@
 //! Answers in words.
 
+use std::collections::BTreeMap;
+
 use super::Verified;
 use crate::products::Model;
-use crate::registry::{Answer, Outcome, Trace};
+use crate::registry::{Answer, Outcome, Platform, Trace};
 use crate::words::{count, span};
 
 /// The most characters of a page that is not a registry's.
@@ -48,6 +50,25 @@ pub fn answer(answer: &Answer<()>) -> String {
         text += &format!(", {fault}");
     }
     text
+}
+
+/// Returns `missing: linux/arm64; served: linux/amd64`; `None` if no required platform is missing.
+pub fn platforms(verified: &Verified) -> Option<String> {
+    let names = |platforms: &[Platform]| platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let platforms = &verified.seen.platforms;
+    let found = platforms.found.as_deref().unwrap_or_default();
+    (!platforms.missing.is_empty()).then(|| format!("missing: {}; served: {}", names(&platforms.missing), names(found)))
+}
+
+/// Returns the texts of `Warning` headers by the host of the cache, with the number of their images.
+pub fn warnings(images: &[Verified]) -> BTreeMap<(&str, &str), usize> {
+    let mut warnings = BTreeMap::new();
+    for verified in images.iter().filter(|verified| !verified.seen.is_inferred) {
+        for warning in &verified.seen.cache.trace.warnings {
+            *warnings.entry((verified.host(), warning.as_str())).or_default() += 1;
+        }
+    }
+    warnings
 }
 
 /// Returns what the answer means for the product, in its own words. It is for answers that have several causes.

@@ -8,3 +8,5 @@ mod lint;
 mod long_rules;
 mod manifest;
 mod report;
+#[path = "../harness/sarif_schema.rs"]
+mod sarif_schema;

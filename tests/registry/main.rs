@@ -15,6 +15,10 @@ mod program;
 #[allow(dead_code, reason = "the end-to-end tests use more of it")]
 mod proxy;
 mod redirects;
+#[path = "../harness/sarif_schema.rs"]
+#[allow(dead_code, reason = "the tests of scan use more of it")]
+mod sarif_schema;
 mod server;
 mod transport;
 mod verify;
+mod verify_reports;

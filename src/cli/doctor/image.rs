@@ -234,7 +234,7 @@ fn target(image: &str, namespace: &str, decision: &Decision) -> Option<Target> {
         place: String::new(),
     };
     let rule = decision.rule().map(|rule| rule.name.clone());
-    Some(Target { image: name.to_owned(), upstream: upstream.map(str::to_owned), rule, places: 1, place })
+    Some(Target { image: name.to_owned(), upstream: upstream.map(str::to_owned), rule, places: place.into() })
 }
 
 fn keyring(namespace: &str, secret: &PullSecret) -> Option<(String, Keyring)> {

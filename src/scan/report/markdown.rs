@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use super::words;
-use crate::scan::{Bucket, Report, Row, Share, Sums, Verdict};
+use crate::scan::{Bucket, Report, Row, Share, Skipped, Sums, Unknowns, Verdict};
 use crate::words::{count, visible};
 
 /// Formats the report as Markdown.
@@ -46,8 +46,13 @@ fn write(text: &mut String, report: &Report) -> fmt::Result {
         }
     }
     not_covered(text, &sums)?;
-    skipped(text, report)?;
-    unknown(text, report)
+    gaps(text, &report.skipped, &report.unknowns)
+}
+
+/// Writes what was skipped, and what was not understood.
+pub(crate) fn gaps(text: &mut String, skipped: &[Skipped], unknowns: &Unknowns) -> fmt::Result {
+    self::skipped(text, skipped)?;
+    unknown(text, unknowns)
 }
 
 fn registries(text: &mut String, sums: &Sums) -> fmt::Result {
@@ -102,27 +107,27 @@ fn not_covered(text: &mut String, sums: &Sums) -> fmt::Result {
     Ok(())
 }
 
-fn skipped(text: &mut String, report: &Report) -> fmt::Result {
-    if report.skipped.is_empty() {
+fn skipped(text: &mut String, skipped: &[Skipped]) -> fmt::Result {
+    if skipped.is_empty() {
         return Ok(());
     }
     writeln!(text, "\n### Skipped\n\n| What | Why | Fix |\n| --- | --- | --- |")?;
-    words::skipped(&report.skipped).into_iter().try_for_each(|(names, skipped)| {
+    words::skipped(skipped).into_iter().try_for_each(|(names, skipped)| {
         let names = code(&words::few(&names, names.len()));
         writeln!(text, "| {names} | {} | {} |", inert(&skipped.why), inert(&skipped.fix))
     })
 }
 
-fn unknown(text: &mut String, report: &Report) -> fmt::Result {
-    if report.unknowns.is_empty() {
+fn unknown(text: &mut String, unknowns: &Unknowns) -> fmt::Result {
+    if unknowns.is_empty() {
         return Ok(());
     }
-    let totals = report.unknowns.totals().join("; ");
+    let totals = unknowns.totals().join("; ");
     writeln!(
         text,
         "\n### Not understood\n\n{totals}.\n\n| What | Fields | Where | Entry of `manifests`, or fix |\n| --- | --- | --- | --- |"
     )?;
-    let (shown, more) = report.unknowns.shown();
+    let (shown, more) = unknowns.shown();
     shown.into_iter().try_for_each(|(subject, unknown)| {
         let [subject_text, place, fix] =
             [subject.to_string(), unknown.whereabouts(), words::fix(subject, unknown).1].map(|cell| code(&cell));

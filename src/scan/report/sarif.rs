@@ -1,22 +1,14 @@
 //! SARIF 2.1.0, for code scanning.
 
+pub mod log;
+
 use std::fmt::{self, Display, Write};
-use std::io;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
+use self::log::{ImageAtPlace, Inputs, at};
 use super::words;
 use crate::scan::{Bucket, Entry, Location, Report, Verdict};
-use crate::words::visible;
-
-const SCHEMA: &str = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
-/// Increment the last part when the input of a fingerprint changes.
-const FINGERPRINT: &str = "imageAtPlace/v1";
-const SKIPPED: &str = "skipped";
-const UNKNOWN: &str = "unknown-kind";
 
 /// The rule of a result.
 #[derive(Debug, Clone, Copy)]
@@ -104,112 +96,33 @@ impl Rule {
         }
     }
 
-    fn descriptor(self) -> Value {
-        json!({
-            "id": self.id(),
-            "shortDescription": {"text": self.title()},
-            "fullDescription": {"text": self.description()},
-            "help": {"text": self.help().replace('`', "'"), "markdown": self.help()},
-            "defaultConfiguration": {"level": self.level()},
-            "properties": {"tags": ["containers", "supply-chain"], "precision": "very-high"},
-        })
+    const fn words(self) -> log::Rule {
+        log::Rule {
+            id: self.id(),
+            level: self.level(),
+            title: self.title(),
+            description: self.description(),
+            help: self.help(),
+        }
     }
 }
 
 /// Returns one log with one run. The report should keep all places.
 pub fn sarif(report: &Report) -> impl Display {
     fmt::from_fn(|f| {
-        let log = Log { schema: SCHEMA, version: "2.1.0", runs: [run(report)] };
-        serde_json::to_writer_pretty(Text(f), &log).map_err(|_| fmt::Error)?;
-        f.write_char('\n')
+        let forbidden = report.forbidden();
+        let results = || {
+            report.entries.iter().flat_map(|entry| {
+                let registry = entry.finding.forbidden_by(&forbidden).map(|prefix| prefix.canonical());
+                let rule = Rule::of(entry, registry.is_some());
+                rule.into_iter()
+                    .flat_map(move |rule| entry.places.iter().map(move |place| result(rule, registry, entry, place)))
+            })
+        };
+        let rules = Rule::ALL.map(Rule::words);
+        let inputs = Inputs { rules: &rules, skipped: &report.skipped, unknowns: &report.unknowns };
+        log::write(f, &inputs, results)
     })
-}
-
-#[derive(Serialize)]
-struct Log<'r> {
-    #[serde(rename = "$schema")]
-    schema: &'static str,
-    runs: [Run<'r>; 1],
-    version: &'static str,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Run<'r> {
-    column_kind: &'static str,
-    invocations: Value,
-    results: Results<'r>,
-    tool: Value,
-}
-
-/// Results are created while they are written: there can be hundreds of thousands.
-struct Results<'r>(&'r Report);
-
-impl Serialize for Results<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let forbidden = self.0.forbidden();
-        let results = self.0.entries.iter().flat_map(|entry| {
-            let registry = entry.finding.forbidden_by(&forbidden).map(|prefix| prefix.canonical());
-            let rule = Rule::of(entry, registry.is_some());
-            rule.into_iter()
-                .flat_map(move |rule| entry.places.iter().map(move |place| result(rule, registry, entry, place)))
-        });
-        serializer.collect_seq(results)
-    }
-}
-
-/// Writes UTF-8.
-struct Text<'f, 't>(&'f mut fmt::Formatter<'t>);
-
-impl io::Write for Text<'_, '_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let text = str::from_utf8(bytes).map_err(io::Error::other)?;
-        self.0.write_str(text).map_err(io::Error::other)?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-fn run(report: &Report) -> Run<'_> {
-    let notifications: Vec<Value> = report
-        .skipped
-        .iter()
-        .map(|skipped| {
-            let text = format!("{}: {}; {}", skipped.what, skipped.why, skipped.fix);
-            json!({"level": "error", "message": {"text": plain(&text)}, "descriptor": {"id": SKIPPED, "index": 0}})
-        })
-        .chain(report.unknowns.shown().0.into_iter().map(|(subject, unknown)| {
-            let (size, places) = (unknown.size(subject), unknown.whereabouts());
-            let text = format!("{subject}: {size}: {places}; {}", words::fix(subject, unknown).1);
-            json!({"level": "warning", "message": {"text": plain(&text)}, "descriptor": {"id": UNKNOWN, "index": 1}})
-        }))
-        .collect();
-    Run {
-        column_kind: "unicodeCodePoints",
-        invocations: json!([{
-            "executionSuccessful": report.skipped.is_empty(),
-            "toolExecutionNotifications": notifications,
-        }]),
-        results: Results(report),
-        tool: json!({"driver": {
-            "name": env!("CARGO_PKG_NAME"),
-            "version": env!("CARGO_PKG_VERSION"),
-            "semanticVersion": env!("CARGO_PKG_VERSION"),
-            "rules": Rule::ALL.map(Rule::descriptor),
-            "notifications": [{
-                "id": SKIPPED,
-                "shortDescription": {"text": "Skipped part of the scan"},
-                "defaultConfiguration": {"level": "error"},
-            }, {
-                "id": UNKNOWN,
-                "shortDescription": {"text": "Fields of an unknown kind look like images"},
-                "defaultConfiguration": {"level": "warning"},
-            }],
-        }}),
-    }
 }
 
 fn result(rule: Rule, forbidden: Option<&str>, entry: &Entry, place: &Location) -> Value {
@@ -221,26 +134,21 @@ fn result(rule: Rule, forbidden: Option<&str>, entry: &Entry, place: &Location) 
         }
         None => (None, None, None, None, None),
     };
-    json!({
-        "ruleId": rule.id(),
-        "ruleIndex": rule as usize,
-        "level": rule.level(),
-        "message": {"text": plain(&message(forbidden, entry, place))},
-        "locations": [location(place)],
-        "partialFingerprints": {FINGERPRINT: fingerprint(rule, &finding.image, place)},
-        "properties": {
-            "image": finding.image,
-            "registry": finding.registry,
-            "repository": finding.repository,
-            "use": finding.in_use,
-            "decision": decision,
-            "result": result,
-            "rule": by,
-            "reason": reason,
-            "would_be": would_be,
-            "not_covered": finding.not_covered,
-        },
-    })
+    let properties = json!({
+        "image": finding.image,
+        "registry": finding.registry,
+        "repository": finding.repository,
+        "use": finding.in_use,
+        "decision": decision,
+        "result": result,
+        "rule": by,
+        "reason": reason,
+        "would_be": would_be,
+        "not_covered": finding.not_covered,
+    });
+    let message = message(forbidden, entry, place);
+    let (words, rule_index) = (rule.words(), rule as usize);
+    ImageAtPlace { rule: words, rule_index, image: &finding.image, place, message: &message, properties }.result()
 }
 
 /// Returns the message: the image, its place, and its outcome.
@@ -267,80 +175,4 @@ fn message(forbidden: Option<&str>, entry: &Entry, place: &Location) -> String {
         let _ = write!(text, "; not covered by the webhook: {}; fix: {}", why.why(), why.reached_by());
     }
     text
-}
-
-/// Escapes placeholders and links (SARIF 2.1.0, 3.11.5 and 3.11.6).
-fn plain(text: &str) -> String {
-    visible(text).chars().fold(String::with_capacity(text.len()), |mut plain, c| {
-        match c {
-            '{' | '}' => plain.push(c),
-            '[' | ']' | '\\' => plain.push('\\'),
-            _ => {}
-        }
-        plain.push(c);
-        plain
-    })
-}
-
-/// Returns `in containers/app of Deployment shop/web`.
-fn at(place: &Location) -> String {
-    match place {
-        Location::Cluster { place: field, .. } | Location::File { place: field, .. } => {
-            let object = place.object().map(|object| format!(" of {object}")).unwrap_or_default();
-            format!("in {field}{object}")
-        }
-        Location::Node { node } => format!("on node {node}"),
-    }
-}
-
-fn location(place: &Location) -> Value {
-    let mut location =
-        json!({"logicalLocations": [{"fullyQualifiedName": visible(&qualified(place)), "kind": "member"}]});
-    if let Location::File { file, line, column, .. } = place
-        && let Some(artifact) = artifact(file)
-    {
-        let region = json!({"startLine": (*line).max(1), "startColumn": (*column).max(1)});
-        location["physicalLocation"] = json!({"artifactLocation": artifact, "region": region});
-    }
-    location
-}
-
-/// Returns `apps/v1/Deployment/shop/web/containers/app`.
-fn qualified(place: &Location) -> String {
-    match place {
-        Location::Cluster { api_version, kind, namespace, name, place }
-        | Location::File { api_version, kind, namespace, name, place, .. } => {
-            [api_version, kind, namespace.as_deref().unwrap_or_default(), name, place].join("/")
-        }
-        Location::Node { node } => format!("v1/Node//{node}"),
-    }
-}
-
-/// Returns a URI relative to the working directory of the scan, which code scanning resolves in the repository. `None` for
-/// standard input.
-fn artifact(file: &str) -> Option<Value> {
-    match file {
-        "-" => None,
-        file if file.starts_with('/') => Some(json!({"uri": format!("file://{}", encoded(file))})),
-        file => {
-            let file = file.trim_start_matches("./").trim_start_matches('/');
-            Some(json!({"uri": encoded(file), "uriBaseId": "%SRCROOT%"}))
-        }
-    }
-}
-
-/// Encodes a path for a URI (RFC 3986).
-fn encoded(path: &str) -> String {
-    const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
-    utf8_percent_encode(path, RESERVED).to_string()
-}
-
-/// Returns a fingerprint that does not change when lines move.
-fn fingerprint(rule: Rule, image: &str, place: &Location) -> String {
-    let file = match place {
-        Location::File { file, .. } => file,
-        Location::Cluster { .. } | Location::Node { .. } => "",
-    };
-    let digest = Sha256::digest([rule.id(), image, file, &qualified(place)].join("\0"));
-    digest.iter().take(16).fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }
