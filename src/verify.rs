@@ -5,6 +5,7 @@
 mod ask;
 mod effect;
 mod finding;
+pub mod html;
 pub mod json;
 mod look;
 pub mod markdown;

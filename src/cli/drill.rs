@@ -176,6 +176,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             outage: &outage.to_string(),
             workloads: &drilled,
             skipped: images.skipped(),
+            unknowns: images.unknowns(),
         })),
         Format::Table => output::styled(table::table(&subject, &drilled, output::width())),
     };

@@ -1,6 +1,7 @@
 use std::process::ExitCode;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use k8s_openapi::jiff::Timestamp;
 
 use super::duration::DurationArg;
 use super::images::{Images, ImagesArgs};
@@ -12,7 +13,7 @@ use super::wait::wait_for;
 use crate::engine::Policy;
 use crate::registry::{Platform, Retries};
 use crate::verify::report::Report;
-use crate::verify::{self, Finding, Options, Verification, Verified, effects, json, markdown, sarif, table};
+use crate::verify::{self, Finding, Options, Verification, Verified, effects, html, json, markdown, sarif, table};
 use crate::words::count;
 
 /// Ask caches whether they serve the rewritten images
@@ -32,8 +33,8 @@ pub struct Args {
     #[command(flatten)]
     rules: RulesArgs,
 
-    /// Output format. `json` is one object a line for each rewritten image. `sarif` is for code scanning, and `markdown` for an
-    /// issue.
+    /// Output format. `json` is one object a line for each rewritten image. `sarif` is for code scanning, `markdown` for an
+    /// issue, and `html` a self-contained page.
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
     output: Format,
 
@@ -97,6 +98,7 @@ enum Format {
     Json,
     Sarif,
     Markdown,
+    Html,
 }
 
 /// Reads a word of `--fail-on`.
@@ -145,10 +147,11 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         },
     };
     let verified = ask(verification, targets)?;
-    let rules = rules.name();
+    let (rules, date) = (rules.name(), Timestamp::now().strftime("%F %H:%M UTC").to_string());
     let report = Report {
         subject: &images.subject,
         rules: &rules,
+        date: &date,
         images: &verified,
         others,
         skipped: images.skipped(),
@@ -159,6 +162,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         Format::Table => output::styled(table::table(&report, output::width())),
         Format::Sarif => output::data(sarif::sarif(&report)),
         Format::Markdown => output::data(markdown::markdown(&report)),
+        Format::Html => output::data(html::html(&report)),
     };
     end(printed, &images, &verified, &fail_on, allow_unknown)
 }

@@ -5,9 +5,10 @@ use maud::{Markup, html};
 use super::plan::{Drilled, DrilledImage};
 use super::table::totals;
 use super::verdict::{Evidence, Verdict};
-use crate::scan::Skipped;
-use crate::scan::report::html::{headings, page, prose, tile};
-use crate::words::{count, visible};
+use crate::scan::report::html::gaps;
+use crate::scan::report::html::page::{filter, headings, page, prose, tile};
+use crate::scan::{Skipped, Unknowns};
+use crate::words::visible;
 
 /// The drill, and the headings.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub struct Report<'r> {
     pub outage: &'r str,
     pub workloads: &'r [Drilled],
     pub skipped: &'r [Skipped],
+    /// Fields that look like images in objects of unknown kinds.
+    pub unknowns: &'r Unknowns,
 }
 
 const TITLE: &str = "Workloads without their upstreams";
@@ -29,7 +32,7 @@ pub fn html(report: &Report) -> String {
     let content = html! {
         (head(report))
         @if !report.workloads.is_empty() { (workloads(report.workloads)) }
-        (skipped(report.skipped))
+        (gaps::sections(report.skipped, report.unknowns))
     };
     page(TITLE, "pullthrough drill", &content)
 }
@@ -52,7 +55,7 @@ const fn title(verdict: Verdict) -> &'static str {
 }
 
 fn head(report: &Report) -> Markup {
-    let Report { subject, rules, date, outage, workloads, skipped } = report;
+    let Report { subject, rules, date, outage, workloads, skipped, unknowns } = report;
     let of = |verdict| workloads.iter().filter(|one| one.verdict == verdict).count();
     html! {
         header {
@@ -66,9 +69,7 @@ fn head(report: &Report) -> Markup {
         }
         @if of(Verdict::No) > 0 { p.banner.bad role="note" { (totals(workloads)) "." } }
         @else if of(Verdict::Unknown) > 0 { p.banner.warning role="note" { (totals(workloads)) "." } }
-        @if !skipped.is_empty() {
-            p.banner.warning role="note" { (count(skipped.len(), "item")) " skipped. " a href="#skipped" { "Show the list" } }
-        }
+        (gaps::banners(skipped, unknowns))
         dl.tiles {
             @for verdict in Verdict::ALL { (tile(class(verdict), title(verdict), &of(verdict).to_string())) }
         }
@@ -79,16 +80,11 @@ fn workloads(workloads: &[Drilled]) -> Markup {
     html! {
         section aria-labelledby="workloads" {
             h2 #workloads { "Workloads, at risk first" }
-            div.filter role="search" hidden {
-                label.label for="text" { "Show rows with this text" }
-                input #text type="search" placeholder="image, registry, evidence …" autocomplete="off";
-                label.label for="bucket" { "Show rows with this verdict" }
-                select #bucket {
-                    option value="" { "all" }
-                    @for verdict in Verdict::ALL { option value=(class(verdict)) { (title(verdict)) } }
-                }
-                output for="text bucket" {}
-            }
+            (filter(
+                "image, registry, evidence …",
+                "verdict",
+                Verdict::ALL.iter().map(|verdict| (class(*verdict), title(*verdict))),
+            ))
             table.images role="table" {
                 (headings(&["image", "verdict and evidence", "fix"]))
                 @for one in workloads {
@@ -132,28 +128,6 @@ fn row(one: &DrilledImage) -> Markup {
                 @for Evidence { source, text, .. } in &one.evidence { div.quiet { (source.as_str()) ": " (prose(text)) } }
             }
             td role="cell" { @for fix in fixes { div { (prose(fix)) } } }
-        }
-    }
-}
-
-fn skipped(skipped: &[Skipped]) -> Markup {
-    html! {
-        @if !skipped.is_empty() {
-            section aria-labelledby="skipped" {
-                h2 #skipped { "Skipped" }
-                table role="table" {
-                    (headings(&["what", "why", "fix"]))
-                    tbody role="rowgroup" {
-                        @for Skipped { what, why, fix, .. } in skipped {
-                            tr role="row" {
-                                th role="rowheader" scope="row" { code { (visible(what)) } }
-                                td role="cell" { (prose(why)) }
-                                td role="cell" { (prose(fix)) }
-                            }
-                        }
-                    }
-                }
-            }
         }
     }
 }

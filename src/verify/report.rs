@@ -10,6 +10,7 @@ pub struct Report<'r> {
     pub subject: &'r str,
     /// The name of the rules.
     pub rules: &'r str,
+    pub date: &'r str,
     pub images: &'r [Verified],
     /// The number of places whose image the rules do not send to a cache.
     pub others: usize,

@@ -163,3 +163,41 @@ async fn sarif_has_the_lines_of_a_list() {
     let text = result["message"]["text"].as_str().unwrap();
     assert!(text.contains(&format!("images.txt:2 is not served (missing)")), "{text}");
 }
+
+/// The page loads nothing, and names of users and texts of registries are no markup.
+#[tokio::test]
+async fn the_page_has_what_needs_attention_first() {
+    let (upstream, cache) = (upstream().await, cache().await);
+    let scene = Scene::of(&upstream, &cache, "harbor");
+    let rules = scene.folder.path().join("rules.yaml").display().to_string();
+    let image = |path: &str| format!("{}/{path}", upstream.host());
+    let pods = deployment("<script>alert(1)</script>", &[image("app/y:1"), image("bad/x:1")]);
+    let strange = "apiVersion: example.com/v1\nkind: <i>Widget</i>\nspec: {image: a.io/b:1}\n";
+    let manifests = format!("{strange}---\n{pods}\n");
+    let said = verify(&["--rules", &rules, "--digest-proof", "-o", "html", "-"], &manifests).await;
+    let page = &said.stdout;
+    assert!(page.starts_with("<!DOCTYPE html>"), "{said:?}");
+    for markup in ["<img", "<b>", "<i>", "<script>alert", "\u{202e}", "\u{1b}", "http://", "src=\"", "@import", "url("] {
+        assert!(!page.contains(markup), "{markup}: {page}");
+    }
+    assert_eq!(page.matches("href=").count(), page.matches("href=\"#").count(), "a link leaves the page");
+    let mut rest = page.as_str();
+    for part in [
+        "1 image of 2 not served.",
+        "1 image served, but with a digest that differs or was not compared.",
+        "<option value=\"missing\">missing</option><option value=\"trimmed\">trimmed</option>",
+        "data-bucket=\"missing\"",
+        &format!("<code>{}/hub/bad/x:1</code>", cache.host()),
+        "the upstream rejects the cache's credentials, or requires some",
+        "set credentials for the upstream in the cache, and test them",
+        "cache: 404, MANIFEST_UNKNOWN: &lt;img src=x&gt;",
+        "upstream: 200",
+        "warning: pay &lt;b&gt;now&lt;/b&gt; @jane",
+        "data-bucket=\"trimmed\"",
+        "delete the image in the cache, and pull every platform at once",
+        "upstream digest: <code>sha256:",
+    ] {
+        let at = rest.find(part).unwrap_or_else(|| panic!("{part} is missing, or not in this order: {page}"));
+        rest = &rest[at + part.len()..];
+    }
+}

@@ -2,21 +2,18 @@
 
 mod causes;
 mod chart;
+pub mod gaps;
 mod outcomes;
+pub mod page;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
-use maud::{DOCTYPE, Markup, PreEscaped, html};
-use sha2::{Digest, Sha256};
+use maud::{Markup, html};
 
-use self::causes::{not_covered, reasons, skipped};
+use self::causes::{not_covered, reasons};
 use self::outcomes::{Percents, outcomes};
+use self::page::{filter, page, prose, tile};
 use super::words;
 use crate::scan::{Bucket, Report, Row, Share, Sums, Verdict};
 use crate::words::{count, visible};
-
-const STYLE: &str = include_str!("html/style.css");
-const SCRIPT: &str = include_str!("html/filter.js");
 
 /// Formats the report as a page. It loads nothing. Its script only filters rows: without it, the page is complete.
 pub fn html(report: &Report) -> String {
@@ -35,49 +32,9 @@ pub fn html(report: &Report) -> String {
             (namespaces(&sums))
             (images(report, &sums))
         }
-        (skipped(report, "failed", "Failed to read", |skipped| skipped.is_failure))
-        (skipped(report, "skipped", "Skipped", |skipped| !skipped.is_failure))
-        (unknown(report))
+        (gaps::sections(&report.skipped, &report.unknowns))
     };
     page(&title, "pullthrough scan", &content)
-}
-
-/// Returns a page that loads nothing, with the style and the script of reports.
-pub fn page(title: &str, command: &str, content: &Markup) -> String {
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                // A policy applies only to what follows it.
-                meta http-equiv="Content-Security-Policy" content=(policy());
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                meta name="referrer" content="no-referrer";
-                meta name="generator" content=(concat!("pullthrough ", env!("CARGO_PKG_VERSION")));
-                title { (title) }
-                style { (PreEscaped(STYLE)) }
-            }
-            body {
-                main {
-                    (content)
-                    footer { "Created by " code { (command) } " " (env!("CARGO_PKG_VERSION")) "." }
-                }
-                script { (PreEscaped(SCRIPT)) }
-            }
-        }
-    };
-    page.into_string()
-}
-
-/// Returns a policy that allows the style and the script of the page alone.
-fn policy() -> String {
-    let hash = |text: &str| BASE64_STANDARD.encode(Sha256::digest(text));
-    format!(
-        "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; base-uri 'none'; form-action 'none'",
-        hash(STYLE),
-        hash(SCRIPT)
-    )
 }
 
 const fn class(bucket: Bucket) -> &'static str {
@@ -98,8 +55,6 @@ fn head(report: &Report, sums: &Sums, title: &str) -> Markup {
     };
     let percents = Percents::new(sums.total);
     let failing = words::failing(report).len();
-    let failed = report.skipped.iter().filter(|skipped| skipped.is_failure).count();
-    let skipped = report.skipped.len() - failed;
     html! {
         header {
             h1 { (title) }
@@ -118,15 +73,7 @@ fn head(report: &Report, sums: &Sums, title: &str) -> Markup {
                 (count(failing, "image")) " from a registry of --fail-on: " (visible(&report.fail_on.join(", "))) ". "
             }
         }
-        @if failed > 0 {
-            p.banner.bad role="note" { (count(failed, "item")) " failed to read. " a href="#failed" { "Show the list" } }
-        }
-        @if skipped > 0 {
-            p.banner.warning role="note" { (count(skipped, "item")) " skipped. " a href="#skipped" { "Show the list" } }
-        }
-        @for line in report.unknowns.totals() {
-            p.banner.warning role="note" { (line) ". " a href="#unknown" { "Show the list" } }
-        }
+        (gaps::banners(&report.skipped, &report.unknowns))
         dl.tiles {
             @if report.rules.is_some() && sums.total.places > 0 {
                 (tile("cached", "coverage now", &percents.of(&[Bucket::Cached])))
@@ -137,10 +84,6 @@ fn head(report: &Report, sums: &Sums, title: &str) -> Markup {
             (tile("", "places", &sums.total.places.to_string()))
         }
     }
-}
-
-pub fn tile(class: &str, name: &str, number: &str) -> Markup {
-    html! { div class=(format!("tile {class}").trim_end()) { dt { (name) } dd { (number) } } }
 }
 
 fn namespaces(sums: &Sums) -> Markup {
@@ -197,16 +140,11 @@ fn images(report: &Report, sums: &Sums) -> Markup {
     html! {
         section aria-labelledby="images" {
             h2 #images { "Images" }
-            div.filter role="search" hidden {
-                label.label for="text" { "Show rows with this text" }
-                input #text type="search" placeholder="image, namespace, rule, reason …" autocomplete="off";
-                label.label for="bucket" { "Show rows with this outcome" }
-                select #bucket {
-                    option value="" { "all" }
-                    @for bucket in sums.total.buckets() { option value=(class(bucket)) { (bucket.title()) } }
-                }
-                output for="text bucket" {}
-            }
+            (filter(
+                "image, namespace, rule, reason …",
+                "outcome",
+                sums.total.buckets().map(|bucket| (class(bucket), bucket.title())),
+            ))
             table.images role="table" {
                 thead role="rowgroup" {
                     tr role="row" {
@@ -265,13 +203,6 @@ fn verdict(row: &Row) -> Markup {
     }
 }
 
-/// Formats text between backticks as code.
-pub fn prose(text: &str) -> Markup {
-    let text = visible(text);
-    let parts = text.split('`').enumerate();
-    html! { @for (index, part) in parts { @if index % 2 == 1 { code { (part) } } @else { (part) } } }
-}
-
 fn whereabouts(row: &Row) -> Markup {
     let more = row.count - row.places.len();
     html! {
@@ -281,43 +212,6 @@ fn whereabouts(row: &Row) -> Markup {
                 @for (namespace, count) in &row.namespaces { li { "namespace " code { (visible(namespace)) } ": " (count) } }
                 @for place in &row.places { li { (visible(&place.to_string())) } }
                 @if more > 0 { li { "and " (more) " more" } }
-            }
-        }
-    }
-}
-
-pub fn headings(headings: &[&str]) -> Markup {
-    html! {
-        thead role="rowgroup" {
-            tr role="row" {
-                @for heading in headings {
-                    th role="columnheader" scope="col" { (heading) }
-                }
-            }
-        }
-    }
-}
-
-fn unknown(report: &Report) -> Markup {
-    let (shown, more) = report.unknowns.shown();
-    html! {
-        @if !report.unknowns.is_empty() {
-            section aria-labelledby="unknown" {
-                h2 #unknown { "Not understood" }
-                table role="table" {
-                    (headings(&["what", "fields", "where", "entry of manifests in the rules file, or fix"]))
-                    tbody role="rowgroup" {
-                        @for (subject, unknown) in &shown {
-                            tr role="row" {
-                                th role="rowheader" scope="row" { code { (visible(&subject.to_string())) } }
-                                td role="cell" { (unknown.size(subject)) }
-                                td role="cell" { (visible(&unknown.whereabouts())) }
-                                td role="cell" { code { (visible(&words::fix(subject, unknown).1)) } }
-                            }
-                        }
-                    }
-                }
-                @if let Some(line) = words::more(more) { p { (line) "." } }
             }
         }
     }
