@@ -4,9 +4,11 @@
 //! [`diagnose`] is pure. The causes and their words are in one table, [`Cause`]. If several causes look alike from outside, a
 //! [`Diagnosis`] has all of them, the most likely one first.
 
+mod advice;
 mod cause;
 mod message;
 
+pub use advice::Advice;
 pub use cause::Cause;
 pub use message::causes_of_message;
 

@@ -204,6 +204,15 @@ impl Source {
     pub const fn is_run(self) -> bool {
         matches!(self, Self::Run(_))
     }
+
+    /// Returns the address, or the version that was run.
+    pub const fn address(self) -> &'static str {
+        match self {
+            Self::Run(version) => version,
+            Self::Code(address) | Self::Documentation(address) | Self::Report(address) => address,
+            Self::Assumed => "assumed",
+        }
+    }
 }
 
 impl Step {

@@ -32,7 +32,7 @@ pub use targets::{Places, Target, Targets};
 
 use self::ask::Ask;
 use self::look::Look;
-use crate::diagnosis::{Diagnosis, Observation, diagnose, start};
+use crate::diagnosis::{Advice, Diagnosis, Observation, diagnose, start};
 use crate::engine::{Cache, ImageRef, Product};
 use crate::products::Model;
 use crate::registry::Client;
@@ -107,6 +107,11 @@ impl Verification {
 }
 
 impl Verified {
+    /// Returns the causes in words, with the fixes for the product.
+    pub fn advice(&self) -> impl Iterator<Item = Advice> {
+        self.diagnosis.advice(Model::of(self.product))
+    }
+
     /// Returns the host of the cache.
     pub fn host(&self) -> &str {
         self.seen.name.split('/').next().unwrap_or_default()

@@ -28,17 +28,21 @@ const fn remedy(product: Product, cause: Cause, text: &'static str, source: &'st
 
 const MIRROR: &str = "https://distribution.github.io/distribution/recipes/mirror/";
 const HARBOR: &str = "https://goharbor.io/docs/latest/administration/configure-proxy-cache/";
+const HARBOR_ENDPOINTS: &str =
+    "https://goharbor.io/docs/latest/administration/configuring-replication/create-replication-endpoints/";
 const HARBOR_ROBOTS: &str = "https://goharbor.io/docs/latest/administration/robot-accounts/";
 const ZOT: &str = "https://zotregistry.dev/latest/articles/mirroring/";
-const ECR: &str = "https://docs.aws.amazon.com/AmazonECR/latest/userguide/pull-through-cache.html";
+const ECR_RIGHTS: &str = "https://docs.aws.amazon.com/AmazonECR/latest/userguide/pull-through-cache-iam.html";
 const ECR_LOGIN: &str = "https://docs.aws.amazon.com/AmazonECR/latest/userguide/registry_auth.html";
 const ECR_RULES: &str = "https://docs.aws.amazon.com/cli/latest/reference/ecr/describe-pull-through-cache-rules.html";
 const ECR_VALIDATE: &str = "https://docs.aws.amazon.com/cli/latest/reference/ecr/validate-pull-through-cache-rule.html";
-const ACR: &str = "https://learn.microsoft.com/azure/container-registry/artifact-cache-overview";
+const ACR_RULES: &str = "https://learn.microsoft.com/cli/azure/acr/cache";
+const ACR_CREDENTIALS: &str = "https://learn.microsoft.com/azure/container-registry/artifact-cache-cli";
 const ACR_ROLE: &str = "https://learn.microsoft.com/azure/aks/cluster-container-registry-integration";
 const REMOTE_ROLE: &str = "https://cloud.google.com/artifact-registry/docs/access-control";
-const NEXUS: &str = "https://help.sonatype.com/en/proxy-repository-for-docker.html";
-const ARTIFACTORY: &str = "https://jfrog.com/help/r/package-caching-and-proxying-using-remote-repositories-use-case/how-remote-repositories-work";
+const NEXUS: &str = "https://help.sonatype.com/en/configurable-repository-fields.html";
+const ARTIFACTORY: &str =
+    "https://jfrog.com/help/r/jfrog-artifactory-documentation/cache-settings-for-remote-repositories";
 
 static REMEDIES: [Remedy; 18] = [
     remedy(
@@ -62,22 +66,27 @@ static REMEDIES: [Remedy; 18] = [
     remedy(
         Product::Harbor,
         Cause::UpstreamLogin,
-        "test the endpoint under Administration, Registries, and correct its access ID and secret",
-        HARBOR,
+        "test the connection of the endpoint under Administration, Registries, and correct its access ID and secret",
+        HARBOR_ENDPOINTS,
     ),
     remedy(
         Product::Harbor,
         Cause::Login,
-        "renew the robot account, which expires after 30 days by default, and update the pull Secrets",
+        "log in again, or replace the pull Secrets; renew a robot account, which expires after 30 days by default",
         HARBOR_ROBOTS,
     ),
-    remedy(Product::Zot, Cause::Path, "compare `to` with `prefix` and `destination` in the `sync` extension", ZOT),
+    remedy(
+        Product::Zot,
+        Cause::Path,
+        "compare `to` with `prefix`, `destination` and `stripPrefix` in the `sync` extension",
+        ZOT,
+    ),
     remedy(Product::Zot, Cause::UpstreamLogin, "add the upstream to `credentialsFile` of the `sync` extension", ZOT),
     remedy(
         Product::Ecr,
         Cause::Rights,
         "for first pulls, allow `ecr:CreateRepository` and `ecr:BatchImportUpstreamImage` to the role of the nodes",
-        ECR,
+        ECR_RIGHTS,
     ),
     remedy(
         Product::Ecr,
@@ -88,7 +97,7 @@ static REMEDIES: [Remedy; 18] = [
     Remedy {
         product: Product::Ecr,
         cause: Cause::NotCached,
-        text: "pull the image once by its tag, before it is pulled by its digest",
+        text: "pull the image once by its tag alone, before it is pulled by its digest",
         source: Report("https://github.com/aws/containers-roadmap/issues/2837"),
     },
     remedy(
@@ -106,15 +115,20 @@ static REMEDIES: [Remedy; 18] = [
     remedy(
         Product::Acr,
         Cause::Rights,
-        "attach the registry to the cluster with `az aks update --attach-acr`, or add the role AcrPull",
+        "attach the registry with `az aks update --attach-acr`; if it uses ABAC, assign Container Registry Repository Reader",
         ACR_ROLE,
     ),
-    remedy(Product::Acr, Cause::Path, "compare `to` with the rules of `az acr cache list --registry REGISTRY`", ACR),
+    remedy(
+        Product::Acr,
+        Cause::Path,
+        "compare `to` with the rules of `az acr cache list --registry REGISTRY`",
+        ACR_RULES,
+    ),
     remedy(
         Product::Acr,
         Cause::UpstreamLogin,
         "check the credential set with `az acr credential-set show --registry REGISTRY --name NAME`",
-        ACR,
+        ACR_CREDENTIALS,
     ),
     remedy(
         Product::ArtifactRegistry,
@@ -125,13 +139,13 @@ static REMEDIES: [Remedy; 18] = [
     remedy(
         Product::Nexus,
         Cause::Remembered,
-        "invalidate the cache of the proxy repository, or wait for its Not found cache TTL",
+        "invalidate the cache of the proxy repository, or wait for its Not found cache TTL (1,440 minutes by default)",
         NEXUS,
     ),
     remedy(
         Product::Artifactory,
         Cause::Remembered,
-        "wait for the Missed Retrieval Cache Period (1,800 s by default), or zap the caches of the remote repository",
+        "wait for the Missed Retrieval Cache Period of the remote repository (1,800 s by default), or lower it",
         ARTIFACTORY,
     ),
 ];

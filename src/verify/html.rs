@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use super::report::Report;
 use super::{Finding, Proof, Verified, words};
-use crate::diagnosis::Status;
+use crate::diagnosis::{Advice, Status};
 use crate::registry::Digest;
 use crate::scan::report::html::gaps;
 use crate::scan::report::html::page::{filter, headings, page, prose, tile};
@@ -188,10 +188,11 @@ fn row(finding: Option<Finding>, verified: &Verified) -> Markup {
 fn causes(verified: &Verified) -> Markup {
     html! {
         @if verified.diagnosis.causes.len() > 1 { p.quiet { "One of these, which look alike from outside. The most likely is first." } }
-        @for cause in &verified.diagnosis.causes {
+        @for Advice { cause: _, text, fix, source } in verified.advice() {
             div.cause {
-                p { strong { "Cause: " } (prose(cause.what())) "." }
-                p { strong { "Fix: " } (prose(cause.fix())) "." }
+                p { strong { "Cause: " } (prose(text)) "." }
+                p { strong { "Fix: " } (prose(fix)) "." }
+                @if let Some(source) = source { p { strong { "Source: " } code { (source) } } }
             }
         }
     }

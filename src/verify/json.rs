@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::words;
 use super::{Match, Target, Verified};
-use crate::diagnosis::{Cause, Status};
+use crate::diagnosis::{Advice, Status};
 use crate::scan::Location;
 
 /// Formats an image as a line without its line end.
@@ -31,7 +31,7 @@ struct Line<'v> {
     line: Option<usize>,
     status: Status,
     /// Those that look alike from outside.
-    causes: Vec<OneCause>,
+    causes: Vec<Advice>,
     answer: String,
     http_status: Option<u16>,
     retry_after_secs: Option<u64>,
@@ -46,13 +46,6 @@ struct Line<'v> {
     platforms: Option<Vec<String>>,
     missing_platforms: Vec<String>,
     digest_proof: Option<DigestProof<'v>>,
-}
-
-#[derive(Serialize)]
-struct OneCause {
-    cause: &'static str,
-    text: &'static str,
-    fix: &'static str,
 }
 
 #[derive(Serialize)]
@@ -71,7 +64,6 @@ impl<'v> Line<'v> {
             Location::File { file, line, .. } => (Some(file.as_str()), Some(*line)),
             Location::Cluster { .. } | Location::Node { .. } => (None, None),
         };
-        let cause = |cause: &Cause| OneCause { cause: cause.as_str(), text: cause.what(), fix: cause.fix() };
         let trace = &seen.cache.trace;
         Self {
             image,
@@ -83,7 +75,7 @@ impl<'v> Line<'v> {
             file,
             line,
             status: diagnosis.status,
-            causes: diagnosis.causes.iter().map(cause).collect(),
+            causes: verified.advice().collect(),
             answer: words::answer(&seen.cache),
             http_status: trace.status,
             retry_after_secs: trace.retry_after.map(|wait| wait.as_secs()),

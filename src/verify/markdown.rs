@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 use super::report::Report;
 use super::{Match, Verified, words};
-use crate::diagnosis::Status;
+use crate::diagnosis::{Advice, Status};
 use crate::scan::report::markdown::{code, gaps, inert};
 use crate::words::count;
 
@@ -68,9 +68,8 @@ fn is_differing(verified: &Verified) -> bool {
 }
 
 fn row(text: &mut String, verified: &Verified) -> fmt::Result {
-    let Verified { target, diagnosis, seen, .. } = verified;
-    let causes = diagnosis.causes.iter().map(|cause| format!("{}; fix: {}", inert(cause.what()), inert(cause.fix())));
-    let causes: Vec<String> = causes.collect();
+    let Verified { target, seen, .. } = verified;
+    let causes: Vec<String> = verified.advice().map(|advice| cause(&advice)).collect();
     let causes = if causes.len() > 1 { format!("one of:<br>{}", causes.join("<br>")) } else { causes.concat() };
     let upstream = seen.upstream.as_ref().map(|upstream| format!("<br>upstream: {}", inert(&words::answer(upstream))));
     let more = match target.places.others() {
@@ -86,6 +85,11 @@ fn row(text: &mut String, verified: &Verified) -> fmt::Result {
         upstream.unwrap_or_default(),
         code(&target.places.first().to_string()),
     )
+}
+
+fn cause(Advice { cause: _, text, fix, source }: &Advice) -> String {
+    let source = source.map(|source| format!(" (<{source}>)")).unwrap_or_default();
+    format!("{}; fix: {}{source}", inert(text), inert(fix))
 }
 
 fn capitalised(text: &str) -> String {

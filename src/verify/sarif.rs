@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::report::Report;
 use super::{Finding, Proof, Verified, json, words};
+use crate::diagnosis::Advice;
 use crate::scan::Location;
 use crate::scan::report::sarif::log::{self, ImageAtPlace, Inputs, Rule, at};
 
@@ -113,9 +114,12 @@ fn message(finding: Finding, verified: &Verified, place: &Location) -> String {
 }
 
 fn causes(verified: &Verified) -> String {
-    let Verified { diagnosis, seen, .. } = verified;
-    let causes: Vec<String> =
-        diagnosis.causes.iter().map(|cause| format!("{}; fix: {}", cause.what(), cause.fix())).collect();
+    let seen = &verified.seen;
+    let cause = |Advice { cause: _, text, fix, source }: Advice| {
+        let source = source.map(|source| format!(" ({source})")).unwrap_or_default();
+        format!("{text}; fix: {fix}{source}")
+    };
+    let causes: Vec<String> = verified.advice().map(cause).collect();
     let one = if causes.len() > 1 { "one of: " } else { "" };
     let upstream = seen.upstream.as_ref();
     let upstream = upstream.map(|upstream| format!("; the upstream answers: {}", words::answer(upstream)));

@@ -8,7 +8,7 @@ use comfy_table::{Attribute, Cell, CellAlignment, ContentArrangement, Table, pre
 
 use super::report::Report;
 use super::{Match, Verified, words};
-use crate::diagnosis::{Cause, Status};
+use crate::diagnosis::{Advice, Cause, Status};
 use crate::scan::report::wrap;
 use crate::words::{count, span, visible};
 
@@ -95,6 +95,7 @@ fn totals(images: &[Verified]) -> String {
 struct Group<'v> {
     status: Status,
     host: &'v str,
+    product: &'static str,
     causes: &'v [Cause],
     answer: String,
     meaning: Option<&'static str>,
@@ -108,6 +109,7 @@ impl<'v> Group<'v> {
         Self {
             status: diagnosis.status,
             host: verified.host(),
+            product: verified.product.as_str(),
             causes: &diagnosis.causes,
             answer: words::answer(&seen.cache),
             meaning: words::meaning(verified),
@@ -119,14 +121,17 @@ impl<'v> Group<'v> {
 
 /// Writes a group, with its images.
 fn group(text: &mut String, group: &Group, images: &[&Verified], width: Option<usize>) -> fmt::Result {
-    let Group { status, host, causes, answer, meaning, upstream, platforms } = group;
+    let Group { status, host, product: _, causes, answer, meaning, upstream, platforms } = group;
     let style = if *status == Status::Unknown { ATTENTION } else { BAD };
     write!(text, "{style}{}{style:#} ", status.title())?;
     paragraph(text, "", &format!("{} at {host}", count(images.len(), "image")), width)?;
     let one = if causes.len() > 1 { "  one of    " } else { "  cause     " };
-    for cause in *causes {
-        paragraph(text, one, cause.what(), width)?;
-        paragraph(text, "    fix     ", cause.fix(), width)?;
+    for Advice { cause: _, text: what, fix, source } in images.iter().take(1).flat_map(|verified| verified.advice()) {
+        paragraph(text, one, what, width)?;
+        paragraph(text, "    fix     ", fix, width)?;
+        if let Some(source) = source {
+            paragraph(text, "    source  ", source, width)?;
+        }
     }
     paragraph(text, "  answer    ", answer, width)?;
     let others =

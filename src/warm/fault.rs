@@ -4,7 +4,9 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
-use crate::diagnosis::{self, Cause, Diagnosis, Observation, diagnose};
+use crate::diagnosis::{self, Advice, Cause, Diagnosis, Observation, diagnose};
+use crate::engine::Product;
+use crate::products::Model;
 use crate::registry::{Answer, Outcome, Repository};
 use crate::verify::words;
 
@@ -86,18 +88,20 @@ pub struct Reason {
     pub cause: &'static str,
     pub text: Cow<'static, str>,
     pub fix: Cow<'static, str>,
+    /// Where the fix of the product is from; `None` if the fix is not the product's.
+    pub source: Option<&'static str>,
 }
 
-impl From<Cause> for Reason {
-    fn from(cause: Cause) -> Self {
-        Self { cause: cause.as_str(), text: cause.what().into(), fix: cause.fix().into() }
+impl From<Advice> for Reason {
+    fn from(Advice { cause, text, fix, source }: Advice) -> Self {
+        Self { cause, text: text.into(), fix: fix.into(), source }
     }
 }
 
 impl Fault {
     /// Returns the fault of an image for another reason than an answer.
     pub fn new(status: Status, part: String, cause: &'static str, text: String, fix: String) -> Self {
-        let causes = vec![Reason { cause, text: text.into(), fix: fix.into() }];
+        let causes = vec![Reason { cause, text: text.into(), fix: fix.into(), source: None }];
         Self { status, part, causes, answer: None, upstream_answer: None }
     }
 
@@ -106,13 +110,13 @@ impl Fault {
         Self {
             answer: Some(words::answer(observation.cache)),
             upstream_answer: observation.upstream.map(words::answer),
-            ..Self::of(part, &diagnose(observation))
+            ..Self::of(part, observation)
         }
     }
 
     /// Returns the fault of platforms that an index does not have.
     pub fn platforms(part: String, observation: &Observation) -> Self {
-        Self { status: Status::PlatformMissing, ..Self::of(part, &diagnose(observation)) }
+        Self { status: Status::PlatformMissing, ..Self::of(part, observation) }
     }
 
     /// Returns the fault of a dry run, which asks the upstream alone.
@@ -120,7 +124,8 @@ impl Fault {
         let host = upstream.host();
         let (status, cause, text, fix) = match &answer.outcome {
             Outcome::Missing => {
-                let (causes, answer) = (vec![Cause::Absent.into()], Some(words::answer(answer)));
+                let (causes, answer) =
+                    (vec![Cause::Absent.advice(Model::of(Product::Generic)).into()], Some(words::answer(answer)));
                 return Self { status: Status::Absent, part, causes, answer, upstream_answer: None };
             }
             Outcome::Denied(_) => (
@@ -152,17 +157,16 @@ impl Fault {
         Self { answer, ..Self::new(status, part, cause.as_str(), text, fix) }
     }
 
-    fn of(part: String, diagnosis: &Diagnosis) -> Self {
-        let causes = diagnosis.causes.iter().copied().map(Reason::from).collect();
-        Self { status: Status::of(diagnosis), part, causes, answer: None, upstream_answer: None }
+    fn of(part: String, observation: &Observation) -> Self {
+        let diagnosis = diagnose(observation);
+        let causes = diagnosis.advice(observation.model).map(Reason::from).collect();
+        Self { status: Status::of(&diagnosis), part, causes, answer: None, upstream_answer: None }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::Product;
-    use crate::products::Model;
     use crate::registry::Trace;
 
     #[test]

@@ -41,9 +41,12 @@ pub fn table(entries: &[Entry]) -> String {
         for Fault { status: _, part, causes, answer, upstream_answer } in faults {
             let _ = writeln!(text, "  {}", visible(part));
             let one = if causes.len() > 1 { "one of  " } else { "cause   " };
-            for Reason { cause: _, text: what, fix } in causes {
+            for Reason { cause: _, text: what, fix, source } in causes {
                 let _ = writeln!(text, "    {one}  {}", visible(what));
                 let _ = writeln!(text, "      fix     {}", visible(fix));
+                if let Some(source) = source {
+                    let _ = writeln!(text, "      source  {source}");
+                }
             }
             for (label, answer) in [("answer  ", answer), ("upstream", upstream_answer)] {
                 if let Some(answer) = answer {

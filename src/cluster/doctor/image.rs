@@ -23,9 +23,9 @@ use super::objects::Objects;
 use super::report::Report;
 use super::rules::NoRules;
 use crate::cluster::api::{Api, Failure};
-use crate::diagnosis::{Cause, Status, causes_of_message};
+use crate::diagnosis::{Advice, Cause, Status, causes_of_message};
 use crate::engine::{Decision, Policy, Reason};
-use crate::products::{Model, Remedy, Source};
+use crate::products::Model;
 use crate::registry::Answer;
 use crate::verify::Verified;
 
@@ -177,23 +177,6 @@ impl Facts<'_> {
         let causes = of_nodes.map(|one| self.causes_of(one)).find(|causes| !causes.is_empty()).unwrap_or_default();
         Conclusion { status, is_of_node: !causes.is_empty(), causes }
     }
-
-    /// Returns the fix of a cause, with its source if it is the product's.
-    pub fn fix(&self, cause: Cause) -> (&'static str, Option<&'static str>) {
-        let is_of = |remedy: &&Remedy| Cause::from(remedy.cause) == cause;
-        match self.model().remedies().find(is_of) {
-            Some(Remedy { text, source, .. }) => (text, Some(address(source))),
-            None => (cause.fix(), None),
-        }
-    }
-}
-
-fn address(source: &Source) -> &'static str {
-    match source {
-        Source::Run(version) => version,
-        Source::Code(address) | Source::Documentation(address) | Source::Report(address) => address,
-        Source::Assumed => "assumed",
-    }
 }
 
 /// Returns the checks, in the order of the chain.
@@ -223,7 +206,7 @@ pub struct Document<'f> {
     reason: Option<&'static str>,
     product: Option<&'static str>,
     status: Option<Status>,
-    causes: Vec<OneCause>,
+    causes: Vec<Advice>,
     of_node: bool,
     answer: Option<String>,
     http_status: Option<u16>,
@@ -234,14 +217,6 @@ pub struct Document<'f> {
     /// The comparison with the upstream's digest: a result of `verify --digest-proof`.
     digest_proof: Option<crate::verify::Match>,
     pods: Vec<OnePod<'f>>,
-}
-
-#[derive(Serialize)]
-struct OneCause {
-    cause: &'static str,
-    text: &'static str,
-    fix: &'static str,
-    source: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -258,10 +233,6 @@ struct OnePod<'f> {
 impl<'f> Document<'f> {
     pub fn new(facts: &'f Facts) -> Self {
         let Conclusion { status, causes, is_of_node } = facts.conclusion();
-        let cause = |cause: Cause| {
-            let (fix, source) = facts.fix(cause);
-            OneCause { cause: cause.as_str(), text: cause.what(), fix, source }
-        };
         let seen = facts.verified.map(|verified| &verified.seen);
         let pod = |one: &'f Use| {
             let failing = one.failing.as_ref()?;
@@ -283,7 +254,7 @@ impl<'f> Document<'f> {
             reason: facts.decision.reason().map(Reason::as_str),
             product: facts.verified.map(|verified| verified.product.as_str()),
             status,
-            causes: causes.into_iter().map(cause).collect(),
+            causes: causes.into_iter().map(|cause| cause.advice(facts.model())).collect(),
             of_node: is_of_node,
             answer: seen.map(|seen| crate::verify::words::answer(&seen.cache)),
             http_status: seen.and_then(|seen| seen.cache.trace.status),

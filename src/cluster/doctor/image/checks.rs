@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use super::Facts;
 use super::hosts::{Host, Mirrors};
 use super::pods::Use;
 use super::pull_secrets::{Content, PullSecret};
-use super::{Facts, address};
 use crate::cluster::doctor::fault::{Fault, Severity};
 use crate::cluster::doctor::report::Check;
-use crate::diagnosis::{Cause, Status};
+use crate::diagnosis::{Advice, Cause, Status};
 use crate::engine::{Decision, ImageRef, Reason};
 use crate::products::Fill;
 use crate::registry::{Outcome, Phase, Unreachable};
@@ -185,7 +185,7 @@ fn cache(facts: &Facts) -> Check {
     }
     if verified.diagnosis.status != Status::Served {
         if let Some(answer) = seen.cache.trace.status.and_then(|status| facts.model().answer(status)) {
-            let sources: Vec<&str> = answer.sources.iter().map(address).collect();
+            let sources: Vec<&str> = answer.sources.iter().map(|source| source.address()).collect();
             check.fact(format!("{} of {}: {}", answer.status, verified.product.as_str(), answer.text));
             check.fact(format!("source: {}", sources.join(", ")));
         }
@@ -284,7 +284,7 @@ fn patience(facts: &Facts, check: &mut Check, impatient: Option<Vec<&str>>) {
     let what = if was_late {
         "they wait 30 s for the first header, and the cache took longer".to_owned()
     } else {
-        let sources: Vec<&str> = model.order.sources.iter().map(address).collect();
+        let sources: Vec<&str> = model.order.sources.iter().map(|source| source.address()).collect();
         format!("{} ({})", model.order.text, sources.join(", "))
     };
     let found = check.find(Fault::FirstPullTooSlow, place, what);
@@ -359,9 +359,9 @@ fn words_of(facts: &Facts, causes: &[Cause]) -> (String, String) {
     let heading =
         if causes.len() > 1 { "one of these, which look alike from outside; the most likely is first\n" } else { "" };
     let what = format!("{heading}{}", lines(&|cause| cause.what().to_owned()));
-    let fix = lines(&|cause| match facts.fix(cause) {
-        (fix, Some(source)) => format!("{fix} ({source})"),
-        (fix, None) => fix.to_owned(),
+    let fix = lines(&|cause| {
+        let Advice { fix, source, .. } = cause.advice(facts.model());
+        source.map_or_else(|| fix.to_owned(), |source| format!("{fix} ({source})"))
     });
     (what, fix)
 }
