@@ -295,7 +295,14 @@ impl<C: Collect> Sink for Gathering<C> {
                 json.iter().for_each(|object| self.images.targets.object(&kind, object));
             }
             Event::Skipped(skipped) => self.images.skip(skipped, Weight::Part),
-            Event::Platforms(platforms) => self.images.platforms = platforms,
+            Event::Platforms(platforms, unknown) => {
+                self.images.platforms = platforms;
+                if unknown > 0 {
+                    let (nodes, have) = (count(unknown, "node"), if unknown == 1 { "has" } else { "have" });
+                    let note = format!("note: {nodes} {have} not reported a platform; set --platform to require it");
+                    self.progress.pause(|| output::note(note));
+                }
+            }
             Event::Note(note) => self.progress.pause(|| output::note(format_args!("note: {note}"))),
         }
         Ok(())

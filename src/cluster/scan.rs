@@ -42,8 +42,9 @@ pub struct ScanOptions {
 pub enum Event {
     Page(Seen),
     Skipped(Skipped),
-    /// The distinct platforms of the nodes. It is sent only if nodes are scanned.
-    Platforms(BTreeSet<Platform>),
+    /// The distinct platforms of the nodes, and the number of nodes that have not reported theirs. It is sent only if nodes are
+    /// scanned.
+    Platforms(BTreeSet<Platform>, usize),
     /// A note about the scan itself.
     Note(String),
 }
@@ -147,12 +148,7 @@ impl Scan {
             let mut problems = Vec::new();
             for item in page.items() {
                 if let Err(error) = self.object(kind, item, &mut found) {
-                    problems.push(Skipped {
-                        what: Object::title(&kind.kind, item),
-                        why: format!("it is unreadable: {error}"),
-                        fix: "inspect it with `kubectl get -o yaml`".to_owned(),
-                        is_failure: true,
-                    });
+                    problems.push(unreadable(&kind.kind, item, &error));
                 }
             }
             for problem in problems {
@@ -201,7 +197,7 @@ impl Scan {
     async fn nodes(&mut self) -> Result<(), Closed> {
         let target = Target { api: "api/v1", resource: "nodes", namespace: None, name: None };
         let mut pages = Pages::of(&self.api, target);
-        let (mut objects, mut full, mut platforms) = (0, 0, BTreeSet::new());
+        let (mut objects, mut full, mut platforms, mut unknown) = (0, 0, BTreeSet::new(), 0);
         loop {
             let page = match pages.next().await {
                 Ok(Some(page)) => page,
@@ -209,12 +205,22 @@ impl Scan {
                 Err(failure) => return self.send(Event::Skipped(skipped(target, "Nodes", objects, &failure))).await,
             };
             objects += page.items().count();
-            let mut found = Vec::new();
+            let (mut found, mut problems) = (Vec::new(), Vec::new());
             for item in page.items() {
-                let Ok(node) = node::read(item) else { continue };
+                let node = match node::read(item) {
+                    Ok(node) => node,
+                    Err(error) => {
+                        problems.push(unreadable("Node", item, &error.to_string()));
+                        continue;
+                    }
+                };
                 full += usize::from(node.is_full());
+                unknown += usize::from(node.platform.is_none());
                 platforms.extend(node.platform.clone());
                 found.extend(node.unused(&self.names).map(|image| self.held(&node.name, image)));
+            }
+            for problem in problems {
+                self.send(Event::Skipped(problem)).await?;
             }
             self.seen("Node", &page, 0, found).await?;
         }
@@ -226,7 +232,7 @@ impl Scan {
             );
             self.send(Event::Note(note)).await?;
         }
-        self.send(Event::Platforms(platforms)).await
+        self.send(Event::Platforms(platforms, unknown)).await
     }
 
     /// Decides about an image that no Pod has. It has no namespace, so rules are evaluated for `default`.
@@ -235,5 +241,14 @@ impl Scan {
         let verdict = self.options.policy.as_ref().map(|policy| Verdict::from(&policy.decide(question)));
         let not_covered = node::is_sandbox(image).then_some(NotCovered::SandboxImage);
         FoundImage::new(image.to_owned(), Location::Node { node: node.to_owned() }, Use::Held, verdict, not_covered)
+    }
+}
+
+fn unreadable(kind: &str, item: &str, error: &str) -> Skipped {
+    Skipped {
+        what: Object::title(kind, item),
+        why: format!("it is unreadable: {error}"),
+        fix: "inspect it with `kubectl get -o yaml`".to_owned(),
+        is_failure: true,
     }
 }

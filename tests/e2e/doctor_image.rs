@@ -1,56 +1,29 @@
 //! `pullthrough doctor --image` with Pods that fail to pull. There is no kubelet: the test writes its status and its events.
 
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 use crate::CLUSTER;
+use crate::registry::{self, Reply};
 use crate::scene::rules;
 
 const NAMESPACE: &str = "doctor-image";
 const INDEX: &str = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
 const REFUSED: &str = "connect: connection refused";
 
-/// Starts a cache for the rest of the process. It serves each image to a login, and returns its host.
+/// Starts a cache that serves each image to a login, and returns its host.
 fn cache() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let host = listener.local_addr().expect("an address").to_string();
-    std::thread::spawn(move || listener.incoming().flatten().for_each(|stream| drop(serve(stream))));
-    host
-}
-
-fn serve(mut stream: TcpStream) -> std::io::Result<()> {
-    let mut head = Vec::new();
-    let mut bytes = [0; 1024];
-    while !head.windows(4).any(|end| end == b"\r\n\r\n") {
-        match stream.read(&mut bytes)? {
-            0 => return Ok(()),
-            read => head.extend_from_slice(&bytes[..read]),
-        }
-        // A client on loopback tries TLS first.
-        if head.first() == Some(&0x16) {
-            return stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
-        }
-    }
-    let head = String::from_utf8_lossy(&head).into_owned();
     let login = format!("Basic {}", BASE64_STANDARD.encode("jane:hunter2"));
-    let (status, headers, body) = if head.contains(&login) {
-        let digest: String = Sha256::digest(INDEX).iter().map(|byte| format!("{byte:02x}")).collect();
-        ("200 OK", format!("Docker-Content-Digest: sha256:{digest}"), INDEX)
-    } else {
-        ("401 Unauthorized", "WWW-Authenticate: Basic realm=\"cache\"".to_owned(), "{}")
-    };
-    let length = body.len();
-    let body = if head.starts_with("HEAD") { "" } else { body };
-    write!(
-        stream,
-        "HTTP/1.1 {status}\r\n{headers}\r\nContent-Type: application/vnd.oci.image.index.v1+json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
-    )
+    registry::start(move |head| {
+        if head.contains(&login) {
+            return Reply::index(INDEX.to_owned());
+        }
+        let headers = vec!["WWW-Authenticate: Basic realm=\"cache\"".to_owned()];
+        Reply { status: "401 Unauthorized", headers, body: "{}".to_owned() }
+    })
 }
 
 /// Creates a Pod whose container waits, as a kubelet reports it, with an event.

@@ -18,12 +18,14 @@ mod installation;
 mod kubeconfig;
 mod overlays;
 mod policies;
+mod registry;
 mod reinvocation;
 mod revocation;
 mod scan;
 mod scene;
 mod server;
 mod update;
+mod verify;
 mod ward;
 
 use std::sync::LazyLock;

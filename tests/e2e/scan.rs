@@ -2,7 +2,7 @@
 
 mod custom;
 mod workloads;
-mod yard;
+pub mod yard;
 
 use std::collections::BTreeSet;
 

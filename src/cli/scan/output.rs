@@ -254,7 +254,7 @@ impl Sink for Output {
             }
             Event::Skipped(skipped) => self.skipped(skipped, Weight::Part),
             Event::Note(note) => self.note(&format!("note: {note}")),
-            Event::Platforms(_) => {}
+            Event::Platforms(..) => {}
         }
         Ok(())
     }

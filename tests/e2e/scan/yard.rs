@@ -107,7 +107,7 @@ impl Yard {
     }
 }
 
-fn documented_role() -> &'static str {
+pub fn documented_role() -> &'static str {
     const PAGE: &str = include_str!("../../../docs/how-to/find-images.md");
     let blocks = PAGE.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap_or_default());
     blocks
