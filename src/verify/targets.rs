@@ -34,6 +34,10 @@ impl Places {
         self.others.len()
     }
 
+    pub fn push(&mut self, place: Location) {
+        self.others.push(place);
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = &Location> {
         std::iter::once(&self.first).chain(&self.others)
     }
@@ -63,7 +67,7 @@ impl Targets {
         let (image, upstream) = (image.to_owned(), upstream.map(str::to_owned));
         if let Some(&position) = self.positions.get(&image) {
             let target = &mut self.list[position];
-            target.places.others.push(finding.place);
+            target.places.push(finding.place);
             if target.upstream.is_none() {
                 (target.upstream, target.rule) = (upstream, rule);
             }

@@ -3,6 +3,7 @@
 mod browser;
 #[path = "../library/report/sample.rs"]
 mod sample;
+mod verified;
 
 use std::path::{Path, PathBuf};
 
@@ -25,22 +26,28 @@ const CLIPPED: &str = "[...document.querySelectorAll('main *')].filter(e => e.ch
     && (e.getBoundingClientRect().right > innerWidth || e.scrollWidth > e.clientWidth + 1)).map(e => e.outerHTML.slice(0, 200))";
 
 fn page(name: &str, report: &Report) -> PathBuf {
+    file(name, &html::html(report))
+}
+
+fn file(name: &str, page: &str) -> PathBuf {
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name).with_extension("html");
-    std::fs::write(&file, html::html(report)).expect("a file in the folder of the build");
+    std::fs::write(&file, page).expect("a file in the folder of the build");
     file
 }
 
 #[test]
 fn it_opens_on_every_screen() {
     let browser = Browser::start();
-    let reports = [
-        ("cluster", sample::cluster()),
-        ("files", sample::files()),
-        ("hostile", sample::hostile()),
-        ("empty", sample::empty()),
+    let pages = [
+        ("cluster", html::html(&sample::cluster())),
+        ("files", html::html(&sample::files())),
+        ("hostile", html::html(&sample::hostile())),
+        ("empty", html::html(&sample::empty())),
+        ("verified", verified::every_status()),
+        ("verified-hostile", verified::hostile()),
     ];
-    for (name, report) in reports {
-        let page = page(name, &report);
+    for (name, page) in pages {
+        let page = file(name, &page);
         for (screen, width, scheme) in SCREENS {
             browser.set_size(width, 800);
             browser.set_media(scheme, "screen");
@@ -142,6 +149,11 @@ fn rows_can_be_filtered() {
     assert_eq!(rows(), Some(0));
     let groups = "[...document.querySelectorAll('.images tbody')].filter(group => group.checkVisibility()).length";
     assert_eq!(browser.evaluate(groups), 0);
+    browser.open(&file("verified-filtered", &verified::every_status()));
+    assert_eq!(rows(), Some(7));
+    browser.type_into("#bucket", "rate limited");
+    assert_eq!(rows(), Some(1));
+    assert_eq!(browser.evaluate(groups), 1);
     assert_eq!(browser.complaints(), [""; 0]);
 }
 
@@ -173,20 +185,22 @@ fn it_prints() {
 #[test]
 fn a_name_can_not_be_markup() {
     let browser = Browser::start();
-    browser.open(&page("markup", &sample::hostile()));
-    let tags = browser.evaluate("[...new Set([...document.querySelectorAll('*')].map(e => e.localName))].sort()");
-    let tags: Vec<String> = serde_json::from_value(tags).expect("names");
-    assert!(!tags.iter().any(|tag| ["img", "iframe", "b"].contains(&tag.as_str())), "{tags:?}");
-    let links = browser.evaluate("[...document.querySelectorAll('a')].map(a => a.getAttribute('href'))");
-    assert_eq!(links, json!(["#failed", "#unknown", "#unknown"]));
-    assert_eq!(browser.evaluate("document.scripts.length"), 1);
-    let attributes = browser.evaluate(
-        "[...new Set([...document.querySelectorAll('*')].flatMap(e => e.getAttributeNames()))]\
-         .filter(name => /^on|^style$|href|^src/.test(name) && name !== 'href')",
-    );
-    assert_eq!(attributes, Value::Array(Vec::new()));
-    let texts = browser.evaluate("[...document.querySelectorAll('.images th code')].map(code => code.textContent)");
-    assert!(texts.as_array().is_some_and(|texts| texts.contains(&json!("<script>alert(1)</script>"))), "{texts}");
+    for (name, page) in [("markup", html::html(&sample::hostile())), ("verified-markup", verified::hostile())] {
+        browser.open(&file(name, &page));
+        let tags = browser.evaluate("[...new Set([...document.querySelectorAll('*')].map(e => e.localName))].sort()");
+        let tags: Vec<String> = serde_json::from_value(tags).expect("names");
+        assert!(!tags.iter().any(|tag| ["img", "iframe", "b"].contains(&tag.as_str())), "{tags:?}");
+        let links = browser.evaluate("[...document.querySelectorAll('a')].map(a => a.getAttribute('href'))");
+        assert_eq!(links, json!(["#failed", "#unknown", "#unknown"]));
+        assert_eq!(browser.evaluate("document.scripts.length"), 1);
+        let attributes = browser.evaluate(
+            "[...new Set([...document.querySelectorAll('*')].flatMap(e => e.getAttributeNames()))]\
+             .filter(name => /^on|^style$|href|^src/.test(name) && name !== 'href')",
+        );
+        assert_eq!(attributes, Value::Array(Vec::new()));
+        let texts = browser.evaluate("[...document.querySelectorAll('.images th code')].map(code => code.textContent)");
+        assert!(texts.to_string().contains("<script>alert(1)</script>"), "{texts}");
+    }
 }
 
 /// The pictures of the documentation. Their bytes depend on the browser and its fonts, so no test compares them.

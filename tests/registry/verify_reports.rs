@@ -163,7 +163,7 @@ async fn sarif_has_the_lines_of_a_list() {
     assert_eq!(location["physicalLocation"]["region"], json!({"startLine": 2, "startColumn": 1}));
     assert_eq!(location["logicalLocations"], Value::Null);
     let text = result["message"]["text"].as_str().unwrap();
-    assert!(text.contains(&format!("images.txt:2 is not served (missing)")), "{text}");
+    assert!(text.contains("images.txt:2 is not served (missing)"), "{text}");
 }
 
 /// The page loads nothing, and names of users and texts of registries are no markup.
@@ -179,7 +179,8 @@ async fn the_page_has_what_needs_attention_first() {
     let said = verify(&["--rules", &rules, "--digest-proof", "-o", "html", "-"], &manifests).await;
     let page = &said.stdout;
     assert!(page.starts_with("<!DOCTYPE html>"), "{said:?}");
-    for markup in ["<img", "<b>", "<i>", "<script>alert", "\u{202e}", "\u{1b}", "http://", "src=\"", "@import", "url("] {
+    for markup in ["<img", "<b>", "<i>", "<script>alert", "\u{202e}", "\u{1b}", "http://", "src=\"", "@import", "url("]
+    {
         assert!(!page.contains(markup), "{markup}: {page}");
     }
     assert_eq!(page.matches("href=").count(), page.matches("href=\"#").count(), "a link leaves the page");
