@@ -11,6 +11,7 @@ use super::connect::Connector;
 use super::credentials::Credentials;
 use super::digest::Digest;
 use super::http_client::HttpClient;
+use super::keyring::Keyring;
 use super::manifest::{self, Descriptor, Manifest};
 use super::name::{Reference, Repository, api_host};
 use super::platform::Platform;
@@ -30,11 +31,11 @@ use super::url::next_path;
 #[derive(Clone)]
 pub struct Client {
     inner: Arc<Inner>,
+    credentials: Arc<Credentials>,
 }
 
 struct Inner {
     settings: Settings,
-    credentials: Credentials,
     roots: RootCertStore,
     /// By canonical host. A registry without settings of its own gets its session with its first request.
     sessions: Mutex<HashMap<String, Arc<Session>>>,
@@ -48,12 +49,19 @@ impl Client {
     /// Returns the host whose CA or client certificate is unusable.
     pub fn new(settings: Settings, credentials: Credentials) -> Result<Self, InvalidSettings> {
         let roots = tls::machine_roots();
-        let inner = Inner { settings, credentials, roots, sessions: Mutex::default() };
+        let inner = Inner { settings, roots, sessions: Mutex::default() };
         for host in inner.settings.hosts.keys() {
             let session = inner.session(host)?;
             inner.sessions.lock().unwrap_or_else(PoisonError::into_inner).insert(host.clone(), Arc::new(session));
         }
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self { inner: Arc::new(inner), credentials: Arc::new(credentials) })
+    }
+
+    /// Returns a client that tries the credentials of a Pod's pull Secrets before those of this client. Both share connections
+    /// and, for equal credentials, tokens.
+    pub fn with_pull_secrets(&self, pull: Keyring) -> Self {
+        let credentials = Credentials::Pod { pull, node: Arc::clone(&self.credentials) };
+        Self { inner: Arc::clone(&self.inner), credentials: Arc::new(credentials) }
     }
 
     /// Asks whether a registry's API answers, without credentials: `GET /v2/`. A challenge is a good answer too.
@@ -192,7 +200,7 @@ impl Client {
             Ok(session) => session,
             Err(unreachable) => return Outcome::Unreachable(unreachable),
         };
-        let found = self.inner.credentials.find(repository).await;
+        let found = self.credentials.find(repository).await;
         trace.credential_faults = found.faults;
         let Some(((last, source), others)) = found.credentials.split_last() else {
             return session.ask(ask, None, trace, reader).await;

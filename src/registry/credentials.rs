@@ -1,5 +1,7 @@
 //! The credentials of a client: those of a workstation, or those of a node.
 
+use std::sync::Arc;
+
 use thiserror::Error;
 
 use super::credential::Credential;
@@ -7,6 +9,9 @@ use super::docker_config::{DockerConfig, DockerConfigFault};
 use super::keyring::Keyring;
 use super::name::Repository;
 use super::provider::{ProviderFault, Providers};
+
+/// The source of credentials of pull Secrets.
+const PULL: &str = "pull credentials";
 
 /// Where a client finds credentials. Programs that it runs are named by this alone.
 #[derive(Debug, Default)]
@@ -17,6 +22,8 @@ pub enum Credentials {
     Workstation(DockerConfig),
     /// As the kubelet finds them: pull credentials first, then those of plugins.
     Node { pull: Keyring, providers: Option<Providers> },
+    /// As the kubelet finds them for a Pod: those of its pull Secrets first, then those of its node.
+    Pod { pull: Keyring, node: Arc<Credentials> },
 }
 
 /// Why credentials could not be read.
@@ -47,9 +54,15 @@ impl Credentials {
                     Found { credentials: Vec::new(), faults: vec![fault] }
                 }
             },
+            Self::Pod { pull, node } => {
+                let mut credentials = logins(pull, &repository.to_string(), PULL);
+                let of_node = Box::pin(node.find(repository)).await;
+                credentials.extend(of_node.credentials);
+                Found { credentials, faults: of_node.faults }
+            }
             Self::Node { pull, providers } => {
                 let name = repository.to_string();
-                let mut credentials = logins(pull, &name, "pull credentials");
+                let mut credentials = logins(pull, &name, PULL);
                 let mut faults = Vec::new();
                 if let Some(providers) = providers {
                     let (keyring, of_providers) = providers.find(&name).await;

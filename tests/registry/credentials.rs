@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use pullthrough::registry::{
-    Client, CredentialFault, Credentials, DockerConfig, DockerConfigFault, Keyring, Outcome, PluginFault, ProcessFault,
-    Providers, Settings,
+    Client, CredentialFault, Credentials, DockerConfig, DockerConfigFault, Keyring, Login, Outcome, PluginFault,
+    ProcessFault, Providers, Settings,
 };
 use serde_json::{Value, json};
 
@@ -237,6 +237,41 @@ async fn pull_credentials_come_before_those_of_plugins() {
         let credentials = Credentials::Node { pull, providers: Some(plugins.providers()) };
         let (outcome, source, faults) = ask(credentials, &format!("{host}/app:1")).await;
         assert_eq!((outcome, source, faults), (Outcome::Missing, Some(format!("{key}, key {host}")), vec![]));
+    }
+}
+
+/// All that a Pod has comes before what its node has, also where the node's key is longer.
+#[tokio::test]
+async fn pull_secrets_of_a_pod_come_before_the_credentials_of_its_node() {
+    let server = registry("pod:hunter2").await;
+    let host = server.host();
+    let keyring = |key: &str, user: &str, password: &str| -> Keyring {
+        let login = Login { username: user.to_owned(), password: password.to_owned() };
+        [(key.to_owned(), login)].into_iter().collect()
+    };
+    let path = format!("{host}/app");
+    let pull = keyring(&path, "node", "hunter2");
+    let node = Client::new(settings(), Credentials::Node { pull, providers: None }).unwrap();
+    let (repository, tag) = name(&format!("{host}/app:1"));
+    let nothing = Keyring::default();
+    let basic = |user: &str, password: &str| format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")));
+    let (of_node, of_pod) = (basic("node", "hunter2"), basic("pod", "hunter2"));
+    for (pull, is_served, sent) in [
+        (nothing.clone(), false, vec![&of_node]),
+        (keyring(&host, "pod", "wrong"), false, vec![&basic("pod", "wrong"), &of_node]),
+        (keyring(&host, "pod", "hunter2"), true, vec![&of_pod]),
+        // What one Pod has is not sent for another one.
+        (nothing, false, vec![&of_node]),
+    ] {
+        let client = node.with_pull_secrets(pull);
+        let asked = server.seen().len();
+        let answer = client.manifest(&repository, &tag).await;
+        assert_eq!(matches!(answer.outcome, Outcome::Missing), is_served, "{answer:?}");
+        let key = if is_served { &host } else { &path };
+        assert_eq!(answer.trace.credential, Some(format!("pull credentials, key {key}")));
+        let logins: Vec<String> = server.seen()[asked..].iter().filter_map(|seen| seen.authorization.clone()).collect();
+        assert_eq!(logins.iter().collect::<Vec<_>>(), sent);
+        assert!(!format!("{answer:?} {client:?}").contains("hunter2"));
     }
 }
 
