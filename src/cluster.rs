@@ -6,6 +6,7 @@ pub mod client;
 pub mod doctor;
 mod failure;
 pub mod pages;
+pub mod pull_secrets;
 pub mod scan;
 pub mod selector;
 

@@ -12,6 +12,8 @@ pub mod markdown;
 mod options;
 mod platforms;
 mod proof;
+mod pull;
+mod pull_use;
 pub mod report;
 pub mod sarif;
 pub mod table;
@@ -28,9 +30,11 @@ pub use finding::Finding;
 pub use look::Seen;
 pub use options::Options;
 pub use proof::{Match, Proof};
-pub use targets::{Places, Target, Targets};
+pub use pull::{PodPull, by_credentials};
+pub use pull_use::PullUse;
+pub use targets::{Places, Target, Targets, is_asked};
 
-use self::ask::Ask;
+use self::ask::Gates;
 use self::look::Look;
 use crate::diagnosis::{Advice, Diagnosis, Observation, diagnose, start};
 use crate::engine::{Cache, ImageRef, Product};
@@ -39,7 +43,6 @@ use crate::registry::Client;
 
 /// A run over images.
 pub struct Verification {
-    pub client: Client,
     pub caches: Vec<Cache>,
     pub options: Options,
 }
@@ -54,21 +57,26 @@ pub struct Verified {
 }
 
 impl Verification {
-    /// Asks for all images, and calls `on_done` after each. The result has the order of `targets`.
+    /// Asks for all images, each with the client that has its credentials, and calls `on_done` after each. The result has the
+    /// order of `targets`.
     ///
     /// # Errors
     ///
     /// Returns the panic of a task, without which an image would be missing in the result.
-    pub async fn run(self, targets: Vec<Target>, mut on_done: impl FnMut(usize)) -> Result<Vec<Verified>, JoinError> {
-        let Self { client, caches, options } = self;
+    pub async fn run(
+        self,
+        targets: Vec<(Target, Client)>,
+        mut on_done: impl FnMut(usize),
+    ) -> Result<Vec<Verified>, JoinError> {
+        let Self { caches, options } = self;
         let concurrency = options.concurrency;
-        let mut queues: HashMap<String, VecDeque<(usize, Target)>> = HashMap::new();
-        for (index, target) in targets.into_iter().enumerate() {
+        let mut queues: HashMap<String, VecDeque<(usize, Target, Client)>> = HashMap::new();
+        for (index, (target, client)) in targets.into_iter().enumerate() {
             let host = ImageRef::parse(&target.image).ok().and_then(|image| image.registry().map(str::to_owned));
-            queues.entry(host.unwrap_or_default()).or_default().push_back((index, target));
+            queues.entry(host.unwrap_or_default()).or_default().push_back((index, target, client));
         }
         let look = Arc::new(Look {
-            ask: Ask::new(client, concurrency),
+            gates: Gates::new(concurrency),
             caches,
             options,
             final_answers: Mutex::default(),
@@ -83,8 +91,8 @@ impl Verification {
                 workers.spawn(async move {
                     loop {
                         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-                        let Some((index, target)) = next else { return };
-                        let seen = look.image(&target).await;
+                        let Some((index, target, client)) = next else { return };
+                        let seen = look.image(&target, &client).await;
                         if done.send((index, target, seen)).is_err() {
                             return;
                         }

@@ -1,18 +1,23 @@
 //! The images of a command that asks registries for them: of a cluster, of manifests, or of a list.
 
+mod pull_secrets;
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 
+pub use self::pull_secrets::Asked;
 use super::catalogue::CatalogueArgs;
 use super::duration::DurationArg;
 use super::kubeconfig::KubeconfigArgs;
-use super::scan::cluster::{self, Sink};
+use super::scan::cluster::{Cluster, Sink};
 use super::scan::output::tell_skipped;
 use super::scan::progress::Progress;
+use super::wait::wait_for;
 use super::{output, unknown};
+use crate::cluster::api::Api;
 use crate::cluster::scan::{Event, ScanOptions, Seen};
 use crate::engine::declared::Declaration;
 use crate::engine::{Policy, Question};
@@ -74,11 +79,18 @@ pub struct ImagesArgs {
 pub trait Collect: Default {
     /// Whether it needs the objects of a cluster.
     const NEEDS_OBJECTS: bool = false;
+    /// Whether it needs the names of the pull Secrets of a cluster.
+    const NEEDS_PULL_ACCESS: bool = false;
 
     fn add(&mut self, finding: FoundImage);
 
     /// Gets an object of a cluster, if it needs them.
     fn object(&mut self, _kind: &str, _json: &str) {}
+
+    /// Reads more of a cluster, when it has all images.
+    fn finish(&mut self, _api: &Api, _progress: &Progress) -> impl Future<Output = ()> {
+        std::future::ready(())
+    }
 }
 
 impl Collect for Targets {
@@ -109,6 +121,11 @@ impl ImagesArgs {
         self.collect(policy, declared, timeout)
     }
 
+    /// Returns whether the images are those of a cluster.
+    fn is_of_cluster(&self) -> bool {
+        self.paths.is_empty() && self.images.is_none()
+    }
+
     /// As [`Self::find`], for another receiver of images.
     pub fn collect<C: Collect>(
         self,
@@ -116,9 +133,9 @@ impl ImagesArgs {
         declared: Vec<Declaration>,
         timeout: DurationArg,
     ) -> anyhow::Result<Images<C>> {
+        let is_cluster = self.is_of_cluster();
         let Self { paths, images, namespaces, catalogue, deep, kubeconfig, configuration } = self;
         let mut gathering = Gathering { images: Images::<C>::default(), progress: Progress::new(false) };
-        let is_cluster = paths.is_empty() && images.is_none();
         let namespace = match &*namespaces {
             _ if is_cluster => "",
             [] => DEFAULT_NAMESPACE,
@@ -139,8 +156,15 @@ impl ImagesArgs {
                     policy: Some(policy),
                     known,
                     keeps_json: C::NEEDS_OBJECTS,
+                    keeps_pull_access: C::NEEDS_PULL_ACCESS,
                 };
-                cluster::scan(kubeconfig, timeout.get(), options, &mut gathering)?;
+                wait_for(async {
+                    let cluster = Cluster::connect(kubeconfig, timeout.get()).await?;
+                    cluster.scan(options, &mut gathering).await?;
+                    let Gathering { images, progress } = &mut gathering;
+                    images.targets.finish(&cluster.api, progress).await;
+                    anyhow::Ok(())
+                })??;
             }
             None => {
                 let known = Known { declared, catalogue: catalogue.for_reading()?, deep, ..Known::default() };
@@ -157,6 +181,11 @@ impl ImagesArgs {
 }
 
 impl<C> Images<C> {
+    fn without_targets(self) -> Images<()> {
+        let Self { subject, targets: _, platforms, skipped, weight, unknowns, inspected, looked_at } = self;
+        Images { subject, targets: (), platforms, skipped, weight, unknowns, inspected, looked_at }
+    }
+
     fn tell_skipped(&self) {
         for (names, skipped) in report::skipped(&self.skipped) {
             tell_skipped(&names, &skipped.why, &skipped.fix);

@@ -178,7 +178,14 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     if paths.is_empty() {
         // In a cluster, Pods have the images of custom resources. These are listed only if they are declared.
         let known = Known { declared, ..Known::default() };
-        let options = crate::cluster::scan::ScanOptions { namespaces, configuration, policy, known, keeps_json: false };
+        let options = crate::cluster::scan::ScanOptions {
+            namespaces,
+            configuration,
+            policy,
+            known,
+            keeps_json: false,
+            keeps_pull_access: false,
+        };
         cluster::scan(kubeconfig, timeout.get(), options, &mut output)?;
     } else {
         let known = Known { declared, catalogue: catalogue.for_reading()?, deep, ..Known::default() };

@@ -4,16 +4,16 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use k8s_openapi::jiff::Timestamp;
 
 use super::duration::DurationArg;
-use super::images::{Images, ImagesArgs};
+use super::images::{Asked, Images, ImagesArgs};
 use super::output;
 use super::registries::RegistriesArgs;
 use super::rules::RulesArgs;
 use super::scan::progress::Progress;
 use super::wait::wait_for;
 use crate::engine::Policy;
-use crate::registry::{Platform, Retries};
+use crate::registry::{Client, Platform, Retries};
 use crate::verify::report::Report;
-use crate::verify::{self, Finding, Options, Verification, Verified, effects, html, json, markdown, sarif, table};
+use crate::verify::{Finding, Options, Target, Verification, Verified, effects, html, json, markdown, sarif, table};
 use crate::words::count;
 
 /// Ask caches whether they serve the rewritten images
@@ -73,6 +73,11 @@ pub struct Args {
     )]
     timeout: DurationArg,
 
+    /// Read the pull Secrets that Pods name from the cluster, and ask for each image with those of its Pods. The order is the
+    /// kubelet's: Secrets of the Pod, --pull-secret, then plugins. Needs the permissions to get secrets and serviceaccounts.
+    #[arg(long, help_heading = "Registries", conflicts_with_all = ["docker_config", "anonymous"])]
+    read_pull_secrets: bool,
+
     #[command(flatten)]
     registries: RegistriesArgs,
 }
@@ -88,6 +93,7 @@ Exit codes:
 Examples:
   $ pullthrough verify --rules rules.yaml
   $ pullthrough verify --rules rules.yaml --platform linux/amd64,linux/arm64 deploy/
+  $ pullthrough verify --rules rules.yaml --read-pull-secrets --fail-on denied
   $ pullthrough verify --rules rules.yaml --images images.txt --pull-secret secret.json
   $ helm template charts/web | pullthrough verify --rules rules.yaml --fail-on missing,denied -
   $ pullthrough verify --rules rules.yaml --digest-proof --fail-on stale,different";
@@ -122,6 +128,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         allow_unknown,
         concurrency,
         timeout,
+        read_pull_secrets,
         registries,
     } = args;
     if let Some(word) = fail_on.iter().find(|word| word.is_of_digests() && !digest_proof) {
@@ -129,15 +136,18 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     let config = rules.load()?;
     let (declared, caches) = (config.manifests.clone(), config.settings.caches.clone());
-    let client = registries.client(&caches, timeout.get(), Retries::default())?;
-    let mut images = images.find(Policy::from(config), declared, timeout)?;
-    let targets = std::mem::take(&mut images.targets);
-    let others = targets.others;
-    let targets = targets.into_list();
+    let pull = registries.read_pull_secrets()?;
+    let pull = (read_pull_secrets || !pull.is_empty()).then_some(pull);
+    let client = registries.client_with(pull, &caches, timeout.get(), Retries::default())?;
+    let policy = Policy::from(config);
+    let (images, Asked { targets, others, unusable }) = if read_pull_secrets {
+        images.find_with_pull_secrets(policy, declared, timeout)?.ask_with(&client)
+    } else {
+        images.find(policy, declared, timeout)?.ask_with(&client)
+    };
     let platforms = if platforms.is_empty() { images.platforms.iter().cloned().collect() } else { platforms };
     tell_before(&targets, &caches, &platforms, no_upstream);
     let verification = Verification {
-        client,
         caches,
         options: Options {
             platforms,
@@ -164,12 +174,18 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         Format::Markdown => output::data(markdown::markdown(&report)),
         Format::Html => output::data(html::html(&report)),
     };
-    end(printed, &images, &verified, &fail_on, allow_unknown)
+    let gap = unusable_gap(unusable).or_else(|| digest_gap(&verified, &fail_on));
+    end(printed, &images, &verified, &fail_on, allow_unknown, gap)
 }
 
 /// Says what the check is about to do.
-fn tell_before(targets: &[verify::Target], caches: &[crate::engine::Cache], platforms: &[Platform], no_upstream: bool) {
-    for line in effects(targets, caches) {
+fn tell_before(
+    targets: &[(Target, Client)],
+    caches: &[crate::engine::Cache],
+    platforms: &[Platform],
+    no_upstream: bool,
+) {
+    for line in effects(targets.iter().map(|(target, _)| target), caches) {
         output::note(format_args!("note: {line}"));
     }
     if targets.is_empty() {
@@ -186,7 +202,7 @@ fn tell_before(targets: &[verify::Target], caches: &[crate::engine::Cache], plat
     }
 }
 
-fn ask(verification: Verification, targets: Vec<verify::Target>) -> anyhow::Result<Vec<Verified>> {
+fn ask(verification: Verification, targets: Vec<(Target, Client)>) -> anyhow::Result<Vec<Verified>> {
     let progress = Progress::new(false);
     let all = targets.len();
     let verified = wait_for(verification.run(targets, |done| progress.show("images", done, Some(all - done))))?;
@@ -197,23 +213,33 @@ fn ask(verification: Verification, targets: Vec<verify::Target>) -> anyhow::Resu
 /// Returns the exit code.
 fn end(
     printed: anyhow::Result<()>,
-    images: &Images,
+    images: &Images<()>,
     verified: &[Verified],
     fail_on: &[Finding],
     allow_unknown: bool,
+    gap: Option<String>,
 ) -> anyhow::Result<ExitCode> {
     let words: Vec<&str> = fail_on.iter().map(|word| word.as_str()).collect();
     let failing =
         verified.iter().filter(|verified| verified.findings().any(|finding| fail_on.contains(&finding))).count();
-    let gap_of_digests = || {
-        let is_uncompared = |verified: &&Verified| verified.findings().any(|finding| finding == Finding::NotCompared);
-        let uncompared = verified.iter().filter(is_uncompared).count();
-        (uncompared > 0 && fail_on.iter().any(|word| word.is_of_digests())).then(|| {
-            format!(
-                "the digests of {} were not compared; fix what is listed as not compared",
-                count(uncompared, "image")
-            )
-        })
-    };
-    images.end(printed, &words, failing, allow_unknown, gap_of_digests)
+    images.end(printed, &words, failing, allow_unknown, || gap)
+}
+
+/// Returns why a gate fails that needs all pull Secrets.
+fn unusable_gap(unusable: usize) -> Option<String> {
+    (unusable > 0).then(|| {
+        format!(
+            "pull credentials are incomplete, since {} can't be used; fix what is listed as skipped",
+            count(unusable, "object")
+        )
+    })
+}
+
+/// Returns why a gate fails that needs all digests.
+fn digest_gap(verified: &[Verified], fail_on: &[Finding]) -> Option<String> {
+    let is_uncompared = |verified: &&Verified| verified.findings().any(|finding| finding == Finding::NotCompared);
+    let uncompared = verified.iter().filter(is_uncompared).count();
+    (uncompared > 0 && fail_on.iter().any(|word| word.is_of_digests())).then(|| {
+        format!("the digests of {} were not compared; fix what is listed as not compared", count(uncompared, "image"))
+    })
 }

@@ -5,7 +5,8 @@ mod coverage;
 mod kind;
 mod node;
 mod object;
-mod skipped;
+mod pull_access;
+pub(super) mod skipped;
 
 use std::collections::BTreeSet;
 
@@ -15,6 +16,7 @@ use self::coverage::Coverage;
 use self::kind::{Discovery, ResourceKind};
 use self::node::Names;
 use self::object::{Object, Site};
+pub use self::pull_access::DEFAULT_ACCOUNT;
 use self::skipped::skipped;
 use super::api::{Api, Failure, Target};
 use super::pages::{Page, Pages};
@@ -35,6 +37,8 @@ pub struct ScanOptions {
     pub known: Known,
     /// Whether events have the JSON of each object.
     pub keeps_json: bool,
+    /// Whether images have the names of their Pods' pull Secrets.
+    pub keeps_pull_access: bool,
 }
 
 /// An event of a scan.
@@ -173,6 +177,7 @@ impl Scan {
         let namespace = object.namespace.as_deref().unwrap_or_default();
         let in_use = if kind.is_pod() { Use::Running } else { Use::Template };
         let excluded = self.coverage.excludes(namespace, object.labels);
+        let start = found.len();
         for Site { place, image, pull_never, state } in &object.sites {
             self.names.add(image);
             let not_covered = if state.mirror { Some(NotCovered::StaticPod) } else { excluded };
@@ -190,6 +195,9 @@ impl Scan {
                 place: place.clone(),
             };
             found.push(FoundImage::new(image.to_string(), place, in_use, verdict, not_covered));
+        }
+        if self.options.keeps_pull_access {
+            pull_access::set(kind, &object, self.options.policy.as_ref(), &mut found[start..])?;
         }
         Ok(())
     }

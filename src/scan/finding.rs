@@ -1,7 +1,10 @@
 //! One image at one place.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
+use super::PullAccess;
 use crate::engine::{Decision, ImageRef, Prefix, Reason, Rule};
 
 /// One image at one place.
@@ -16,6 +19,8 @@ pub struct FoundImage {
     /// `None` without rules.
     pub verdict: Option<Verdict>,
     pub not_covered: Option<NotCovered>,
+    /// `None` if the scan does not collect it, or if the image is in no namespace.
+    pub pull_access: Option<Arc<PullAccess>>,
 }
 
 /// The position of an image.
@@ -104,7 +109,7 @@ impl FoundImage {
             Ok(parsed) => (parsed.registry().map(str::to_owned), Some(parsed.repository().to_owned())),
             Err(_) => (None, None),
         };
-        Self { image, registry, repository, place, in_use, verdict, not_covered }
+        Self { image, registry, repository, place, in_use, verdict, not_covered, pull_access: None }
     }
 
     /// Returns the first of the prefixes that the image is pulled from. Images that a node only stores are not pulled, except

@@ -5,6 +5,7 @@
 mod bucket;
 pub mod files;
 mod finding;
+mod pull_access;
 pub mod report;
 mod sums;
 mod unknown;
@@ -13,6 +14,7 @@ use std::collections::{BTreeMap, HashMap};
 
 pub use bucket::Bucket;
 pub use finding::{FoundImage, Location, NotCovered, Use, Verdict};
+pub use pull_access::PullAccess;
 pub use sums::{Group, Row, Share, Sums};
 pub use unknown::{Subject, Unknown, Unknowns, declaration_of};
 
@@ -131,7 +133,8 @@ impl Entry {
 
     /// Returns whether the finding differs from the entry at most in its place.
     fn has_all_of(&self, other: &FoundImage) -> bool {
-        let FoundImage { image, registry: _, repository: _, place: _, in_use, verdict, not_covered } = &self.finding;
+        let FoundImage { image, registry: _, repository: _, place: _, in_use, verdict, not_covered, pull_access: _ } =
+            &self.finding;
         (image, in_use, verdict, not_covered) == (&other.image, &other.in_use, &other.verdict, &other.not_covered)
     }
 

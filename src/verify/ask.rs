@@ -8,17 +8,16 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use crate::products::{Model, Step};
 use crate::registry::{Answer, Client, Descriptor, Head, Manifest, Outcome, Platform, Reference, Repository};
 
-/// A client that asks a host for a limited number of images at a time.
-pub(super) struct Ask {
-    client: Client,
+/// How many images a host is asked for at a time, by all clients of a run.
+pub(super) struct Gates {
     concurrency: usize,
     /// By host.
     gates: Mutex<HashMap<String, Arc<Semaphore>>>,
 }
 
-impl Ask {
-    pub(super) fn new(client: Client, concurrency: usize) -> Self {
-        Self { client, concurrency, gates: Mutex::default() }
+impl Gates {
+    pub(super) fn new(concurrency: usize) -> Self {
+        Self { concurrency, gates: Mutex::default() }
     }
 
     fn gate(&self, repository: &Repository) -> Arc<Semaphore> {
@@ -26,25 +25,33 @@ impl Ask {
         let gate = gates.entry(repository.host().to_owned());
         Arc::clone(gate.or_insert_with(|| Arc::new(Semaphore::new(self.concurrency))))
     }
+}
 
+/// A client that waits for the gates.
+pub(super) struct Ask<'a> {
+    pub(super) client: &'a Client,
+    pub(super) gates: &'a Gates,
+}
+
+impl Ask<'_> {
     pub(super) async fn ping(&self, repository: &Repository) -> Answer<()> {
         self.client.ping(repository).await
     }
 
     pub(super) async fn head(&self, repository: &Repository, reference: &Reference) -> Answer<Head> {
-        let gate = self.gate(repository);
+        let gate = self.gates.gate(repository);
         let _permit = permit(&gate).await;
         self.client.head(repository, reference).await
     }
 
     pub(super) async fn manifest(&self, repository: &Repository, reference: &Reference) -> Answer<Manifest> {
-        let gate = self.gate(repository);
+        let gate = self.gates.gate(repository);
         let _permit = permit(&gate).await;
         self.client.manifest(repository, reference).await
     }
 
     pub(super) async fn platform(&self, repository: &Repository, config: &Descriptor) -> Answer<Platform> {
-        let gate = self.gate(repository);
+        let gate = self.gates.gate(repository);
         let _permit = permit(&gate).await;
         self.client.platform(repository, config).await
     }

@@ -8,7 +8,7 @@ use crate::products::{Blobs, Fill, Model};
 use crate::words::count;
 
 /// Returns a line for each registry: how many images it is asked for, and what this causes in it.
-pub fn effects(targets: &[Target], caches: &[Cache]) -> Vec<String> {
+pub fn effects<'t>(targets: impl IntoIterator<Item = &'t Target>, caches: &[Cache]) -> Vec<String> {
     let mut images: BTreeMap<(String, Product), usize> = BTreeMap::new();
     for target in targets {
         let Ok(image) = ImageRef::parse(&target.image) else { continue };

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::words;
-use super::{Match, Target, Verified};
+use super::{Match, PullUse, Target, Verified};
 use crate::diagnosis::{Advice, Status};
 use crate::scan::Location;
 
@@ -36,6 +36,7 @@ struct Line<'v> {
     http_status: Option<u16>,
     retry_after_secs: Option<u64>,
     credential: Option<&'v str>,
+    pull_secrets: Option<&'v [PullUse]>,
     /// Whether the answer is that to another image of the same registry.
     inferred: bool,
     requests: u32,
@@ -59,7 +60,7 @@ struct DigestProof<'v> {
 impl<'v> Line<'v> {
     fn new(verified: &'v Verified) -> Self {
         let Verified { target, product, diagnosis, seen } = verified;
-        let Target { image, upstream, rule, places } = target;
+        let Target { image, upstream, rule, places, pull } = target;
         let (file, line) = match places.first() {
             Location::File { file, line, .. } => (Some(file.as_str()), Some(*line)),
             Location::Cluster { .. } | Location::Node { .. } => (None, None),
@@ -80,6 +81,7 @@ impl<'v> Line<'v> {
             http_status: trace.status,
             retry_after_secs: trace.retry_after.map(|wait| wait.as_secs()),
             credential: trace.credential.as_deref(),
+            pull_secrets: pull.as_deref(),
             inferred: seen.is_inferred,
             requests: if seen.is_inferred { 0 } else { trace.requests },
             warnings: &trace.warnings,

@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use super::ask::Ask;
+use super::ask::{Ask, Gates};
 use super::options::Options;
 use super::platforms::{self, Platforms};
 use super::proof::{self, Proof};
 use super::targets::Target;
 use crate::engine::{Cache, ImageRef};
 use crate::products::Model;
-use crate::registry::{Answer, Digest, Outcome, Phase, Reference, Repository, Unreachable};
+use crate::registry::{Answer, Client, Digest, Outcome, Phase, Reference, Repository, Unreachable};
 
 /// What was seen of an image.
 #[derive(Debug, Clone)]
@@ -32,7 +32,7 @@ pub struct Seen {
 
 /// What the questions of a run share.
 pub(super) struct Look {
-    pub(super) ask: Ask,
+    pub(super) gates: Gates,
     pub(super) caches: Vec<Cache>,
     pub(super) options: Options,
     /// Answers that hold for all further requests of the kind, so that these are not sent.
@@ -42,8 +42,9 @@ pub(super) struct Look {
 }
 
 impl Look {
-    pub(super) async fn image(&self, target: &Target) -> Seen {
-        let Self { ask, options, .. } = self;
+    pub(super) async fn image(&self, target: &Target, client: &Client) -> Seen {
+        let Self { gates, options, .. } = self;
+        let ask = &Ask { client, gates };
         let parsed = ImageRef::parse(&target.image).ok();
         let upstream = target.upstream.as_deref().and_then(|image| ImageRef::parse(image).ok());
         let upstream_name = upstream.as_ref().map(|image| image.canonical().to_owned());
@@ -87,23 +88,23 @@ impl Look {
             }
             Outcome::RateLimited => self.keep(limit_key, &answer),
             Outcome::Denied(_) => {
-                seen.requires_login = self.requires_login(&repository).await;
-                seen.upstream = self.ask_upstream(upstream_to_ask).await;
+                seen.requires_login = self.requires_login(ask, &repository).await;
+                seen.upstream = self.ask_upstream(ask, upstream_to_ask).await;
             }
-            Outcome::Missing | Outcome::Other => seen.upstream = self.ask_upstream(upstream_to_ask).await,
+            Outcome::Missing | Outcome::Other => seen.upstream = self.ask_upstream(ask, upstream_to_ask).await,
             Outcome::Unreachable(_) | Outcome::Invalid(_) => {}
         }
         seen.cache = answer.map(drop);
         seen
     }
 
-    async fn ask_upstream(&self, upstream: Option<&ImageRef<'_>>) -> Option<Answer<()>> {
+    async fn ask_upstream(&self, ask: &Ask<'_>, upstream: Option<&ImageRef<'_>>) -> Option<Answer<()>> {
         let image = upstream?;
         let repository = Repository::of(image)?;
         if let Some(answer) = self.final_answer(&[repository.host()]) {
             return Some(answer);
         }
-        let answer = self.ask.head(&repository, &Reference::of(image)).await.map(drop);
+        let answer = ask.head(&repository, &Reference::of(image)).await.map(drop);
         match &answer.outcome {
             Outcome::Unreachable(unreachable) if is_final(unreachable) => {
                 self.keep(repository.host().to_owned(), &answer);
@@ -124,12 +125,12 @@ impl Look {
         self.final_answers.lock().unwrap_or_else(PoisonError::into_inner).insert(key, answer);
     }
 
-    async fn requires_login(&self, repository: &Repository) -> Option<bool> {
+    async fn requires_login(&self, ask: &Ask<'_>, repository: &Repository) -> Option<bool> {
         let mut logins = self.logins.lock().await;
         if let Some(known) = logins.get(repository.host()) {
             return *known;
         }
-        let Answer { outcome, trace } = self.ask.ping(repository).await;
+        let Answer { outcome, trace } = ask.ping(repository).await;
         let requires = matches!(outcome, Outcome::Served(())).then_some(trace.status == Some(401));
         logins.insert(repository.host().to_owned(), requires);
         requires

@@ -76,14 +76,16 @@ fn row(text: &mut String, verified: &Verified) -> fmt::Result {
         0 => String::new(),
         more => format!(" and {}", count(more, "more place")),
     };
+    let secrets = target.pull.as_deref().map(|uses| format!("<br>pull Secrets: {}", inert(&words::pull_secrets(uses))));
     writeln!(
         text,
-        "| {} | {} | {causes} | {}{} | {}{more} |",
+        "| {} | {} | {causes} | {}{} | {}{more}{} |",
         code(&target.image),
         target.upstream.as_deref().map_or_else(String::new, code),
         inert(&words::answer(&seen.cache)),
         upstream.unwrap_or_default(),
         code(&target.places.first().to_string()),
+        secrets.unwrap_or_default(),
     )
 }
 

@@ -19,7 +19,7 @@ fn missing(needed: &[Platform], found: &[Platform]) -> Vec<Platform> {
 }
 
 /// Returns the platforms of a manifest: those of an index, or the one in the configuration of an image.
-async fn of(ask: &Ask, repository: &Repository, manifest: &Manifest) -> Option<Vec<Platform>> {
+async fn of(ask: &Ask<'_>, repository: &Repository, manifest: &Manifest) -> Option<Vec<Platform>> {
     match &manifest.content {
         Content::Index(_) => Some(manifest.platforms().into_iter().cloned().collect()),
         Content::Image { config, .. } => match ask.platform(repository, config).await.outcome {
@@ -31,7 +31,7 @@ async fn of(ask: &Ask, repository: &Repository, manifest: &Manifest) -> Option<V
 
 /// Looks for the needed platforms in a manifest of the cache, and for those that are missing in the upstream's.
 pub(super) async fn look(
-    ask: &Ask,
+    ask: &Ask<'_>,
     needed: &[Platform],
     repository: &Repository,
     manifest: &Manifest,

@@ -77,7 +77,7 @@ impl Proof {
 
 /// Compares what a cache serves for a tag with what the upstream has for it. The upstream's manifest is fetched only if its
 /// digest is another.
-pub(super) async fn look(ask: &Ask, cached: &Manifest, upstream: &ImageRef<'_>) -> Proof {
+pub(super) async fn look(ask: &Ask<'_>, cached: &Manifest, upstream: &ImageRef<'_>) -> Proof {
     let Some(repository) = Repository::of(upstream) else { return Proof::unknown("the upstream has no host") };
     let head = ask.head(&repository, &Reference::of(upstream)).await;
     if let Outcome::Served(head) = &head.outcome

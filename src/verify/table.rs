@@ -57,7 +57,10 @@ fn write(text: &mut String, report: &Report, width: Option<usize>) -> fmt::Resul
         0 => String::new(),
         others => format!("; {} not checked, since no rule sends the image to a cache", count(*others, "place")),
     };
-    paragraph(text, "", &format!("{served} of {} served{not_asked}", count(images.len(), "image")), width)
+    let has_pull = images.iter().any(|verified| verified.target.pull.is_some());
+    let by_credentials = if has_pull { ", counted once for each set of pull credentials" } else { "" };
+    let images = count(images.len(), "image");
+    paragraph(text, "", &format!("{served} of {images} served{by_credentials}{not_asked}"), width)
 }
 
 fn totals(images: &[Verified]) -> String {
@@ -157,7 +160,11 @@ fn origin(text: &mut String, verified: &Verified, width: Option<usize>) -> fmt::
         0 => String::new(),
         more => format!(" and {} more", count(more, "place")),
     };
-    paragraph(text, "    at      ", &format!("{}{more}", target.places.first()), width)
+    paragraph(text, "    at      ", &format!("{}{more}", target.places.first()), width)?;
+    match &target.pull {
+        Some(uses) => paragraph(text, "    secrets ", &words::pull_secrets(uses), width),
+        None => Ok(()),
+    }
 }
 
 /// Writes a comparison of digests that did not find them equal.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::pull_use::PullUse;
 use crate::engine::ImageRef;
 use crate::engine::Reason;
 use crate::scan::{FoundImage, Location, Use, Verdict};
@@ -15,6 +16,8 @@ pub struct Target {
     pub upstream: Option<String>,
     pub rule: Option<String>,
     pub places: Places,
+    /// The pull Secrets that it is asked with; `None` if those of the cluster are not read.
+    pub pull: Option<Vec<PullUse>>,
 }
 
 /// The places of an image, at least one, in the order in which they were found.
@@ -74,7 +77,7 @@ impl Targets {
             return;
         }
         self.positions.insert(image.clone(), self.list.len());
-        self.list.push(Target { image, upstream, rule, places: finding.place.into() });
+        self.list.push(Target { image, upstream, rule, places: finding.place.into(), pull: None });
     }
 
     pub fn is_empty(&self) -> bool {
@@ -90,9 +93,14 @@ impl Targets {
     }
 }
 
+/// Returns whether a cache is asked for the image.
+pub fn is_asked(finding: &FoundImage) -> bool {
+    rewritten(finding).is_some()
+}
+
 /// Returns the rewritten name, the name that it was made from, and the rule. Rules that only observe count as if they enforced.
 /// Images that nodes only store are not pulled.
-fn rewritten(finding: &FoundImage) -> Option<(&str, Option<&str>, Option<String>)> {
+pub(super) fn rewritten(finding: &FoundImage) -> Option<(&str, Option<&str>, Option<String>)> {
     let FoundImage { image, verdict, in_use, not_covered, .. } = finding;
     if *in_use == Use::Held {
         return None;

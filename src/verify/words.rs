@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::Verified;
+use super::{PullUse, Verified};
 use crate::products::Model;
 use crate::registry::{Answer, Outcome, Platform, Trace};
-use crate::words::{count, span};
+use crate::words::{count, few, span};
 
 /// The most characters of a page that is not a registry's.
 const PAGE_CHARS: usize = 120;
@@ -69,6 +69,19 @@ pub fn warnings(images: &[Verified]) -> BTreeMap<(&str, &str), usize> {
         }
     }
     warnings
+}
+
+/// Returns the pull Secrets that an image was asked with, by namespace and name.
+pub fn pull_secrets(uses: &[PullUse]) -> String {
+    if uses.is_empty() {
+        return "none, since its place is in no namespace".to_owned();
+    }
+    let names = uses.iter().flat_map(|PullUse { namespace, secrets, unusable }| {
+        let none = (secrets.is_empty() && unusable.is_empty()).then(|| format!("none in namespace {namespace}"));
+        let used = secrets.iter().map(move |name| format!("{namespace}/{name}"));
+        used.chain(unusable.iter().map(move |name| format!("{namespace}/{name} (unusable)"))).chain(none)
+    });
+    few(&names.collect::<Vec<_>>())
 }
 
 /// Returns what the answer means for the product, in its own words. It is for answers that have several causes.

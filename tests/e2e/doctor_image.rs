@@ -2,29 +2,14 @@
 
 use std::process::Command;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
 use crate::CLUSTER;
-use crate::registry::{self, Reply};
+use crate::cache::{Cache, PASSWORD};
 use crate::scene::rules;
 
 const NAMESPACE: &str = "doctor-image";
-const INDEX: &str = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
 const REFUSED: &str = "connect: connection refused";
-
-/// Starts a cache that serves each image to a login, and returns its host.
-fn cache() -> String {
-    let login = format!("Basic {}", BASE64_STANDARD.encode("jane:hunter2"));
-    registry::start(move |head| {
-        if head.contains(&login) {
-            return Reply::index(INDEX.to_owned());
-        }
-        let headers = vec!["WWW-Authenticate: Basic realm=\"cache\"".to_owned()];
-        Reply { status: "401 Unauthorized", headers, body: "{}".to_owned() }
-    })
-}
 
 /// Creates a Pod whose container waits, as a kubelet reports it, with an event.
 fn create(name: &str, image: &str, secrets: &Value, cause: &str) {
@@ -65,7 +50,7 @@ fn doctor(rules: &str, image: &str, arguments: &[&str]) -> (i32, Value) {
     command.arg("--kubeconfig").arg(CLUSTER.kubeconfig()).args(arguments).env("DOCKER_CONFIG", "/nonexistent");
     let output = command.output().expect("the binary runs");
     let [stdout, stderr] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
-    assert!(!stdout.contains("hunter2") && !stderr.contains("hunter2"), "{stdout}{stderr}");
+    assert!(!stdout.contains(PASSWORD) && !stderr.contains(PASSWORD), "{stdout}{stderr}");
     let report = serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}: {stdout}{stderr}"));
     (output.status.code().expect("an exit code"), report)
 }
@@ -80,13 +65,13 @@ fn has(report: &Value, text: &str) -> bool {
 
 #[test]
 fn failing_pods_and_their_secrets_are_diagnosed() {
-    let host = cache();
+    let host = Cache::start().host;
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("rules.yaml").display().to_string();
     let entry = format!("  - {{name: kubernetes, from: [registry.k8s.io], to: \"{host}/k8s\"}}\n");
     std::fs::write(&file, rules("", &entry)).expect("a file");
     CLUSTER.create_namespace(NAMESPACE);
-    let auths = json!({"auths": {host.as_str(): {"username": "jane", "password": "hunter2"}}}).to_string();
+    let auths = json!({"auths": {host.as_str(): {"username": "jane", "password": PASSWORD}}}).to_string();
     let secret = json!({
         "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "pull", "namespace": NAMESPACE},
         "type": "kubernetes.io/dockerconfigjson", "stringData": {".dockerconfigjson": auths},

@@ -4,6 +4,7 @@
 mod harness;
 
 mod additions;
+mod cache;
 mod certificates;
 mod conditions;
 mod create;
@@ -26,6 +27,7 @@ mod scene;
 mod server;
 mod update;
 mod verify;
+mod verify_pull_secrets;
 mod ward;
 
 use std::sync::LazyLock;

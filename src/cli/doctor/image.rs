@@ -12,10 +12,11 @@ use crate::cli::registries::RegistriesArgs;
 use crate::cli::wait::wait_for;
 use crate::cli::{output, parse_namespace, serve};
 use crate::cluster::doctor::image::hosts::{self, DEFAULT_FOLDER, Mirrors};
-use crate::cluster::doctor::image::pull_secrets::{Content, PullSecret};
+use crate::cluster::doctor::image::pull_secrets::PullSecret;
 use crate::cluster::doctor::image::{Cluster, CredentialFacts, Document, Facts, Workloads, report, summary};
 use crate::cluster::doctor::report::Report;
 use crate::cluster::doctor::{DoctorOptions, Given};
+use crate::cluster::pull_secrets::Content;
 use crate::engine::{Cache, Decision, ImageRef, Policy, Question, Reason};
 use crate::registry::{Answer, Client, Keyring, Platform, Reference, Repository, Retries};
 use crate::scan::Location;
@@ -234,13 +235,19 @@ fn target(image: &str, namespace: &str, decision: &Decision) -> Option<Target> {
         place: String::new(),
     };
     let rule = decision.rule().map(|rule| rule.name.clone());
-    Some(Target { image: name.to_owned(), upstream: upstream.map(str::to_owned), rule, places: place.into() })
+    Some(Target {
+        image: name.to_owned(),
+        upstream: upstream.map(str::to_owned),
+        rule,
+        places: place.into(),
+        pull: None,
+    })
 }
 
 fn keyring(namespace: &str, secret: &PullSecret) -> Option<(String, Keyring)> {
     match &secret.content {
         Content::Credentials(keyring) => Some((format!("Secret {namespace}/{}", secret.name), keyring.clone())),
-        Content::Missing | Content::Unusable(_) | Content::Unreadable(_) => None,
+        Content::Missing | Content::Unusable(_) | Content::Invalid(_) | Content::Unreadable(_) => None,
     }
 }
 
@@ -280,14 +287,13 @@ impl Asked<'_> {
         let Self { client, caches, platforms, asks_upstream } = self;
         let is_direct = target.is_none();
         let has_upstream = is_direct || target.as_ref().is_some_and(|target| target.upstream.is_some());
-        let targets: Vec<Target> = target.into_iter().collect();
-        for line in effects(&targets, &caches) {
+        for line in effects(&target, &caches) {
             output::note(format_args!("note: {line}"));
         }
         let options =
             Options { platforms, proves_digests: asks_upstream, asks_upstreams: asks_upstream, concurrency: 1 };
-        let verification = Verification { client: client.clone(), caches, options };
-        let verified = verification.run(targets, |_| ()).await?.pop();
+        let targets = target.into_iter().map(|target| (target, client.clone())).collect();
+        let verified = Verification { caches, options }.run(targets, |_| ()).await?.pop();
         let upstream = match verified.as_ref().and_then(|verified| verified.seen.upstream.clone()) {
             Some(answer) => Some(answer),
             None if asks_upstream && has_upstream => head(client, image).await,

@@ -27,17 +27,29 @@ pub fn scan(
     options: ScanOptions,
     sink: &mut dyn Sink,
 ) -> anyhow::Result<()> {
-    wait_for(async {
+    wait_for(async { Cluster::connect(kubeconfig, timeout).await?.scan(options, sink).await })?
+}
+
+/// A cluster to scan.
+pub struct Cluster {
+    pub api: Api,
+    server: String,
+}
+
+impl Cluster {
+    /// Connects, and prints a note with the address.
+    pub async fn connect(kubeconfig: KubeconfigArgs, timeout: Duration) -> anyhow::Result<Self> {
         let config = kubeconfig.read(timeout).await?;
         let server = config.cluster_url.to_string();
-        let told = |failure: Failure| match failure {
-            Failure::NotFound(what) => anyhow!("{what}"),
-            failure => request_failed(&server, &failure),
-        };
-        let api = Api::new(config, timeout).await.map_err(told)?;
+        let api = Api::new(config, timeout).await.map_err(|failure| told(&server, failure))?;
+        Ok(Self { api, server })
+    }
+
+    pub async fn scan(&self, options: ScanOptions, sink: &mut dyn Sink) -> anyhow::Result<()> {
+        let Self { api, server } = self;
         sink.subject(format!("cluster {server}"));
         let (events, mut incoming) = mpsc::channel(WAITING);
-        let scan = tokio::spawn(scan::scan(api, options, events));
+        let scan = tokio::spawn(scan::scan(api.clone(), options, events));
         let mut list = List::default();
         while let Some(event) = incoming.recv().await {
             if let Event::Page(Seen { what, objects, remaining, .. }) = &event {
@@ -46,8 +58,15 @@ pub fn scan(
             }
             sink.event(event)?;
         }
-        scan.await?.map_err(told)
-    })?
+        scan.await?.map_err(|failure| told(server, failure))
+    }
+}
+
+fn told(server: &str, failure: Failure) -> anyhow::Error {
+    match failure {
+        Failure::NotFound(what) => anyhow!("{what}"),
+        failure => request_failed(&server, &failure),
+    }
 }
 
 /// The list that is being read.

@@ -16,6 +16,8 @@ pub struct Object<'a> {
     pub name: Cow<'a, str>,
     pub labels: PodLabels<'a>,
     pub sites: Vec<Site>,
+    /// The Pod, or the template of Pods, in JSON. `None` if the object does not show it.
+    pub pod: Option<&'a str>,
     is_history: bool,
 }
 
@@ -97,6 +99,7 @@ impl<'a> Object<'a> {
             name: metadata.name.unwrap_or_default(),
             labels: PodLabels::Unknown,
             sites: Vec::new(),
+            pod: None,
             is_history: false,
         };
         let mut pod = None;
@@ -111,6 +114,7 @@ impl<'a> Object<'a> {
             pod = below(json, built_in.pod()).map_err(text)?;
             object.labels = PodLabels::Known(pod.and_then(labels_of_template));
         }
+        object.pod = pod;
         if kind.declared {
             object.sites = declared_sites(kind, json, known)?;
         } else if let Some(pod) = pod {

@@ -47,7 +47,7 @@ struct Line<'f> {
 
 impl<'f> Line<'f> {
     fn new(finding: &'f FoundImage) -> Self {
-        let FoundImage { image, registry, repository, place, in_use, verdict, not_covered } = finding;
+        let FoundImage { image, registry, repository, place, in_use, verdict, not_covered, pull_access: _ } = finding;
         let (decision, result, rule, reason, would_be) = match verdict {
             Some(Verdict::Rewrite { result, rule }) => (Some("rewritten"), Some(result), Some(rule), None, None),
             Some(Verdict::NotRewritten { reason, rule, would_be }) => {

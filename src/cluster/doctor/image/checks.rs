@@ -5,9 +5,10 @@ use std::time::Duration;
 use super::Facts;
 use super::hosts::{Host, Mirrors};
 use super::pods::Use;
-use super::pull_secrets::{Content, PullSecret};
+use super::pull_secrets::PullSecret;
 use crate::cluster::doctor::fault::{Fault, Severity};
 use crate::cluster::doctor::report::Check;
+use crate::cluster::pull_secrets::{Content, invalid};
 use crate::diagnosis::{Advice, Cause, Status};
 use crate::engine::{Decision, ImageRef, Reason};
 use crate::products::Fill;
@@ -137,6 +138,10 @@ fn secret(check: &mut Check, namespace: &str, secret: &PullSecret) {
         }
         Content::Unusable(why) => {
             check.find(Fault::PullSecretUnusable, place, format!("the kubelet can't use it: {why}; {of} names it"));
+        }
+        Content::Invalid(error) => {
+            let (what, fix) = invalid(error);
+            check.find(Fault::PullSecretUnusable, place, format!("{what}; {of} names it")).fix = fix;
         }
         Content::Unreadable(failure) => check.skip_for(failure, place),
     }
