@@ -32,3 +32,25 @@ impl Diagnosis {
         self.causes.iter().map(|cause| cause.advice(model))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Product;
+
+    #[test]
+    fn a_cause_has_the_fix_of_the_product_or_the_general_one() {
+        for model in Product::ALL.iter().map(|product| Model::of(*product)) {
+            let of_product = |cause: Cause| model.remedies().find(|remedy| Cause::from(remedy.cause) == cause);
+            for &cause in Cause::ALL {
+                let Advice { fix, source, .. } = cause.advice(model);
+                match of_product(cause) {
+                    Some(remedy) => assert_eq!((fix, source), (remedy.text, Some(remedy.source.address()))),
+                    None => assert_eq!((fix, source), (cause.fix(), None)),
+                }
+            }
+            let known = Cause::ALL.iter().filter(|cause| cause.advice(model).source.is_some()).count();
+            assert_eq!(known, model.remedies().count(), "{:?}", model.product);
+        }
+    }
+}

@@ -303,7 +303,17 @@ async fn a_denial_without_challenge_has_the_causes_of_its_product() {
     let scene = Scene::of(&upstream, &cache, "ecr");
     let auths = json!({"auths": {cache.host(): {"username": "AWS", "password": "hunter2"}}}).to_string();
     let file = scene.file("secret.json", &auths);
-    assert_found(&scene.json(&["app:1"], &["--pull-secret", &file]).await, "denied", &["rights", "login"]);
+    let said = scene.json(&["app:1"], &["--pull-secret", &file]).await;
+    assert_found(&said, "denied", &["rights", "login"]);
+    // The vendor's fix has its source.
+    let login = &said.line()["causes"][1];
+    assert!(login["fix"].as_str().is_some_and(|fix| fix.contains("ecr-credential-provider")), "{login}");
+    assert!(
+        login["source"].as_str().is_some_and(|source| source.starts_with("https://docs.aws.amazon.com/")),
+        "{login}"
+    );
+    let said = Scene::of(&upstream, &cache, "generic").json(&["app:1"], &["--pull-secret", &file]).await;
+    assert!(said.line()["causes"].as_array().unwrap().iter().all(|cause| cause["source"].is_null()), "{said:?}");
 }
 
 /// distribution passes on a 401 of its upstream to a request by digest. The cache itself asks for no login.
