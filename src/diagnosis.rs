@@ -261,6 +261,7 @@ fn of_invalid(invalid: &Invalid) -> Cause {
         | Invalid::HeadersTooLarge { .. }
         | Invalid::Manifest { .. }
         | Invalid::List { .. }
+        | Invalid::Document { .. }
         | Invalid::Compressed(_)
         | Invalid::NotHttp { .. } => Cause::NotARegistry,
         Invalid::Redirect(_) => Cause::Redirect,

@@ -1,8 +1,11 @@
 //! What would still start if the upstreams vanished now: what caches hold by their inventories, and what nodes hold.
 //!
-//! [`judge`] and [`Nodes::look`] are pure: facts in, verdict out. Readers of inventories implement [`Holdings`].
+//! [`judge`] and [`Nodes::look`] are pure: facts in, verdict out. Readers of inventories implement [`Holdings`];
+//! [`Drill::gather`] has them look up what the judge asks for.
 
+mod api;
 mod ecr;
+mod gathered;
 mod holdings;
 pub mod html;
 pub mod json;
@@ -16,8 +19,9 @@ mod verdict;
 mod warmed;
 mod workloads;
 
+pub use api::Api;
 pub use ecr::Ecr;
-pub use holdings::{Holdings, Part};
+pub use holdings::{Gathering, Holdings, Part};
 pub use judge::{Finding, Offline, judge};
 pub use nodes::{Node, Nodes, Scheduling};
 pub use plan::{Drill, Drilled, DrilledImage, Inventories};

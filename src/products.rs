@@ -128,8 +128,8 @@ pub enum Inventory {
     Storage,
     /// Harbor's API.
     HarborApi,
-    /// `_catalog` and `tags/list` of the distribution API.
-    Catalogue,
+    /// zot's API: `tags/list`, blobs and its search.
+    ZotApi,
     /// The output of `aws ecr batch-get-image`.
     EcrBatchGetImage,
     /// The output of `az acr manifest list-metadata`.

@@ -71,5 +71,5 @@ pub use name::{Reference, Repository};
 pub use platform::Platform;
 pub use process::ProcessFault;
 pub use provider::{InvalidProviders, PluginFault, ProviderFault, Providers, ProvidersProblem};
-pub use reader::{Blob, Head, List, MAX_MANIFEST_BYTES};
+pub use reader::{Blob, Head, List, MAX_MANIFEST_BYTES, ManifestBlob};
 pub use settings::{ClientCertificate, HostSettings, InvalidSettings, ProxyVariables, Retries, Settings, Timeouts};

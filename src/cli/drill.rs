@@ -12,11 +12,14 @@ use k8s_openapi::jiff::Timestamp;
 use super::duration::DurationArg;
 use super::images::{Collect, Images, ImagesArgs};
 use super::output;
+use super::registries::RegistriesArgs;
 use super::rules::RulesArgs;
-use crate::drill::{Drill, Drilled, Ecr, Inventories, Storage, Verdict, Warmed, Workloads, html, json, table};
+use super::scan::progress::Progress;
+use super::wait::wait_for;
+use crate::drill::{Api, Drill, Drilled, Ecr, Inventories, Storage, Verdict, Warmed, Workloads, html, json, table};
 use crate::engine::{Cache, ImageRef, Policy, Product};
 use crate::products::Model;
-use crate::registry::Platform;
+use crate::registry::{Client, Platform, Retries};
 use crate::scan::FoundImage;
 use crate::words::secs;
 
@@ -24,7 +27,8 @@ use crate::words::secs;
 ///
 /// Each image of each workload is `yes`, `no` or `unknown`, with the evidence: what the inventories of the caches list, and what
 /// nodes hold. An image is `yes` only if an inventory has its manifest, its configuration and all its layers, or if every node has
-/// it on which the Pod may run. Caches and upstreams are not asked for images, because a living upstream hides what a cache has lost.
+/// it on which the Pod may run. Caches are asked only for what they answer without their upstream, because a living upstream hides
+/// what a cache has lost.
 #[derive(clap::Args)]
 #[command(after_long_help = MORE_HELP)]
 pub struct Args {
@@ -33,6 +37,11 @@ pub struct Args {
 
     #[command(flatten)]
     rules: RulesArgs,
+
+    /// Ask the API of this cache what it holds, of the product `harbor` or `zot`; repeat it for several caches. Only requests are
+    /// sent that the cache answers without its upstream.
+    #[arg(long, value_name = "HOST", value_parser = parse_host)]
+    inventory: Vec<String>,
 
     /// The storage of a cache of the product `distribution`: the `rootdirectory` of its filesystem driver; repeat it for several
     /// caches.
@@ -77,7 +86,7 @@ pub struct Args {
     #[arg(long, requires = "fail_on")]
     allow_unknown: bool,
 
-    /// Timeout of each request to the cluster, 1s to 10m.
+    /// Timeout of each request to the cluster or to a cache, 1s to 10m.
     #[arg(
         long,
         value_name = "DURATION",
@@ -85,6 +94,9 @@ pub struct Args {
         value_parser = DurationArg::within(DurationArg::from_secs(1)..=DurationArg::from_secs(600))
     )]
     timeout: DurationArg,
+
+    #[command(flatten)]
+    registries: RegistriesArgs,
 }
 
 const MORE_HELP: &str = "\
@@ -97,6 +109,7 @@ Exit codes:
 
 Examples:
   $ pullthrough drill --rules rules.yaml --storage cache.example.com=/var/lib/registry
+  $ pullthrough drill --rules rules.yaml --inventory harbor.example.com
   $ pullthrough drill --rules rules.yaml --platform linux/amd64 deploy/
   $ pullthrough drill --rules rules.yaml --images images.txt -o json
   $ pullthrough drill --rules rules.yaml --outage 72h --fail-on no,unknown";
@@ -140,6 +153,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Args {
         images,
         rules,
+        inventory,
         storage,
         ecr,
         warmed: records,
@@ -149,10 +163,15 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         fail_on,
         allow_unknown,
         timeout,
+        registries,
     } = args;
     let config = rules.load()?;
     let (declared, caches) = (config.manifests.clone(), config.settings.caches.clone());
-    let inventories = open(storage, ecr, &caches)?;
+    let mut inventories = open(storage, ecr, &caches)?;
+    if !inventory.is_empty() {
+        let client = registries.client(&caches, timeout.get(), Retries::default())?;
+        ask(inventory, &client, &caches, &mut inventories)?;
+    }
     let mut warmed = Warmed::default();
     for file in &records {
         let shown = file.display();
@@ -165,6 +184,13 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let now = SystemTime::now();
     let ends_secs = secs(now + outage.get());
     let drill = Drill { caches, inventories, warmed, nodes, platforms, now, ends_secs };
+    let progress = Progress::new(false);
+    let on_part = |done, left| progress.show("parts of images in caches", done, Some(left));
+    wait_for(drill.gather(&workloads, &on_part))?;
+    progress.end();
+    for note in drill.inventories.values().flat_map(|holdings| holdings.notes()) {
+        output::note(format_args!("note: {note}"));
+    }
     let drilled = drill.run(workloads);
     let subject = format!("Workloads of {} without their upstreams, using {}", images.subject, rules.name());
     let printed = match format {
@@ -183,13 +209,18 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     end(printed, &images, &drilled, &fail_on, allow_unknown)
 }
 
-fn parse_storage(text: &str) -> Result<(String, PathBuf), String> {
-    let form = || "write HOST=FOLDER, such as cache.example.com=/var/lib/registry".to_owned();
-    let (host, folder) = text.split_once('=').filter(|(_, folder)| !folder.is_empty()).ok_or_else(form)?;
+/// Returns a host in canonical form.
+fn parse_host(host: &str) -> Result<String, String> {
     let image = format!("{host}/x");
     let image = ImageRef::parse(&image).ok().filter(ImageRef::host_is_written);
     let registry = image.as_ref().and_then(|image| image.registry()).filter(|_| !host.contains('/'));
-    Ok((registry.ok_or_else(form)?.to_owned(), PathBuf::from(folder)))
+    registry.map(str::to_owned).ok_or_else(|| "write HOST or HOST:PORT, such as harbor.example.com".to_owned())
+}
+
+fn parse_storage(text: &str) -> Result<(String, PathBuf), String> {
+    let form = || "write HOST=FOLDER, such as cache.example.com=/var/lib/registry".to_owned();
+    let (host, folder) = text.split_once('=').filter(|(_, folder)| !folder.is_empty()).ok_or_else(form)?;
+    Ok((parse_host(host).map_err(|_| form())?, PathBuf::from(folder)))
 }
 
 fn parse_ecr(text: &str) -> Result<(String, String, PathBuf), String> {
@@ -212,7 +243,7 @@ fn open(
         check_product(caches, "--storage", &host, &host, Product::Distribution)?;
         let opened = Storage::open(&folder).map_err(|why| anyhow!("--storage {host}: {why}"))?;
         let known = inventories.insert(host.clone(), Box::new(opened));
-        ensure!(known.is_none(), "--storage {host} is given twice; remove one");
+        ensure!(known.is_none(), "{host} has several inventories; remove all but one");
         if Model::of(Product::Distribution).offline.value.starts == Some(false) {
             output::note(format_args!(
                 "note: {host} does not start while its upstream is unreachable; `yes` needs that it keeps running"
@@ -229,10 +260,30 @@ fn open(
         added.map_err(|why| anyhow!("--ecr {name}: {} is not an output of the AWS CLI: {why}", file.display()))?;
     }
     for (host, registry) in registries {
-        ensure!(!inventories.contains_key(&host), "{host} has --storage and --ecr; remove one");
-        inventories.insert(host, Box::new(registry));
+        let known = inventories.insert(host.clone(), Box::new(registry));
+        ensure!(known.is_none(), "{host} has several inventories; remove all but one");
     }
     Ok(inventories)
+}
+
+/// Adds the caches whose APIs are asked.
+fn ask(hosts: Vec<String>, client: &Client, caches: &[Cache], inventories: &mut Inventories) -> anyhow::Result<()> {
+    for host in hosts {
+        let of_host = || caches.iter().filter(|cache| cache.prefix.host() == host).map(|cache| cache.product);
+        let product = of_host().find(|product| Api::is_supported(*product));
+        let Some(api) = product.and_then(|product| Api::new(&host, product, client.clone())) else {
+            let declared = of_host().next().unwrap_or_else(|| Cache::product_of(caches, &host));
+            bail!(
+                "--inventory {host}: the product of this cache is {}, whose API is not supported; set `product: harbor` or \
+                 `product: zot` in `caches` of the rules file if it is one of them, or remove --inventory",
+                declared.as_str()
+            );
+        };
+        output::note(format_args!("note: {}", api.effect()));
+        let known = inventories.insert(host.clone(), Box::new(api));
+        ensure!(known.is_none(), "{host} has several inventories; remove all but one");
+    }
+    Ok(())
 }
 
 /// An inventory means nothing for a cache of another product.

@@ -1,5 +1,7 @@
 //! What a cache holds, as its inventory says.
 
+use std::pin::Pin;
+
 use crate::registry::{Descriptor, Digest, Manifest, Platform};
 
 /// What an inventory says of a part of an image.
@@ -15,6 +17,9 @@ pub enum Part<T> {
     /// The inventory does not say, with the reason.
     Unknown(String),
 }
+
+/// Gathers parts, and returns how many.
+pub type Gathering<'h> = Pin<Box<dyn Future<Output = usize> + 'h>>;
 
 /// An inventory of a cache. Repositories are paths without the host.
 ///
@@ -32,4 +37,15 @@ pub trait Holdings {
 
     /// Returns the platform in the configuration of an image.
     fn platform(&self, repository: &str, config: &Descriptor) -> Part<Platform>;
+
+    /// Looks up the parts that were asked for and are not known, for an inventory that does not look them up at once. Calls
+    /// `on_part` with the number of parts that are done and left.
+    fn gather<'h>(&'h self, _on_part: &'h dyn Fn(usize, usize)) -> Gathering<'h> {
+        Box::pin(std::future::ready(0))
+    }
+
+    /// Returns what users have to know of the inventory.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
 }

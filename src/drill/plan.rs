@@ -1,9 +1,9 @@
 //! A drill: each image of each workload, with its verdict and the evidence.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::holdings::Holdings;
-use super::judge::{Offline, judge};
+use super::judge::{Finding, Offline, judge};
 use super::nodes::Nodes;
 use super::verdict::{Evidence, Source, Verdict};
 use super::warmed::Warmed;
@@ -60,14 +60,52 @@ impl Drill {
         drilled
     }
 
-    fn workload(&self, workload: Workload) -> Drilled {
-        let allowed = self.nodes.allowed(&workload.scheduling);
-        let mut platforms = self.platforms.clone();
-        if platforms.is_empty() {
-            platforms.extend(allowed.iter().filter_map(|node| node.platform.clone()));
-            platforms.sort_unstable();
-            platforms.dedup();
+    /// Has the inventories look up what judging the workloads needs. Calls `on_part` with the number of parts of an inventory that are
+    /// done and left.
+    pub async fn gather(&self, workloads: &[Workload], on_part: &dyn Fn(usize, usize)) {
+        let mut needed = BTreeSet::new();
+        for workload in workloads {
+            let platforms = self.platforms(workload);
+            let cached = workload.images.iter().filter(|image| matches!(image.name, Name::Cached { .. }));
+            needed.extend(cached.map(|image| (image.pulled(), platforms.clone())));
         }
+        loop {
+            for (image, platforms) in &needed {
+                if let Ok(image) = ImageRef::parse(image) {
+                    self.judge(&image, platforms);
+                }
+            }
+            let mut gathered = 0;
+            for holdings in self.inventories.values() {
+                gathered += holdings.gather(on_part).await;
+            }
+            if gathered == 0 {
+                return;
+            }
+        }
+    }
+
+    /// Returns what the inventory says of an image of a cache. `None` if there is none.
+    fn judge(&self, image: &ImageRef, platforms: &[Platform]) -> Option<(&dyn Holdings, Finding)> {
+        let holdings = &**self.inventories.get(image.registry()?)?;
+        let product = Cache::product_of(&self.caches, image.canonical());
+        let serves_held = Model::of(product).offline.value.serves_held;
+        let offline = Offline { serves_held, ends_secs: self.ends_secs };
+        Some((holdings, judge(holdings, image.repository(), &Reference::of(image), platforms, offline)))
+    }
+
+    /// Returns the platforms that the images of a workload must have.
+    fn platforms(&self, workload: &Workload) -> Vec<Platform> {
+        if !self.platforms.is_empty() {
+            return self.platforms.clone();
+        }
+        let allowed = self.nodes.allowed(&workload.scheduling);
+        let platforms: BTreeSet<_> = allowed.iter().filter_map(|node| node.platform.clone()).collect();
+        platforms.into_iter().collect()
+    }
+
+    fn workload(&self, workload: Workload) -> Drilled {
+        let platforms = self.platforms(&workload);
         let images: Vec<DrilledImage> =
             workload.images.iter().map(|image| self.image(image, &workload, &platforms)).collect();
         let verdict = images.iter().map(|image| image.verdict).min().unwrap_or(Verdict::Unknown);
@@ -126,16 +164,13 @@ impl Drill {
         let product = Cache::product_of(&self.caches, parsed.canonical());
         drilled.product = Some(product);
         let model = Model::of(product);
-        let Some(holdings) = self.inventories.get(host) else {
+        let Some((holdings, finding)) = self.judge(parsed, &drilled.platforms) else {
             let text = format!("there is no inventory of the cache {host}");
             drilled.evidence.push(unknown(text, Some(how_to_list(model, host))));
             // A record adds nothing to an inventory.
             drilled.evidence.extend(self.warmed.look(parsed, secs(self.now)));
             return;
         };
-        let offline = Offline { serves_held: model.offline.value.serves_held, ends_secs: self.ends_secs };
-        let reference = Reference::of(parsed);
-        let finding = judge(&**holdings, parsed.repository(), &reference, &drilled.platforms, offline);
         let title = holdings.title();
         let until = finding.until_secs.map(|until| format!(", until {}", when(until, self.now))).unwrap_or_default();
         let (text, fix) = match finding.verdict {
@@ -155,6 +190,7 @@ impl Drill {
 fn how_to_list(model: &Model, host: &str) -> String {
     match (model.product, model.inventory.value) {
         (_, Inventory::Storage) => format!("set `--storage {host}=FOLDER`"),
+        (_, Inventory::HarborApi | Inventory::ZotApi) => format!("set `--inventory {host}`"),
         (_, Inventory::EcrBatchGetImage) => format!("set `--ecr {host}/REPOSITORY=FILE`"),
         (Product::Generic, _) => format!("set the `product` of {host} in `caches` of the rules file"),
         (product, _) => format!("inventories of {} are not supported yet", product.as_str()),

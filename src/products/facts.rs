@@ -199,8 +199,14 @@ pub(super) static MODELS: [Model; Product::ALL.len()] = [
         },
         inventory: Fact {
             value: Inventory::HarborApi,
-            text: "`GET /api/v2.0/projects/PROJECT/repositories/REPOSITORY/artifacts` lists digests, tags and the children of indexes.",
-            sources: &[Code("https://github.com/goharbor/harbor/blob/main/api/v2.0/swagger.yaml")],
+            text: "`drill --inventory`: `GET /api/v2.0/projects/PROJECT/repositories/REPOSITORY/artifacts/REFERENCE` is answered from the \
+                   database, without layers. A manifest that it has is served by digest without the upstream, and HEAD of a blob never \
+                   asks the upstream.",
+            sources: &[
+                Code("https://github.com/goharbor/harbor/blob/main/src/server/v2.0/handler/artifact.go"),
+                Code("https://github.com/goharbor/harbor/blob/main/src/server/registry/route.go"),
+                HARBOR,
+            ],
         },
         answers: &[
             Answer {
@@ -234,9 +240,14 @@ pub(super) static MODELS: [Model; Product::ALL.len()] = [
         },
         offline: Fact { value: HELD, text: "What it holds is served.", sources: &[ZOT] },
         inventory: Fact {
-            value: Inventory::Catalogue,
-            text: "`_catalog` and `tags/list` list what zot holds.",
-            sources: &[ZOT],
+            value: Inventory::ZotApi,
+            text: "`drill --inventory`: `tags/list`, the search and blobs are answered from the storage. A request for a manifest can \
+                   import it.",
+            sources: &[
+                ZOT,
+                Code("https://github.com/project-zot/zot/blob/main/pkg/extensions/search/resolver.go"),
+                Code("https://github.com/project-zot/zot/blob/main/pkg/storage/imagestore/imagestore.go"),
+            ],
         },
         answers: &[
             Answer {

@@ -234,6 +234,10 @@ pub enum Invalid {
     Config { reason: String },
     #[error("the content is not a list of names: {reason}; check that the host is a registry")]
     List { reason: String },
+    #[error(
+        "the content is not a document of the product's API: {reason}; check `product` in `caches`, and that no proxy answers for the API"
+    )]
+    Document { reason: String },
     #[error("the body has the encoding `{0}`, which was not accepted; disable compression of registry responses")]
     Compressed(String),
     #[error("the response is not HTTP: {reason}; check the port")]

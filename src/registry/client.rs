@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use http::Method;
 use rustls::RootCertStore;
+use serde::de::DeserializeOwned;
 
 use super::answer::{Answer, Outcome, Phase, Trace, Unreachable};
 use super::connect::Connector;
@@ -16,8 +17,8 @@ use super::manifest::{self, Descriptor, Manifest};
 use super::name::{Reference, Repository, api_host};
 use super::platform::Platform;
 use super::reader::{
-    Blob, BlobReader, ConfigReader, Head, HeadReader, List, ManifestReader, Nothing, PageReader, Reader,
-    ReferrersReader,
+    Blob, BlobReader, ConfigReader, DocumentReader, Head, HeadReader, List, ManifestBlob, ManifestBlobReader,
+    ManifestReader, Nothing, PageReader, Reader, ReferrersReader,
 };
 use super::session::{Ask, Session};
 use super::settings::{HostSettings, InvalidSettings, Settings};
@@ -72,6 +73,7 @@ impl Client {
             accept: "*/*",
             scope: String::new(),
             is_challenge_enough: true,
+            sends_login: false,
         };
         let mut trace = Trace::default();
         let outcome = match self.inner.open(repository) {
@@ -109,8 +111,35 @@ impl Client {
     }
 
     /// Asks with HEAD whether a blob is served. Some caches download it by that.
-    pub async fn head_blob(&self, repository: &Repository, blob: &Descriptor) -> Answer<()> {
-        self.limited(repository, &blob_ask(Method::HEAD, repository, &blob.digest), &Nothing).await
+    pub async fn head_blob(&self, repository: &Repository, blob: &Descriptor) -> Answer<Head> {
+        let reference = Reference::Digest(blob.digest.clone());
+        self.limited(repository, &blob_ask(Method::HEAD, repository, &blob.digest), &HeadReader(&reference)).await
+    }
+
+    /// Gets a manifest as a blob and verifies its digest. Registries whose storage is an OCI image layout serve it so.
+    pub async fn manifest_blob(&self, repository: &Repository, digest: &Digest) -> Answer<ManifestBlob> {
+        let ask = blob_ask(Method::GET, repository, digest);
+        self.limited(repository, &ask, &ManifestBlobReader(digest)).await
+    }
+
+    /// Gets a JSON document of a product's own API on the registry's host.
+    ///
+    /// `path` has the query, and is percent-encoded. `sends_login` is for an API that sends no challenge, such as Harbor's.
+    pub async fn document<T: DeserializeOwned + Send>(
+        &self,
+        repository: &Repository,
+        path: String,
+        sends_login: bool,
+    ) -> Answer<T> {
+        let ask = Ask {
+            method: Method::GET,
+            path,
+            accept: "application/json",
+            scope: scope(repository),
+            is_challenge_enough: false,
+            sends_login,
+        };
+        self.limited(repository, &ask, &DocumentReader::new()).await
     }
 
     /// Reads a blob to its end in constant memory, and verifies size and digest.
@@ -149,7 +178,8 @@ impl Client {
 
     /// Reads pages until there are enough names. Each page has the timeout of an answer.
     async fn list(&self, repository: &Repository, path: String, scope: String, limit: usize) -> Answer<List> {
-        let mut ask = Ask { method: Method::GET, path, accept: "*/*", scope, is_challenge_enough: false };
+        let mut ask =
+            Ask { method: Method::GET, path, accept: "*/*", scope, is_challenge_enough: false, sends_login: false };
         let mut list = List::default();
         let mut requests = 0;
         loop {
@@ -263,12 +293,19 @@ impl Inner {
 
 fn manifest_ask(method: Method, repository: &Repository, reference: &Reference) -> Ask {
     let path = format!("/v2/{}/manifests/{reference}", repository.path());
-    Ask { method, path, accept: manifest::ACCEPT, scope: scope(repository), is_challenge_enough: false }
+    Ask {
+        method,
+        path,
+        accept: manifest::ACCEPT,
+        scope: scope(repository),
+        is_challenge_enough: false,
+        sends_login: false,
+    }
 }
 
 fn blob_ask(method: Method, repository: &Repository, digest: &Digest) -> Ask {
     let path = format!("/v2/{}/blobs/{digest}", repository.path());
-    Ask { method, path, accept: "*/*", scope: scope(repository), is_challenge_enough: false }
+    Ask { method, path, accept: "*/*", scope: scope(repository), is_challenge_enough: false, sends_login: false }
 }
 
 fn scope(repository: &Repository) -> String {

@@ -33,7 +33,7 @@ pub enum Content {
 }
 
 /// What a manifest says of other content.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Descriptor {
     pub media_type: String,
     pub digest: Digest,

@@ -1,9 +1,12 @@
 //! What an answer is made from: the headers and the body of a response with a status of success.
 
+use std::marker::PhantomData;
+
 use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LINK};
 use hyper::body::Bytes;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::answer::Invalid;
 use super::digest::Digest;
@@ -85,6 +88,48 @@ impl Reader for ManifestReader<'_> {
     }
 }
 
+/// A manifest that was received as a blob.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ManifestBlob {
+    pub manifest: Manifest,
+    /// `Content-Type`; for a blob it need not be the manifest's.
+    pub content_type: Option<String>,
+}
+
+/// Reads a blob that is a manifest, and verifies its digest.
+pub(super) struct ManifestBlobReader<'r>(pub(super) &'r Digest);
+
+impl Reader for ManifestBlobReader<'_> {
+    type Output = ManifestBlob;
+
+    async fn read(&self, received: Received) -> Result<ManifestBlob, Failure> {
+        let content_type = text(&received.head.headers, CONTENT_TYPE.as_str()).map(str::to_owned);
+        let bytes = received.body.all(MAX_MANIFEST_BYTES).await?;
+        verify(self.0, &bytes)?;
+        let manifest = Manifest::parse(self.0.clone(), None, bytes);
+        let manifest = manifest.map_err(|reason| Failure::Invalid(Invalid::Manifest { reason }))?;
+        Ok(ManifestBlob { manifest, content_type })
+    }
+}
+
+/// Reads a JSON document of a product's own API.
+pub(super) struct DocumentReader<T>(PhantomData<fn() -> T>);
+
+impl<T> DocumentReader<T> {
+    pub(super) const fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<T: DeserializeOwned + Send> Reader for DocumentReader<T> {
+    type Output = T;
+
+    async fn read(&self, received: Received) -> Result<T, Failure> {
+        let bytes = received.body.all(MAX_MANIFEST_BYTES).await?;
+        serde_json::from_slice(&bytes).map_err(|error| Failure::Invalid(Invalid::Document { reason: fault(&error) }))
+    }
+}
+
 /// Reads the configuration of an image and verifies its digest.
 pub(super) struct ConfigReader<'r>(pub(super) &'r Digest);
 
@@ -94,10 +139,7 @@ impl Reader for ConfigReader<'_> {
     async fn read(&self, received: Received) -> Result<Platform, Failure> {
         let bytes: Bytes = received.body.all(MAX_MANIFEST_BYTES).await?;
         verify(self.0, &bytes)?;
-        serde_json::from_slice(&bytes).map_err(|error| {
-            let reason = format!("invalid JSON, or a value of the wrong type, at line {}", error.line());
-            Failure::Invalid(Invalid::Config { reason })
-        })
+        serde_json::from_slice(&bytes).map_err(|error| Failure::Invalid(Invalid::Config { reason: fault(&error) }))
     }
 }
 
@@ -173,10 +215,8 @@ impl Reader for PageReader {
             .and_then(|link| Some(link.split_once('<')?.1.split_once('>')?.0));
         let next = next.map(str::to_owned);
         let bytes = received.body.all(MAX_MANIFEST_BYTES).await?;
-        let names: Names = serde_json::from_slice(&bytes).map_err(|error| {
-            let reason = format!("invalid JSON, or a value of the wrong type, at line {}", error.line());
-            Failure::Invalid(Invalid::List { reason })
-        })?;
+        let names: Names = serde_json::from_slice(&bytes)
+            .map_err(|error| Failure::Invalid(Invalid::List { reason: fault(&error) }))?;
         // A repository whose tags were all deleted has `null`.
         Ok(Page { names: names.tags.unwrap_or_default(), next })
     }
@@ -196,6 +236,10 @@ impl Reader for ReferrersReader {
             Content::Image { .. } => Err(invalid("it is an image, not an index".to_owned())),
         }
     }
+}
+
+fn fault(error: &serde_json::Error) -> String {
+    format!("invalid JSON, or a value of the wrong type, at line {}", error.line())
 }
 
 fn asked(reference: &Reference) -> Option<&Digest> {

@@ -55,6 +55,8 @@ pub(super) struct Ask {
     pub(super) scope: String,
     /// Whether a challenge is an answer, instead of what it asks for.
     pub(super) is_challenge_enough: bool,
+    /// Whether a login is sent without a challenge.
+    pub(super) sends_login: bool,
 }
 
 /// Why there is no response of the registry.
@@ -144,7 +146,10 @@ impl Session {
             .map_err(|_| Invalid::Redirect(RedirectFault::NoLocation))?;
         let key = Key { registry: self.host.clone(), scope: ask.scope.clone(), credential: credential.cloned() };
         let slot = self.tokens.slot(&key);
-        let mut authorization = token::valid(&*slot.lock().await);
+        let mut authorization = match credential.filter(|_| ask.sends_login) {
+            Some(credential) => Authorization::basic(credential),
+            None => token::valid(&*slot.lock().await),
+        };
         let mut is_challenged = false;
         let mut visited = vec![start.clone()];
         trace.redirects.clear();

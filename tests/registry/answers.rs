@@ -39,7 +39,8 @@ async fn an_image_is_read_from_its_tag_to_its_layers() {
             assert_eq!(platform.served(), Some(of_index));
         }
         for layer in layers {
-            assert_eq!(client.head_blob(&repository, layer).await.outcome, Outcome::Served(()));
+            let head = client.head_blob(&repository, layer).await;
+            assert_eq!(head.served().and_then(|head| head.size_bytes), Some(layer.size_bytes));
             let count = |bytes| {
                 read.fetch_add(bytes, Ordering::Relaxed);
             };

@@ -410,7 +410,7 @@ fn wrong_inventories_are_errors() {
     let scene = Scene::new();
     for (storage, part) in [
         ("other.example.com=/tmp", "the product of this cache is generic"),
-        ("cache.example.com=/absent", "is given twice"),
+        ("cache.example.com=/absent", "has several inventories"),
     ] {
         let said = scene.drill("", &["--images", "-", "--storage", storage]);
         assert_eq!(said.code, 2, "{said:?}");

@@ -8,6 +8,7 @@ mod doctor_image;
 mod drill;
 mod faults;
 mod hostile;
+mod inventory;
 mod lists;
 mod products;
 mod program;

@@ -150,7 +150,7 @@ impl Job {
             return Ok(None);
         };
         let answer = match &task.request {
-            Request::Blob(blob) | Request::HeadBlob(blob) => client.head_blob(upstream, blob).await,
+            Request::Blob(blob) | Request::HeadBlob(blob) => client.head_blob(upstream, blob).await.map(drop),
             request => client.head(upstream, &request.reference()).await.map(drop),
         };
         match answer.outcome {
