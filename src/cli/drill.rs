@@ -48,6 +48,10 @@ pub struct Args {
     #[arg(long, value_name = "HOST=FOLDER", value_parser = parse_storage)]
     storage: Vec<(String, PathBuf)>,
 
+    /// Don't read the layers of --storage. A damaged layer of the right size is then `yes`.
+    #[arg(long, requires = "storage")]
+    trust_sizes: bool,
+
     /// Outputs of `aws ecr batch-get-image` and `aws ecr batch-check-layer-availability` for a repository of a cache of the product
     /// `ecr`, as JSON, one after the other in a file; repeat it for several repositories.
     #[arg(long, value_name = "HOST/REPOSITORY=FILE", value_parser = parse_ecr)]
@@ -155,6 +159,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         rules,
         inventory,
         storage,
+        trust_sizes,
         ecr,
         warmed: records,
         output: format,
@@ -167,7 +172,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     } = args;
     let config = rules.load()?;
     let (declared, caches) = (config.manifests.clone(), config.settings.caches.clone());
-    let mut inventories = open(storage, ecr, &caches)?;
+    let mut inventories = open(storage, trust_sizes, ecr, &caches)?;
     if !inventory.is_empty() {
         let client = registries.client(&caches, timeout.get(), Retries::default())?;
         ask(inventory, &client, &caches, &mut inventories)?;
@@ -235,13 +240,14 @@ fn parse_ecr(text: &str) -> Result<(String, String, PathBuf), String> {
 /// Opens the inventories.
 fn open(
     storage: Vec<(String, PathBuf)>,
+    trust_sizes: bool,
     ecr: Vec<(String, String, PathBuf)>,
     caches: &[Cache],
 ) -> anyhow::Result<Inventories> {
     let mut inventories = Inventories::new();
     for (host, folder) in storage {
         check_product(caches, "--storage", &host, &host, Product::Distribution)?;
-        let opened = Storage::open(&folder).map_err(|why| anyhow!("--storage {host}: {why}"))?;
+        let opened = Storage::open(&folder, trust_sizes).map_err(|why| anyhow!("--storage {host}: {why}"))?;
         let known = inventories.insert(host.clone(), Box::new(opened));
         ensure!(known.is_none(), "{host} has several inventories; remove all but one");
         if Model::of(Product::Distribution).offline.value.starts == Some(false) {

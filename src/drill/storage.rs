@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::holdings::{Holdings, Part};
+use super::gathered::Gathered;
+use super::holdings::{Gathering, Holdings, Part};
 use crate::registry::{Descriptor, Digest, MAX_MANIFEST_BYTES, Manifest, Platform};
 use crate::words::parse_secs;
 
@@ -19,8 +20,12 @@ const VERSION: &str = "docker/registry/v2";
 const STATE: &str = "scheduler-state.json";
 /// `entryTypeBlob` of the scheduler.
 const BLOB: u64 = 0;
+const OTHER_DIGEST: &str = "its data have another digest";
 /// A link has a digest.
 const MAX_LINK_BYTES: u64 = 1024;
+
+/// Files that are hashed at the same time.
+const AT_ONCE: usize = 2;
 
 /// A folder of distribution's filesystem driver.
 #[derive(Debug)]
@@ -28,6 +33,8 @@ pub struct Storage {
     title: String,
     folder: PathBuf,
     expiry: Result<Expiry, String>,
+    /// Whether the data of configurations and layers have their digests. `None` if their sizes suffice.
+    hashed: Option<Gathered<Digest, ()>>,
 }
 
 /// What a proxy removes when.
@@ -49,12 +56,12 @@ struct Entry {
 }
 
 impl Storage {
-    /// Opens a folder.
+    /// Opens a folder. With `trusts_sizes`, configurations and layers are not read: they count as whole if their sizes are right.
     ///
     /// # Errors
     ///
     /// Returns why it is not a folder of the driver.
-    pub fn open(root: &Path) -> Result<Self, String> {
+    pub fn open(root: &Path, trusts_sizes: bool) -> Result<Self, String> {
         let folder = root.join(VERSION);
         if let Err(error) = fs::read_dir(&folder) {
             return Err(format!("{}: {error}; name the `rootdirectory` of the filesystem driver", folder.display()));
@@ -66,7 +73,8 @@ impl Storage {
             Err(error) => Err(error.to_string()),
         };
         let expiry = expiry.map_err(|why| format!("{} is unreadable: {why}", state.display()));
-        Ok(Self { title: format!("storage {}", root.display()), folder, expiry })
+        let hashed = (!trusts_sizes).then(Gathered::default);
+        Ok(Self { title: format!("storage {}", root.display()), folder, expiry, hashed })
     }
 
     fn repository(&self, repository: &str) -> PathBuf {
@@ -101,7 +109,7 @@ impl Storage {
             return Err(Part::Unknown(format!("it is larger than {MAX_MANIFEST_BYTES} bytes")));
         }
         let bytes = fs::read(&data).map_err(|error| failed(&data, &error))?;
-        if digest.is_of(&bytes) { Ok(bytes) } else { Err(Part::Absent("its data have another digest".to_owned())) }
+        if digest.is_of(&bytes) { Ok(bytes) } else { Err(Part::Absent(OTHER_DIGEST.to_owned())) }
     }
 
     fn held<T>(&self, value: T, until: impl Fn(&Expiry) -> Option<&i64>) -> Part<T> {
@@ -141,7 +149,10 @@ impl Holdings for Storage {
             Ok((_, bytes)) if bytes != blob.size_bytes => {
                 Part::Absent(format!("its data have {bytes} bytes instead of {}", blob.size_bytes))
             }
-            Ok(_) => self.held((), |expiry| expiry.blobs.get(blob.digest.as_str())),
+            Ok(_) => match self.hashed.as_ref().map(|hashed| hashed.get(blob.digest.clone())) {
+                None | Some(Part::Held { .. }) => self.held((), |expiry| expiry.blobs.get(blob.digest.as_str())),
+                Some(part) => part,
+            },
             Err(part) => part,
         }
     }
@@ -154,6 +165,30 @@ impl Holdings for Storage {
             },
             Err(part) => other(part),
         }
+    }
+
+    /// Hashes files.
+    fn gather<'h>(&'h self, on_part: &'h dyn Fn(usize, usize)) -> Gathering<'h> {
+        let hash = |digest: Digest| {
+            let data = self.data(&digest);
+            async move {
+                let hashed = tokio::task::spawn_blocking(move || hash(&digest, data)).await;
+                hashed.unwrap_or_else(|_| Part::Unknown("hashing it failed".to_owned()))
+            }
+        };
+        match &self.hashed {
+            Some(hashed) => Box::pin(hashed.gather(AT_ONCE, hash, on_part)),
+            None => Box::pin(std::future::ready(0)),
+        }
+    }
+}
+
+fn hash(digest: &Digest, data: Option<PathBuf>) -> Part<()> {
+    let Some(data) = data else { return Part::Unknown("its digest is not supported".to_owned()) };
+    match File::open(&data).and_then(|file| digest.is_of_reader(file)) {
+        Ok(true) => Part::Held { value: (), until_secs: None },
+        Ok(false) => Part::Absent(OTHER_DIGEST.to_owned()),
+        Err(error) => failed(&data, &error),
     }
 }
 

@@ -1,8 +1,11 @@
 //! Digests of content.
 
 use std::fmt;
+use std::io::{self, Read};
 
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
+
+const PIECE_BYTES: usize = 1 << 20;
 
 /// A digest with a supported algorithm: sha256, sha384 or sha512.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -33,6 +36,24 @@ impl Digest {
         let mut hasher = self.hasher();
         hasher.update(bytes);
         hasher.finish() == *self
+    }
+
+    /// Returns whether what a reader returns has this digest. Reads it to its end in constant memory.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the reader.
+    pub fn is_of_reader(&self, mut reader: impl Read) -> io::Result<bool> {
+        let mut hasher = self.hasher();
+        let mut piece = vec![0; PIECE_BYTES];
+        loop {
+            match reader.read(&mut piece) {
+                Ok(0) => return Ok(hasher.finish() == *self),
+                Ok(bytes) => hasher.update(&piece[..bytes]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Returns a hasher with the algorithm of this digest.
@@ -103,6 +124,7 @@ mod tests {
         ] {
             let digest = Digest::parse(&format!("{algorithm}:{empty}")).unwrap();
             assert!(digest.is_of(b"") && !digest.is_of(b"x"), "{digest}");
+            assert!(digest.is_of_reader(&b""[..]).unwrap() && !digest.is_of_reader(&b"x"[..]).unwrap(), "{digest}");
             assert_eq!(Digest::parse(&format!("{algorithm}:{}", empty.to_uppercase())), None);
             assert_eq!(Digest::parse(&format!("{algorithm}:{}", &empty[1..])), None);
         }

@@ -220,6 +220,19 @@ fn damaged_content_is_not_safe() {
         fs::write(scene.data(&scene.amd64[choose]), "x").unwrap();
         assert_verdict(scene.verdict(tag, "linux/amd64"), "no", part);
     }
+    // Of the right size.
+    for (choose, part) in [(1, "configuration sha256:"), (2, "layer sha256:")] {
+        let scene = Scene::new();
+        let data = scene.data(&scene.amd64[choose]);
+        let length = fs::read(&data).unwrap().len();
+        fs::write(data, "x".repeat(length)).unwrap();
+        assert_verdict(scene.verdict(tag, "linux/amd64"), "no", part);
+        assert_verdict(scene.verdict(tag, "linux/amd64"), "no", "its data have another digest");
+        let arguments = ["--images", "-", "-o", "json", "--platform", "linux/amd64", "--trust-sizes"];
+        let trusted = scene.drill(&format!("{tag}\n"), &arguments[..]).line();
+        // The platform is in the configuration only for an image without an index.
+        assert_eq!(trusted["verdict"], "yes", "{trusted}");
+    }
 }
 
 /// registry/proxy/proxyregistry.go: `OnBlobExpire` removes the data of a blob for all repositories, `OnManifestExpire` the link of

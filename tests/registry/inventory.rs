@@ -228,6 +228,9 @@ async fn an_unreachable_cache_is_unknown() {
         let stand = Stand { server, product, upstream: Arc::default() };
         let said = stand.drill("hub/library/app:1", &["--timeout", "2s"]).await;
         let (verdict, evidence) = stand.verdict(&said);
-        assert!(verdict == "unknown" && evidence.contains("the connection was closed during the handshake"), "{verdict}: {evidence}");
+        assert!(
+            verdict == "unknown" && evidence.contains("the connection was closed during the handshake"),
+            "{verdict}: {evidence}"
+        );
     }
 }

@@ -206,5 +206,8 @@ async fn a_name_that_harbor_may_redirect_is_unknown() {
     let stand = Stand::start("harbor", Cache::new()).await;
     let said = stand.drill("hub/app:1", &AMD64).await;
     let (verdict, evidence) = stand.verdict(&said);
-    assert!(verdict == "unknown" && evidence.contains("Harbor serves hub/library/app instead"), "{verdict}: {evidence}");
+    assert!(
+        verdict == "unknown" && evidence.contains("Harbor serves hub/library/app instead"),
+        "{verdict}: {evidence}"
+    );
 }
