@@ -16,7 +16,9 @@ use super::registries::RegistriesArgs;
 use super::rules::RulesArgs;
 use super::scan::progress::Progress;
 use super::wait::wait_for;
-use crate::drill::{Api, Drill, Drilled, Ecr, Inventories, Storage, Verdict, Warmed, Workloads, html, json, table};
+use crate::drill::{
+    Api, Collected, Drill, Drilled, Ecr, Inventories, Storage, Verdict, Warmed, Workloads, html, json, table,
+};
 use crate::engine::{Cache, ImageRef, Policy, Product};
 use crate::products::Model;
 use crate::registry::{Client, Platform, Retries};
@@ -185,7 +187,10 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         warmed.add(&text).map_err(|why| anyhow!("--warmed {shown}: {why}; correct the path"))?;
     }
     let mut images: Images<Workloads> = images.collect(Policy::from(config), declared, timeout)?;
-    let (workloads, nodes) = std::mem::take(&mut images.targets).finish();
+    let Collected { workloads, nodes, unjudged } = std::mem::take(&mut images.targets).finish();
+    for line in unjudged.lines() {
+        output::note(format_args!("note: {line}"));
+    }
     let now = SystemTime::now();
     let ends_secs = secs(now + outage.get());
     let drill = Drill { caches, inventories, warmed, nodes, platforms, now, ends_secs };
@@ -206,6 +211,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             date: &Timestamp::now().strftime("%F %H:%M UTC").to_string(),
             outage: &outage.to_string(),
             workloads: &drilled,
+            unjudged: &unjudged,
             skipped: images.skipped(),
             unknowns: images.unknowns(),
         })),

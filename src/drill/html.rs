@@ -4,6 +4,7 @@ use maud::{Markup, html};
 
 use super::plan::{Drilled, DrilledImage};
 use super::table::totals;
+use super::unjudged::Unjudged;
 use super::verdict::{Evidence, Verdict};
 use crate::scan::report::html::gaps;
 use crate::scan::report::html::page::{filter, headings, page, prose, tile};
@@ -20,6 +21,7 @@ pub struct Report<'r> {
     /// The duration of the outage.
     pub outage: &'r str,
     pub workloads: &'r [Drilled],
+    pub unjudged: &'r Unjudged,
     pub skipped: &'r [Skipped],
     /// Fields that look like images in objects of unknown kinds.
     pub unknowns: &'r Unknowns,
@@ -32,6 +34,7 @@ pub fn html(report: &Report) -> String {
     let content = html! {
         (head(report))
         @if !report.workloads.is_empty() { (workloads(report.workloads)) }
+        (unjudged(report.unjudged))
         (gaps::sections(report.skipped, report.unknowns))
     };
     page(TITLE, "pullthrough drill", &content)
@@ -55,7 +58,7 @@ const fn title(verdict: Verdict) -> &'static str {
 }
 
 fn head(report: &Report) -> Markup {
-    let Report { subject, rules, date, outage, workloads, skipped, unknowns } = report;
+    let Report { subject, rules, date, outage, workloads, unjudged: _, skipped, unknowns } = report;
     let of = |verdict| workloads.iter().filter(|one| one.verdict == verdict).count();
     html! {
         header {
@@ -128,6 +131,29 @@ fn row(one: &DrilledImage) -> Markup {
                 @for Evidence { source, text, .. } in &one.evidence { div.quiet { (source.as_str()) ": " (prose(text)) } }
             }
             td role="cell" { @for fix in fixes { div { (prose(fix)) } } }
+        }
+    }
+}
+
+fn unjudged(unjudged: &Unjudged) -> Markup {
+    html! {
+        @if !unjudged.is_empty() {
+            section aria-labelledby="unjudged" {
+                h2 #unjudged { "Not judged" }
+                table role="table" {
+                    (headings(&["images", "why"]))
+                    tbody role="rowgroup" {
+                        @for (why, images) in unjudged.all() {
+                            tr role="row" {
+                                th role="rowheader" scope="row" {
+                                    @for image in images { div { code { (visible(image)) } } }
+                                }
+                                td role="cell" { (why.as_str()) }
+                            }
+                        }
+                    }
+                }
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::nodes::{Node, Nodes, Scheduling};
 use super::policy::PullPolicy;
+use super::unjudged::{Unjudged, Why};
 use crate::engine::{PodKind, Reason};
 use crate::registries::Upstream;
 use crate::scan::{FoundImage, Location, Use, Verdict as Decision};
@@ -56,7 +57,17 @@ pub enum Name {
 pub struct Workloads {
     found: Vec<FoundImage>,
     objects: HashMap<Key, Object>,
+    unjudged: Unjudged,
     pub nodes: Nodes,
+}
+
+/// What was collected.
+#[derive(Debug)]
+pub struct Collected {
+    /// In the order in which they were found.
+    pub workloads: Vec<Workload>,
+    pub nodes: Nodes,
+    pub unjudged: Unjudged,
 }
 
 /// Kind, namespace and name; for files also the file.
@@ -84,13 +95,17 @@ struct Owner {
 impl Workloads {
     /// Adds an image. Those that nodes only store, and those of ephemeral containers, start with no workload.
     pub fn add(&mut self, finding: FoundImage) {
-        let is_ephemeral = match &finding.place {
-            Location::Cluster { place, .. } | Location::File { place, .. } => place.starts_with("ephemeralContainers"),
-            Location::Node { .. } => true,
+        let why = match &finding.place {
+            _ if finding.in_use == Use::Held => Why::OnNodesOnly,
+            Location::Node { .. } => Why::OnNodesOnly,
+            Location::Cluster { place, .. } | Location::File { place, .. }
+                if place.starts_with("ephemeralContainers") =>
+            {
+                Why::Ephemeral
+            }
+            Location::Cluster { .. } | Location::File { .. } => return self.found.push(finding),
         };
-        if finding.in_use != Use::Held && !is_ephemeral {
-            self.found.push(finding);
-        }
+        self.unjudged.add(why, finding.image);
     }
 
     /// Reads an object of the cluster. One that is unreadable is reported by the scan.
@@ -102,13 +117,18 @@ impl Workloads {
         }
     }
 
-    /// Returns the workloads in the order in which they were found, and the nodes.
-    pub fn finish(self) -> (Vec<Workload>, Nodes) {
-        let Self { found, objects, nodes } = self;
+    pub fn finish(self) -> Collected {
+        let Self { found, objects, mut unjudged, nodes } = self;
         let mut workloads: Vec<Workload> = Vec::new();
         let mut positions: HashMap<Key, usize> = HashMap::new();
         for finding in found {
-            let Some(name) = Name::of(&finding) else { continue };
+            let name = match Name::of(&finding) {
+                Ok(name) => name,
+                Err(why) => {
+                    unjudged.add(why, finding.image);
+                    continue;
+                }
+            };
             let own = key(&finding.place);
             let root = root(&own, &objects);
             let object = objects.get(&root);
@@ -131,7 +151,7 @@ impl Workloads {
                 images.push(image);
             }
         }
-        (workloads, nodes)
+        Collected { workloads, nodes, unjudged }
     }
 }
 
@@ -152,20 +172,21 @@ impl WorkloadImage {
 }
 
 impl Name {
-    /// Returns the name that is pulled for an image. `None` if it is a placeholder, or its Pod is being deleted.
-    fn of(finding: &FoundImage) -> Option<Self> {
+    /// Returns the name that is pulled for an image, or why none is.
+    fn of(finding: &FoundImage) -> Result<Self, Why> {
         let host = finding.registry.as_deref().unwrap_or_default();
         let is_public = Upstream::of_host(host).is_some();
-        let written = |why, is_upstream| Some(Self::Written { why, is_upstream });
+        let written = |why, is_upstream| Ok(Self::Written { why, is_upstream });
         match (&finding.verdict, finding.not_covered) {
             (Some(Decision::NotRewritten { reason: Reason::AlreadyCached, .. }), _) => {
-                Some(Self::Cached { image: finding.image.clone(), rule: None })
+                Ok(Self::Cached { image: finding.image.clone(), rule: None })
             }
-            (Some(Decision::NotRewritten { reason: Reason::Deleting | Reason::Placeholder, .. }), _) => None,
-            (Some(Decision::NotRewritten { reason: Reason::PullNever, .. }), _) => Some(Self::NeverPulled),
+            (Some(Decision::NotRewritten { reason: Reason::Deleting, .. }), _) => Err(Why::Deleting),
+            (Some(Decision::NotRewritten { reason: Reason::Placeholder, .. }), _) => Err(Why::Placeholder),
+            (Some(Decision::NotRewritten { reason: Reason::PullNever, .. }), _) => Ok(Self::NeverPulled),
             (Some(Decision::Rewrite { .. }), Some(why)) => written(why.why(), true),
             (Some(Decision::Rewrite { result, rule }), None) => {
-                Some(Self::Cached { image: result.clone(), rule: Some(rule.clone()) })
+                Ok(Self::Cached { image: result.clone(), rule: Some(rule.clone()) })
             }
             (Some(Decision::NotRewritten { reason: reason @ (Reason::NoRule | Reason::Invalid), .. }), _) => {
                 written(reason.describe(), is_public)

@@ -43,7 +43,8 @@ fn pods_and_revisions_count_with_their_controller() {
     }
     workloads.add(finding("Pod", "web-1-a", "containers/proxy", "quay.io/proxy:1"));
     workloads.add(finding("Pod", "web-1-a", "ephemeralContainers/debug", "quay.io/debug:1"));
-    let (found, _) = workloads.finish();
+    let Collected { workloads: found, unjudged, .. } = workloads.finish();
+    assert_eq!(unjudged.lines(), ["1 image not judged, of ephemeral containers: quay.io/debug:1"]);
     let names: Vec<_> = found.iter().map(|workload| workload.place.object().unwrap()).collect();
     assert_eq!(names, ["Deployment shop/web", "Pod shop/db-0", "Pod shop/bare"]);
     let images: Vec<_> = found[0].images.iter().map(|image| (&*image.written, image.policy)).collect();
