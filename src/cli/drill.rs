@@ -54,8 +54,8 @@ pub struct Args {
     #[arg(long, requires = "storage")]
     trust_sizes: bool,
 
-    /// Outputs of `aws ecr batch-get-image` and `aws ecr batch-check-layer-availability` for a repository of a cache of the product
-    /// `ecr`, as JSON, one after the other in a file; repeat it for several repositories.
+    /// Outputs of `aws ecr batch-get-image`, `aws ecr batch-check-layer-availability` and `aws ecr describe-images` for a repository
+    /// of a cache of the product `ecr`, as JSON, one after the other in a file; repeat it for several repositories.
     #[arg(long, value_name = "HOST/REPOSITORY=FILE", value_parser = parse_ecr)]
     ecr: Vec<(String, String, PathBuf)>,
 

@@ -357,7 +357,15 @@ fn outputs_of_the_aws_cli_are_an_inventory() {
     let layers =
         |availability| json!({"layers": [layer(config, "AVAILABLE"), layer(blob, availability)], "failures": []});
     let name = format!("{ECR}/hub/app");
+    let details = json!({"imageDetails": [{"repositoryName": "hub/app", "imageDigest": scene.index.as_str(), "imageTags": ["4"], "imagePushedAt": 1.7e9}]});
+    let by_digest = json!({"images": [image(None, &scene.index)]});
+    let denied = json!({"images": [], "failures": [{"imageId": {"imageTag": "5"}, "failureCode": "UpstreamAccessDenied", "failureReason": "denied"}]});
     for (tag, outputs, expected) in [
+        // The digest of a tag is also in the output of `aws ecr describe-images`.
+        ("4", vec![&details, &by_digest, &child, &layers("AVAILABLE")], "yes"),
+        ("4", vec![&details], "unknown"),
+        ("3", vec![&details], "unknown"),
+        ("5", vec![&denied], "unknown"),
         ("1", vec![&index, &child, &layers("AVAILABLE")], "yes"),
         ("1", vec![&index, &child, &layers("UNAVAILABLE")], "no"),
         ("1", vec![&index, &child], "unknown"),
@@ -372,12 +380,22 @@ fn outputs_of_the_aws_cli_are_an_inventory() {
         let arguments = ["--images", "-", "-o", "json", "--platform", "linux/amd64", "--ecr", &ecr];
         let said = scene.drill(&format!("{name}:{tag}\n"), &arguments);
         assert_eq!(said.line()["verdict"], expected, "{tag} {outputs:?}: {said:?}");
+        assert_eq!(said.stdout.contains("ECR answered UpstreamAccessDenied: denied"), tag == "5", "{said:?}");
     }
-    for text in ["", "{}", "not JSON"] {
+    for (text, part) in [
+        ("", "it is empty"),
+        ("{}", "none of `images`, `layers`, `imageDetails`, but nothing; remove it"),
+        (r#"{"repositories": []}"#, "none of `images`, `layers`, `imageDetails`, but repositories; remove it"),
+        ("[]", "an output is not an object; write it without `--query`"),
+        ("not JSON", "write the outputs as JSON (`--output json`)"),
+        (r#"{"imageDetails": [{"imageDigest": "md5:1"}]}"#, "`md5:1` is not a usable `imageDigest`; remove this image"),
+        (r#"{"images": [{"imageId": {"imageTag": "1"}, "imageManifest": "{}"}]}"#, "`` is not a usable `imageDigest`"),
+    ] {
         let file = scene.folder.path().join("outputs.json");
         fs::write(&file, text).unwrap();
         let said = scene.drill("", &["--images", "-", "--ecr", &format!("{name}={}", file.display())]);
         assert!(said.code == 2 && said.stderr.contains("is not an output of the AWS CLI"), "{said:?}");
+        assert!(said.stderr.contains(part), "{said:?}");
     }
 }
 
