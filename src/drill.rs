@@ -5,11 +5,13 @@
 
 mod api;
 mod ecr;
+mod expiry;
 mod gathered;
 mod holdings;
 pub mod html;
 pub mod json;
 mod judge;
+mod listing;
 mod nodes;
 mod plan;
 mod policy;
@@ -22,8 +24,10 @@ mod workloads;
 
 pub use api::Api;
 pub use ecr::Ecr;
+pub use expiry::Expiry;
 pub use holdings::{Gathering, Holdings, Part};
 pub use judge::{Finding, Offline, judge};
+pub use listing::Listing;
 pub use nodes::{Node, Nodes, Scheduling};
 pub use plan::{Drill, Drilled, DrilledImage, Inventories};
 pub use policy::PullPolicy;

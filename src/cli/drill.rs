@@ -1,27 +1,25 @@
 //! `pullthrough drill`: what would start if the upstreams vanished now.
 
-use std::collections::BTreeMap;
+mod inventories;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use anyhow::{Context, anyhow, bail, ensure};
+use anyhow::{Context, anyhow, ensure};
 
 use k8s_openapi::jiff::Timestamp;
 
+use self::inventories::InventoriesArgs;
 use super::duration::DurationArg;
 use super::images::{Collect, Images, ImagesArgs};
 use super::output;
-use super::registries::RegistriesArgs;
 use super::rules::RulesArgs;
 use super::scan::progress::Progress;
 use super::wait::wait_for;
-use crate::drill::{
-    Api, Collected, Drill, Drilled, Ecr, Inventories, Storage, Verdict, Warmed, Workloads, html, json, table,
-};
-use crate::engine::{Cache, ImageRef, Policy, Product};
-use crate::products::Model;
-use crate::registry::{Client, Platform, Retries};
+use crate::drill::{Collected, Drill, Drilled, Verdict, Warmed, Workloads, html, json, table};
+use crate::engine::Policy;
+use crate::registry::Platform;
 use crate::scan::FoundImage;
 use crate::words::secs;
 
@@ -40,24 +38,8 @@ pub struct Args {
     #[command(flatten)]
     rules: RulesArgs,
 
-    /// Ask the API of this cache what it holds, of the product `harbor` or `zot`; repeat it for several caches. Only requests are
-    /// sent that the cache answers without its upstream.
-    #[arg(long, value_name = "HOST", value_parser = parse_host)]
-    inventory: Vec<String>,
-
-    /// The storage of a cache of the product `distribution`: the `rootdirectory` of its filesystem driver; repeat it for several
-    /// caches.
-    #[arg(long, value_name = "HOST=FOLDER", value_parser = parse_storage)]
-    storage: Vec<(String, PathBuf)>,
-
-    /// Don't read the layers of --storage. A damaged layer of the right size is then `yes`.
-    #[arg(long, requires = "storage")]
-    trust_sizes: bool,
-
-    /// Outputs of `aws ecr batch-get-image`, `aws ecr batch-check-layer-availability` and `aws ecr describe-images` for a repository
-    /// of a cache of the product `ecr`, as JSON, one after the other in a file; repeat it for several repositories.
-    #[arg(long, value_name = "HOST/REPOSITORY=FILE", value_parser = parse_ecr)]
-    ecr: Vec<(String, String, PathBuf)>,
+    #[command(flatten)]
+    inventories: InventoriesArgs,
 
     /// The resume file of `pullthrough warm`; repeat it for several. It adds when the cache was asked for an image, and is no
     /// evidence that the cache still has it.
@@ -100,9 +82,6 @@ pub struct Args {
         value_parser = DurationArg::within(DurationArg::from_secs(1)..=DurationArg::from_secs(600))
     )]
     timeout: DurationArg,
-
-    #[command(flatten)]
-    registries: RegistriesArgs,
 }
 
 const MORE_HELP: &str = "\
@@ -116,6 +95,8 @@ Exit codes:
 Examples:
   $ pullthrough drill --rules rules.yaml --storage cache.example.com=/var/lib/registry
   $ pullthrough drill --rules rules.yaml --inventory harbor.example.com
+  $ aws s3 ls --recursive s3://bucket | \\
+      pullthrough drill --rules rules.yaml --keys cache.example.com=- --scheduler-state cache.example.com=state.json
   $ pullthrough drill --rules rules.yaml --platform linux/amd64 deploy/
   $ pullthrough drill --rules rules.yaml --images images.txt -o json
   $ pullthrough drill --rules rules.yaml --outage 72h --fail-on no,unknown";
@@ -159,10 +140,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Args {
         images,
         rules,
-        inventory,
-        storage,
-        trust_sizes,
-        ecr,
+        inventories,
         warmed: records,
         output: format,
         platforms,
@@ -170,15 +148,14 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         fail_on,
         allow_unknown,
         timeout,
-        registries,
     } = args;
     let config = rules.load()?;
     let (declared, caches) = (config.manifests.clone(), config.settings.caches.clone());
-    let mut inventories = open(storage, trust_sizes, ecr, &caches)?;
-    if !inventory.is_empty() {
-        let client = registries.client(&caches, timeout.get(), Retries::default())?;
-        ask(inventory, &client, &caches, &mut inventories)?;
-    }
+    ensure!(
+        !(images.reads_stdin() && inventories.reads_stdin()),
+        "standard input is both a listing and the images; write one to a file"
+    );
+    let inventories = inventories.open(&caches, timeout.get())?;
     let mut warmed = Warmed::default();
     for file in &records {
         let shown = file.display();
@@ -218,98 +195,6 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         Format::Table => output::styled(table::table(&subject, &drilled, output::width())),
     };
     end(printed, &images, &drilled, &fail_on, allow_unknown)
-}
-
-/// Returns a host in canonical form.
-fn parse_host(host: &str) -> Result<String, String> {
-    let image = format!("{host}/x");
-    let image = ImageRef::parse(&image).ok().filter(ImageRef::host_is_written);
-    let registry = image.as_ref().and_then(|image| image.registry()).filter(|_| !host.contains('/'));
-    registry.map(str::to_owned).ok_or_else(|| "write HOST or HOST:PORT, such as harbor.example.com".to_owned())
-}
-
-fn parse_storage(text: &str) -> Result<(String, PathBuf), String> {
-    let form = || "write HOST=FOLDER, such as cache.example.com=/var/lib/registry".to_owned();
-    let (host, folder) = text.split_once('=').filter(|(_, folder)| !folder.is_empty()).ok_or_else(form)?;
-    Ok((parse_host(host).map_err(|_| form())?, PathBuf::from(folder)))
-}
-
-fn parse_ecr(text: &str) -> Result<(String, String, PathBuf), String> {
-    let form = || "write HOST/REPOSITORY=FILE".to_owned();
-    let (name, file) = text.split_once('=').filter(|(_, file)| !file.is_empty()).ok_or_else(form)?;
-    let image = ImageRef::parse(name).ok().filter(ImageRef::host_is_written).filter(|image| image.tag().is_none());
-    let (host, repository) =
-        image.as_ref().and_then(|image| Some((image.registry()?, image.repository()))).ok_or_else(form)?;
-    Ok((host.to_owned(), repository.to_owned(), PathBuf::from(file)))
-}
-
-/// Opens the inventories.
-fn open(
-    storage: Vec<(String, PathBuf)>,
-    trust_sizes: bool,
-    ecr: Vec<(String, String, PathBuf)>,
-    caches: &[Cache],
-) -> anyhow::Result<Inventories> {
-    let mut inventories = Inventories::new();
-    for (host, folder) in storage {
-        check_product(caches, "--storage", &host, &host, Product::Distribution)?;
-        let opened = Storage::open(&folder, trust_sizes).map_err(|why| anyhow!("--storage {host}: {why}"))?;
-        let known = inventories.insert(host.clone(), Box::new(opened));
-        ensure!(known.is_none(), "{host} has several inventories; remove all but one");
-        if Model::of(Product::Distribution).offline.value.starts == Some(false) {
-            output::note(format_args!(
-                "note: {host} does not start while its upstream is unreachable; `yes` needs that it keeps running"
-            ));
-        }
-    }
-    let mut registries: BTreeMap<String, Ecr> = BTreeMap::new();
-    for (host, repository, file) in ecr {
-        let name = format!("{host}/{repository}");
-        check_product(caches, "--ecr", &host, &name, Product::Ecr)?;
-        let text = std::fs::read_to_string(&file)
-            .with_context(|| format!("--ecr {name}: {} is unreadable; fix the path", file.display()))?;
-        let added = registries.entry(host).or_default().add(&repository, &text);
-        added.map_err(|why| anyhow!("--ecr {name}: {} is not an output of the AWS CLI: {why}", file.display()))?;
-    }
-    for (host, registry) in registries {
-        let known = inventories.insert(host.clone(), Box::new(registry));
-        ensure!(known.is_none(), "{host} has several inventories; remove all but one");
-    }
-    Ok(inventories)
-}
-
-/// Adds the caches whose APIs are asked.
-fn ask(hosts: Vec<String>, client: &Client, caches: &[Cache], inventories: &mut Inventories) -> anyhow::Result<()> {
-    for host in hosts {
-        let of_host = || caches.iter().filter(|cache| cache.prefix.host() == host).map(|cache| cache.product);
-        let product = of_host().find(|product| Api::is_supported(*product));
-        let Some(api) = product.and_then(|product| Api::new(&host, product, client.clone())) else {
-            let declared = of_host().next().unwrap_or_else(|| Cache::product_of(caches, &host));
-            bail!(
-                "--inventory {host}: the product of this cache is {}, whose API is not supported; set `product: harbor` or \
-                 `product: zot` in `caches` of the rules file if it is one of them, or remove --inventory",
-                declared.as_str()
-            );
-        };
-        output::note(format_args!("note: {}", api.effect()));
-        let known = inventories.insert(host.clone(), Box::new(api));
-        ensure!(known.is_none(), "{host} has several inventories; remove all but one");
-    }
-    Ok(())
-}
-
-/// An inventory means nothing for a cache of another product.
-fn check_product(caches: &[Cache], flag: &str, host: &str, name: &str, needed: Product) -> anyhow::Result<()> {
-    let mut of_host = caches.iter().filter(|cache| cache.prefix.host() == host).map(|cache| cache.product);
-    let declared = Cache::product_of(caches, name);
-    if declared == needed || (name == host && of_host.any(|product| product == needed)) {
-        return Ok(());
-    }
-    bail!(
-        "{flag} {name}: the product of this cache is {}; set `product: {}` in `caches` of the rules file, or remove {flag}",
-        declared.as_str(),
-        needed.as_str()
-    )
 }
 
 /// Returns the exit code.

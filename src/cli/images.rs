@@ -116,6 +116,11 @@ pub struct Images<C = Targets> {
 }
 
 impl ImagesArgs {
+    /// Returns whether standard input has the images.
+    pub fn reads_stdin(&self) -> bool {
+        self.paths.iter().chain(&self.images).any(|path| path == std::path::Path::new("-"))
+    }
+
     /// Finds the images, and prints what is skipped or not understood.
     pub fn find(self, policy: Policy, declared: Vec<Declaration>, timeout: DurationArg) -> anyhow::Result<Images> {
         self.collect(policy, declared, timeout)

@@ -1,15 +1,19 @@
 //! What a cache holds, as its own API says now. Only requests are sent for which the product does not ask its upstream.
 
 mod harbor;
+mod keys;
 mod zot;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use self::harbor::Harbor;
+use self::keys::Keys;
 use self::zot::Zot;
+use super::expiry::Expiry;
 use super::gathered::Gathered;
 use super::holdings::{Gathering, Holdings, Part};
+use super::listing::Listing;
 use crate::engine::{ImageRef, Product};
 use crate::registry::{Answer, Client, Descriptor, Digest, Head, Manifest, Outcome, Platform, Repository};
 use crate::verify::words;
@@ -32,6 +36,7 @@ pub struct Api {
 #[derive(Debug)]
 enum Asker {
     Harbor(Harbor),
+    Keys(Keys),
     Zot(Zot),
 }
 
@@ -43,15 +48,24 @@ impl Api {
             Product::Zot => Asker::Zot(Zot::new(client)),
             _ => return None,
         };
-        Some(Self {
-            title: format!("API of {host}"),
+        Some(Self::with(host, format!("API of {host}"), asker))
+    }
+
+    /// Returns the keys of a storage of distribution together with its cache. `expiry` is what the cache removes when, if known.
+    pub fn with_keys(host: &str, client: Client, listing: Listing, expiry: Option<Expiry>) -> Self {
+        Self::with(host, "listing of the storage".to_owned(), Asker::Keys(Keys::new(client, listing, expiry)))
+    }
+
+    fn with(host: &str, title: String, asker: Asker) -> Self {
+        Self {
+            title,
             host: host.to_owned(),
             asker: Arc::new(asker),
             tags: Gathered::default(),
             manifests: Gathered::default(),
             blobs: Gathered::default(),
             platforms: Gathered::default(),
-        })
+        }
     }
 
     pub const fn is_supported(product: Product) -> bool {
@@ -65,6 +79,9 @@ impl Api {
             Asker::Harbor(_) => format!(
                 "{host} (harbor) is asked for what it holds: nothing is fetched from its upstream, and each manifest that is read \
                  counts as a pull"
+            ),
+            Asker::Keys(_) => format!(
+                "{host} (distribution) is asked for manifests that the listing has, by digest: for these its upstream is not asked"
             ),
             Asker::Zot(_) => format!("{host} (zot) is asked for what it holds: its upstream is not asked"),
         }
@@ -138,6 +155,7 @@ impl Asker {
     async fn tag(&self, repository: &Repository, tag: &str) -> Part<Digest> {
         match self {
             Self::Harbor(harbor) => harbor.tag(repository, tag).await,
+            Self::Keys(keys) => keys.tag(repository, tag),
             Self::Zot(zot) => zot.tag(repository, tag).await,
         }
     }
@@ -145,52 +163,64 @@ impl Asker {
     async fn manifest(&self, repository: &Repository, digest: &Digest) -> Part<Manifest> {
         match self {
             Self::Harbor(harbor) => harbor.manifest(repository, digest).await,
+            Self::Keys(keys) => keys.manifest(repository, digest).await,
             Self::Zot(zot) => zot.manifest(repository, digest).await,
         }
     }
 
-    /// Both products answer HEAD of a blob from their storage.
-    ///
-    /// Harbor's HEAD has no proxy middleware (src/server/registry/route.go). Zot's looks into its storage only, and links a blob
-    /// that another of its repositories has (`CheckBlob`, pkg/api/routes.go and pkg/storage/imagestore/imagestore.go).
     async fn blob(&self, repository: &Repository, blob: &Descriptor) -> Part<()> {
-        let answer = self.client().head_blob(repository, blob).await;
-        match answer.outcome {
-            Outcome::Missing => Part::Absent("not stored".to_owned()),
-            Outcome::Served(Head { size_bytes: Some(bytes), .. }) if bytes == blob.size_bytes => held(()),
-            Outcome::Served(Head { size_bytes: Some(bytes), .. }) => {
-                Part::Absent(format!("it has {bytes} bytes instead of {}", blob.size_bytes))
-            }
-            Outcome::Served(_) => Part::Unknown("the answer has no `Content-Length`".to_owned()),
-            _ => failed(answer),
+        match self {
+            Self::Harbor(Harbor { client, .. }) | Self::Zot(Zot { client, .. }) => head(client, repository, blob).await,
+            Self::Keys(keys) => keys.blob(repository, blob),
         }
     }
 
     /// A blob that is stored is read from the storage: `UseLocalBlob` (src/server/middleware/repoproxy/proxy.go of Harbor),
-    /// `GetBlob` (pkg/api/routes.go of zot). Harbor would fetch one that is not stored.
+    /// `GetBlob` (pkg/api/routes.go of zot), `ServeBlob` (registry/proxy/proxyblobstore.go of distribution). One that is not could
+    /// be fetched.
     async fn platform(&self, repository: &Repository, config: &Descriptor) -> Part<Platform> {
+        let client = match self {
+            Self::Harbor(Harbor { client, .. }) | Self::Zot(Zot { client, .. }) | Self::Keys(Keys { client, .. }) => {
+                client
+            }
+        };
         match self.blob(repository, config).await {
-            Part::Held { .. } => {
-                let answer = self.client().platform(repository, config).await;
-                if let Outcome::Served(platform) = answer.outcome { held(platform) } else { failed(answer) }
+            Part::Held { until_secs, .. } => {
+                let answer = client.platform(repository, config).await;
+                if let Outcome::Served(value) = answer.outcome {
+                    Part::Held { value, until_secs }
+                } else {
+                    failed(answer)
+                }
             }
             Part::Absent(why) => Part::Absent(why),
             Part::Unknown(why) => Part::Unknown(why),
         }
     }
 
-    const fn client(&self) -> &Client {
-        match self {
-            Self::Harbor(harbor) => &harbor.client,
-            Self::Zot(zot) => &zot.client,
-        }
-    }
-
     fn notes(&self) -> Vec<String> {
         match self {
             Self::Harbor(harbor) => harbor.notes.all(),
+            Self::Keys(_) => Vec::new(),
             Self::Zot(zot) => zot.notes.all(),
         }
+    }
+}
+
+/// Harbor and zot answer HEAD of a blob from their storage.
+///
+/// Harbor's HEAD has no proxy middleware (src/server/registry/route.go). Zot's looks into its storage only, and links a blob that
+/// another of its repositories has (`CheckBlob`, pkg/api/routes.go and pkg/storage/imagestore/imagestore.go).
+async fn head(client: &Client, repository: &Repository, blob: &Descriptor) -> Part<()> {
+    let answer = client.head_blob(repository, blob).await;
+    match answer.outcome {
+        Outcome::Missing => Part::Absent("not stored".to_owned()),
+        Outcome::Served(Head { size_bytes: Some(bytes), .. }) if bytes == blob.size_bytes => held(()),
+        Outcome::Served(Head { size_bytes: Some(bytes), .. }) => {
+            Part::Absent(format!("it has {bytes} bytes instead of {}", blob.size_bytes))
+        }
+        Outcome::Served(_) => Part::Unknown("the answer has no `Content-Length`".to_owned()),
+        _ => failed(answer),
     }
 }
 

@@ -189,7 +189,7 @@ impl Drill {
 /// Returns how to give the inventory of a product.
 fn how_to_list(model: &Model, host: &str) -> String {
     match (model.product, model.inventory.value) {
-        (_, Inventory::Storage) => format!("set `--storage {host}=FOLDER`"),
+        (_, Inventory::Storage) => format!("set `--storage {host}=FOLDER`, or `--keys {host}=FILE`"),
         (_, Inventory::HarborApi | Inventory::ZotApi) => format!("set `--inventory {host}`"),
         (_, Inventory::EcrBatchGetImage) => format!("set `--ecr {host}/REPOSITORY=FILE`"),
         (Product::Generic, _) => format!("set the `product` of {host} in `caches` of the rules file"),

@@ -4,22 +4,17 @@
 //! it, each with the data (registry/proxy). `scheduler-state.json` has what it removes when (registry/proxy/scheduler): if a blob
 //! expires in one repository, its data are removed for all (`OnBlobExpire`).
 
-use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-
+use super::expiry::Expiry;
 use super::gathered::Gathered;
 use super::holdings::{Gathering, Holdings, Part};
 use crate::registry::{Descriptor, Digest, MAX_MANIFEST_BYTES, Manifest, Platform};
-use crate::words::parse_secs;
 
 const VERSION: &str = "docker/registry/v2";
 const STATE: &str = "scheduler-state.json";
-/// `entryTypeBlob` of the scheduler.
-const BLOB: u64 = 0;
 const OTHER_DIGEST: &str = "its data have another digest";
 /// A link has a digest.
 const MAX_LINK_BYTES: u64 = 1024;
@@ -35,24 +30,6 @@ pub struct Storage {
     expiry: Result<Expiry, String>,
     /// Whether the data of configurations and layers have their digests. `None` if their sizes suffice.
     hashed: Option<Gathered<Digest, ()>>,
-}
-
-/// What a proxy removes when.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Expiry {
-    /// By `REPOSITORY@DIGEST`.
-    manifests: HashMap<String, i64>,
-    blobs: HashMap<String, i64>,
-}
-
-#[derive(Deserialize)]
-struct Entry {
-    #[serde(rename = "Key")]
-    key: String,
-    #[serde(rename = "ExpiryData")]
-    expiry: String,
-    #[serde(rename = "EntryType")]
-    kind: u64,
 }
 
 impl Storage {
@@ -189,24 +166,6 @@ fn hash(digest: &Digest, data: Option<PathBuf>) -> Part<()> {
         Ok(true) => Part::Held { value: (), until_secs: None },
         Ok(false) => Part::Absent(OTHER_DIGEST.to_owned()),
         Err(error) => failed(&data, &error),
-    }
-}
-
-impl Expiry {
-    fn parse(text: &str) -> Result<Self, String> {
-        let entries: HashMap<String, Entry> = serde_json::from_str(text).map_err(|error| error.to_string())?;
-        let mut all = Self::default();
-        for Entry { key, expiry, kind } in entries.into_values() {
-            let at_secs = parse_secs(&expiry).ok_or_else(|| format!("{key} has no time in `ExpiryData`"))?;
-            let (_, digest) = key.rsplit_once('@').ok_or_else(|| format!("the key {key} has no digest"))?;
-            if kind == BLOB {
-                let first = all.blobs.entry(digest.to_owned()).or_insert(at_secs);
-                *first = at_secs.min(*first);
-            } else {
-                all.manifests.insert(key, at_secs);
-            }
-        }
-        Ok(all)
     }
 }
 

@@ -126,7 +126,8 @@ pub(super) static MODELS: [Model; Product::ALL.len()] = [
         },
         inventory: Fact {
             value: Inventory::Storage,
-            text: "Its storage. The API does not suffice: `tags/list` has the tags of the upstream while it answers.",
+            text: "Its storage (`drill --storage`), or a listing of its objects and its manifests by digest (`drill --keys`). The API alone does \
+                   not suffice: `tags/list` has the tags of the upstream while it answers.",
             sources: &[DISTRIBUTION_2, DISTRIBUTION_3],
         },
         answers: &[

@@ -2,6 +2,7 @@
 //! the products say. A request for which a product asks its upstream is answered as if the upstream had everything.
 
 mod harbor;
+mod keys;
 mod zot;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -119,7 +120,11 @@ impl Stand {
     async fn start(product: &'static str, cache: Cache) -> Self {
         let upstream = Arc::<Mutex<Vec<String>>>::default();
         let asked = Arc::clone(&upstream);
-        let answer = if product == "zot" { zot::answer } else { harbor::answer };
+        let answer = match product {
+            "zot" => zot::answer,
+            "harbor" => harbor::answer,
+            _ => keys::answer,
+        };
         let server = Server::plain(move |seen| {
             cache.instead(seen).unwrap_or_else(|| match answer(&cache, seen) {
                 Some(answer) => answer,
@@ -135,6 +140,11 @@ impl Stand {
 
     /// Drills an image of the cache: a name without the host.
     async fn drill(&self, image: &str, arguments: &[&str]) -> Said {
+        self.drill_by(&["--inventory", &self.server.host()], image, arguments).await
+    }
+
+    /// Drills with other inventories.
+    async fn drill_by(&self, inventory: &[&str], image: &str, arguments: &[&str]) -> Said {
         let host = self.server.host();
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
@@ -147,9 +157,11 @@ impl Stand {
         let auths = json!({"auths": {&host: {"username": "robot$drill", "password": "not-shown"}}});
         std::fs::write(path("pull.json"), auths.to_string()).unwrap();
         let (rules, pull) = (path("rules.yaml"), path("pull.json"));
-        let mut all = vec!["drill", "--rules", &rules, "--inventory", &host, "--images", "-", "-o", "json"];
-        all.extend(["--pull-secret", &pull]);
-        all.extend(arguments);
+        let mut all = vec!["drill", "--rules", &rules, "--images", "-", "-o", "json"];
+        if !inventory.contains(&"--anonymous") {
+            all.extend(["--pull-secret", &pull]);
+        }
+        all.extend(inventory.iter().chain(arguments));
         let said = run(&all, &[], &format!("{host}/{image}\n")).await;
         assert!(!format!("{said:?}").contains("not-shown"), "{said:?}");
         said
