@@ -10,6 +10,7 @@ mod conditions;
 mod create;
 mod doctor;
 mod doctor_image;
+mod drill;
 mod evasion;
 mod exclusions;
 mod failure;
