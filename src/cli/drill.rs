@@ -38,9 +38,6 @@ pub struct Args {
     #[command(flatten)]
     rules: RulesArgs,
 
-    #[command(flatten)]
-    inventories: InventoriesArgs,
-
     /// The resume file of `pullthrough warm`; repeat it for several. It adds when the cache was asked for an image, and is no
     /// evidence that the cache still has it.
     #[arg(long, value_name = "FILE")]
@@ -82,6 +79,9 @@ pub struct Args {
         value_parser = DurationArg::within(DurationArg::from_secs(1)..=DurationArg::from_secs(600))
     )]
     timeout: DurationArg,
+
+    #[command(flatten)]
+    inventories: InventoriesArgs,
 }
 
 const MORE_HELP: &str = "\
@@ -95,8 +95,8 @@ Exit codes:
 Examples:
   $ pullthrough drill --rules rules.yaml --storage cache.example.com=/var/lib/registry
   $ pullthrough drill --rules rules.yaml --inventory harbor.example.com
-  $ aws s3 ls --recursive s3://bucket | \\
-      pullthrough drill --rules rules.yaml --keys cache.example.com=- --scheduler-state cache.example.com=state.json
+  $ pullthrough drill --rules rules.yaml --keys cache.example.com=keys \\
+      --scheduler-state cache.example.com=state.json
   $ pullthrough drill --rules rules.yaml --platform linux/amd64 deploy/
   $ pullthrough drill --rules rules.yaml --images images.txt -o json
   $ pullthrough drill --rules rules.yaml --outage 72h --fail-on no,unknown";

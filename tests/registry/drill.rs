@@ -411,6 +411,24 @@ fn the_page_names_workloads_at_risk_first() {
 }
 
 #[test]
+fn images_that_are_not_judged_are_named() {
+    let scene = Scene::new();
+    let containers = json!([{"name": "a", "image": "auto"}, {"name": "b", "image": "up.example.com/app:1"}]);
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"},
+        "spec": {"containers": containers, "ephemeralContainers": [{"name": "c", "image": "up.example.com/debug:1"}]},
+    });
+    let said = scene.drill(&pod.to_string(), &["-", "-o", "html"]);
+    for line in [
+        "1 image not judged, of ephemeral containers: up.example.com/debug:1",
+        "1 image not judged, placeholders: auto",
+    ] {
+        assert!(said.stderr.contains(line), "{said:?}");
+    }
+    assert!(said.stdout.contains("Not judged") && said.stdout.contains("up.example.com/debug:1"), "{said:?}");
+}
+
+#[test]
 fn a_record_of_warm_is_no_evidence() {
     let scene = Scene::new();
     let file = scene.folder.path().join("warm.resume");
