@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::words::{count, few, parse_secs};
+use crate::words::{count, few, parse_secs, visible};
 
 const ROOT: &str = "docker/registry/v2/";
 /// The fields of an entry in JSON: of `aws s3api list-objects-v2`, `az storage blob list`, `rclone lsjson` and `gcloud storage ls
@@ -76,7 +76,7 @@ impl Listing {
     pub fn note(&self) -> Option<String> {
         let (all, first) = &self.others;
         let first = first.as_ref()?;
-        Some(format!("{} without a key below {ROOT}; the first is `{first}`", count(*all, "entry")))
+        Some(format!("{} without a key below {ROOT}; the first is `{}`", count(*all, "entry"), visible(first)))
     }
 
     fn add_line(&mut self, line: &str) {

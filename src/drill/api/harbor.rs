@@ -102,10 +102,8 @@ impl Harbor {
         };
         let used_secs = [push_time, pull_time].into_iter().flatten().filter_map(|time| parse_secs(&time)).max();
         let kept_secs = Model::of(Product::Harbor).offline.value.kept_secs.unwrap_or_default();
-        let until_secs = match self.is_removed_after_use(repository, project).await {
-            true => used_secs.map(|used_secs| used_secs + i64::from(kept_secs)),
-            false => None,
-        };
+        let is_removed = self.is_removed_after_use(repository, project).await;
+        let until_secs = used_secs.filter(|_| is_removed).map(|secs| secs.saturating_add(i64::from(kept_secs)));
         Part::Held { value: digest, until_secs }
     }
 
