@@ -189,4 +189,9 @@ impl Upstream {
     pub fn host(&self) -> String {
         self.server.host()
     }
+
+    /// Returns the requests that it received.
+    pub fn requests(&self) -> Vec<String> {
+        self.server.lines()
+    }
 }

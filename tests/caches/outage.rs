@@ -16,12 +16,11 @@ use crate::cache::{Cache, Release};
 use crate::harness::wait_for;
 use crate::images::{FOREIGN, Image};
 use crate::node::NODES;
-use crate::site::Site;
+use crate::site::{STATE, Site};
 
 /// Two releases have as many each.
 const IMAGES: usize = 100;
 const PULLS_AT_A_TIME: usize = 4;
-const STATE: &str = "scheduler-state.json";
 
 /// What happens to images of the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,15 +128,21 @@ fn what_is_called_safe_is_pulled_without_the_upstream() {
             images.iter().filter(|(fate, _)| !matches!(fate, Fate::NotWarmed | Fate::OtherPlatform)).collect();
 
         strike(&mut site, &held);
-        site.stop_upstream();
         let expected = expected(&images, Fate::verdicts);
-        assert_eq!(drill(&site, &images), expected, "{release:?}");
+        // The cache answers from its storage, and the upstream gets no request.
+        let requests = site.upstream().requests();
+        assert_eq!(drill(&site, &images, Site::drill_by_keys), expected, "{release:?}");
+        assert_eq!(site.upstream().requests(), requests, "{release:?}");
+        site.stop_upstream();
+        for by in [Site::drill, Site::drill_by_keys] {
+            assert_eq!(drill(&site, &images, by), expected, "{release:?}");
+        }
         compare(&site, release, &expected);
 
         // Behind the back of the cache, which runs.
         std::fs::remove_dir_all(site.cache.storage().join("docker/registry/v2/blobs")).unwrap();
         let expected = self::expected(&images, |_| ["no"; 2]);
-        assert_eq!(drill(&site, &images), expected, "{release:?}");
+        assert_eq!(drill(&site, &images, Site::drill), expected, "{release:?}");
         compare(&site, release, &expected);
     }
 }
@@ -179,9 +184,9 @@ fn expected(images: &[(Fate, Image)], verdicts: fn(Fate) -> [&'static str; 2]) -
 }
 
 /// Returns the verdict of each name of each image, as `pullthrough drill` says.
-fn drill(site: &Site, images: &[(Fate, Image)]) -> BTreeMap<String, String> {
+fn drill(site: &Site, images: &[(Fate, Image)], by: fn(&Site, &[&str]) -> Vec<Value>) -> BTreeMap<String, String> {
     let names: Vec<String> = images.iter().flat_map(|(_, image)| [image.by_tag(), image.by_digest()]).collect();
-    let lines = site.drill(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    let lines = by(site, &names.iter().map(String::as_str).collect::<Vec<_>>());
     let verdicts = lines.iter().map(|line| {
         let name = line["result"].as_str().unwrap().strip_prefix(site.cache.host()).unwrap();
         (name[1..].to_owned(), line["verdict"].as_str().unwrap().to_owned())

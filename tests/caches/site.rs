@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -12,6 +13,9 @@ use crate::images::{NATIVE, Upstream};
 use crate::node::Node;
 use crate::program::run;
 use crate::server::Ca;
+
+/// In the storage of a cache.
+pub const STATE: &str = "scheduler-state.json";
 
 pub struct Site {
     pub cache: Cache,
@@ -100,6 +104,23 @@ impl Site {
     pub fn drill(&self, images: &[&str]) -> Vec<Value> {
         let storage = format!("--storage={}={}", self.cache.host(), self.cache.storage().display());
         self.run(&["drill", &storage, &format!("--platform=linux/{NATIVE}")], images, "rules.yaml")
+    }
+
+    /// Runs `pullthrough drill` with a listing of the storage, as `gsutil ls -l` prints it. The cache is asked for manifests.
+    pub fn drill_by_keys(&self, images: &[&str]) -> Vec<Value> {
+        let mut lines = String::new();
+        // The cache runs, and may remove a file meanwhile.
+        for entry in walkdir::WalkDir::new(self.cache.storage()).into_iter().filter_map(Result::ok) {
+            let Ok(metadata) = entry.metadata() else { continue };
+            let written = Timestamp::try_from(metadata.modified().unwrap()).unwrap();
+            if metadata.is_file() {
+                lines += &format!("{:>10}  {written}  {}\n", metadata.len(), entry.path().display());
+            }
+        }
+        let host = self.cache.host();
+        let keys = format!("--keys={host}={}", self.file("keys", &lines).display());
+        let state = format!("--scheduler-state={host}={}", self.cache.storage().join(STATE).display());
+        self.ask(&["drill", &keys, &state, &format!("--platform=linux/{NATIVE}")], images)
     }
 
     fn run(&self, arguments: &[&str], images: &[&str], rules: &str) -> Vec<Value> {
