@@ -6,7 +6,9 @@ use std::ops::Range;
 
 use self::schema::{CaseEntry, PullPolicyEntry, TestsFile};
 use crate::config::{self, API_VERSION, Problem, RulesError};
-use crate::engine::{Decision, Dependence, Policy, Question, Reason};
+use crate::engine::{
+    CacheState, Context, Decision, Dependence, Facts, ImageRef, InvalidPrefix, Policy, Prefix, Question, Reason,
+};
 
 const KIND: &str = "Tests";
 
@@ -22,6 +24,9 @@ pub struct Case {
     pub expected: Expected,
     /// The expected rule; `None` accepts any.
     pub rule: Option<String>,
+    pub facts: Facts,
+    /// The facts, as the end of a sentence about the case.
+    pub facts_note: String,
 }
 
 /// An expected decision.
@@ -32,10 +37,15 @@ pub enum Expected {
 }
 
 impl Case {
+    /// Returns what the decision depends on, beside the image.
+    pub fn context<'c>(&'c self, policy: &'c Policy) -> Context<'c> {
+        Context { facts: &self.facts, ..Context::of(policy) }
+    }
+
     /// Decides about the image.
-    pub fn decide<'p>(&self, policy: &'p Policy) -> Decision<'p> {
+    pub fn decide<'c>(&'c self, policy: &'c Policy) -> Decision<'c> {
         let Self { image, namespace, pull_never, .. } = self;
-        policy.decide(Question { image, namespace, pull_never: *pull_never, previous: None })
+        self.context(policy).decide(Question { image, namespace, pull_never: *pull_never, previous: None })
     }
 
     /// Returns whether a decision is the expected one.
@@ -76,8 +86,28 @@ pub fn parse(name: &str, text: &str) -> Result<Vec<Case>, RulesError> {
     }
     let mut cases = Vec::new();
     for entry in tests.value {
-        let CaseEntry { image, namespace, pull_policy, result, reason, rule } = entry;
+        let CaseEntry { image, namespace, pull_policy, down, missing, result, reason, rule } = entry;
         let at = place(image.defined);
+        let mut states = Vec::new();
+        for prefix in &down {
+            match Prefix::parse(&prefix.value).map_err(InvalidPrefix::of_target) {
+                Ok(parsed) => states.push((parsed, CacheState::Down)),
+                Err(error) => {
+                    problem(place(prefix.defined), format!("invalid registry `{}`", prefix.value), error.to_string());
+                }
+            }
+        }
+        for image in &missing {
+            if let Err(error) = ImageRef::parse(&image.value) {
+                problem(place(image.defined), format!("invalid image `{}`", image.value), error.to_string());
+            }
+        }
+        let facts_note: String = down
+            .iter()
+            .map(|prefix| format!(", {} down", prefix.value))
+            .chain(missing.iter().map(|image| format!(", {} missing", image.value)))
+            .collect();
+        let facts = Facts::of_states(states).with_missing(missing.into_iter().map(|image| image.value));
         let expected = match (result, reason) {
             (Some(result), None) => Some(Expected::Result(result)),
             (None, Some(reason)) => match self::reason(&reason.value) {
@@ -111,6 +141,8 @@ pub fn parse(name: &str, text: &str) -> Result<Vec<Case>, RulesError> {
             pull_never: matches!(pull_policy, Some(PullPolicyEntry::Never)),
             expected,
             rule,
+            facts,
+            facts_note,
         });
     }
     if problems.is_empty() { Ok(cases) } else { Err(RulesError::new(problems, name, text)) }
@@ -118,7 +150,10 @@ pub fn parse(name: &str, text: &str) -> Result<Vec<Case>, RulesError> {
 
 /// Returns the reasons that a case can expect.
 fn reasons() -> impl Iterator<Item = Reason> {
-    Reason::ALL.iter().copied().filter(|reason| reason.depends_on() == Dependence::Image)
+    Reason::ALL.iter().copied().filter(|reason| match reason.depends_on() {
+        Dependence::Image | Dependence::Facts => true,
+        Dependence::Request => false,
+    })
 }
 
 fn reason(name: &str) -> Result<Reason, (String, String)> {
@@ -163,6 +198,13 @@ mod tests {
                 "4:45",
                 "did you mean `Never`?",
             ),
+            (&format!("{head}tests:\n  - {{image: a, reason: no_rule, down: c.io}}"), "4:39", "write `[c.io]`"),
+            (
+                &format!("{head}tests:\n  - {{image: a, reason: no_rule, down: [cache]}}"),
+                "4:40",
+                "as in `cache.example.com/cache`",
+            ),
+            (&format!("{head}tests:\n  - {{image: a, reason: no_rule, missing: ['c.io/A']}}"), "4:43", "lower case"),
             (&format!("{head}tests:\n  - {{result: a}}"), "4:6", "add `image:`"),
             (&format!("{head}tests:\n  - {{image: a, reason: no_rule, namespace: }}"), "4:42", "write its value"),
             (&format!("{head}tests:\n  - {{image: a, reason: deleting}}"), "4:24", "known here: `placeholder`"),

@@ -1,11 +1,13 @@
 //! The registries that rules send images to, as `caches` of the rules file describes them.
 
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::prefix::Prefix;
 
-/// A registry, for programs that send requests to it. It changes no decision.
+/// A registry, for programs that send requests to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cache {
     /// The names at and below it belong to the cache.
@@ -13,6 +15,20 @@ pub struct Cache {
     pub product: Product,
     /// The absolute path of its CA (PEM). Reading rules does not open it.
     pub ca_file: Option<String>,
+    /// How the webhook probes it; `None` if it does not, and the cache counts as up.
+    pub health: Option<HealthCheck>,
+}
+
+/// How a cache is probed. Each field has a default.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// The time from the start of a probe to that of the next one, while the cache is up.
+    pub interval: Duration,
+    /// The time after which a probe without an answer has failed.
+    pub timeout: Duration,
+    /// The repository below the prefix, and the digest, of an image that the cache holds: `REPOSITORY@DIGEST`. Without one,
+    /// `/v2/` is requested.
+    pub canary: Option<String>,
 }
 
 impl Cache {

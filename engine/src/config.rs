@@ -1,7 +1,10 @@
 //! The rules file: its schema, and its checks, whose errors have a place and a fix.
 
+mod bounded;
 mod checker;
 mod declarations;
+mod failover;
+mod health;
 mod places;
 mod problem;
 mod schema;
@@ -25,7 +28,7 @@ pub use self::schema::{ApiVersion, present, some};
 use self::schema::{DeclarationsFile, RulesFile};
 pub use self::source::Source;
 use crate::declared::Declaration;
-use crate::{InvalidPrefix, Matcher, Mode, Namespaces, Policy, Prefix, Prefixes, Rule, Settings};
+use crate::{InvalidPrefix, Matcher, Mode, Namespaces, Policy, Prefix, Prefixes, Rule, Settings, WhenCacheDown};
 
 /// The `apiVersion` of rules files and of tests files.
 pub const API_VERSION: &str = "pullthrough.dev/v1alpha1";
@@ -81,11 +84,13 @@ impl Config {
         let from = KUBERNETES_REGISTRY.into_iter().map(Prefix::parse).collect::<Result<_, _>>()?;
         let rule = Rule {
             name: "kubernetes".to_owned(),
-            matcher: Matcher::From { from, to },
+            matcher: Matcher::From { from, to, failover: Vec::new() },
             except: Prefixes::default(),
             namespaces: Namespaces::All,
             image_pull_secrets: Vec::new(),
             mode: Mode::Enforce,
+            when_cache_down: WhenCacheDown::Keep,
+            check_exists: None,
         };
         Ok(Self {
             settings: Settings::default(),

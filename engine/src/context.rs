@@ -4,20 +4,11 @@ use std::ops::ControlFlow::{self, Break, Continue};
 
 use super::bounds::MAX_REFERENCE_BYTES;
 use super::decision::Decision;
+use super::facts::Facts;
 use super::image::ImageRef;
 use super::policy::{Policy, Previous, Question, Search};
 use super::reason::Reason;
-use super::rule::{Mode, Rewritten};
-
-/// Facts about caches at the time of a request. They are collected elsewhere, and do not change while they are used. There
-/// are none yet: every cache counts as up.
-#[derive(Debug, Default)]
-#[non_exhaustive]
-pub struct Facts {}
-
-impl Facts {
-    pub const NONE: &'static Self = &Self {};
-}
+use super::rule::{Found, Mode, Rule, WhenCacheDown};
 
 /// Options of the operator for answers, beside the rules.
 #[derive(Debug, Clone, Copy)]
@@ -49,7 +40,7 @@ impl<'c> Context<'c> {
     /// Decides about one image.
     pub fn decide(self, question: Question) -> Decision<'c> {
         match self.before_rules(&question) {
-            Continue(image) => self.route(&image, question.namespace),
+            Continue(image) => self.route(&image, &question),
             Break(decision) => decision,
         }
     }
@@ -69,31 +60,68 @@ impl<'c> Context<'c> {
         }
         let Ok(image) = ImageRef::parse(written) else { return not_rewritten(Reason::Invalid) };
         if let Some(Previous { image: previous, immutable: true }) = previous
-            && let Some(decision) = self.restore(&image, previous, namespace)
+            && let Some(decision) = self.restore_immutable(&image, previous, namespace)
         {
             return Break(decision);
         }
         if pull_never { not_rewritten(Reason::PullNever) } else { Continue(image) }
     }
 
-    fn route(self, image: &ImageRef, namespace: &str) -> Decision<'c> {
+    fn route(self, image: &ImageRef, question: &Question) -> Decision<'c> {
+        let Question { image: _, namespace, pull_never: _, previous } = *question;
+        let old = previous.and_then(|previous| with_suffix_of(image, previous.image));
+        if let Some(old) = &old
+            && self.policy.siblings.are(image.canonical(), old.canonical())
+        {
+            return Decision::restore(old);
+        }
         if self.policy.is_cached(image.canonical()) {
             return Decision::not_rewritten(Reason::AlreadyCached);
         }
         let not_rewritten = |reason, rule| Decision::NotRewritten { reason, rule: Some(rule), would_be: None };
-        let (rule, rewritten) = match self.policy.search(image, namespace) {
-            Search::Match { rule, rewritten } => (rule, rewritten),
+        let (rule, found) = match self.policy.search(image, namespace) {
+            Search::Match { rule, found } => (rule, found),
             Search::Excepted { rule } => return not_rewritten(Reason::Excepted, rule),
             Search::OutsideNamespace { rule } => return not_rewritten(Reason::NamespaceExcluded, rule),
             Search::None => return Decision::not_rewritten(Reason::NoRule),
         };
-        let result = [&rewritten.name, image.suffix()].concat();
-        if !self.is_valid_result(&result, namespace) {
-            not_rewritten(Reason::ResultInvalid, rule)
+        match old {
+            Some(old) if rule.mode == Mode::Enforce && rule.depends_on_facts() && gives(&found, &old) => {
+                Decision::restore(&old)
+            }
+            _ => self.apply(rule, &found, image, namespace),
+        }
+    }
+
+    /// Returns the decision of the rule that matches.
+    fn apply(self, rule: &'c Rule, found: &Found, image: &ImageRef, namespace: &str) -> Decision<'c> {
+        let Chosen { name, failover, all_are_down } = self.choose(found);
+        let result = [&name, image.suffix()].concat();
+        let reason = if !self.is_valid_result(&result, namespace) {
+            return Decision::NotRewritten { reason: Reason::ResultInvalid, rule: Some(rule), would_be: None };
         } else if rule.mode == Mode::Observe {
-            Decision::NotRewritten { reason: Reason::Observed, rule: Some(rule), would_be: Some(result) }
+            Reason::Observed
+        } else if rule.check_exists.is_some() && self.facts.is_missing(&result) {
+            Reason::NotInCache
+        } else if all_are_down
+            && rule.when_cache_down == WhenCacheDown::Upstream
+            && !self.facts.is_down(image.canonical())
+        {
+            Reason::CacheDown
         } else {
-            Decision::Rewrite { rule, result }
+            return Decision::Rewrite { rule, result, failover };
+        };
+        Decision::NotRewritten { reason, rule: Some(rule), would_be: Some(result) }
+    }
+
+    /// Returns the first name whose cache is not down; that of `to` if all are down.
+    fn choose(self, found: &Found) -> Chosen {
+        let is_down = |name: &str| {
+            self.facts.knows_states() && ImageRef::parse(name).is_ok_and(|image| self.facts.is_down(image.canonical()))
+        };
+        match found.names().enumerate().find(|(_, name)| !is_down(name)) {
+            Some((at, name)) => Chosen { name, failover: at.checked_sub(1), all_are_down: false },
+            None => Chosen { name: found.name(0), failover: None, all_are_down: true },
         }
     }
 
@@ -109,27 +137,56 @@ impl<'c> Context<'c> {
     /// Returns the old value of an immutable place, if the new value was rewritten to it.
     ///
     /// The rules may have changed since. So mode, namespaces and exceptions are ignored. If no rule gives the old value, an
-    /// old value under some `to` with the same end of the path is enough. An old value under no current `to` counts if a
-    /// rule rewrites the new value and none the old one: then the cache has moved.
-    fn restore(self, image: &ImageRef, previous: &str, namespace: &str) -> Option<Decision<'c>> {
-        let old = ImageRef::parse(previous).ok().filter(|old| old.suffix() == image.suffix())?;
+    /// old value under some `to` or `failover` with the same end of the path is enough. An old value under no current one
+    /// counts if a rule rewrites the new value and none the old one: then the cache has moved.
+    fn restore_immutable(self, image: &ImageRef, previous: &str, namespace: &str) -> Option<Decision<'c>> {
+        let old = with_suffix_of(image, previous)?;
         let (mut given_by_a_rule, mut same_path) = (false, ends_in(old.repository(), image.repository()));
         for found in self.policy.candidates(image.canonical()).filter_map(|rule| rule.matcher.find(image)) {
-            let Rewritten { name, tail } = found.rewritten();
-            given_by_a_rule |= previous.strip_suffix(old.suffix()) == Some(&name);
-            same_path |= ends_in(old.repository(), tail);
+            given_by_a_rule |= gives(&found, &old);
+            same_path |= ends_in(old.repository(), found.tail());
         }
         let moved = || {
             old.host_is_written()
                 && matches!(self.policy.search(image, namespace), Search::Match { rule, .. } if rule.mode == Mode::Enforce)
                 && !self.policy.search(&old, namespace).is_match()
         };
-        let restored = given_by_a_rule || (same_path && (self.policy.is_cached(old.canonical()) || moved()));
-        restored.then(|| Decision::Restore { result: previous.to_owned() })
+        let restored = given_by_a_rule
+            || (same_path && (self.policy.is_cached(old.canonical()) || moved()))
+            || self.policy.siblings.are(image.canonical(), old.canonical());
+        restored.then(|| Decision::restore(&old))
     }
 }
 
+/// The name that a rule gives to an image with the present facts.
+struct Chosen {
+    /// Without tag and digest.
+    name: String,
+    failover: Option<usize>,
+    all_are_down: bool,
+}
+
+/// Returns a reference if it has the same tag and digest as another one.
+fn with_suffix_of<'o>(image: &ImageRef, old: &'o str) -> Option<ImageRef<'o>> {
+    ImageRef::parse(old).ok().filter(|old| old.suffix() == image.suffix())
+}
+
+/// Returns whether an image has one of the names that a rule gives. Tag and digest are not compared.
+fn gives(found: &Found, image: &ImageRef) -> bool {
+    found.names().any(|name| ImageRef::parse(&name).is_ok_and(|name| name.canonical() == image.canonical()))
+}
+
 impl Policy {
+    /// Returns the rule that matches an image, and each result that it may give with some facts: first that of `to`, then
+    /// those of the failovers. Results that are not valid are omitted. `None` if no rule matches.
+    pub fn results(&self, image: &str, namespace: &str) -> Option<(&Rule, Vec<String>)> {
+        let image = ImageRef::parse(image).ok().filter(|image| !self.is_cached(image.canonical()))?;
+        let Search::Match { rule, found } = self.search(&image, namespace) else { return None };
+        let results = found.names().map(|name| name + image.suffix());
+        let context = Context::of(self);
+        Some((rule, results.filter(|result| context.is_valid_result(result, namespace)).collect()))
+    }
+
     /// Decides without facts, as if every cache were up.
     pub fn decide(&self, question: Question) -> Decision<'_> {
         Context::of(self).decide(question)

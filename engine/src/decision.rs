@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::image::ImageRef;
 use super::pod::Place;
 use super::reason::Reason;
 use super::rule::Rule;
@@ -10,20 +11,31 @@ use super::rule::Rule;
 #[derive(Debug, Clone)]
 pub enum Decision<'p> {
     /// The rule rewrites the image to `result`.
-    Rewrite { rule: &'p Rule, result: String },
-    /// The stored image is restored, because the API server rejects any other: a Pod's image volumes and its existing
-    /// ephemeral containers are immutable. The reason is [`Reason::Unchanged`].
+    Rewrite {
+        rule: &'p Rule,
+        result: String,
+        /// The position of the failover that gives the result; `None` for `to`.
+        failover: Option<usize>,
+    },
+    /// The stored image is restored. The API server rejects any other at an immutable place: a Pod's image volumes and its
+    /// existing ephemeral containers. At other places, a rule gives both names to one image, and only the state of its
+    /// caches has changed: another name would restart the container. The reason is [`Reason::Unchanged`].
     Restore { result: String },
     /// The image is not rewritten. `rule` is set if a rule is the reason.
     NotRewritten {
         reason: Reason,
         rule: Option<&'p Rule>,
-        /// The name that the rule would give the image, for [`Reason::Observed`].
+        /// The name that the rule would give the image, for [`Reason::Observed`], [`Reason::NotInCache`] and
+        /// [`Reason::CacheDown`].
         would_be: Option<String>,
     },
 }
 
 impl<'p> Decision<'p> {
+    pub(super) fn restore(old: &ImageRef) -> Self {
+        Self::Restore { result: old.written().to_owned() }
+    }
+
     pub(super) const fn not_rewritten(reason: Reason) -> Self {
         Self::NotRewritten { reason, rule: None, would_be: None }
     }
@@ -37,6 +49,15 @@ impl<'p> Decision<'p> {
         }
     }
 
+    /// Returns the cache that the result names, as the rule has it: its `to`, or a failover.
+    pub fn cache(&self) -> Option<&'p str> {
+        match self {
+            Self::Rewrite { rule, failover: None, .. } => Some(rule.matcher.target()),
+            Self::Rewrite { rule, failover: Some(at), .. } => rule.matcher.failover().get(*at).copied(),
+            Self::Restore { .. } | Self::NotRewritten { .. } => None,
+        }
+    }
+
     /// Returns the name that a rule would give the image, if another reason than its matching keeps the rule from rewriting.
     pub fn would_be(&self) -> Option<&str> {
         match self {
@@ -45,7 +66,7 @@ impl<'p> Decision<'p> {
         }
     }
 
-    /// Why the image is kept; nothing where it is rewritten.
+    /// Returns why the image is not rewritten; `None` if it is.
     pub fn reason(&self) -> Option<Reason> {
         match self {
             Self::Rewrite { .. } => None,

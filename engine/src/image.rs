@@ -160,6 +160,11 @@ impl<'a> ImageRef<'a> {
         &self.written[self.name_len..]
     }
 
+    /// Returns the whole reference as written.
+    pub(super) fn written(&self) -> &'a str {
+        self.written
+    }
+
     /// Returns the bytes of host, slash and path as written.
     pub(super) fn written_name_bytes(&self) -> usize {
         self.name_len

@@ -1,6 +1,9 @@
 //! The regular expression of a rule.
 
+use std::collections::BTreeMap;
+
 use regex::{Captures, Regex};
+use regex_syntax::hir::{self, Hir, HirKind};
 use thiserror::Error;
 
 /// A regular expression over the canonical host and path, anchored at both ends.
@@ -49,8 +52,38 @@ impl Pattern {
         self.0.capture_names()
     }
 
+    /// Returns the expression of each group without the groups in it, by its number from 1 on.
+    pub(super) fn group_expressions(&self) -> BTreeMap<usize, String> {
+        let mut groups = BTreeMap::new();
+        if let Ok(hir) = regex_syntax::parse(self.written()) {
+            without_groups(&hir, &mut groups);
+        }
+        groups
+    }
+
     pub(super) fn captures<'n>(&self, name: &'n str) -> Option<Captures<'n>> {
         self.0.captures(name)
+    }
+}
+
+/// Returns an expression without its groups, and adds the expression of each.
+fn without_groups(hir: &Hir, groups: &mut BTreeMap<usize, String>) -> Hir {
+    let mut each = |hirs: &[Hir]| hirs.iter().map(|hir| without_groups(hir, groups)).collect::<Vec<_>>();
+    match hir.kind() {
+        HirKind::Empty | HirKind::Literal(_) | HirKind::Class(_) | HirKind::Look(_) => hir.clone(),
+        HirKind::Concat(hirs) => Hir::concat(each(hirs)),
+        HirKind::Alternation(hirs) => Hir::alternation(each(hirs)),
+        HirKind::Repetition(repetition) => {
+            let sub = Box::new(without_groups(&repetition.sub, groups));
+            Hir::repetition(hir::Repetition { sub, ..*repetition })
+        }
+        HirKind::Capture(capture) => {
+            let sub = without_groups(&capture.sub, groups);
+            if let Ok(number) = usize::try_from(capture.index) {
+                groups.insert(number, sub.to_string());
+            }
+            sub
+        }
     }
 }
 

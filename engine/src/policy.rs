@@ -8,7 +8,8 @@ use super::cache::Cache;
 use super::image::ImageRef;
 use super::prefix::boundaries;
 use super::reason::Reason;
-use super::rule::{Fit, Matcher, Rewritten, Rule};
+use super::rule::{Fit, Found, Matcher, Rule};
+use super::siblings::Siblings;
 
 /// Checked rules, indexed so that a decision takes the same time for one `from` as for thousands.
 #[derive(Debug)]
@@ -20,6 +21,7 @@ pub struct Policy {
     longest_prefix: usize,
     /// Rules with a pattern, in file order.
     pattern_rules: Vec<usize>,
+    pub(super) siblings: Siblings,
 }
 
 /// The settings of a rules file, beside its rules.
@@ -30,7 +32,7 @@ pub struct Settings {
     /// Whether a Pod gets an annotation with its references as written.
     pub record_originals: bool,
     pub when_not_understood: WhenNotUnderstood,
-    /// What is known of the registries in `to`.
+    /// What is known of the registries in `to` and `failover`.
     pub caches: Vec<Cache>,
 }
 
@@ -47,6 +49,7 @@ pub enum WhenNotUnderstood {
 /// How the rules use a canonical prefix.
 #[derive(Debug, Default)]
 struct PrefixUse {
+    /// Whether it is the `to` or a failover of a rule.
     is_target: bool,
     /// The rules that have it in `from`, in file order.
     sources: Vec<usize>,
@@ -94,7 +97,7 @@ pub(super) enum Search<'p, 'n> {
     },
     Match {
         rule: &'p Rule,
-        rewritten: Rewritten<'n>,
+        found: Found<'p, 'n>,
     },
 }
 
@@ -118,8 +121,10 @@ impl Policy {
         let mut pattern_rules = Vec::new();
         for (index, rule) in rules.iter().enumerate() {
             match &rule.matcher {
-                Matcher::From { from, to } => {
-                    prefixes.entry(to.canonical().to_owned()).or_default().is_target = true;
+                Matcher::From { from, to, failover } => {
+                    for target in [to].into_iter().chain(failover) {
+                        prefixes.entry(target.canonical().to_owned()).or_default().is_target = true;
+                    }
                     for source in from.iter() {
                         prefixes.entry(source.canonical().to_owned()).or_default().sources.push(index);
                     }
@@ -128,7 +133,8 @@ impl Policy {
             }
         }
         let longest_prefix = prefixes.keys().map(String::len).max().unwrap_or_default();
-        Self { rules, settings, prefixes, longest_prefix, pattern_rules }
+        let siblings = Siblings::new(&rules);
+        Self { rules, settings, prefixes, longest_prefix, pattern_rules, siblings }
     }
 
     pub fn rules(&self) -> &[Rule] {
@@ -184,7 +190,7 @@ impl Policy {
                 Fit::NoMatch => {}
                 Fit::NotInNamespace => outside_namespace = outside_namespace.or(Some(rule)),
                 Fit::Excepted { .. } => return Search::Excepted { rule },
-                Fit::Match(rewritten) => return Search::Match { rule, rewritten },
+                Fit::Match(found) => return Search::Match { rule, found },
             }
         }
         match outside_namespace {
@@ -198,7 +204,7 @@ impl Policy {
         self.walk(image, namespace, |_, _| {})
     }
 
-    /// Returns whether a canonical name is under some rule's `to`.
+    /// Returns whether a canonical name is under the `to` or a failover of some rule.
     pub(super) fn is_cached(&self, name: &str) -> bool {
         self.uses_above(name).any(|used| used.is_target)
             || self.pattern_rules.iter().any(|&index| self.rules[index].matcher.is_above(name))

@@ -41,6 +41,8 @@ pub enum Dependence {
     Image,
     /// The Pod, or its state before an update.
     Request,
+    /// The image, and the state of caches.
+    Facts,
 }
 
 reasons! {
@@ -52,14 +54,14 @@ reasons! {
     OptedOut, "opted_out", Request, "the Pod's label pullthrough.dev/rewrite is disabled";
     /// The image is empty, or `auto`, which Istio fills in.
     Placeholder, "placeholder", Image, "the image is empty or `auto`, a placeholder that another webhook fills in";
-    /// The image is the same as before the update.
+    /// The image is the same as before the update, or the stored one is restored.
     Unchanged, "unchanged", Request, "the image is the same as before the update";
     /// The image is not a valid reference. The kubelet reports it.
     Invalid, "invalid", Image, "not an image reference";
     /// `imagePullPolicy` is `Never` (`pullPolicy` of an image volume): the image is preloaded on the node.
     PullNever, "pull_never", Image, "imagePullPolicy is Never: the image is preloaded on the node";
-    /// The image is under some rule's `to`.
-    AlreadyCached, "already_cached", Image, "the image is already under a rule's `to`";
+    /// The image is under some rule's `to` or `failover`.
+    AlreadyCached, "already_cached", Image, "the image is already under a rule's `to` or `failover`";
     /// An `except` entry matches.
     Excepted, "excepted", Image, "an `except` entry matches";
     /// A rule matches, but not in this namespace, and no other does.
@@ -71,6 +73,10 @@ reasons! {
     ResultInvalid, "result_invalid", Image, "the result is longer than 255 characters, or not an image in the cache";
     /// A rule matches, in `mode: observe`.
     Observed, "observed", Image, "a rule matches, but it only observes";
+    /// A rule with `checkExists` matches, and the cache does not have the image.
+    NotInCache, "not_in_cache", Facts, "a rule matches, but its cache does not have the image";
+    /// A rule with `whenCacheDown: upstream` matches, and every cache of the rule is down.
+    CacheDown, "cache_down", Facts, "a rule matches, but all of its caches are down";
 }
 
 /// Sorts by name.

@@ -171,31 +171,36 @@ fn audit_annotation(decisions: &[ImageDecision]) -> Option<Single> {
     Some(Single(key, String::from_utf8(value).unwrap_or_default()))
 }
 
-/// Returns one line for each rule that rewrites images, or would if it enforced, in the order of the images.
+/// Returns one line for each rule that rewrites images, or would if it enforced, in the order of the images. Images that name
+/// a failover have a line of their own.
 pub(super) fn warnings(images: &[ImageDecision], problem: Option<&str>) -> Vec<String> {
-    let mut counts: Vec<(&Rule, usize)> = Vec::new();
-    let mut positions: HashMap<*const Rule, usize> = HashMap::new();
+    let mut counts: Vec<(&Rule, Option<&str>, usize)> = Vec::new();
+    let mut positions: HashMap<(*const Rule, Option<usize>), usize> = HashMap::new();
     for image in images {
-        let (Decision::Rewrite { rule, .. }
-        | Decision::NotRewritten { reason: Reason::Observed, rule: Some(rule), .. }) = &image.decision
-        else {
-            continue;
+        let (rule, failover) = match &image.decision {
+            Decision::Rewrite { rule, failover, .. } => (*rule, *failover),
+            Decision::NotRewritten { reason: Reason::Observed, rule: Some(rule), .. } => (*rule, None),
+            Decision::NotRewritten { .. } | Decision::Restore { .. } => continue,
         };
-        let position = *positions.entry(std::ptr::from_ref(*rule)).or_insert(counts.len());
+        let position = *positions.entry((std::ptr::from_ref(rule), failover)).or_insert(counts.len());
         match counts.get_mut(position) {
-            Some((_, count)) => *count += 1,
-            None => counts.push((rule, 1)),
+            Some((_, _, count)) => *count += 1,
+            None => counts.push((rule, failover.and_then(|_| image.decision.cache()), 1)),
         }
     }
     let problem = problem.map(|problem| format!("pullthrough did not rewrite this object: {problem}"));
-    let matched = counts.iter().map(|(rule, count)| {
+    let matched = counts.iter().map(|(rule, failover, count)| {
         let images = match (rule.mode, count) {
             (Mode::Enforce, 1) => "image is",
             (Mode::Enforce, _) => "images are",
             (Mode::Observe, 1) => "image would be",
             (Mode::Observe, _) => "images would be",
         };
-        format!("pullthrough: {count} {images} pulled through {} (rule {})", rule.matcher.target(), rule.name)
+        let (cache, note) = match failover {
+            Some(cache) => (*cache, ", a failover"),
+            None => (rule.matcher.target(), ""),
+        };
+        format!("pullthrough: {count} {images} pulled through {cache} (rule {}{note})", rule.name)
     });
     let mut lines: Vec<String> = problem.into_iter().chain(matched).take(MAX_WARNINGS).collect();
     if counts.len() > MAX_WARNINGS {

@@ -1,5 +1,7 @@
 //! One rule: the names that it matches, its namespaces, and the names that it gives.
 
+use std::time::Duration;
+
 use regex::Captures;
 use thiserror::Error;
 
@@ -19,15 +21,34 @@ pub struct Rule {
     /// Names of Secrets that a Pod needs to pull from `to`.
     pub image_pull_secrets: Vec<String>,
     pub mode: Mode,
+    pub when_cache_down: WhenCacheDown,
+    pub check_exists: Option<CheckExists>,
 }
 
-/// The names that a rule matches, and their replacement.
+/// The names that a rule matches, and their replacement: `to`, or the first of `failover` that is not down if `to` is.
 #[derive(Debug, Clone)]
 pub enum Matcher {
-    /// The part of the name that one of `from` matches is replaced by `to`.
-    From { from: Prefixes, to: Prefix },
-    /// The whole name is replaced by the template.
-    Pattern { pattern: Pattern, to: Template },
+    /// The part of the name that one of `from` matches is replaced by a prefix.
+    From { from: Prefixes, to: Prefix, failover: Vec<Prefix> },
+    /// The whole name is replaced by a template.
+    Pattern { pattern: Pattern, to: Template, failover: Vec<Template> },
+}
+
+/// The name of an image while every cache of its rule is down.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum WhenCacheDown {
+    /// The name under `to`.
+    #[default]
+    Keep,
+    /// The name as written, unless its registry is known to be down too.
+    Upstream,
+}
+
+/// Whether a cache is asked for an image before a rule names the cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CheckExists {
+    /// The time for all checks of a request together. Without an answer in time, the cache counts as having the image.
+    pub deadline: Duration,
 }
 
 /// Whether a rule changes images, or only reports what it would change.
@@ -122,47 +143,77 @@ impl<'p, R> Fit<'p, R> {
     }
 }
 
-/// The result of a match.
-#[derive(Debug)]
-pub(super) struct Rewritten<'n> {
-    pub name: String,
-    /// The canonical path behind the part that `from` matched, without its leading slash; the whole path for a pattern.
-    pub tail: &'n str,
-}
-
 impl Rule {
+    /// Returns whether its decisions depend on facts about caches.
+    pub fn depends_on_facts(&self) -> bool {
+        self.matcher.has_failover() || self.when_cache_down == WhenCacheDown::Upstream || self.check_exists.is_some()
+    }
+
     /// Returns whether it would rewrite an image in some namespace.
     pub fn takes(&self, image: &ImageRef) -> bool {
         self.matcher.find(image).is_some() && self.except.first_above(image.canonical()).is_none()
     }
 
-    pub(super) fn fit<'n>(&self, image: &'n ImageRef, namespace: &str) -> Fit<'_, Rewritten<'n>> {
+    pub(super) fn fit<'n>(&self, image: &'n ImageRef, namespace: &str) -> Fit<'_, Found<'_, 'n>> {
         // The other fields do not change whether it matches.
-        let Self { name: _, matcher, except, namespaces, image_pull_secrets: _, mode: _ } = self;
+        let Self {
+            name: _,
+            matcher,
+            except,
+            namespaces,
+            image_pull_secrets: _,
+            mode: _,
+            when_cache_down: _,
+            check_exists: _,
+        } = self;
         let Some(found) = matcher.find(image) else { return Fit::NoMatch };
         if !namespaces.contain(namespace) {
             return Fit::NotInNamespace;
         }
         match except.first_above(image.canonical()) {
             Some(by) => Fit::Excepted { by },
-            None => Fit::Match(found.rewritten()),
+            None => Fit::Match(found),
         }
     }
 }
 
-/// A match.
+/// A match, which gives a name for `to` and one for each failover.
+#[derive(Debug)]
 pub(super) enum Found<'m, 'n> {
-    From { to: &'m Prefix, rest: &'n str },
-    Pattern { to: &'m Template, groups: Captures<'n>, path: &'n str },
+    From { to: &'m Prefix, failover: &'m [Prefix], rest: &'n str },
+    Pattern { to: &'m Template, failover: &'m [Template], groups: Captures<'n>, path: &'n str },
 }
 
 impl<'n> Found<'_, 'n> {
-    pub fn rewritten(self) -> Rewritten<'n> {
+    /// Returns the canonical path behind the part that `from` matched, without its leading slash; the whole path for a
+    /// pattern.
+    pub fn tail(&self) -> &'n str {
         match self {
-            Self::From { to, rest } => {
-                Rewritten { name: [to.written(), rest].concat(), tail: rest.trim_start_matches('/') }
+            Self::From { rest, .. } => rest.trim_start_matches('/'),
+            Self::Pattern { path, .. } => path,
+        }
+    }
+
+    /// Returns the names without tag and digest: first that of `to`, then those of the failovers, in order.
+    pub fn names(&self) -> impl Iterator<Item = String> {
+        let count = match self {
+            Self::From { failover, .. } => failover.len(),
+            Self::Pattern { failover, .. } => failover.len(),
+        };
+        (0..=count).map(|at| self.name(at))
+    }
+
+    /// Returns the name at a position: 0 is `to`, and later ones are failovers.
+    pub fn name(&self, at: usize) -> String {
+        let failover = at.checked_sub(1);
+        match self {
+            Self::From { to, failover: others, rest } => {
+                let prefix = failover.and_then(|at| others.get(at)).unwrap_or(to);
+                [prefix.written(), rest].concat()
             }
-            Self::Pattern { to, groups, path } => Rewritten { name: to.expand(&groups), tail: path },
+            Self::Pattern { to, failover: others, groups, path: _ } => {
+                failover.and_then(|at| others.get(at)).unwrap_or(to).expand(groups)
+            }
         }
     }
 }
@@ -171,19 +222,28 @@ impl Matcher {
     pub(super) fn find<'n>(&self, image: &'n ImageRef) -> Option<Found<'_, 'n>> {
         let name = image.canonical();
         match self {
-            Self::From { from, to } => Some(Found::From { to, rest: from.first_above(name)?.strip(name)? }),
-            Self::Pattern { pattern, to } => {
+            Self::From { from, to, failover } => {
+                Some(Found::From { to, failover, rest: from.first_above(name)?.strip(name)? })
+            }
+            Self::Pattern { pattern, to, failover } => {
                 image.registry()?;
-                Some(Found::Pattern { to, groups: pattern.captures(name)?, path: image.repository() })
+                Some(Found::Pattern { to, failover, groups: pattern.captures(name)?, path: image.repository() })
             }
         }
     }
 
-    /// Returns whether a canonical name is this matcher's `to`, or below it.
+    /// Returns whether a canonical name is one of this matcher's `to` and `failover`, or below it.
     pub fn is_above(&self, name: &str) -> bool {
         match self {
-            Self::From { to, .. } => to.strip(name).is_some(),
-            Self::Pattern { to, .. } => to.is_above(name),
+            Self::From { from: _, to, failover } => [to].into_iter().chain(failover).any(|to| to.strip(name).is_some()),
+            Self::Pattern { pattern: _, to, failover } => [to].into_iter().chain(failover).any(|to| to.is_above(name)),
+        }
+    }
+
+    pub fn has_failover(&self) -> bool {
+        match self {
+            Self::From { failover, .. } => !failover.is_empty(),
+            Self::Pattern { failover, .. } => !failover.is_empty(),
         }
     }
 
@@ -195,17 +255,28 @@ impl Matcher {
         }
     }
 
-    /// Returns `from` and `to`; `None` if the rule has a pattern.
-    pub fn prefixes(&self) -> Option<(&Prefixes, &Prefix)> {
+    /// Returns each failover as written, in order.
+    pub fn failover(&self) -> Vec<&str> {
         match self {
-            Self::From { from, to } => Some((from, to)),
+            Self::From { failover, .. } => failover.iter().map(Prefix::written).collect(),
+            Self::Pattern { failover, .. } => failover.iter().map(Template::written).collect(),
+        }
+    }
+
+    /// Returns `from`, and `to` and the failovers; `None` if the rule has a pattern.
+    pub fn prefixes(&self) -> Option<(&Prefixes, Vec<&Prefix>)> {
+        match self {
+            Self::From { from, to, failover } => Some((from, [to].into_iter().chain(failover).collect())),
             Self::Pattern { .. } => None,
         }
     }
 
     /// Returns `from`; `None` if the rule has a pattern.
     pub fn sources(&self) -> Option<&Prefixes> {
-        self.prefixes().map(|(from, _)| from)
+        match self {
+            Self::From { from, .. } => Some(from),
+            Self::Pattern { .. } => None,
+        }
     }
 
     pub fn pattern(&self) -> Option<&Pattern> {
@@ -215,19 +286,27 @@ impl Matcher {
         }
     }
 
-    /// Returns the canonical host of `to`; `None` if it has a group.
-    pub fn target_host(&self) -> Option<&str> {
+    /// Returns the canonical host of `to` and of each failover, in order; `None` in place of a host with a group.
+    pub fn target_hosts(&self) -> Vec<Option<&str>> {
         match self {
-            Self::From { to, .. } => Some(to.host()),
-            Self::Pattern { to, .. } => to.literal_start().split_once('/').map(|(host, _)| host),
+            Self::From { from: _, to, failover } => {
+                [to].into_iter().chain(failover).map(|to| Some(to.host())).collect()
+            }
+            Self::Pattern { pattern: _, to, failover } => {
+                let starts = [to].into_iter().chain(failover).map(Template::literal_start);
+                starts.map(|start| start.split_once('/').map(|(host, _)| host)).collect()
+            }
         }
     }
 
-    /// Returns `to` as a prefix, with a letter for each group.
-    pub fn sample_target(&self) -> Option<Prefix> {
+    /// Returns `to` and each failover as prefixes, in order, with a letter for each group. `None` in place of one that is
+    /// no prefix then.
+    pub fn sample_targets(&self) -> Vec<Option<Prefix>> {
         match self {
-            Self::From { to, .. } => Some(to.clone()),
-            Self::Pattern { to, .. } => Prefix::parse(&to.sample()).ok(),
+            Self::From { from: _, to, failover } => [to].into_iter().chain(failover).cloned().map(Some).collect(),
+            Self::Pattern { pattern: _, to, failover } => {
+                [to].into_iter().chain(failover).map(|to| Prefix::parse(&to.sample()).ok()).collect()
+            }
         }
     }
 }

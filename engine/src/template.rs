@@ -23,6 +23,28 @@ enum Part {
     Group(usize),
 }
 
+/// A template read backwards: from a name to the texts of its groups.
+#[derive(Debug, Clone)]
+pub(super) struct Reverse {
+    /// Has a group for each group of the template, in order, with its expression in the pattern.
+    expression: Regex,
+    /// The number of each group in the pattern.
+    numbers: Vec<usize>,
+}
+
+impl Reverse {
+    /// Returns the groups with which the template gives a canonical name, each with its number. If the pattern's groups
+    /// match the name in several ways, these are the first ones.
+    pub fn groups<'n>(&self, name: &'n str) -> Option<Vec<(usize, &'n str)>> {
+        let captures = self.expression.captures(name)?;
+        let texts = captures.iter().skip(1).map(|group| group.map_or("", |group| group.as_str()));
+        let groups: Vec<(usize, &str)> = self.numbers.iter().copied().zip(texts).collect();
+        let is_one_text =
+            |(number, text): &(usize, &str)| groups.iter().all(|(other, of_other)| other != number || of_other == text);
+        groups.iter().all(is_one_text).then_some(groups)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum InvalidTemplate {
     #[error(transparent)]
@@ -53,9 +75,9 @@ impl Template {
             };
             error.with_suggestion(written, is_prefix)
         })?;
-        let (literal_start, expression) = under_expression(&parts);
+        let (literal_start, expression) = expression(&parts, |_| ".+".to_owned());
         #[expect(clippy::expect_used, reason = "escaped literals between `.+` always compile")]
-        let under = Regex::new(&expression).expect("a template's expression");
+        let under = Regex::new(&(expression + r"(?:/.*)?\z")).expect("a template's expression");
         Ok(Self { written: written.to_owned(), parts, literal_start, under })
     }
 
@@ -81,6 +103,19 @@ impl Template {
     /// Returns the template with a text for each group, by its number from 1 on.
     pub fn with_groups(&self, group: impl FnMut(usize) -> String) -> String {
         with_groups(&self.parts, group)
+    }
+
+    /// Returns it read backwards; `None` if the expressions of the pattern's groups are too large together.
+    pub(super) fn reverse(&self, pattern: &Pattern) -> Option<Reverse> {
+        let groups = pattern.group_expressions();
+        let group = |number| format!("({})", groups.get(&number).map_or(".+", String::as_str));
+        let (_, expression) = expression(&self.parts, group);
+        let numbers = self.parts.iter().filter_map(|part| match part {
+            Part::Literal(_) => None,
+            Part::Group(number) => Some(*number),
+        });
+        let expression = Regex::new(&(expression + r"\z")).ok()?;
+        Some(Reverse { expression, numbers: numbers.collect() })
     }
 
     pub(super) fn expand(&self, groups: &Captures) -> String {
@@ -155,15 +190,19 @@ fn known_groups(names: &[Option<&str>]) -> String {
     if groups.is_empty() { "none".to_owned() } else { groups.join(", ") }
 }
 
-/// Returns the literal start and the whole as an expression, with the host's literals folded.
-fn under_expression(parts: &[Part]) -> (String, String) {
+/// Returns the literal start, and an expression of the whole without an end, with the host's literals folded. `group`
+/// returns the expression of a group by its number.
+fn expression(parts: &[Part], group: impl Fn(usize) -> String) -> (String, String) {
     let mut in_host = true;
     let mut literal_start = String::new();
     let mut expression = String::from(r"\A");
     for (index, part) in parts.iter().enumerate() {
-        let Part::Literal(text) = part else {
-            expression.push_str(".+");
-            continue;
+        let text = match part {
+            Part::Literal(text) => text,
+            Part::Group(number) => {
+                expression.push_str(&group(*number));
+                continue;
+            }
         };
         let folded = match (in_host, text.split_once('/')) {
             (false, _) => text.clone(),
@@ -177,6 +216,5 @@ fn under_expression(parts: &[Part]) -> (String, String) {
         }
         expression.push_str(&regex::escape(&folded));
     }
-    expression.push_str(r"(?:/.*)?\z");
     (literal_start, expression)
 }

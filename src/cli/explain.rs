@@ -3,12 +3,15 @@ mod no_match;
 use std::fmt::Write;
 use std::io::{self, BufRead};
 
+use anyhow::bail;
 use serde::Serialize;
 
 use super::output::{ATTENTION, BOLD, DIM, GOOD};
 use super::rules::RulesArgs;
 use super::{output, parse_namespace};
-use crate::engine::{Decision, Fit, ImageRef, Policy, Question, Reason, Tried};
+use crate::engine::{
+    CacheState, Context, Decision, Facts, Fit, ImageRef, Matcher, Policy, Prefix, Question, Reason, Tried,
+};
 
 /// Show what the rules do to images, and why
 ///
@@ -23,6 +26,7 @@ Exit codes:
 Examples:
   $ pullthrough explain --rules rules.yaml nginx registry.k8s.io/pause:3.10
   $ pullthrough explain --rules rules.yaml --namespace kube-system nginx
+  $ pullthrough explain --rules rules.yaml --down harbor.example.com nginx
   $ pullthrough explain --cache cache.example.com/k8s -o json - < images.txt")]
 pub struct Args {
     /// Images, as Pods name them. With `-`, one image a line is read from standard input.
@@ -36,6 +40,10 @@ pub struct Args {
     #[arg(short, long, value_name = "NAMESPACE", default_value = "default", value_parser = parse_namespace)]
     namespace: String,
 
+    /// Decide as if this registry were down: a cache, or an upstream. A host, or a host and a path. May be repeated.
+    #[arg(long, value_name = "PREFIX", value_parser = parse_prefix)]
+    down: Vec<Prefix>,
+
     /// Output format: text, or one JSON object a line.
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     output: Format,
@@ -48,13 +56,21 @@ enum Format {
 }
 
 pub fn run(args: Args) -> anyhow::Result<()> {
-    let Args { images, rules, namespace, output } = args;
+    let Args { images, rules, namespace, down, output } = args;
     let policy = Policy::from(rules.load()?);
+    if let Some(prefix) = down.iter().find(|prefix| !may_matter(&policy, prefix)) {
+        bail!(
+            "--down {}: no rule names it in `to`, `failover` or `from`; name a registry of the rules",
+            prefix.written()
+        );
+    }
+    let facts = Facts::of_states(down.into_iter().map(|prefix| (prefix, CacheState::Down)));
+    let context = Context { facts: &facts, ..Context::of(&policy) };
     let explain = |image: &str| {
-        let decision = policy.decide(Question { image, namespace: &namespace, pull_never: false, previous: None });
+        let decision = context.decide(Question { image, namespace: &namespace, pull_never: false, previous: None });
         match output {
             Format::Text => {
-                let trail = trail(&policy, image, &namespace, &decision)?;
+                let trail = trail(context, image, &namespace, &decision)?;
                 output::styled(format_args!("{BOLD}{}{BOLD:#}\n{trail}", image.escape_debug()))
             }
             Format::Json => output::data(format_args!("{}\n", serde_json::to_string(&Line::new(image, &decision))?)),
@@ -67,6 +83,19 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+fn parse_prefix(text: &str) -> Result<Prefix, String> {
+    Prefix::parse(text).map_err(|error| error.of_target().to_string())
+}
+
+/// Returns whether the state of a registry may change a decision. A pattern may match any registry.
+fn may_matter(policy: &Policy, prefix: &Prefix) -> bool {
+    let touches = |other: &Prefix| prefix.covers(other) || other.covers(prefix);
+    policy.rules().iter().any(|rule| match &rule.matcher {
+        Matcher::From { from, to, failover } => from.iter().chain([to]).chain(failover).any(touches),
+        Matcher::Pattern { .. } => true,
+    })
 }
 
 /// Calls `f` with each line. Lines end in `\n` only. Bytes that are not UTF-8 become replacement characters, which no image has.
@@ -93,6 +122,7 @@ struct Line<'a> {
     rule: Option<&'a str>,
     reason: Option<&'static str>,
     would_be: Option<&'a str>,
+    cache: Option<&'a str>,
 }
 
 impl<'a> Line<'a> {
@@ -115,12 +145,14 @@ impl<'a> Line<'a> {
             rule: decision.rule().map(|rule| rule.name.as_str()),
             reason: decision.reason().map(|reason| reason.as_str()),
             would_be: decision.would_be(),
+            cache: decision.cache(),
         }
     }
 }
 
 /// Returns how the decision came about, line by line, with ANSI colours.
-pub fn trail(policy: &Policy, written: &str, namespace: &str, decision: &Decision) -> Result<String, std::fmt::Error> {
+pub fn trail(context: Context, written: &str, namespace: &str, decision: &Decision) -> Result<String, std::fmt::Error> {
+    let Context { policy, facts, options: _ } = context;
     let mut text = String::new();
     let mut line = |label: &str, line: &str| writeln!(text, "  {DIM}{label:<9}{DIM:#}  {line}");
     let image = ImageRef::parse(written);
@@ -144,13 +176,21 @@ pub fn trail(policy: &Policy, written: &str, namespace: &str, decision: &Decisio
             }
         }
     }
-    if let Decision::Rewrite { rule, result } = decision {
-        line("rewrite", &format!("{GOOD}{result}{GOOD:#}  (rule {})", rule.name))?;
+    let rule = decision.rule().map(|rule| &rule.name);
+    for name in policy.results(written, namespace).into_iter().flat_map(|(_, results)| results) {
+        let is_down = |image: ImageRef| facts.state_of(image.canonical()) == CacheState::Down;
+        if ImageRef::parse(&name).is_ok_and(is_down) {
+            line("down", &name)?;
+        }
+    }
+    if let Decision::Rewrite { rule, result, failover } = decision {
+        let note = if failover.is_some() { ", failover" } else { "" };
+        line("rewrite", &format!("{GOOD}{result}{GOOD:#}  (rule {}{note})", rule.name))?;
     } else if let Some(reason) = decision.reason() {
         line("unchanged", &format!("{ATTENTION}{}{ATTENTION:#}: {}", reason.as_str(), reason.describe()))?;
     }
-    if let (Some(name), Some(rule)) = (decision.would_be(), decision.rule()) {
-        line("would be", &format!("{name}  (rule {})", rule.name))?;
+    if let (Some(name), Some(rule)) = (decision.would_be(), rule) {
+        line("would be", &format!("{name}  (rule {rule})"))?;
     }
     Ok(text)
 }

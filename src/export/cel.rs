@@ -70,6 +70,9 @@ pub fn decisions(policy: &Policy) -> Result<Export<Decisions>, TooLong> {
     let regions = regions(policy);
     let sources = sources(policy);
     let caches = caches(policy);
+    let names = names(&regions);
+    let siblings = siblings(policy);
+    let has_facts = !names.is_empty() || !siblings.is_empty();
     let omissions = omissions(policy, &regions);
     let prefixes = regions.iter().map(|region| region.prefix.as_str()).chain(sources.keys().copied());
     let prefixes: Vec<&str> = prefixes.chain(caches.iter().copied()).collect();
@@ -80,12 +83,19 @@ pub fn decisions(policy: &Policy) -> Result<Export<Decisions>, TooLong> {
         variable("targets", targets(&regions)),
         variable("sources", map(sources.iter().map(|(from, to)| (*from, list(to.iter().copied()))))),
         variable("caches", list(caches.iter().copied())),
+    ];
+    if has_facts {
+        let siblings = siblings.iter().map(|(name, others)| (*name, list(others.iter().map(String::as_str))));
+        variables.push(variable("names", map(names.into_iter())));
+        variables.push(variable("siblings", map(siblings)));
+    }
+    variables.extend([
         variable("before", before()),
         variable("images", images()),
-        variable("references", references(depth, longest_image(&prefixes))),
-        variable("restored", restored(depth)),
+        variable("references", references(depth, longest_image(&prefixes), has_facts)),
+        variable("restored", restored(depth, has_facts)),
         variable("changes", changes()),
-    ];
+    ]);
     if has_pull_secrets {
         variables.push(variable(PULL_SECRETS, pull_secrets(policy, &regions)));
     }
@@ -112,7 +122,18 @@ pub fn without_effect(policy: &Policy) -> Option<String> {
 fn omissions(policy: &Policy, regions: &[Region]) -> Vec<Omission> {
     let mut omissions = BTreeSet::new();
     // Regions contain `except` and `namespaces`; pull secrets are a variable.
-    for Rule { name, matcher, except: _, namespaces: _, image_pull_secrets: _, mode } in policy.rules() {
+    for rule in policy.rules() {
+        omissions.extend(Omission::of_facts(rule, false));
+        let Rule {
+            name,
+            matcher,
+            except: _,
+            namespaces: _,
+            image_pull_secrets: _,
+            mode,
+            when_cache_down: _,
+            check_exists: _,
+        } = rule;
         if matcher.pattern().is_some() {
             omissions.insert(Omission::rule(
                 name,
@@ -141,7 +162,7 @@ fn omissions(policy: &Policy, regions: &[Region]) -> Vec<Omission> {
                     };
                     add(format!("`{prefix}`"), why)
                 }
-                Gives::Rewrite(to) if prefix.contains('/') && is_official_image(to) => add(
+                Gives::Rewrite { to, .. } if prefix.contains('/') && is_official_image(to) => add(
                     format!("the image `{prefix}` itself"),
                     format!(
                         "it is not rewritten, since the result of rule `{}` is another image on Docker Hub",
@@ -165,19 +186,54 @@ pub fn originals() -> Omission {
     Omission::field("recordOriginals", "policies write no annotation")
 }
 
-/// Returns the prefixes in `from`, each with every `to` that replaces it.
+/// Returns the prefixes in `from`, each with every `to` and failover that may replace it, as written and in canonical form.
 fn sources(policy: &Policy) -> BTreeMap<&str, BTreeSet<&str>> {
     let mut sources: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for (from, to) in policy.rules().iter().filter_map(|rule| rule.matcher.prefixes()) {
+    for (from, targets) in policy.rules().iter().filter_map(|rule| rule.matcher.prefixes()) {
         for prefix in from.iter() {
-            sources.entry(prefix.canonical()).or_default().insert(to.written());
+            let names = targets.iter().flat_map(|to| [to.written(), to.canonical()]);
+            sources.entry(prefix.canonical()).or_default().extend(names);
         }
     }
     sources
 }
 
 fn caches(policy: &Policy) -> BTreeSet<&str> {
-    policy.rules().iter().filter_map(|rule| rule.matcher.prefixes()).map(|(_, to)| to.canonical()).collect()
+    policy
+        .rules()
+        .iter()
+        .filter_map(|rule| rule.matcher.prefixes())
+        .flat_map(|(_, to)| to)
+        .map(Prefix::canonical)
+        .collect()
+}
+
+/// Returns the replacements of each region, in canonical form, that depend on facts about caches: lists in CEL, by the
+/// request's namespace. A container has one of them, and the state of caches may have changed since.
+fn names<'r>(regions: &'r [Region]) -> BTreeMap<&'r str, String> {
+    let names = |choice: &Choice| match &choice.gives {
+        Gives::Rewrite { to, failover } if choice.rule.depends_on_facts() => {
+            let canonical = |to: &String| Prefix::parse(to).map_or_else(|_| to.clone(), |to| to.canonical().to_owned());
+            let names: Vec<String> = [to].into_iter().chain(failover).map(canonical).collect();
+            list(names.iter().map(String::as_str))
+        }
+        _ => "[]".to_owned(),
+    };
+    let of_regions = regions.iter().map(|region| (region.prefix.as_str(), by_namespace(&region.choices, "[]", names)));
+    of_regions.filter(|(_, names)| names != "[]").collect()
+}
+
+/// Returns each `to` and failover of a rule that enforces, with the others of the rule. All are canonical.
+fn siblings(policy: &Policy) -> BTreeMap<&str, BTreeSet<String>> {
+    let mut siblings: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    let enforced = policy.rules().iter().filter(|rule| rule.mode == Mode::Enforce && rule.matcher.has_failover());
+    for (_, targets) in enforced.filter_map(|rule| rule.matcher.prefixes()) {
+        for one in &targets {
+            let others = targets.iter().filter(|other| other.canonical() != one.canonical());
+            siblings.entry(one.canonical()).or_default().extend(others.map(|other| other.canonical().to_owned()));
+        }
+    }
+    siblings
 }
 
 /// Returns the length in bytes above which no image is in a region, however its host is written. A port counts for up to 32
@@ -193,7 +249,7 @@ fn longest_image(prefixes: &[&str]) -> usize {
 fn targets(regions: &[Region]) -> String {
     map(regions.iter().map(|region| {
         let of = |choice: &Choice| match &choice.gives {
-            Gives::Rewrite(to) => quoted(to),
+            Gives::Rewrite { to, .. } => quoted(to),
             Gives::Excepted => quoted(""),
             Gives::Observed | Gives::Unknown => quoted(OTHERWISE),
         };
@@ -298,14 +354,19 @@ fn images() -> String {
     )
 }
 
+/// Returns a condition that the place of `p` is immutable.
+fn is_immutable() -> String {
+    let lists: Vec<&str> = List::ALL.into_iter().rev().filter(|list| list.is_immutable()).map(List::as_str).collect();
+    format!("p[1].matches('^(?:{})/')", lists.join("|"))
+}
+
 /// Returns `[JSON pointer, place, image, pull policy, image before, name, canonical name, region]` of each valid image. The old
-/// images of immutable places are included, with an empty pointer.
-fn references(depth: usize, longest: usize) -> String {
+/// images of immutable places are included, with an empty pointer; with facts, those of all places.
+fn references(depth: usize, longest: usize, has_facts: bool) -> String {
     let aliases = map(ALIASES.iter().map(|(alias, of)| (*alias, quoted(of))));
-    let immutable: Vec<&str> =
-        List::ALL.into_iter().rev().filter(|list| list.is_immutable()).map(List::as_str).collect();
+    let of_lists = if has_facts { String::new() } else { format!(" && {}", is_immutable()) };
     format!(
-        "(variables.images + variables.images.filter(p, p[4] != '' && p[1].matches('^(?:{immutable})/'))\
+        "(variables.images + variables.images.filter(p, p[4] != ''{of_lists})\
          .map(p, ['', p[1], p[4], '', '']))\n\
          .filter(p, size(p[2]) <= {longest} && p[2].matches(r'{REFERENCE}') && !p[2].matches('{IDENTIFIER}'))\n\
          .map(p, p + [p[2].find('{NAME}')])\n\
@@ -321,7 +382,6 @@ fn references(depth: usize, longest: usize) -> String {
          .filter(p, size(p[6]) - p[6].indexOf('/') - 1 <= 255)\n\
          .map(p, p + [({}.filter(q, q in variables.targets) + [''])[0]])",
         prefixes_of("p[6]", depth),
-        immutable = immutable.join("|"),
     )
 }
 
@@ -338,18 +398,31 @@ fn prefixes_of(name: &str, depth: usize) -> String {
     format!("[{}]", finds.join(", "))
 }
 
-/// Returns `[JSON pointer, place, image, image before, '']` of each immutable place whose old image is restored.
-fn restored(depth: usize) -> String {
+/// Returns `[JSON pointer, place, image, image before, '']` of each place whose old image is restored: of immutable places, and
+/// with facts of those where a rule gives both images.
+fn restored(depth: usize, has_facts: bool) -> String {
     let suffix = |p: &str| format!("{p}[2].substring(size({p}[5]))");
+    let (open, close) = if has_facts {
+        let by_facts = format!(
+            "p[3] != 'Never' && variables.names[?p[7]].orValue([]).exists(t, o[6] == t + p[6].substring(size(p[7])))\n    \
+             || {condition} && {}.exists(q, variables.siblings[?q].orValue([])\
+             .exists(t, o[6] == t + p[6].substring(size(q))))\n    || ",
+            prefixes_of("p[6]", depth),
+            condition = format_args!("(p[3] != 'Never' || {})", is_immutable()),
+        );
+        (format!("{by_facts}{} && (\n    ", is_immutable()), ")")
+    } else {
+        (String::new(), "")
+    };
     format!(
         "request.operation != 'UPDATE' ? [] : variables.references.filter(p, p[0] != '').map(p,\n  \
-         variables.references.filter(o, o[0] == '' && o[1] == p[1] && {} == {} && (\n    \
-         variables.sources[?p[6]].orValue([]).exists(t, o[5] == t)\n    \
+         variables.references.filter(o, o[0] == '' && o[1] == p[1] && {} == {} && (\n    {open}\
+         variables.sources[?p[6]].orValue([]).exists(t, o[5] == t || o[6] == t)\n    \
          || o[6].endsWith(p[6].substring(size(({}.filter(q, q in variables.sources && q != p[6]) + [p[6].find('^[^/]+')])[0]))) && (\n      \
          {}.exists(q, q in variables.caches)\n      \
          || size(string(variables.targets[?p[7]].orValue(''))) > 1 && variables.targets[?o[7]].orValue('') == ''\n        \
          && o[5].matches('^(?:[^/]*[.:A-Z][^/]*|localhost)/'))\n  \
-         )).map(o, [p[0], p[1], p[2], o[2], ''])\n).filter(l, size(l) > 0).map(l, l[0])",
+         ){close}).map(o, [p[0], p[1], p[2], o[2], ''])\n).filter(l, size(l) > 0).map(l, l[0])",
         suffix("p"),
         suffix("o"),
         prefixes_of("p[6]", depth),

@@ -64,9 +64,23 @@ pub(super) fn of_policy(policy: &Policy) -> Vec<MatchCondition> {
 pub(super) fn on_images(policy: &Policy) -> Result<MatchCondition, Inexact> {
     let mut hosts = BTreeSet::new();
     // The condition may hold for more Pods than a rule changes, so it ignores what narrows a rule.
-    for Rule { name, matcher, except: _, namespaces: _, image_pull_secrets: _, mode: _ } in policy.rules() {
-        let Some(from) = matcher.sources() else { return Err(Inexact::Pattern(name.clone())) };
+    for rule in policy.rules() {
+        let Rule {
+            name,
+            matcher,
+            except: _,
+            namespaces: _,
+            image_pull_secrets: _,
+            mode: _,
+            when_cache_down: _,
+            check_exists: _,
+        } = rule;
+        let Some((from, targets)) = matcher.prefixes() else { return Err(Inexact::Pattern(name.clone())) };
         hosts.extend(from.iter().map(|prefix| prefix.host()));
+        // On an update, one name of the rule is replaced by another one.
+        if matcher.has_failover() {
+            hosts.extend(targets.into_iter().map(|prefix| prefix.host()));
+        }
     }
     let docker_hub = hosts.contains(DOCKER_HUB);
     hosts.extend(hosts.clone().into_iter().flat_map(aliases_of));

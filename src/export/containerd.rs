@@ -57,23 +57,27 @@ pub struct Configuration {
 pub fn configuration(policy: &Policy, options: &ContainerdOptions) -> Export<Configuration> {
     let Export { what: mirrors, mut notes, mut omissions } = mirrors::of_hosts(policy);
     let mut files = BTreeMap::new();
-    let mut add = |host: &str, cache: &Cache, text: String| {
+    let mut add = |host: &str, ca: Option<&str>, text: String| {
         for folder in folders(host) {
             files.insert(format!("{HOSTS}/{folder}/{HOSTS_FILE}"), format!("{MARKER}\n{text}"));
-            if let Some(ca) = cache.ca {
+            if let Some(ca) = ca {
                 files.insert(format!("{HOSTS}/{folder}/{CERTIFICATES}"), format!("{MARKER}\n{ca}"));
             }
         }
     };
-    for (host, to) in mirrors.iter().filter_map(|mirror| Some((&mirror.prefix, mirror.to.as_deref()?))) {
-        let cache = Cache::new(to, options);
-        add(host, &cache, cache.instead_of(host, options));
+    for Mirror { prefix: host, to, failover } in &mirrors {
+        let caches: Vec<Cache> = to.iter().chain(failover).map(|to| Cache::new(to, options)).collect();
+        if let Some(text) = instead_of(host, &caches, options) {
+            // All caches have the same CA, and those with plain HTTP none.
+            let ca = caches.iter().find_map(|cache| cache.ca);
+            add(host, ca, text);
+        }
     }
     // Images that name a cache: the sandbox's, and those that the webhook rewrote.
     for host in caches(policy) {
         let cache = Cache::new(&host, options);
         if cache.is_plain || !cache.tls.is_empty() {
-            add(&host, &cache, format!("server = {}\n{}\n{NO_HOST}\n", quoted(&cache.url), cache.tls));
+            add(&host, cache.ca, format!("server = {}\n{}\n{NO_HOST}\n", quoted(&cache.url), cache.tls));
         }
     }
     notes.extend(spellings(&mirrors));
@@ -88,12 +92,12 @@ pub fn configuration(policy: &Policy, options: &ContainerdOptions) -> Export<Con
     Export { what: Configuration { files, sandbox_image }, notes, omissions }
 }
 
-/// Returns the canonical hosts of every `to`, except those with groups.
+/// Returns the canonical hosts of every `to` and failover, except those with groups.
 pub fn caches(policy: &Policy) -> BTreeSet<String> {
-    policy.rules().iter().filter_map(|rule| rule.matcher.target_host()).map(str::to_owned).collect()
+    policy.rules().iter().flat_map(|rule| rule.matcher.target_hosts()).flatten().map(str::to_owned).collect()
 }
 
-/// The settings with which a node pulls the images below a `to`.
+/// The settings with which a node pulls the images below a `to` or a failover.
 struct Cache<'o> {
     url: String,
     has_path: bool,
@@ -121,17 +125,30 @@ impl<'o> Cache<'o> {
         Self { url, has_path: path.is_some(), is_plain, tls, ca }
     }
 
-    /// Returns the `hosts.toml` of a host whose images this cache serves.
-    fn instead_of(&self, host: &str, options: &ContainerdOptions) -> String {
-        let own = quoted(&self.url);
+    /// Returns the lines after its URL.
+    fn settings(&self) -> String {
         let path = if self.has_path { "override_path = true\n" } else { "" };
-        let settings = format!("{CAPABILITIES}\n{path}{}", self.tls);
-        if options.fallback {
-            format!("server = {}\n\n[host.{own}]\n{settings}", quoted(&url(host, options)))
-        } else {
-            format!("server = {own}\n{settings}\n{NO_HOST}\n")
-        }
+        format!("{CAPABILITIES}\n{path}{}", self.tls)
     }
+}
+
+/// Returns the `hosts.toml` of a host whose images these caches serve; `None` without a cache. containerd tries each `host` in
+/// order, and `server` after them.
+fn instead_of(host: &str, caches: &[Cache], options: &ContainerdOptions) -> Option<String> {
+    let (last, before) = caches.split_last()?;
+    let (server, hosts) = if options.fallback {
+        (format!("server = {}\n", quoted(&url(host, options))), caches)
+    } else {
+        (format!("server = {}\n{}", quoted(&last.url), last.settings()), before)
+    };
+    let mut text = server;
+    for cache in hosts {
+        let _ = write!(text, "\n[host.{}]\n{}", quoted(&cache.url), cache.settings());
+    }
+    if hosts.is_empty() {
+        let _ = writeln!(text, "\n{NO_HOST}");
+    }
+    Some(text)
 }
 
 /// Returns the URL of a registry, by its canonical host.

@@ -39,13 +39,20 @@ fn spellings(mirrors: &[Mirror]) -> Vec<String> {
 
 const IPV6: &str = "IPv6 addresses are not supported";
 
+/// The mirrors of a prefix, the first and those to try after it.
+#[derive(Clone)]
+struct Locations {
+    to: String,
+    failover: Vec<String>,
+}
+
 /// Returns the mirrors sorted by prefix. A prefix without a `to` is below another, or on another port of its host.
 pub fn mirrors(policy: &Policy) -> Export<Vec<Mirror>> {
     let Export { what: mirrors, mut notes, omissions } = mirrors::mirrors(policy);
     notes.extend(mirrors::ca_notes(policy));
     let mut omissions: BTreeSet<Omission> = omissions.into_iter().collect();
-    let mut entries: BTreeMap<String, Option<String>> = BTreeMap::new();
-    for Mirror { prefix, to } in mirrors {
+    let mut entries: BTreeMap<String, Option<Locations>> = BTreeMap::new();
+    for Mirror { prefix, to, failover } in mirrors {
         if prefix.starts_with('[') {
             omissions.insert(not_mirrored(&prefix, &prefix, IPV6));
             continue;
@@ -57,8 +64,18 @@ pub fn mirrors(policy: &Policy) -> Export<Vec<Mirror>> {
             }
             None => true,
         });
-        entries.extend(other_names(&prefix).into_iter().map(|twin| (twin, to.clone())));
-        entries.insert(prefix, to);
+        let failover = failover.into_iter().filter(|to| match unreadable(&prefix, to) {
+            Some(why) => {
+                let why = format!("the failover `{to}` is not a mirror, since containers/image rejects it: {why}");
+                omissions.insert(Omission { what: format!("`{prefix}`"), why });
+                false
+            }
+            None => true,
+        });
+        let failover: Vec<String> = failover.collect();
+        let locations = to.map(|to| Locations { to, failover });
+        entries.extend(other_names(&prefix).into_iter().map(|twin| (twin, locations.clone())));
+        entries.insert(prefix, locations);
     }
     // The library matches a host with all of its ports.
     let is_whole = |host: &str| entries.get(host).is_some_and(Option::is_some);
@@ -75,7 +92,13 @@ pub fn mirrors(policy: &Policy) -> Export<Vec<Mirror>> {
     let mirrors: Vec<Mirror> = entries
         .iter()
         .filter(|(prefix, to)| to.is_some() || is_mirrored_above(prefix))
-        .map(|(prefix, to)| Mirror { prefix: prefix.clone(), to: to.clone() })
+        .map(|(prefix, locations)| {
+            let (to, failover) = match locations.clone() {
+                Some(Locations { to, failover }) => (Some(to), failover),
+                None => (None, Vec::new()),
+            };
+            Mirror { prefix: prefix.clone(), to, failover }
+        })
         .collect();
     notes.extend(spellings(&mirrors));
     Export { what: mirrors, notes, omissions: omissions.into_iter().collect() }
@@ -122,7 +145,7 @@ fn not_mirrored(prefix: &str, unreadable: &str, why: &str) -> Omission {
 /// Returns every canonical host that the rules name.
 fn hosts(policy: &Policy) -> impl Iterator<Item = String> {
     let prefixes = policy.rules().iter().flat_map(|rule| {
-        let of_matcher = rule.matcher.prefixes().into_iter().flat_map(|(from, to)| from.iter().chain([to]));
+        let of_matcher = rule.matcher.prefixes().into_iter().flat_map(|(from, targets)| from.iter().chain(targets));
         of_matcher.chain(rule.except.iter()).map(Prefix::host)
     });
     prefixes.map(str::to_owned)

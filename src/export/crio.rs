@@ -31,16 +31,15 @@ pub fn registries(policy: &Policy, options: CrioOptions) -> Export<String> {
     })
 }
 
-fn registry(Mirror { prefix, to }: &Mirror, CrioOptions { no_fallback, insecure }: CrioOptions) -> String {
-    let location = to.as_ref().filter(|_| no_fallback).unwrap_or(prefix);
-    let mut text = format!("[[registry]]\nprefix = \"{prefix}\"\nlocation = \"{location}\"\n");
-    if let Some(to) = to {
-        if !no_fallback {
-            let _ = write!(text, "\n[[registry.mirror]]\nlocation = \"{to}\"\n");
-        }
-        if insecure {
-            text += "insecure = true\n";
-        }
+/// Mirrors are tried in order, and the location after them (containers-registries.conf(5)).
+fn registry(Mirror { prefix, to, failover }: &Mirror, CrioOptions { no_fallback, insecure }: CrioOptions) -> String {
+    let mut mirrors: Vec<&String> = to.iter().chain(failover).collect();
+    let last = if no_fallback { mirrors.pop() } else { None };
+    let insecure = if insecure { "insecure = true\n" } else { "" };
+    let mut text = format!("[[registry]]\nprefix = \"{prefix}\"\nlocation = \"{}\"\n", last.unwrap_or(prefix));
+    text += if last.is_some() { insecure } else { "" };
+    for mirror in mirrors {
+        let _ = write!(text, "\n[[registry.mirror]]\nlocation = \"{mirror}\"\n{insecure}");
     }
     text
 }

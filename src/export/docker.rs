@@ -28,6 +28,15 @@ pub fn daemon(policy: &Policy, scheme: &str) -> Export<Daemon> {
         let why = match (host.prefix.as_str(), to.split_once('/')) {
             (DOCKER_HUB, None) => {
                 registry_mirrors.push(format!("{scheme}://{to}"));
+                for failover in &host.failover {
+                    match failover.split_once('/') {
+                        None => registry_mirrors.push(format!("{scheme}://{failover}")),
+                        Some(_) => omissions.push(Omission {
+                            what: format!("failover `{failover}`"),
+                            why: "Docker's mirrors have no path".to_owned(),
+                        }),
+                    }
+                }
                 continue;
             }
             (DOCKER_HUB, Some((to, path))) => {

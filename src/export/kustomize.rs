@@ -229,7 +229,18 @@ fn of_rules(policy: &Policy) -> BTreeSet<Omission> {
         omissions.insert(Omission::field("recordOriginals", "kustomize's `images` only rename"));
     }
     // The decision on each image uses the other fields.
-    for Rule { name, matcher: _, except: _, namespaces: _, image_pull_secrets, mode } in policy.rules() {
+    for rule in policy.rules() {
+        omissions.extend(Omission::of_facts(rule, false));
+        let Rule {
+            name,
+            matcher: _,
+            except: _,
+            namespaces: _,
+            image_pull_secrets,
+            mode,
+            when_cache_down: _,
+            check_exists: _,
+        } = rule;
         let mut add = |why: &str| omissions.insert(Omission::rule(name, why));
         if !image_pull_secrets.is_empty() {
             add("its `imagePullSecrets` are not added: kustomize's `images` only rename");

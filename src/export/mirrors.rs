@@ -14,6 +14,8 @@ pub struct Mirror {
     pub prefix: String,
     /// The host, perhaps with a path, that replaces the prefix; `None` if the images are pulled as named.
     pub to: Option<String>,
+    /// The places to try after it, in order.
+    pub failover: Vec<String>,
 }
 
 impl Mirror {
@@ -28,14 +30,15 @@ pub fn mirrors(policy: &Policy) -> Export<Vec<Mirror>> {
     let mut omissions = of_nodes(policy);
     let mut mirrors = Vec::new();
     for region in regions(policy) {
-        let to = match unconditional(&region) {
-            Ok(to) => to,
+        let (to, failover) = match unconditional(&region) {
+            Ok(Some((to, failover))) => (Some(to), failover),
+            Ok(None) => (None, Vec::new()),
             Err(why) => {
                 omissions.insert(why);
-                None
+                (None, Vec::new())
             }
         };
-        mirrors.push(Mirror { prefix: region.prefix, to });
+        mirrors.push(Mirror { prefix: region.prefix, to, failover });
     }
     Export { what: mirrors, notes: Vec::new(), omissions: omissions.into_iter().collect() }
 }
@@ -71,7 +74,8 @@ pub fn of_hosts(policy: &Policy) -> Export<Vec<Mirror>> {
 
 /// Returns a note on each cache with a CA of its own. Its `caFile` is not a path on nodes.
 pub fn ca_notes(policy: &Policy) -> Vec<String> {
-    let note = |Cache { prefix, product: _, ca_file }: &Cache| {
+    // Nodes do not probe caches.
+    let note = |Cache { prefix, product: _, ca_file, health: _ }: &Cache| {
         let note = format!("the cache `{}` has a `caFile`: nodes need its CA too", prefix.written());
         ca_file.as_ref().map(|_| note)
     };
@@ -124,7 +128,18 @@ fn of_nodes(policy: &Policy) -> BTreeSet<Omission> {
         omissions.insert(Omission::field("whenNotUnderstood", "nodes deny no Pods"));
     }
     // Each `except` is a region of its own.
-    for Rule { name, matcher, except: _, namespaces, image_pull_secrets, mode } in policy.rules() {
+    for rule in policy.rules() {
+        omissions.extend(Omission::of_facts(rule, true));
+        let Rule {
+            name,
+            matcher,
+            except: _,
+            namespaces,
+            image_pull_secrets,
+            mode,
+            when_cache_down: _,
+            check_exists: _,
+        } = rule;
         let mut add = |why: &str| {
             omissions.insert(Omission::rule(name, why));
         };
@@ -144,8 +159,8 @@ fn of_nodes(policy: &Policy) -> BTreeSet<Omission> {
     omissions
 }
 
-/// Returns the replacement of the prefix if it is the same in every namespace.
-fn unconditional(region: &Region) -> Result<Option<String>, Omission> {
+/// Returns the replacement of the prefix, and those to try after it, if they are the same in every namespace.
+fn unconditional(region: &Region) -> Result<Option<(String, Vec<String>)>, Omission> {
     let Some(first) = region.choices.first() else { return Ok(None) };
     let name = &first.rule.name;
     match &first.gives {
@@ -157,7 +172,7 @@ fn unconditional(region: &Region) -> Result<Option<String>, Omission> {
             what: format!("`{}`", region.prefix),
             why: format!("not mirrored, since rule `{name}` has `namespaces`"),
         }),
-        Gives::Rewrite(to) => Ok(Some(to.clone())),
+        Gives::Rewrite { to, failover } => Ok(Some((to.clone(), failover.clone()))),
         Gives::Excepted | Gives::Observed => Ok(None),
     }
 }

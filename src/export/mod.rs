@@ -23,6 +23,8 @@ pub mod webhook;
 
 use std::fmt;
 
+use crate::engine::{Rule, WhenCacheDown};
+
 /// The result of an export.
 #[derive(Debug, Clone)]
 pub struct Export<T> {
@@ -52,6 +54,23 @@ pub struct Omission {
 impl Omission {
     pub fn rule(name: &str, why: impl Into<String>) -> Self {
         Self { what: format!("rule `{name}`"), why: why.into() }
+    }
+
+    /// Returns the omissions of a rule that depends on facts about caches. Only the webhook has facts. `has_mirrors` says
+    /// whether the format has the failovers, to try them in order.
+    pub fn of_facts(rule: &Rule, has_mirrors: bool) -> Vec<Self> {
+        let failover = (rule.matcher.has_failover() && !has_mirrors).then_some(
+            "its `failover` is never chosen, since only the webhook knows the state of caches: images get the name under `to`",
+        );
+        let when_cache_down = (rule.when_cache_down == WhenCacheDown::Upstream).then_some(if has_mirrors {
+            "`whenCacheDown` is not supported: nodes use the upstream if this export allows them to fall back to it"
+        } else {
+            "`whenCacheDown` is not supported, since only the webhook knows the state of caches"
+        });
+        let check_exists =
+            rule.check_exists.map(|_| "`checkExists` is not supported, since only the webhook asks the cache first");
+        let all = [failover, when_cache_down, check_exists];
+        all.into_iter().flatten().map(|why| Self::rule(&rule.name, why)).collect()
     }
 
     pub fn field(name: &str, why: impl Into<String>) -> Self {

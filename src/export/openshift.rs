@@ -55,7 +55,7 @@ pub fn mirror_sets(policy: &Policy, policy_of_sources: &'static str) -> Export<[
         .collect();
     let mut sources = Vec::new();
     for mirror in &mirrors {
-        let Mirror { prefix, to } = mirror;
+        let Mirror { prefix, to, failover } = mirror;
         if let Some(kept) = unsaid.iter().find(|kept| containers_image::holds(prefix, kept)) {
             if to.is_some() {
                 let why = format!("not mirrored, since `{kept}` below it can't be excluded: its host has a port");
@@ -66,7 +66,7 @@ pub fn mirror_sets(policy: &Policy, policy_of_sources: &'static str) -> Export<[
         sources.extend(match (to, other_name(prefix)) {
             (Some(to), _) => Some(Source {
                 source: prefix.clone(),
-                mirrors: vec![to.clone()],
+                mirrors: [to].into_iter().chain(failover).cloned().collect(),
                 mirror_source_policy: Some(policy_of_sources),
             }),
             // OpenShift drops a source without another mirror than itself (`openshift/runtime-utils`, `addMirrorSet`).

@@ -30,13 +30,13 @@ pub struct Choice<'p> {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Gives {
-    /// This replaces the region's prefix.
-    Rewrite(String),
+    /// `to` replaces the region's prefix, or one of `failover` if it is down. Both are as written.
+    Rewrite { to: String, failover: Vec<String> },
     /// An `except` matches.
     Excepted,
     /// The rule's mode is `observe`.
     Observed,
-    /// The rule's pattern, or its `to` with groups, may match some names of the region.
+    /// The rule's pattern, or its `to` or a failover with groups, may match some names of the region.
     Unknown,
 }
 
@@ -54,8 +54,8 @@ pub fn regions(policy: &Policy) -> Vec<Region<'_>> {
     let index = Index::new(rules);
     let mut prefixes: BTreeMap<&str, &Prefix> = BTreeMap::new();
     for rule in rules {
-        if let Some((from, to)) = rule.matcher.prefixes() {
-            prefixes.extend(from.iter().chain([to]).map(|prefix| (prefix.canonical(), prefix)));
+        if let Some((from, targets)) = rule.matcher.prefixes() {
+            prefixes.extend(from.iter().chain(targets).map(|prefix| (prefix.canonical(), prefix)));
         }
         prefixes.extend(rule.except.iter().map(|prefix| (prefix.canonical(), prefix)));
     }
@@ -80,7 +80,10 @@ impl<'p> Region<'p> {
     fn narrowed(&self, prefix: &str) -> Vec<Choice<'p>> {
         let rest = prefix.strip_prefix(&self.prefix).unwrap_or_default();
         let narrowed = self.choices.iter().cloned().map(|choice| match choice.gives {
-            Gives::Rewrite(to) => Choice { gives: Gives::Rewrite(to + rest), ..choice },
+            Gives::Rewrite { to, failover } => {
+                let failover = failover.into_iter().map(|to| to + rest).collect();
+                Choice { gives: Gives::Rewrite { to: to + rest, failover }, ..choice }
+            }
             Gives::Excepted | Gives::Observed | Gives::Unknown => choice,
         });
         narrowed.collect()
@@ -98,8 +101,8 @@ struct Index<'p> {
 struct PatternRule {
     number: usize,
     matches: Language,
-    /// The names under its `to`.
-    under: Language,
+    /// The names under its `to`, and under each failover.
+    under: Vec<Language>,
 }
 
 impl<'p> Index<'p> {
@@ -107,16 +110,16 @@ impl<'p> Index<'p> {
         let mut index = Self { rules, targets: HashSet::new(), sources: HashMap::new(), patterns: Vec::new() };
         for (number, rule) in rules.iter().enumerate() {
             match &rule.matcher {
-                Matcher::From { from, to } => {
-                    index.targets.insert(to.canonical());
+                Matcher::From { from, to, failover } => {
+                    index.targets.extend([to].into_iter().chain(failover).map(Prefix::canonical));
                     for prefix in from.iter() {
                         index.sources.entry(prefix.canonical()).or_default().push(number);
                     }
                 }
-                Matcher::Pattern { pattern, to } => index.patterns.push(PatternRule {
+                Matcher::Pattern { pattern, to, failover } => index.patterns.push(PatternRule {
                     number,
                     matches: Language::new(pattern.anchored()),
-                    under: Language::new(to.under()),
+                    under: [to].into_iter().chain(failover).map(|to| Language::new(to.under())).collect(),
                 }),
             }
         }
@@ -130,7 +133,8 @@ impl<'p> Index<'p> {
         if boundaries(name).any(|above| self.targets.contains(above)) {
             return choices;
         }
-        if let Some(pattern) = self.patterns.iter().find(|pattern| pattern.under.may_meet(name)) {
+        let meets = |pattern: &&PatternRule| pattern.under.iter().any(|under| under.may_meet(name));
+        if let Some(pattern) = self.patterns.iter().find(meets) {
             let rule = &self.rules[pattern.number];
             return vec![Choice { namespaces: &Namespaces::All, rule, gives: Gives::Unknown }];
         }
@@ -138,15 +142,25 @@ impl<'p> Index<'p> {
         let patterns = self.patterns.iter().filter(|pattern| pattern.matches.may_meet(name));
         let numbers: BTreeSet<usize> = sources.chain(patterns.map(|pattern| pattern.number)).collect();
         for rule in numbers.into_iter().map(|number| &self.rules[number]) {
-            // Pull secrets do not depend on the region.
-            let Rule { name: _, matcher, except, namespaces, image_pull_secrets: _, mode } = rule;
+            // The others do not depend on the region.
+            let Rule {
+                name: _,
+                matcher,
+                except,
+                namespaces,
+                image_pull_secrets: _,
+                mode,
+                when_cache_down: _,
+                check_exists: _,
+            } = rule;
             let gives = match matcher {
                 Matcher::Pattern { .. } => Gives::Unknown,
                 _ if except.first_above(name).is_some() => Gives::Excepted,
                 _ if *mode == Mode::Observe => Gives::Observed,
-                Matcher::From { from, to } => {
+                Matcher::From { from, to, failover } => {
                     let rest = from.first_above(name).and_then(|from| from.strip(name)).unwrap_or_default();
-                    Gives::Rewrite([to.written(), rest].concat())
+                    let replaced = |to: &Prefix| [to.written(), rest].concat();
+                    Gives::Rewrite { to: replaced(to), failover: failover.iter().map(replaced).collect() }
                 }
             };
             choices.push(Choice { namespaces, rule, gives });
@@ -158,16 +172,18 @@ impl<'p> Index<'p> {
     }
 }
 
-/// The `to` of the rules with a pattern.
+/// The `to` and the failovers of the rules with a pattern.
 pub struct PatternTargets<'p>(Vec<(&'p Rule, Language)>);
 
 impl<'p> PatternTargets<'p> {
     pub fn new(rules: &'p [Rule]) -> Self {
-        let target = |rule: &'p Rule| match &rule.matcher {
-            Matcher::From { .. } => None,
-            Matcher::Pattern { pattern: _, to } => Some((rule, Language::new(to.under()))),
+        let targets = |rule: &'p Rule| match &rule.matcher {
+            Matcher::From { .. } => Vec::new(),
+            Matcher::Pattern { pattern: _, to, failover } => {
+                [to].into_iter().chain(failover).map(|to| (rule, Language::new(to.under()))).collect()
+            }
         };
-        Self(rules.iter().filter_map(target).collect())
+        Self(rules.iter().flat_map(targets).collect())
     }
 
     /// Returns the first rule that may give a name at or below a prefix.

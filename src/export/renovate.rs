@@ -39,7 +39,7 @@ impl Serialize for Aliases {
     }
 }
 
-/// Returns an alias from each `to` to its upstream.
+/// Returns an alias from each `to` and each failover to its upstream.
 pub fn configuration(policy: &Policy) -> Export<Configuration> {
     // Renovate reads manifests, which have the names in the cache or not, whatever these settings did to Pods. It sends no
     // request to a cache.
@@ -49,19 +49,31 @@ pub fn configuration(policy: &Policy) -> Export<Configuration> {
     for rule in policy.rules() {
         // An image under `to` is from the upstream, wherever and whenever it was rewritten. Renovate asks the upstream, with
         // credentials of its own.
-        let Rule { name, matcher, except: _, namespaces: _, image_pull_secrets: _, mode: _ } = rule;
+        let Rule {
+            name,
+            matcher,
+            except: _,
+            namespaces: _,
+            image_pull_secrets: _,
+            mode: _,
+            when_cache_down: _,
+            check_exists: _,
+        } = rule;
         match matcher {
             Matcher::Pattern { .. } => {
                 omissions.insert(Omission::rule(name, "it has a `pattern`, and aliases are prefixes"));
             }
-            Matcher::From { from, to } => {
-                let known = targets.iter_mut().find(|target| target.to == to.canonical());
-                match known {
-                    Some(target) => target.add(to, from.iter()),
-                    None => {
-                        let mut target = Target { to: to.canonical(), written: BTreeSet::new(), upstreams: Vec::new() };
-                        target.add(to, from.iter());
-                        targets.push(target);
+            Matcher::From { from, to, failover } => {
+                for to in [to].into_iter().chain(failover) {
+                    let known = targets.iter_mut().find(|target| target.to == to.canonical());
+                    match known {
+                        Some(target) => target.add(to, from.iter()),
+                        None => {
+                            let mut target =
+                                Target { to: to.canonical(), written: BTreeSet::new(), upstreams: Vec::new() };
+                            target.add(to, from.iter());
+                            targets.push(target);
+                        }
                     }
                 }
             }

@@ -44,6 +44,14 @@ pub struct CaseEntry {
     #[schemars(with = "PullPolicyEntry")]
     #[serde(default, deserialize_with = "some")]
     pub pull_policy: Option<PullPolicyEntry>,
+    /// Registries that are down: caches or upstreams, each a host, or a host and a path.
+    #[schemars(with = "Vec<String>")]
+    #[serde(default, deserialize_with = "present")]
+    pub down: Vec<Spanned<String>>,
+    /// Rewritten images that their cache does not have, for rules with `checkExists`.
+    #[schemars(with = "Vec<String>")]
+    #[serde(default, deserialize_with = "present")]
+    pub missing: Vec<Spanned<String>>,
     /// The image that it is rewritten to.
     #[schemars(with = "String")]
     #[serde(default, deserialize_with = "some")]

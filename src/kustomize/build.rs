@@ -213,7 +213,7 @@ impl<'t> Build<'t> {
 
     fn ask(&self, image: &str, namespace: &str, pull_never: bool) -> (String, Option<String>) {
         match self.options.policy.decide(Question { image, namespace, pull_never, previous: None }) {
-            Decision::Rewrite { rule, result } => (result, Some(rule.name.clone())),
+            Decision::Rewrite { rule, result, .. } => (result, Some(rule.name.clone())),
             Decision::Restore { .. } | Decision::NotRewritten { .. } => (image.to_owned(), None),
         }
     }

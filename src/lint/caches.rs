@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::{Findings, Lint, LintFinding};
 use crate::config::{Config, Problem};
-use crate::engine::{Matcher, boundaries};
+use crate::engine::{Matcher, Prefix, Template, WhenCacheDown, boundaries};
 
 pub fn check(config: &Config, findings: &mut Findings) {
     let caches = &config.settings.caches;
@@ -12,11 +12,19 @@ pub fn check(config: &Config, findings: &mut Findings) {
     let (mut used, mut targets, mut starts) = (HashSet::new(), HashSet::new(), HashSet::new());
     for rule in &config.rules {
         match &rule.matcher {
-            Matcher::From { from: _, to } => {
-                targets.insert(to.canonical());
-                used.extend(boundaries(to.canonical()).rev().find(|above| prefixes.contains(above)));
+            Matcher::From { from, to, failover } => {
+                for to in [to].into_iter().chain(failover) {
+                    targets.insert(to.canonical());
+                    used.extend(boundaries(to.canonical()).rev().find(|above| prefixes.contains(above)));
+                }
+                // While all caches are down, the state of the upstream decides.
+                if rule.when_cache_down == WhenCacheDown::Upstream {
+                    used.extend(from.iter().map(Prefix::host).filter(|host| prefixes.contains(host)));
+                }
             }
-            Matcher::Pattern { pattern: _, to } => drop(starts.insert(to.literal_start())),
+            Matcher::Pattern { pattern: _, to, failover } => {
+                starts.extend([to].into_iter().chain(failover).map(Template::literal_start));
+            }
         }
     }
     for (cache, span) in caches.iter().zip(&config.cache_places) {
@@ -27,7 +35,7 @@ pub fn check(config: &Config, findings: &mut Findings) {
         if used.contains(name) || is_below_target() || starts.iter().any(may_have) {
             continue;
         }
-        let message = format!("no `to` belongs to the cache `{}`", cache.prefix.written());
+        let message = format!("no `to` or `failover` belongs to the cache `{}`", cache.prefix.written());
         let fix =
             "write the `to` of a rule, or the start of one; if longer prefixes have all its images, remove the entry";
         let problem = Problem { message, fix: Some(fix.to_owned()), span: span.clone() };

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::index::Index;
 use super::{Findings, Lint, PlacedRule};
-use crate::engine::{DOCKER_HUB, Decision, Mode, Namespaces, Policy, Question, Rule, Settings, boundaries};
+use crate::engine::{DOCKER_HUB, Mode, Namespaces, Policy, Rule, Settings, boundaries};
 use crate::registries::{Upstream, are_aliases};
 
 /// Sample paths of images below a name of a rule.
@@ -25,15 +25,16 @@ pub fn check(index: &Index, findings: &mut Findings) {
     let numbers: HashMap<&str, usize> =
         rules.iter().enumerate().map(|(number, place)| (place.rule.name.as_str(), number)).collect();
     let mut by_result: HashMap<String, Vec<(&str, usize)>> = HashMap::new();
-    // A rule gives an image the same name in each namespace.
+    // A rule gives an image the same names in each namespace.
     let mut known = HashSet::new();
     for namespace in namespaces(rules) {
         for sample in &samples {
-            let question = Question { image: sample, namespace: &namespace, pull_never: false, previous: None };
-            let Decision::Rewrite { rule, result } = policy.decide(question) else { continue };
+            let Some((rule, results)) = policy.results(sample, &namespace) else { continue };
             let Some(&number) = numbers.get(rule.name.as_str()) else { continue };
             if known.insert((sample.as_str(), number)) {
-                by_result.entry(result).or_default().push((sample, number));
+                for result in results {
+                    by_result.entry(result).or_default().push((sample, number));
+                }
             }
         }
     }
@@ -101,7 +102,7 @@ fn samples(index: &Index) -> Vec<String> {
     }
     // One cache within another: images of the outer one at the path of the inner one.
     let targets: BTreeSet<String> =
-        rules.iter().filter_map(|place| Some(place.target()?.canonical().to_owned())).collect();
+        rules.iter().flat_map(|place| place.targets()).map(|target| target.prefix.canonical().to_owned()).collect();
     let nested = targets.iter().flat_map(|inner| {
         let outer = boundaries(inner).filter(move |outer| *outer != inner).filter(|outer| targets.contains(*outer));
         outer.map(move |outer| (outer, &inner[outer.len() + 1..]))

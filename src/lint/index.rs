@@ -24,8 +24,8 @@ impl<'c> Index<'c> {
             for (source, _) in place.from() {
                 index.sources.entry(source.canonical()).or_default().push(number);
             }
-            if let Some(target) = place.target() {
-                index.targets.entry(target.canonical().to_owned()).or_default().push(number);
+            for target in place.targets() {
+                index.targets.entry(target.prefix.canonical().to_owned()).or_default().push(number);
             }
             let pattern = place.pattern().map(|(pattern, _)| pattern);
             index.starts.push(pattern.map(starts).unwrap_or_default());
@@ -34,7 +34,7 @@ impl<'c> Index<'c> {
         index
     }
 
-    /// Returns the rules whose `to` is this canonical name.
+    /// Returns the rules that have this canonical name as `to` or failover.
     pub fn at(&self, target: &str) -> &[usize] {
         self.targets.get(target).map(Vec::as_slice).unwrap_or_default()
     }
@@ -45,7 +45,7 @@ impl<'c> Index<'c> {
         sources.chain(&self.patterns).copied().collect::<BTreeSet<_>>().into_iter()
     }
 
-    /// Returns the rules with a pattern, and those with a `to` at or above the name, in file order.
+    /// Returns the rules with a pattern, and those with a `to` or failover at or above the name, in file order.
     pub fn above(&self, name: &str) -> impl Iterator<Item = usize> + use<> {
         let targets = boundaries(name).filter_map(|above| self.targets.get(above)).flatten();
         targets.chain(&self.patterns).copied().collect::<BTreeSet<_>>().into_iter()

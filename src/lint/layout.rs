@@ -1,27 +1,33 @@
 //! Limits of cache products: `cache-layout` and `unsupported-upstream`.
 
+use std::collections::HashSet;
+
 use super::literal::starts;
-use super::{Findings, Lint, PlacedRule};
+use super::{Findings, Lint, PlacedRule, Target};
 use crate::engine::Prefix;
 use crate::registries::{ACR_UPSTREAMS, ECR_PREFIX_CHARS, ECR_UPSTREAMS, EcrHost, Upstream, are_aliases, is_ecr_path};
 
 pub fn check(rules: &[PlacedRule], findings: &mut Findings) {
     for &place in rules {
-        let Some(target) = place.target() else { continue };
         // The text of a group is unknown.
         let has_groups = place.pattern().is_some();
-        if let Some((message, fix)) = misplaced(place, &target, has_groups) {
-            findings.add(Lint::CacheLayout, place, &place.places.to, message, fix);
+        let mut hosts = HashSet::new();
+        for Target { prefix, written, span } in place.targets() {
+            if let Some((message, fix)) = misplaced(place, &prefix, written, has_groups) {
+                findings.add(Lint::CacheLayout, place, span, message, fix);
+            }
+            // Each cache of a product has the same upstreams.
+            if let Some((product, known)) = upstreams(prefix.host()).filter(|(product, _)| hosts.insert(*product)) {
+                unsupported(place, product, known, findings);
+            }
         }
-        unsupported(place, &target, findings);
     }
 }
 
-/// Returns why no cache has images under this `to`, and what to write instead.
-fn misplaced(place: PlacedRule, target: &Prefix, has_groups: bool) -> Option<(String, String)> {
+/// Returns why no cache has images under this `to` or failover, and what to write instead.
+fn misplaced(place: PlacedRule, target: &Prefix, written: &str, has_groups: bool) -> Option<(String, String)> {
     let host = target.host();
     let path = target.canonical().strip_prefix(host).unwrap_or_default().trim_start_matches('/');
-    let written = place.rule.matcher.target();
     if let Some(upstream) = Upstream::of_host(host) {
         return public(place, upstream, path, target).then(|| {
             (
@@ -98,16 +104,19 @@ fn ecr(place: PlacedRule, host: &str, path: &str, has_groups: bool) -> Option<(&
     ))
 }
 
-/// Adds the registries that a cache of a cloud does not support as upstreams. Other caches support any registry.
-fn unsupported(place: PlacedRule, target: &Prefix, findings: &mut Findings) {
-    let host = target.host();
-    let (product, known): (_, &[Upstream]) = if EcrHost::parse(host).is_some() {
-        ("a pull-through cache of Amazon ECR", &ECR_UPSTREAMS)
+/// Returns a product, by its host, that does not support every registry as an upstream, and those that it supports.
+fn upstreams(host: &str) -> Option<(&'static str, &'static [Upstream])> {
+    if EcrHost::parse(host).is_some() {
+        Some(("a pull-through cache of Amazon ECR", &ECR_UPSTREAMS))
     } else if host.ends_with(".azurecr.io") {
-        ("an artifact cache of Azure Container Registry", &ACR_UPSTREAMS)
+        Some(("an artifact cache of Azure Container Registry", &ACR_UPSTREAMS))
     } else {
-        return;
-    };
+        None
+    }
+}
+
+/// Adds the registries that a cache of a cloud does not support as upstreams.
+fn unsupported(place: PlacedRule, product: &str, known: &[Upstream], findings: &mut Findings) {
     let is_unknown = |host: &str| Upstream::of_host(host).is_some_and(|upstream| !known.contains(&upstream));
     let mut add = |name: &str, span| {
         findings.add(

@@ -1,6 +1,7 @@
 //! Likely mistakes in a valid rules file.
 
 mod caches;
+mod check_exists;
 mod collision;
 mod index;
 mod layout;
@@ -46,7 +47,7 @@ macro_rules! lints {
 }
 
 lints! {
-    /// A rule matches images under a `to`, which are never rewritten again.
+    /// A rule matches images under a `to` or `failover`, which are never rewritten again.
     Loop, "loop";
     /// An earlier rule matches all images of this one.
     Shadowed, "shadowed";
@@ -54,7 +55,7 @@ lints! {
     Collision, "collision";
     /// `docker.io/nginx` is written in place of `docker.io/library/nginx`.
     DockerLibrary, "docker-library";
-    /// This `to` does not match the product's layout.
+    /// This `to` or `failover` does not match the product's layout.
     CacheLayout, "cache-layout";
     /// The cache does not support that registry as an upstream.
     UnsupportedUpstream, "unsupported-upstream";
@@ -62,9 +63,11 @@ lints! {
     UnescapedDot, "unescaped-dot";
     /// A rule matches `k8s.gcr.io`, but none matches `registry.k8s.io`.
     Frozen, "frozen";
-    /// No rule's `to` belongs to this entry of `caches`.
+    /// No rule's `to` or `failover` belongs to this entry of `caches`.
     UnusedCache, "unused-cache";
-    /// The rule's cache is an example name, from which no image can be pulled.
+    /// `checkExists` asks a pull-through cache, which fetches images that it does not have.
+    CheckExists, "check-exists";
+    /// A cache of the rule is an example name, from which no image can be pulled.
     Placeholder, "placeholder";
     /// The file has no rules, so no image is rewritten.
     NoRules, "no-rules";
@@ -106,6 +109,7 @@ pub fn findings(config: &Config) -> Vec<LintFinding> {
     spelling::check(&rules, &mut findings);
     placeholder::check(&rules, &mut findings);
     caches::check(config, &mut findings);
+    check_exists::check(&rules, &config.settings.caches, &mut findings);
     let Findings(mut findings) = findings;
     findings.sort_by_key(|finding| (finding.problem.span.start, finding.lint));
     findings
@@ -142,10 +146,26 @@ impl<'c> PlacedRule<'c> {
         self.rule.matcher.pattern().zip(self.places.sources.first())
     }
 
-    /// Returns its `to` in canonical form, with a letter for each group.
-    fn target(self) -> Option<Prefix> {
-        self.rule.matcher.sample_target()
+    /// Returns its `to` and each failover in canonical form, with a letter for each group.
+    fn targets(self) -> impl Iterator<Item = Target<'c>> {
+        let matcher = &self.rule.matcher;
+        let written = std::iter::once(matcher.target()).chain(matcher.failover());
+        let spans = std::iter::once(&self.places.to).chain(&self.places.failover);
+        matcher
+            .sample_targets()
+            .into_iter()
+            .zip(written)
+            .zip(spans)
+            .filter_map(|((prefix, written), span)| Some(Target { prefix: prefix?, written, span }))
     }
+}
+
+/// A `to` or a failover.
+struct Target<'c> {
+    /// In canonical form, with a letter for each group.
+    prefix: Prefix,
+    written: &'c str,
+    span: &'c Range<usize>,
 }
 
 struct Findings(Vec<LintFinding>);

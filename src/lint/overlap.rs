@@ -1,7 +1,9 @@
 //! Rules that overlap: `loop` and `shadowed`.
 
+use std::ops::Range;
+
 use super::index::Index;
-use super::{Findings, Lint, PlacedRule};
+use super::{Findings, Lint, PlacedRule, Target};
 use crate::engine::{Glob, ImageRef, Namespaces, Prefix, Rule};
 
 pub fn check(index: &Index, findings: &mut Findings) {
@@ -12,16 +14,25 @@ pub fn check(index: &Index, findings: &mut Findings) {
     }
 }
 
-/// Adds a `to` that a rule matches by name.
+/// Adds a `to` or failover that a rule matches by name.
 fn target_is_taken(number: usize, index: &Index, findings: &mut Findings) {
     let place = index.rules[number];
-    let Some(target) = place.target() else { return };
-    let mut taking = index.taking(target.canonical());
-    let Some((other, source)) =
-        taking.find_map(|other| Some((index.rules[other], self::taking(other, index, &target)?)))
-    else {
-        return;
-    };
+    for Target { prefix, written, span } in place.targets() {
+        let mut taking = index.taking(prefix.canonical());
+        let taken = taking.find_map(|other| Some((index.rules[other], self::taking(other, index, &prefix)?)));
+        if let Some((other, source)) = taken {
+            add_taken(place, (&prefix, written, span), other, source, findings);
+        }
+    }
+}
+
+fn add_taken(
+    place: PlacedRule,
+    (target, written, span): (&Prefix, &str, &Range<usize>),
+    other: PlacedRule,
+    source: &str,
+    findings: &mut Findings,
+) {
     let (by, there) = if std::ptr::eq(other.rule, place.rule) {
         ("this rule itself".to_owned(), "this rule")
     } else {
@@ -30,8 +41,8 @@ fn target_is_taken(number: usize, index: &Index, findings: &mut Findings) {
     findings.add(
         Lint::Loop,
         place,
-        &place.places.to,
-        format!("`{}` is under `{source}`, which {by} rewrites", place.rule.matcher.target()),
+        span,
+        format!("`{written}` is under `{source}`, which {by} rewrites"),
         format!(
             "images under a `to` are never rewritten again; write the last cache of the chain, or add `except: [{}]` to \
              {there}",
@@ -40,7 +51,7 @@ fn target_is_taken(number: usize, index: &Index, findings: &mut Findings) {
     );
 }
 
-/// Returns the `from` or pattern of a rule that matches a `to` and all below it.
+/// Returns the `from` or pattern of a rule that matches a `to` or failover and all below it.
 fn taking<'c>(other: usize, index: &Index<'c>, target: &Prefix) -> Option<&'c str> {
     let (other, starts) = (index.rules[other], &index.starts[other]);
     if other.rule.except.first_above(target.canonical()).is_some() {
@@ -60,7 +71,7 @@ fn taking<'c>(other: usize, index: &Index<'c>, target: &Prefix) -> Option<&'c st
     is_taken.then(|| pattern.written())
 }
 
-/// Adds a `from` or a pattern under a `to`.
+/// Adds a `from` or a pattern under a `to` or failover.
 fn under_a_target(number: usize, index: &Index, findings: &mut Findings) {
     let place = index.rules[number];
     let add = |findings: &mut Findings, span, source: &str, above: PlacedRule| {
@@ -82,7 +93,7 @@ fn under_a_target(number: usize, index: &Index, findings: &mut Findings) {
         // `target_is_taken` finds the same pair.
         let above = index.above(source.canonical()).map(|other| index.rules[other]).find(|other| {
             other.rule.matcher.is_above(source.canonical())
-                && other.target().is_none_or(|target| !source.covers(&target))
+                && other.targets().all(|target| !source.covers(&target.prefix))
         });
         if let Some(above) = above {
             add(findings, span, source.written(), above);
@@ -92,8 +103,8 @@ fn under_a_target(number: usize, index: &Index, findings: &mut Findings) {
         && let [first, ..] = index.starts[number].as_slice()
     {
         let above = index.above(&first.text).map(|other| index.rules[other]).find(|other| {
-            other.target().is_some_and(|target| {
-                other.from().next().is_some() && index.starts[number].iter().all(|start| start.is_below(&target))
+            other.targets().any(|target| {
+                other.from().next().is_some() && index.starts[number].iter().all(|start| start.is_below(&target.prefix))
             })
         });
         if let Some(above) = above {
@@ -109,7 +120,16 @@ fn shadowed(number: usize, index: &Index, findings: &mut Findings) {
         let earlier = index.taking(name).take_while(|&other| other < number).map(|other| index.rules[other]);
         earlier.filter(|other| {
             // A rule that only observes ends the search too.
-            let Rule { name: _, matcher: _, except: _, namespaces, image_pull_secrets: _, mode: _ } = other.rule;
+            let Rule {
+                name: _,
+                matcher: _,
+                except: _,
+                namespaces,
+                image_pull_secrets: _,
+                mode: _,
+                when_cache_down: _,
+                check_exists: _,
+            } = other.rule;
             cover(namespaces, &place.rule.namespaces)
         })
     };

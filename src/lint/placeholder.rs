@@ -6,13 +6,18 @@ use crate::engine::Mode;
 /// Adds rules that rewrite images to a placeholder. A rule that observes does no harm.
 pub fn check(rules: &[PlacedRule], findings: &mut Findings) {
     for &place in rules {
-        let is_of_placeholder = place.rule.matcher.target_host().is_some_and(is_placeholder_host);
-        if is_of_placeholder && place.rule.mode == Mode::Enforce {
-            let message = format!(
-                "`{}` is a placeholder: no image can be pulled from it, and the rule enforces",
-                place.rule.matcher.target()
-            );
-            findings.add(Lint::Placeholder, place, &place.places.to, message, "set `to` to your cache".to_owned());
+        if place.rule.mode != Mode::Enforce {
+            continue;
+        }
+        let matcher = &place.rule.matcher;
+        let to = (matcher.target(), &place.places.to, "set `to` to your cache");
+        let failover = matcher.failover().into_iter().zip(&place.places.failover);
+        let failover = failover.map(|(written, span)| (written, span, "name another cache of yours, or remove it"));
+        let targets = std::iter::once(to).chain(failover).zip(matcher.target_hosts());
+        for ((written, span, fix), _) in targets.filter(|(_, host)| host.is_some_and(is_placeholder_host)) {
+            let message =
+                format!("`{written}` is a placeholder: no image can be pulled from it, and the rule enforces");
+            findings.add(Lint::Placeholder, place, span, message, fix.to_owned());
         }
     }
 }

@@ -3,4 +3,4 @@
 pub mod diff;
 mod task;
 
-pub use task::{Done, Kept, KeptFor, LEFT_SHOWN, Left, Refused, RewriteOptions, Task, TextOutcome};
+pub use task::{Done, Kept, KeptFor, LEFT_SHOWN, Left, Refused, RewriteOptions, Task, TextOutcome, fixed};

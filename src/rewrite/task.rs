@@ -1,7 +1,7 @@
 //! Rewrites one text after another.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::PathBuf;
 
@@ -12,6 +12,7 @@ use crate::kustomize::{self, Outside, Plan, Verdict};
 use crate::manifest::kustomization::{JSON_PATCH, SELECTOR};
 use crate::manifest::{self, Catalogue, Contents, Edits, Field, Known, Outline, Part, Unreadable};
 use crate::scan::Unknowns;
+use crate::words::count;
 
 /// The options of a run.
 pub struct RewriteOptions {
@@ -26,6 +27,8 @@ pub struct RewriteOptions {
 /// The change of every text.
 pub struct Task {
     policy: Policy,
+    /// The rules whose decisions depend on facts about caches.
+    by_facts: BTreeSet<String>,
     known: Known,
     namespace: String,
     no_kustomize: bool,
@@ -71,6 +74,8 @@ pub struct Done {
     pub contents: Contents,
     pub unknowns: Unknowns,
     pub kept: BTreeMap<KeptFor, usize>,
+    /// The rewritten images by rule, for rules whose decisions depend on facts about caches.
+    pub by_facts: BTreeMap<String, usize>,
     /// Images that a kustomization outside the files may name, or names: the first of each reason, up to the limit.
     pub left: Vec<LeftImage>,
     /// The text before, and after if it differs.
@@ -152,8 +157,11 @@ impl Task {
         let RewriteOptions { namespace, catalogue, deep, no_kustomize, rewrite_short_names } = options;
         // Kustomizations are always read: they may name a rewritten image.
         let known = Known { declared: config.manifests.clone(), catalogue, deep, ..Known::default() };
+        let by_facts =
+            config.rules.iter().filter(|rule| rule.depends_on_facts()).map(|rule| rule.name.clone()).collect();
         Self {
             policy: Policy::from(config),
+            by_facts,
             known,
             namespace,
             no_kustomize,
@@ -232,6 +240,13 @@ impl Task {
             _ => None,
         });
         done.changed += edited.changed.len();
+        for index in &edited.changed {
+            if let Action::Write { rule, .. } = &actions[*index]
+                && self.by_facts.contains(rule)
+            {
+                *done.by_facts.entry(rule.clone()).or_default() += 1;
+            }
+        }
         for index in edited.changed.into_iter().filter(|_| self.kept == Kept::Lists) {
             if let Action::Write { rule, result } = &actions[index] {
                 let Field { line, image, .. } = &fields[index];
@@ -249,7 +264,7 @@ impl Task {
         let is_entry = field.place.starts_with("images/");
         let counts_alone = !field.place.starts_with(SELECTOR) && !field.place.starts_with(JSON_PATCH);
         let decided = || match field.decide(&self.policy, &self.namespace) {
-            Decision::Rewrite { rule, result } => Action::Write { rule: rule.name.clone(), result },
+            Decision::Rewrite { rule, result, .. } => Action::Write { rule: rule.name.clone(), result },
             decision => decision.reason().map_or(Action::Skip, Action::Keep),
         };
         match self.plan.verdict(name, field.object.document, &field.pointer) {
@@ -286,6 +301,15 @@ impl Refused {
         let Field { line, image, pointer, .. } = field;
         Self { line: *line, image: image.clone(), after: after.to_owned(), why, pointer: pointer.clone() }
     }
+}
+
+/// Returns what the images of a rule lose that name a cache in manifests, if its decisions depend on facts about caches.
+pub fn fixed(rule: &str, images: usize) -> String {
+    format!(
+        "{} of rule {rule} name its `to`, whatever the state of the cache: the webhook chooses no other name for an image that \
+         names a cache; leave the images of this rule to the webhook",
+        count(images, "image")
+    )
 }
 
 /// Returns whether a kustomization outside the files may rename the image. A `newName` is the result of a renaming.

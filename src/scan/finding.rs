@@ -184,7 +184,7 @@ impl From<&Decision<'_>> for Verdict {
     fn from(decision: &Decision) -> Self {
         let name = |rule: &Rule| rule.name.clone();
         match decision {
-            Decision::Rewrite { rule, result } => Self::Rewrite { result: result.clone(), rule: name(rule) },
+            Decision::Rewrite { rule, result, .. } => Self::Rewrite { result: result.clone(), rule: name(rule) },
             Decision::Restore { .. } => Self::NotRewritten { reason: Reason::Unchanged, rule: None, would_be: None },
             Decision::NotRewritten { reason, rule, would_be } => {
                 Self::NotRewritten { reason: *reason, rule: rule.map(name), would_be: would_be.clone() }

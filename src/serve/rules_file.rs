@@ -49,12 +49,41 @@ pub(super) fn log_effect(policy: &Policy) {
         ),
         _ => tracing::info!(enforcing, observing, "rules loaded"),
     }
-    for rule in rules.iter().filter(|rule| rule.matcher.target_host().is_some_and(is_placeholder_host)) {
-        let (name, to) = (rule.name.as_str(), rule.matcher.target());
+    for rule in rules {
+        let targets = std::iter::once(rule.matcher.target()).chain(rule.matcher.failover());
+        for (to, _) in
+            targets.zip(rule.matcher.target_hosts()).filter(|(_, host)| host.is_some_and(is_placeholder_host))
+        {
+            let name = rule.name.as_str();
+            tracing::warn!(
+                rule = name,
+                to,
+                "the cache is a placeholder; no image can be pulled from it; set `to` to your cache"
+            );
+        }
+    }
+    log_not_probed(policy);
+}
+
+/// Logs what the rules ask for and this version does not do: it sends no probes and no existence checks.
+fn log_not_probed(policy: &Policy) {
+    let probed = policy.settings().caches.iter().filter(|cache| cache.health.is_some());
+    let prefixes: Vec<&str> = probed.map(|cache| cache.prefix.written()).collect();
+    if !prefixes.is_empty() {
+        let caches = prefixes.join(" ");
         tracing::warn!(
-            rule = name,
-            to,
-            "the cache is a placeholder; no image can be pulled from it; set `to` to your cache"
+            caches,
+            "cache health is not probed yet; every cache counts as up, and rules do not fail over; remove `health` or watch the \
+             caches yourself"
+        );
+    }
+    let checked = policy.rules().iter().filter(|rule| rule.check_exists.is_some());
+    let names: Vec<&str> = checked.map(|rule| rule.name.as_str()).collect();
+    if !names.is_empty() {
+        let rules = names.join(" ");
+        tracing::warn!(
+            rules,
+            "caches are not asked for images yet; every image counts as cached; remove `checkExists` until it is supported"
         );
     }
 }

@@ -14,7 +14,7 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::lines::Writing;
-use crate::engine::{Decision, Outcome, Place, Rule, Summary};
+use crate::engine::{Decision, Outcome, Place, Reason, Rule, Summary};
 
 /// Format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -93,6 +93,13 @@ pub fn panics_by_place() {
     }));
 }
 
+/// The reasons of images that have a rewritten name and do not get it.
+const WHY_WOULD_BE: [(Reason, &str); 3] = [
+    (Reason::Observed, "their rules observe"),
+    (Reason::NotInCache, "the cache does not have them"),
+    (Reason::CacheDown, "all of their caches are down"),
+];
+
 /// Logs an admission at debug, its rewritten and observed images at info, and objects that are not understood as warnings.
 pub fn admission(summary: &Summary<'_>) {
     let Summary { resource, operation, dry_run, outcome, uid, namespace, name, generate_name, images, problem } =
@@ -103,23 +110,19 @@ pub fn admission(summary: &Summary<'_>) {
     let [name, generate_name] = [&name, &generate_name].map(|name| Some(name.as_ref()).filter(|name| !name.is_empty()));
     if tracing::enabled!(tracing::Level::INFO) {
         let rewritten = listed(summary, |decision| match decision {
-            Decision::Rewrite { rule, result } => Some((*rule, result)),
+            Decision::Rewrite { rule, result, .. } => Some((*rule, result)),
             Decision::Restore { .. } | Decision::NotRewritten { .. } => None,
         });
         if !rewritten.is_empty() {
             tracing::info!(namespace, name, generate_name, uid, dry_run, changes = rewritten, "images rewritten");
         }
-        let would_be = listed(summary, |decision| decision.rule().zip(decision.would_be()));
-        if !would_be.is_empty() {
-            tracing::info!(
-                namespace,
-                name,
-                generate_name,
-                uid,
-                dry_run,
-                would_be,
-                "images not rewritten; their rules observe"
-            );
+        for (reason, why) in WHY_WOULD_BE {
+            let would_be = listed(summary, |decision| {
+                decision.rule().zip(decision.would_be()).filter(|_| decision.reason() == Some(reason))
+            });
+            if !would_be.is_empty() {
+                tracing::info!(namespace, name, generate_name, uid, dry_run, would_be, "images not rewritten; {why}");
+            }
         }
     }
     if let Some(problem) = problem {

@@ -53,10 +53,11 @@ pub struct RuleCounters {
     caches: HashSet<String>,
 }
 
-/// Returns the host of `to` as rewritten images have it, or `None` where it depends on the image.
-fn cache_host(rule: &Rule) -> Option<&str> {
-    rule.matcher.target_host()?;
-    rule.matcher.target().split('/').next()
+/// Returns the hosts of `to` and of each failover as rewritten images have them, except those that depend on the image.
+fn cache_hosts(rule: &Rule) -> impl Iterator<Item = &str> {
+    let written = std::iter::once(rule.matcher.target()).chain(rule.matcher.failover());
+    let known = written.zip(rule.matcher.target_hosts()).filter(|(_, host)| host.is_some());
+    known.filter_map(|(written, _)| written.split('/').next())
 }
 
 /// All metrics. Created once, and passed on.
@@ -262,7 +263,7 @@ impl Metrics {
     pub fn rules_loaded(&self, rules: &[Rule], hash: String, before: Option<&RuleCounters>) -> RuleCounters {
         let counter = |rule: &Rule| (rule.name.clone(), ByDryRun::new(&self.rewrites, &rule.name));
         let rewrites: HashMap<_, _> = rules.iter().map(counter).collect();
-        let caches: HashSet<String> = rules.iter().filter_map(cache_host).map(str::to_owned).collect();
+        let caches: HashSet<String> = rules.iter().flat_map(cache_hosts).map(str::to_owned).collect();
         if let Some(before) = before {
             let gone: HashSet<_> = before.rewrites.keys().filter(|name| !rewrites.contains_key(*name)).collect();
             for name in gone {

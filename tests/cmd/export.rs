@@ -2,6 +2,7 @@
 
 mod admission_policy;
 mod containerd;
+mod failover;
 mod places;
 mod renovate;
 mod settings;

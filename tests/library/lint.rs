@@ -115,6 +115,56 @@ fn each_lint_finds_what_it_is_for() {
     }
 }
 
+/// Failovers are checked as `to` is. The rules are in line 4 and later ones.
+#[test]
+fn each_failover_is_checked() {
+    for (rules, expected) in [
+        (
+            &["from: [a.io], to: x.io/a, failover: [y.io/a]", "from: [b.io], to: x.io/b, failover: [y.io/b]"][..],
+            &[][..],
+        ),
+        (&["from: [a.io], to: x.io/a, failover: [y.io/a]", r"pattern: 'y\.io/(.+)', to: z.io/$1"], &["loop 1:53"]),
+        (
+            &["from: [a.io], to: x.io/a, failover: [y.io/a]", r"pattern: 'y\.io/a/(.+)', to: z.io/$1"],
+            &["loop 1:53", "loop 2:25"],
+        ),
+        (
+            &["from: [a.io], to: x.io/a, failover: [y.io]", "from: [b.io], to: x.io/b, failover: [y.io]"],
+            &["collision 2:23"],
+        ),
+        (&["from: [a.io], to: x.io/a, failover: [z.io/b]", "from: [b.io], to: z.io/b"], &["collision 2:23"]),
+        (&["from: [a.io], to: x.io/a, failover: [cache.example.com/a, y.io]"], &["placeholder 1:53"]),
+        (&["from: [a.io], to: x.io/a, failover: [azurecr.io/a]"], &["cache-layout 1:53"]),
+        (&["from: [a.io], to: x.io/a, failover: [quay.io]"], &["cache-layout 1:53"]),
+        (
+            &["from: [nvcr.io], to: x.io/a, failover: [210987654321.dkr.ecr.eu-west-1.amazonaws.com/nvcr]"],
+            &["unsupported-upstream 1:23"],
+        ),
+        // Only a product of the table fetches images by itself.
+        (&["from: [a.io], to: harbor.io/a, checkExists: {}"], &["check-exists 1:60"]),
+        (&["from: [a.io], to: x.io/a, failover: [harbor.io/a], checkExists: {}"], &["check-exists 1:79"]),
+        (&["from: [a.io], to: x.io/a, checkExists: {}"], &[]),
+        // An upstream whose state decides is used.
+        (&["from: [up.io], to: x.io/a, whenCacheDown: upstream"], &[]),
+    ] {
+        let head = "apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\ncaches: [{prefix: x.io, health: {}}, \
+                    {prefix: harbor.io, product: harbor}, {prefix: up.io, health: {}}]\nrules:\n";
+        let rules: String =
+            rules.iter().enumerate().map(|(at, rule)| format!("  - {{name: r{}, {rule}}}\n", at + 1)).collect();
+        let text = format!("{head}{rules}");
+        let config = config::parse("rules.yaml", &text).unwrap_or_else(|error| panic!("{error}"));
+        let mut found: Vec<String> = Vec::new();
+        for finding in lint::findings(&config) {
+            let (line, column) = finding.problem.line_and_column(&Source::new("", &text));
+            match finding.lint {
+                Lint::UnusedCache => assert!(!finding.problem.message.contains("up.io") || !rules.contains("up.io")),
+                lint => found.push(format!("{} {}:{column}", lint.as_str(), line - 4)),
+            }
+        }
+        assert_eq!(found, expected, "{text}");
+    }
+}
+
 /// Rules, entries of `caches`, and the prefixes of those that are reported.
 #[test]
 fn a_cache_that_no_rule_uses_is_found() {

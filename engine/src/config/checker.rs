@@ -6,20 +6,24 @@ use std::ops::Range;
 
 use serde_saphyr::Spanned;
 
+use super::bounded::DEADLINE;
 use super::places::Places;
 use super::problem::{Problem, bytes};
-use super::schema::{CacheEntry, ModeEntry, NamespacesEntry, RuleEntry, RulesFile, WhenNotUnderstoodEntry};
+use super::schema::{
+    CacheEntry, CheckExistsEntry, ModeEntry, NamespacesEntry, RuleEntry, RulesFile, WhenCacheDownEntry,
+    WhenNotUnderstoodEntry,
+};
 use super::{API_VERSION, Config, KIND, MAX_CACHES, MAX_RULES};
 use crate::{
-    Cache, Glob, InvalidPrefix, Matcher, Mode, Namespaces, Pattern, Prefix, Prefixes, Rule, Settings, Template,
-    WhenNotUnderstood,
+    Cache, CheckExists, Glob, InvalidPrefix, Matcher, Mode, Namespaces, Pattern, Prefix, Prefixes, Rule, Settings,
+    Template, WhenCacheDown, WhenNotUnderstood,
 };
 
 /// From the schema's types to checked rules, past every problem.
 #[derive(Default)]
 pub(super) struct Checker {
     pub problems: Vec<Problem>,
-    places: Vec<Places>,
+    pub(super) places: Vec<Places>,
     names: HashSet<String>,
 }
 
@@ -75,7 +79,11 @@ impl Checker {
                 "write rules for whole registries, or one rule with a `pattern` for many registries",
             );
         }
-        let rules = rules.value.into_iter().take(MAX_RULES).filter_map(|entry| self.rule(entry)).collect();
+        let rules: Vec<Rule> = rules.value.into_iter().take(MAX_RULES).filter_map(|entry| self.rule(entry)).collect();
+        // Places belong to rules only if each rule is valid.
+        if self.problems.is_empty() {
+            self.failovers(&rules, &caches);
+        }
         let manifests = manifests.iter().filter_map(|entry| self.declaration(entry)).collect();
         Config {
             settings: Settings { allow_opt_out, record_originals, when_not_understood, caches },
@@ -98,7 +106,7 @@ impl Checker {
         }
         let mut prefixes = HashSet::new();
         let mut caches = Vec::new();
-        for CacheEntry { prefix, product, ca_file } in entries.value.into_iter().take(MAX_CACHES) {
+        for CacheEntry { prefix, product, ca_file, health } in entries.value.into_iter().take(MAX_CACHES) {
             if let Some(path) = &ca_file {
                 self.valid(path, "`caFile`", check_path(&path.value));
             }
@@ -112,13 +120,26 @@ impl Checker {
                 );
             }
             places.push(bytes(prefix.defined));
-            caches.push(Cache { prefix: parsed, product, ca_file: ca_file.map(|path| path.value) });
+            let health = health.map(|health| self.health(health, &parsed));
+            caches.push(Cache { prefix: parsed, product, ca_file: ca_file.map(|path| path.value), health });
         }
         caches
     }
 
     fn rule(&mut self, entry: RuleEntry) -> Option<Rule> {
-        let RuleEntry { name, from, pattern, to, except, namespaces, image_pull_secrets, mode } = entry;
+        let RuleEntry {
+            name,
+            from,
+            pattern,
+            to,
+            failover,
+            when_cache_down,
+            check_exists,
+            except,
+            namespaces,
+            image_pull_secrets,
+            mode,
+        } = entry;
         self.valid(&name, "rule name", check_name(&name.value));
         if !self.names.insert(name.value.clone()) {
             self.problem(
@@ -135,11 +156,18 @@ impl Checker {
                 (None, pattern) => pattern.iter().map(|pattern| place(pattern.defined)).collect(),
             },
             to: place(to.defined),
+            failover: failover.iter().flat_map(|list| &list.value).map(|entry| place(entry.defined)).collect(),
+            when_cache_down: when_cache_down.as_ref().map(|value| place(value.defined)),
+            check_exists: check_exists.as_ref().map(|value| place(value.defined)),
             except: except.iter().map(|entry| place(entry.defined)).collect(),
         });
+        if let Some(list) = failover.as_ref().filter(|list| list.value.is_empty()) {
+            self.problem(list, "`failover` is empty", "list at least one cache, or remove it");
+        }
+        let failover = failover.map(|list| list.value).unwrap_or_default();
         let matcher = match (from, pattern) {
-            (Some(from), None) => self.from(&from, &to),
-            (None, Some(pattern)) => self.pattern(&pattern, &to),
+            (Some(from), None) => self.from(&from, &to, &failover),
+            (None, Some(pattern)) => self.pattern(&pattern, &to, &failover),
             (Some(_), Some(pattern)) => {
                 self.problem(
                     &pattern,
@@ -160,24 +188,55 @@ impl Checker {
             ModeEntry::Enforce => Mode::Enforce,
             ModeEntry::Observe => Mode::Observe,
         };
-        Some(Rule { name: name.value, matcher: matcher?, except, namespaces, image_pull_secrets, mode })
+        let when_cache_down = match when_cache_down.map(|value| value.value) {
+            None | Some(WhenCacheDownEntry::Keep) => WhenCacheDown::Keep,
+            Some(WhenCacheDownEntry::Upstream) => WhenCacheDown::Upstream,
+        };
+        let check_exists = check_exists.map(|Spanned { value: CheckExistsEntry { deadline }, .. }| CheckExists {
+            deadline: self.duration(deadline, "`deadline`", DEADLINE),
+        });
+        Some(Rule {
+            name: name.value,
+            matcher: matcher?,
+            except,
+            namespaces,
+            image_pull_secrets,
+            mode,
+            when_cache_down,
+            check_exists,
+        })
     }
 
-    fn from(&mut self, from: &Spanned<Vec<Spanned<String>>>, to: &Spanned<String>) -> Option<Matcher> {
+    fn from(
+        &mut self,
+        from: &Spanned<Vec<Spanned<String>>>,
+        to: &Spanned<String>,
+        failover: &[Spanned<String>],
+    ) -> Option<Matcher> {
         if from.value.is_empty() {
             self.problem(from, "`from` is empty", "list at least one registry host, or remove the rule");
         }
-        if to.value.contains('$') {
+        let sources: Vec<Option<Prefix>> = from.value.iter().map(|source| self.source(source, "`from`")).collect();
+        let to = self.target(to, "`to`");
+        let failover: Vec<Option<Prefix>> = failover.iter().map(|entry| self.target(entry, "`failover`")).collect();
+        Some(Matcher::From {
+            from: sources.into_iter().collect::<Option<_>>()?,
+            to: to?,
+            failover: failover.into_iter().collect::<Option<_>>()?,
+        })
+    }
+
+    /// Parses the `to` or a failover of a rule with `from`.
+    fn target(&mut self, at: &Spanned<String>, what: &str) -> Option<Prefix> {
+        if at.value.contains('$') {
             self.problem(
-                to,
-                "`to` has a group, but the rule has no pattern",
+                at,
+                format!("{what} has a group, but the rule has no pattern"),
                 "use `pattern` instead of `from`, or remove the `$`",
             );
             return None;
         }
-        let sources: Vec<Option<Prefix>> = from.value.iter().map(|source| self.source(source, "`from`")).collect();
-        let to = self.valid(to, "`to`", Prefix::parse(&to.value).map_err(InvalidPrefix::of_target))?;
-        Some(Matcher::From { from: sources.into_iter().collect::<Option<_>>()?, to })
+        self.valid(at, what, Prefix::parse(&at.value).map_err(InvalidPrefix::of_target))
     }
 
     /// Parses an entry of `from` or `except`.
@@ -185,10 +244,19 @@ impl Checker {
         self.valid(at, what, Prefix::parse(&at.value))
     }
 
-    fn pattern(&mut self, pattern: &Spanned<String>, to: &Spanned<String>) -> Option<Matcher> {
+    fn pattern(
+        &mut self,
+        pattern: &Spanned<String>,
+        to: &Spanned<String>,
+        failover: &[Spanned<String>],
+    ) -> Option<Matcher> {
         let pattern = self.valid(pattern, "`pattern`", Pattern::parse(&pattern.value))?;
-        let to = self.valid(to, "`to`", Template::parse(&to.value, &pattern))?;
-        Some(Matcher::Pattern { pattern, to })
+        let to = self.valid(to, "`to`", Template::parse(&to.value, &pattern));
+        let failover: Vec<Option<Template>> = failover
+            .iter()
+            .map(|entry| self.valid(entry, "`failover`", Template::parse(&entry.value, &pattern)))
+            .collect();
+        Some(Matcher::Pattern { pattern, to: to?, failover: failover.into_iter().collect::<Option<_>>()? })
     }
 
     fn except(&mut self, except: &[Spanned<String>], matcher: Option<&Matcher>) -> Prefixes {

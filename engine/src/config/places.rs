@@ -9,6 +9,10 @@ pub struct Places {
     /// Each entry of `from`, or the `pattern`.
     pub sources: Vec<Range<usize>>,
     pub to: Range<usize>,
+    /// Each entry of `failover`.
+    pub failover: Vec<Range<usize>>,
+    pub when_cache_down: Option<Range<usize>>,
+    pub check_exists: Option<Range<usize>>,
     /// Each entry of `except`.
     pub except: Vec<Range<usize>>,
 }

@@ -28,7 +28,7 @@ pub(super) struct RulesFile {
     /// when an update may change one of its images. No other request is ever denied.
     #[serde(default)]
     pub when_not_understood: WhenNotUnderstoodEntry,
-    /// What is known of the registries in `to`, for commands that send requests to them. At most 1,000.
+    /// What is known of the registries in `to` and `failover`, for what sends requests to them. At most 1,000.
     #[schemars(with = "Vec<CacheEntry>", extend("maxItems" = MAX_CACHES))]
     #[serde(default, deserialize_with = "some")]
     pub caches: Option<Spanned<Vec<CacheEntry>>>,
@@ -43,7 +43,7 @@ pub(super) struct RulesFile {
     pub manifests: Vec<Spanned<ManifestEntry>>,
 }
 
-/// A registry in `to`.
+/// A registry in `to` or `failover`. For `whenCacheDown: upstream`, it may be an upstream too.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct CacheEntry {
@@ -58,6 +58,48 @@ pub(super) struct CacheEntry {
     #[schemars(with = "String", regex(pattern = "^/"))]
     #[serde(default, deserialize_with = "some")]
     pub ca_file: Option<Spanned<String>>,
+    /// If present, the webhook probes the registry, and `failover` and `whenCacheDown` depend on its state.
+    #[schemars(with = "HealthEntry")]
+    #[serde(default, deserialize_with = "some")]
+    pub health: Option<HealthEntry>,
+}
+
+/// How a cache is probed. Each field has a default.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct HealthEntry {
+    /// The time from a probe to the next one, such as `10s` (the default): 1s to 1h.
+    #[schemars(with = "String")]
+    #[serde(default, deserialize_with = "some")]
+    pub interval: Option<Spanned<String>>,
+    /// The time after which a probe without an answer has failed, such as `3s` (the default): 100ms to 1m.
+    #[schemars(with = "String")]
+    #[serde(default, deserialize_with = "some")]
+    pub timeout: Option<Spanned<String>>,
+    /// An image that the cache holds, as `REPOSITORY@DIGEST` below the prefix. Probes request its manifest. By default they
+    /// request `/v2/`, which an answer proves less: storage may fail.
+    #[schemars(with = "String", regex(pattern = "^[^@]+@sha[0-9]+:[0-9a-f]+$"))]
+    #[serde(default, deserialize_with = "some")]
+    pub canary: Option<Spanned<String>>,
+}
+
+/// When a rule asks its cache for an image before it names the cache.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct CheckExistsEntry {
+    /// The time for all checks of a request together, such as `500ms` (the default): 10ms to 5s.
+    #[schemars(with = "String")]
+    #[serde(default, deserialize_with = "some")]
+    pub deadline: Option<Spanned<String>>,
+}
+
+/// `keep` names `to` although every cache of the rule is down. `upstream` leaves the image as written, unless its registry is
+/// known to be down too.
+#[derive(Deserialize, JsonSchema, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum WhenCacheDownEntry {
+    Keep,
+    Upstream,
 }
 
 /// A reference in place of an image, and the paths of the images.
@@ -112,6 +154,19 @@ pub(super) struct RuleEntry {
     /// The cache: a registry host, or a host and a path. With `pattern`, `$1` to `$9` and `${name}` stand for its groups.
     #[schemars(with = "String")]
     pub to: Spanned<String>,
+    /// Other caches with the same images, written like `to`. If `to` is down, the first that is not down is used.
+    #[schemars(with = "Vec<String>", length(min = 1))]
+    #[serde(default, deserialize_with = "some")]
+    pub failover: Option<Spanned<Vec<Spanned<String>>>>,
+    /// The name of an image while `to` and every `failover` are down; `keep` by default.
+    #[schemars(with = "WhenCacheDownEntry")]
+    #[serde(default, deserialize_with = "some")]
+    pub when_cache_down: Option<Spanned<WhenCacheDownEntry>>,
+    /// For caches that hold a subset of the images, because they are copied there. If present, the webhook asks the cache
+    /// first, and does not rewrite an image that the cache does not have.
+    #[schemars(with = "CheckExistsEntry")]
+    #[serde(default, deserialize_with = "some")]
+    pub check_exists: Option<Spanned<CheckExistsEntry>>,
     /// Images that this rule does not rewrite, matched like `from`. No later rule is tried for them.
     #[schemars(with = "Vec<String>")]
     #[serde(default, deserialize_with = "present")]

@@ -16,10 +16,6 @@ const HELM_VALUES: &str = "; for Helm values, run `helm template pullthrough CHA
 /// Entries of a list that a fix repeats.
 const SHOWN_ENTRIES: usize = 3;
 
-/// Fields that a later version will have, each with a field beside it.
-const NOT_YET: [(&str, &str); 4] =
-    [("health", "caFile"), ("failover", "from"), ("whenCacheDown", "from"), ("checkExists", "from")];
-
 /// Returns the problem of a text that the YAML reader rejects.
 pub(super) fn problem(text: &str, error: &Error, kind: &str) -> Problem {
     let error = error.without_snippet();
@@ -163,11 +159,6 @@ fn json_syntax(text: &str) -> Option<Problem> {
 fn explanation(error: &Error, kind: &str, value: Option<&Value<'_>>) -> (String, String) {
     let text = |text: &str| text.to_owned();
     match error {
-        Error::SerdeUnknownField { field, expected, .. }
-            if NOT_YET.iter().any(|(name, beside)| name == field && expected.contains(beside)) =>
-        {
-            (format!("`{field}` is not supported yet"), text("remove the field"))
-        }
         Error::SerdeUnknownField { field, expected, .. } => {
             (format!("unknown field `{field}`"), instead(field, expected))
         }

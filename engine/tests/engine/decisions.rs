@@ -1,6 +1,6 @@
 //! The decision on an image, for each reason.
 
-use pullthrough_engine::{Decision, ImageRef, Policy, Previous, Question, Reason};
+use pullthrough_engine::{Context, Decision, ImageRef, Previous, Question, Reason};
 
 use crate::policy;
 
@@ -37,9 +37,9 @@ const RULES: &str = r"
 ";
 
 /// Returns the result or the reason, with the name of the rule.
-fn outcome(policy: &Policy, question: Question) -> String {
-    match policy.decide(question) {
-        Decision::Rewrite { rule, result } => format!("{}: {result}", rule.name),
+pub fn outcome(context: Context, question: Question) -> String {
+    match context.decide(question) {
+        Decision::Rewrite { rule, result, failover: _ } => format!("{}: {result}", rule.name),
         Decision::Restore { result } => format!("as stored: {result}"),
         Decision::NotRewritten { reason, rule: Some(rule), would_be: Some(name) } => {
             format!("{}: {}, would be {name}", rule.name, reason.as_str())
@@ -51,7 +51,7 @@ fn outcome(policy: &Policy, question: Question) -> String {
     }
 }
 
-fn question<'q>(image: &'q str, namespace: &'q str) -> Question<'q> {
+pub fn question<'q>(image: &'q str, namespace: &'q str) -> Question<'q> {
     Question { image, namespace, pull_never: false, previous: None }
 }
 
@@ -145,7 +145,7 @@ fn images_are_routed_by_the_first_rule_that_matches() {
         ("default", "registry.k8s.io/Pause", "invalid"),
         ("default", " nginx", "invalid"),
     ] {
-        assert_eq!(outcome(&policy, question(image, namespace)), expected, "{image} in {namespace}");
+        assert_eq!(outcome(Context::of(&policy), question(image, namespace)), expected, "{image} in {namespace}");
     }
 }
 
@@ -153,9 +153,9 @@ fn images_are_routed_by_the_first_rule_that_matches() {
 fn a_preloaded_image_is_not_rewritten() {
     let policy = policy(RULES);
     let question = Question { pull_never: true, ..question("nginx", "default") };
-    assert_eq!(outcome(&policy, question), "pull_never");
-    assert_eq!(outcome(&policy, Question { image: "auto", ..question }), "placeholder");
-    assert_eq!(outcome(&policy, Question { image: "nginx:", ..question }), "invalid");
+    assert_eq!(outcome(Context::of(&policy), question), "pull_never");
+    assert_eq!(outcome(Context::of(&policy), Question { image: "auto", ..question }), "placeholder");
+    assert_eq!(outcome(Context::of(&policy), Question { image: "nginx:", ..question }), "invalid");
 }
 
 #[test]
@@ -213,7 +213,7 @@ fn what_an_update_leaves_as_it_was_is_not_touched() {
         ("registry.k8s.io/pause:3.9", was("auto", true), "kubernetes: cache.example.com/k8s/pause:3.9"),
     ] {
         let question = Question { previous, ..question(image, "default") };
-        assert_eq!(outcome(&policy, question), expected, "{image} after {previous:?}");
+        assert_eq!(outcome(Context::of(&policy), question), expected, "{image} after {previous:?}");
     }
 }
 
@@ -236,7 +236,11 @@ fn what_a_rule_wrote_is_restored_when_it_does_not_apply_any_more() {
         ("quay.io/exact/vol:1", "c.io/k8s/other/thing:1", "exact: c.io/exact:1"),
     ] {
         let previous = Some(Previous { image: previous, immutable: true });
-        assert_eq!(outcome(&policy, Question { previous, ..question(image, "default") }), expected, "{image}");
+        assert_eq!(
+            outcome(Context::of(&policy), Question { previous, ..question(image, "default") }),
+            expected,
+            "{image}"
+        );
     }
 }
 
@@ -249,8 +253,8 @@ fn a_rewrite_that_would_be_rewritten_again_is_invalid() {
 ",
     );
     // `b.io/pfoo` is not under `b.io/p.+.+`, where each group has at least a letter. A second run would apply another rule.
-    assert_eq!(outcome(&policy, question("a.io/f", "default")), "hop: result_invalid");
-    assert_eq!(outcome(&policy, question("a.io/xf", "default")), "hop: b.io/pxf");
+    assert_eq!(outcome(Context::of(&policy), question("a.io/f", "default")), "hop: result_invalid");
+    assert_eq!(outcome(Context::of(&policy), question("a.io/xf", "default")), "hop: b.io/pxf");
 }
 
 #[test]
@@ -283,6 +287,8 @@ fn the_reasons_are_a_closed_set_of_words() {
         "no_rule",
         "result_invalid",
         "observed",
+        "not_in_cache",
+        "cache_down",
     ];
     assert_eq!(words, table);
 }

@@ -27,7 +27,7 @@ fn path() -> impl Strategy<Value = String> {
     proptest::collection::vec("[a-c]{1,2}|a[._-]b|a__b|library", 1..4).prop_map(|components| components.join("/"))
 }
 
-fn image() -> impl Strategy<Value = String> {
+pub fn image() -> impl Strategy<Value = String> {
     let name = prop_oneof![
         3 => (host(), path()).prop_map(|(host, path)| format!("{host}/{path}")),
         1 => path(),
@@ -37,7 +37,7 @@ fn image() -> impl Strategy<Value = String> {
     (name, tag, digest).prop_map(|(name, tag, digest)| name + &tag + &digest)
 }
 
-fn prefix() -> impl Strategy<Value = String> {
+pub fn prefix() -> impl Strategy<Value = String> {
     let host = prop_oneof!["[a-d]\\.io(:0?443)?", Just("docker.io".to_owned()), Just("localhost".to_owned())];
     (host, proptest::option::of(path())).prop_map(|(host, path)| match path {
         Some(path) => format!("{host}/{path}"),

@@ -3,6 +3,7 @@
 mod answers;
 mod decisions;
 mod evasion;
+mod facts;
 mod laws;
 mod linear;
 #[path = "../../../tests/harness/linear_time.rs"]

@@ -1,7 +1,9 @@
 //! The rules file: what it accepts, what it rejects, and that its schema agrees.
 
+use std::time::Duration;
+
 use pullthrough_engine::config::{self, Config, KUBERNETES_REGISTRY};
-use pullthrough_engine::{Cache, Product};
+use pullthrough_engine::{Cache, HealthCheck, Product, WhenCacheDown};
 
 const EXAMPLE: &str = include_str!("../../../tests/data/rules.yaml");
 
@@ -32,7 +34,7 @@ fn a_problem_is_shown_with_its_place_and_its_fix() {
     5 |     form: [registry.k8s.io]
       |     ^^^^
       |
-      = help: did you mean `from`? Known here: `name`, `from`, `pattern`, `to`, `except`, `namespaces`, `imagePullSecrets`, `mode`
+      = help: did you mean `from`? Known here: `name`, `from`, `pattern`, `to`, `failover`, `whenCacheDown`, `checkExists`, `except`, `namespaces`, `imagePullSecrets`, `mode`
     ");
 }
 
@@ -180,7 +182,7 @@ fn every_problem_of_a_declaration_names_its_place_and_a_fix() {
     }
 }
 
-/// The same for entries of `caches`, and for fields that are not supported yet.
+/// The same for entries of `caches`.
 #[test]
 fn every_problem_of_a_cache_names_its_place_and_a_fix() {
     for (entries, place, fix) in [
@@ -197,7 +199,15 @@ fn every_problem_of_a_cache_names_its_place_and_a_fix() {
         (r#"[{prefix: c.io, caFile: "/a\n"}]"#, "4:33", "remove the control characters"),
         ("[{prefix: c.io, caFile: '-----BEGIN CERTIFICATE-----'}]", "4:33", "and not its text"),
         ("[{prefix: c.io, caFil: /a}]", "4:25", "did you mean `caFile`?"),
-        ("[{prefix: c.io, health: {interval: 10s}}]", "4:25", "remove the field"),
+        ("[{prefix: c.io, health: }]", "4:31", "write its value"),
+        ("[{prefix: c.io, health: true}]", "4:33", "`key: value`"),
+        ("[{prefix: c.io, health: {intervall: 1s}}]", "4:34", "did you mean `interval`?"),
+        ("[{prefix: c.io, health: {interval: 10}}]", "4:44", "for seconds, write 10s"),
+        ("[{prefix: c.io, health: {interval: 500ms}}]", "4:44", "from 1s to 1h"),
+        ("[{prefix: c.io, health: {timeout: 2m}}]", "4:43", "from 100ms to 1m"),
+        ("[{prefix: c.io, health: {canary: library/busybox}}]", "4:42", "without a digest"),
+        ("[{prefix: c.io, health: {canary: 'library/busybox:1'}}]", "4:42", "without a digest"),
+        ("[{prefix: c.io, health: {canary: 'busybox@sha256:00'}}]", "4:42", "such as `library/busybox@sha256:…`"),
         ("{prefix: c.io}", "4:9", "write"),
         ("", "4:7", "write its value"),
     ] {
@@ -208,23 +218,100 @@ fn every_problem_of_a_cache_names_its_place_and_a_fix() {
     }
 }
 
+/// The same for `failover`, `whenCacheDown` and `checkExists`, with `health` of some caches.
 #[test]
-fn fields_that_are_not_supported_yet_are_named_as_such() {
-    let rule = |field: &str| format!("rules: [{{name: a, from: [a.io], to: c.io, {field}}}]");
-    for (field, text) in [
-        ("health", "rules: []\ncaches: [{prefix: c.io, health: {interval: 10s}}]".to_owned()),
-        ("failover", rule("failover: [d.io]")),
-        ("whenCacheDown", rule("whenCacheDown: upstream")),
-        ("checkExists", rule("checkExists: {deadline: 500ms}")),
+fn every_problem_of_a_failover_names_its_place_and_a_fix() {
+    const CACHES: &str =
+        "caches: [{prefix: a.io, health: {}}, {prefix: b.io, health: {}}, {prefix: b.io/dark}, {prefix: d.io}]";
+    for (rule, place, fix) in [
+        ("{name: r, from: [x.io], to: a.io, failover: []}", "5:49", "list at least one cache"),
+        ("{name: r, from: [x.io], to: a.io, failover: b.io}", "5:49", "write `[b.io]`"),
+        ("{name: r, from: [x.io], to: a.io, failover: [cache]}", "5:50", "as in `cache.example.com/cache`"),
+        ("{name: r, from: [x.io], to: a.io, failover: ['b.io/$1']}", "5:50", "use `pattern`"),
+        ("{name: r, pattern: '(x)', to: a.io, failover: ['b.io/$2']}", "5:52", "it has `$1`"),
+        ("{name: r, from: [x.io], to: a.io, failover: ['A.io:443']}", "5:50", "name another cache"),
+        ("{name: r, pattern: '(x)(y)', to: 'a.io/$1/$2', failover: ['A.io/$1/$2']}", "5:63", "name another cache"),
+        ("{name: r, from: [x.io], to: a.io, failover: [b.io, c.io, b.io]}", "5:62", "remove one of them"),
+        ("{name: r, from: [x.io], to: a.io, failover: [x.io]}", "5:50", "write `whenCacheDown: upstream`"),
+        (
+            "{name: r, from: [docker.io], to: a.io, failover: [index.docker.io]}",
+            "5:55",
+            "write `whenCacheDown: upstream`",
+        ),
+        ("{name: r, from: [x.io], to: a.io, failover: [x.io/a]}", "5:50", "write `whenCacheDown: upstream`"),
+        (
+            "{name: r, pattern: '(y)', to: a.io, failover: ['x.io/a$1']}\n  - {name: s, from: [x.io], to: a.io}",
+            "5:52",
+            "is under `x.io`, which rule `s` rewrites",
+        ),
+        ("{name: r, from: [x.io], to: c.io, failover: [a.io]}", "5:50", "add `health: {}`"),
+        ("{name: r, from: [x.io], to: d.io, failover: [a.io]}", "5:50", "`{prefix: d.io, health: {}}`"),
+        (
+            "{name: r, from: [x.io], to: b.io/dark, failover: [a.io]}",
+            "5:55",
+            "the health of `b.io/dark` before it is not known",
+        ),
+        (
+            "{name: r, from: [x.io], to: a.io, failover: [c.io, b.io]}",
+            "5:56",
+            "the health of `c.io` before it is not known",
+        ),
+        ("{name: r, pattern: 'x/(.+)', to: 'c.io/$1', failover: [a.io/$1]}", "5:60", "the health of `c.io/$1`"),
+        ("{name: r, from: [x.io], to: c.io, whenCacheDown: upstream}", "5:54", "never acts: the health of `c.io`"),
+        (
+            "{name: r, from: [x.io], to: a.io, failover: [c.io], whenCacheDown: upstream}",
+            "5:72",
+            "never acts: the health of `c.io`",
+        ),
+        ("{name: r, from: [x.io], to: a.io, whenCacheDown: fail}", "5:54", "known here: `keep`, `upstream`"),
+        ("{name: r, from: [x.io], to: a.io, checkExists: true}", "5:52", "`key: value`"),
+        ("{name: r, from: [x.io], to: a.io, checkExists: {deadline: 500}}", "5:63", "for seconds, write 500s"),
+        ("{name: r, from: [x.io], to: a.io, checkExists: {deadline: 10s}}", "5:63", "from 10ms to 5s"),
+        ("{name: r, from: [x.io], to: a.io, checkExists: {timeout: 1s}}", "5:53", "known here: `deadline`"),
     ] {
-        let text = format!("apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\n{text}\n");
-        let error = config::parse("rules.yaml", &text).expect_err(field).to_string();
-        assert!(error.contains(&format!("error: `{field}` is not supported yet\n")), "{error}");
+        let text = format!("apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\n{CACHES}\nrules:\n  - {rule}\n");
+        let error = config::parse("rules.yaml", &text).expect_err(rule).to_string();
+        assert!(error.contains(&format!("rules.yaml:{place}")), "{rule}: not at {place}:\n{error}");
+        assert!(error.contains(fix), "{rule}: no `{fix}` in:\n{error}");
     }
-    // Elsewhere it is an unknown field.
-    let text = "apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules: []\nhealth: {}\n";
-    let error = config::parse("rules.yaml", text).expect_err(text).to_string();
-    assert!(error.contains("unknown field `health`"), "{error}");
+    for rule in [
+        "{name: r, from: [x.io], to: a.io, failover: [c.io]}",
+        "{name: r, from: [x.io], to: a.io, failover: [b.io, c.io], whenCacheDown: keep}",
+        "{name: r, from: [x.io], to: a.io/x, failover: [b.io], whenCacheDown: upstream}",
+        "{name: r, pattern: '(x)(y)', to: 'a.io/$1/$2', failover: ['a.io/$2/$1', 'b.io/x1/$2']}",
+        "{name: r, pattern: 'x/(.+)', to: 'a$1.io/y', failover: ['b.io/$1']}\n  - {name: s, from: [b.io/x], to: a.io}",
+        "{name: r, from: [x.io], to: c.io, whenCacheDown: keep, checkExists: {deadline: 10ms}}",
+    ] {
+        let text = format!("apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\n{CACHES}\nrules:\n  - {rule}\n");
+        let parsed = config::parse("rules.yaml", &text);
+        assert!(parsed.is_ok() || rule.contains("a$1"), "{rule}:\n{}", parsed.expect_err("an error"));
+    }
+}
+
+#[test]
+fn health_and_checks_have_defaults() {
+    let parse = |caches: &str, rule: &str| {
+        let text = format!(
+            "apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\ncaches: [{caches}]\nrules: [{{name: r, from: [x.io], to: a.io{rule}}}]\n"
+        );
+        config::parse("rules.yaml", &text).unwrap_or_else(|error| panic!("{error}"))
+    };
+    let health = |text: &str| parse(text, "").settings.caches[0].health.clone();
+    let secs = Duration::from_secs;
+    assert_eq!(health("{prefix: a.io}"), None);
+    assert_eq!(
+        health("{prefix: a.io, health: {}}"),
+        Some(HealthCheck { interval: secs(10), timeout: secs(3), canary: None })
+    );
+    let canary = format!("hub/library/busybox@sha256:{}", "0".repeat(64));
+    assert_eq!(
+        health(&format!("{{prefix: a.io, health: {{interval: 1m, timeout: 500ms, canary: '{canary}'}}}}")),
+        Some(HealthCheck { interval: secs(60), timeout: Duration::from_millis(500), canary: Some(canary) })
+    );
+    let rule = |text: &str| parse("{prefix: a.io, health: {}}", text).rules[0].clone();
+    assert_eq!((rule("").check_exists, rule("").when_cache_down), (None, WhenCacheDown::Keep));
+    assert_eq!(rule(", checkExists: {}").check_exists.map(|check| check.deadline), Some(Duration::from_millis(500)));
+    assert_eq!(rule(", whenCacheDown: upstream").when_cache_down, WhenCacheDown::Upstream);
 }
 
 #[test]
@@ -343,6 +430,14 @@ fn the_schema_and_the_code_agree() {
             "{name: a, from: ~, pattern: a, to: c.io}",
             "{name: a, from: [a.io], to: c.io, except: ~}",
             "{name: a, from: [a.io], to: c.io, namespaces: ~}",
+            "{name: a, from: [a.io], to: c.io, whenCacheDown: keep, checkExists: {}}",
+            "{name: a, from: [a.io], to: c.io, checkExists: {deadline: 1s}}",
+            "{name: a, from: [a.io], to: c.io, checkExists: {after: 1s}}",
+            "{name: a, from: [a.io], to: c.io, checkExists: ~}",
+            "{name: a, from: [a.io], to: c.io, failover: []}",
+            "{name: a, from: [a.io], to: c.io, failover: d.io}",
+            "{name: a, from: [a.io], to: c.io, whenCacheDown: ~}",
+            "{name: a, from: [a.io], to: c.io, whenCacheDown: deny}",
         ]
         .map(with),
     );
@@ -379,6 +474,11 @@ fn the_schema_and_the_code_agree() {
         "{product: zot}",
         "{prefix: [c.io]}",
         "{prefix: c.io, health: {}}",
+        "{prefix: c.io, health: ~}",
+        "{prefix: c.io, health: {interval: 1m, timeout: 1s}}",
+        "{prefix: c.io, health: {interval: [1m]}}",
+        "{prefix: c.io, health: {canary: a/b}}",
+        "{prefix: c.io, health: {period: 1m}}",
     ];
     documents.extend(
         products.chain(caches.map(str::to_owned)).map(|entry| {

@@ -12,7 +12,7 @@ use super::super::{output, unknown};
 use crate::config::{self, Config};
 use crate::files::Source;
 use crate::manifest;
-use crate::rewrite::{Refused, RewriteOptions, Task};
+use crate::rewrite::{Refused, RewriteOptions, Task, fixed};
 
 const GROUP: &str = "config.kubernetes.io/";
 /// The name of the rules in errors.
@@ -60,7 +60,10 @@ pub fn run(config: Option<Config>, options: RewriteOptions) -> anyhow::Result<Ex
         return Err(unreadable.into());
     }
     unknown::tell(&done.unknowns);
-    let results: Vec<Value> = done.refused.iter().map(|refused| result(refused, &list.items)).collect();
+    let mut results: Vec<Value> = done.refused.iter().map(|refused| result(refused, &list.items)).collect();
+    results.extend(
+        done.by_facts.iter().map(|(rule, images)| json!({"message": fixed(rule, *images), "severity": "warning"})),
+    );
     output::data(with_results(new.unwrap_or(text), &list.results, &results)?)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::super::{output, unknown};
 use crate::files::{self, Problem, SkippedFile, Source};
 use crate::manifest::Unreadable;
-use crate::rewrite::{Done, KeptFor, LEFT_SHOWN, Left, Refused, TextOutcome};
+use crate::rewrite::{Done, KeptFor, LEFT_SHOWN, Left, Refused, TextOutcome, fixed};
 use crate::scan::Unknowns;
 use crate::words::{count, few};
 
@@ -85,6 +85,7 @@ impl<'o> Summary<'o> {
         for note in self.notes {
             output::note(format_args!("note: {note}"));
         }
+        self.tell_by_facts();
         let why = "without a host, since a kustomization that is not read may rename them; name the whole tree, or use \
                    --rewrite-short-names";
         self.tell_left(KeptFor::ShortName, why);
@@ -149,6 +150,17 @@ impl<'o> Summary<'o> {
         let said = said.map(|(source, _)| (source.name.as_str(), source.path.as_deref()));
         let problems = self.problems.iter().map(|problem| (problem.name.as_str(), None));
         files::silent(self.paths, said.chain(problems)).collect()
+    }
+
+    /// Prints what images lose that name a cache in manifests: only the webhook chooses by the state of caches.
+    fn tell_by_facts(&self) {
+        let mut rules: BTreeMap<&str, usize> = BTreeMap::new();
+        for (rule, images) in self.done().flat_map(|done| &done.by_facts) {
+            *rules.entry(rule).or_default() += images;
+        }
+        for (rule, images) in rules {
+            output::talk(format_args!("warning: {}", fixed(rule, images)));
+        }
     }
 
     fn tell_left(&self, reason: KeptFor, why: &str) {

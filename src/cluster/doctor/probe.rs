@@ -184,7 +184,7 @@ fn example(rule: &Rule, namespace: &str, policy: &Policy, survey: Option<&Survey
     made.chain(seen).find_map(|image| {
         let question = Question { image: &image, namespace, pull_never: false, previous: None };
         match policy.decide(question) {
-            Decision::Rewrite { rule: by, result } if by.name == rule.name => Some((image, result)),
+            Decision::Rewrite { rule: by, result, .. } if by.name == rule.name => Some((image, result)),
             _ => None,
         }
     })

@@ -79,7 +79,17 @@ pub fn beside_images(policy: &Policy, images: &[Override]) -> Vec<Omission> {
     let &Settings { allow_opt_out, record_originals, when_not_understood: _, caches: _ } = policy.settings();
     for Override { rule, .. } in images {
         // The decision on an image used the other fields.
-        let Rule { name, matcher: _, except: _, namespaces: _, image_pull_secrets, mode: _ } = rule;
+        let Rule {
+            name,
+            matcher: _,
+            except: _,
+            namespaces: _,
+            image_pull_secrets,
+            mode: _,
+            when_cache_down: _,
+            check_exists: _,
+        } = rule;
+        omissions.extend(Omission::of_facts(rule, false));
         if !image_pull_secrets.is_empty() {
             let why = "its `imagePullSecrets` are not added: set the chart's value for them";
             omissions.insert(Omission::rule(name, why));

@@ -343,7 +343,7 @@ impl<'s, 'p> Search<'s, 'p> {
     /// Returns the rule and the rewritten image; `None` if the rules do not rewrite it.
     fn decide(&mut self, image: &str, beside: &Map<String, Value>) -> Option<(&'p Rule, String)> {
         match self.decision(image, beside) {
-            Decision::Rewrite { rule, result } => Some((rule, result)),
+            Decision::Rewrite { rule, result, .. } => Some((rule, result)),
             Decision::NotRewritten { reason: Reason::Observed, rule: Some(rule), .. } => {
                 let why = "its images are not overridden and not reported, since its mode is `observe`";
                 self.omissions.insert(Omission::rule(&rule.name, why));

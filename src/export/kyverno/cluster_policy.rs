@@ -40,28 +40,44 @@ pub fn cluster_policy(policy: &Policy) -> Export<String> {
     let mut clauses = Vec::new();
     for rule in policy.rules() {
         // The clause contains the other fields.
-        let Rule { name, matcher, except: _, namespaces: _, image_pull_secrets, mode } = rule;
-        let mut add = |why: &str| omissions.push(Omission::rule(name, why));
+        let Rule {
+            name,
+            matcher,
+            except: _,
+            namespaces: _,
+            image_pull_secrets,
+            mode,
+            when_cache_down: _,
+            check_exists: _,
+        } = rule;
+        let omission = |why: &str| Omission::rule(name, why);
         if !image_pull_secrets.is_empty() {
-            add("its `imagePullSecrets` are not added: a ClusterPolicy changes images only");
+            omissions.push(omission("its `imagePullSecrets` are not added: a ClusterPolicy changes images only"));
         }
         if *mode == Mode::Observe {
-            add("`mode: observe` is not supported by policies; remove it to export the rule");
+            omissions.push(omission("`mode: observe` is not supported by policies; remove it to export the rule"));
+        }
+        if matcher.has_failover() {
+            omissions.push(omission("its images are not rewritten, since it has `failover`: a ClusterPolicy can't restore the image of a container on an \
+                 update, and would move it to another cache"));
+        } else {
+            omissions.extend(Omission::of_facts(rule, false));
         }
         let clause = match matcher {
-            Matcher::From { from, to } => {
+            Matcher::From { from, to, failover: _ } => {
                 Clause { matches: format!("^{}(/.*)?$", any_of(from)), to: Some(format!("{}${{1}}", to.written())) }
             }
-            Matcher::Pattern { pattern, to } => match of_pattern(pattern, to) {
+            Matcher::Pattern { pattern, to, failover: _ } => match of_pattern(pattern, to) {
                 Ok((clause, None)) => clause,
+                Ok((clause, Some(_))) if matcher.has_failover() => clause,
                 Ok((clause, Some(why))) => {
-                    add(&format!("images that it matches are not rewritten, since {why}"));
+                    omissions.push(omission(&format!("images that it matches are not rewritten, since {why}")));
                     clause
                 }
                 Err(missing) => {
-                    add(&format!(
+                    omissions.push(omission(&format!(
                         "this rule and those below it are omitted: Kyverno does not support {missing} in a pattern"
-                    ));
+                    )));
                     break;
                 }
             },
@@ -115,7 +131,16 @@ impl Clause {
     /// Returns an expression of the new name if this rule decides, or of `-` if the image is unchanged. No text contains a quote.
     fn written(&self, rule: &Rule, misread: &[Prefix]) -> String {
         let mut conditions = vec![format!("regex_match('{}', element.name)", self.matches)];
-        let Rule { name: _, matcher: _, except, namespaces, image_pull_secrets: _, mode } = rule;
+        let Rule {
+            name: _,
+            matcher,
+            except,
+            namespaces,
+            image_pull_secrets: _,
+            mode,
+            when_cache_down: _,
+            check_exists: _,
+        } = rule;
         match namespaces {
             Namespaces::All => {}
             Namespaces::Include(globs) => conditions.push(in_namespaces(globs)),
@@ -126,7 +151,7 @@ impl Clause {
         let excepted =
             except.into_iter().chain(misread).map(|names| format!("!regex_match('{names}', element.name) && "));
         let excepted: String = excepted.collect();
-        let result = match self.to.as_ref().filter(|_| *mode == Mode::Enforce) {
+        let result = match self.to.as_ref().filter(|_| *mode == Mode::Enforce && !matcher.has_failover()) {
             Some(to) => format!("{excepted}regex_replace_all('{}', element.name, '{to}') || '-'", self.matches),
             None => "'-'".to_owned(),
         };
@@ -137,7 +162,7 @@ impl Clause {
 /// Returns the images that a rule rewrites to a name of one component on Docker Hub.
 fn misread(rule: &Rule) -> Vec<Prefix> {
     match rule.matcher.prefixes() {
-        Some((from, to)) if is_official_image(to.written()) => {
+        Some((from, targets)) if targets.first().is_some_and(|to| is_official_image(to.written())) => {
             from.iter().filter(|prefix| prefix.canonical().contains('/')).cloned().collect()
         }
         _ => Vec::new(),
@@ -170,11 +195,16 @@ fn of_pattern(pattern: &Pattern, to: &Template) -> Result<(Clause, Option<&'stat
     Ok((Clause { matches, to: why.is_none().then_some(replacement) }, why))
 }
 
-/// Returns an expression that matches the names under any `to`.
+/// Returns an expression that matches the names under any `to` or failover.
 fn cached(policy: &Policy) -> String {
-    let alternatives = policy.rules().iter().map(|rule| match &rule.matcher {
-        Matcher::From { to, .. } => format!("^{}{BELOW}", re2::literal(to.canonical())),
-        Matcher::Pattern { to, .. } => to.under().to_owned(),
+    let alternatives = policy.rules().iter().flat_map(|rule| match &rule.matcher {
+        Matcher::From { from: _, to, failover } => {
+            let under = |to: &Prefix| format!("^{}{BELOW}", re2::literal(to.canonical()));
+            [to].into_iter().chain(failover).map(under).collect::<Vec<_>>()
+        }
+        Matcher::Pattern { pattern: _, to, failover } => {
+            [to].into_iter().chain(failover).map(|to| to.under().to_owned()).collect()
+        }
     });
     alternatives.collect::<Vec<_>>().join("|")
 }

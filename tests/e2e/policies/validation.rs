@@ -36,7 +36,9 @@ fn it_denies_what_the_engine_rewrites_and_nothing_else() {
         for image in &images {
             let decision = policy.decide(Question { image, namespace, pull_never: false, previous: None });
             let expected = match &decision {
-                Decision::Rewrite { rule, result } if !left_out.contains(&format!("omitted: rule `{}`", rule.name)) => {
+                Decision::Rewrite { rule, result, .. }
+                    if !left_out.contains(&format!("omitted: rule `{}`", rule.name)) =>
+                {
                     Some(format!("images that do not name the cache: containers/c is {image}, write {result}"))
                 }
                 _ => None,
