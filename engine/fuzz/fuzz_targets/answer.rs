@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use libfuzzer_sys::fuzz_target;
 use pullthrough_engine::config;
-use pullthrough_engine::{Context, MAX_PATCH_BYTES, Operation, Options, Outcome, Policy, Resource, answer};
+use pullthrough_engine::{AnswerOptions, Context, MAX_PATCH_BYTES, Operation, Outcome, Policy, Resource, answer};
 use serde_json::Value;
 
 const RULES: &str = "
@@ -40,7 +40,7 @@ const RESOURCES: [(&str, &str); 4] =
 fuzz_target!(|input: (u8, u8, &str, &str)| {
     let (settings, request, object, old_object) = input;
     let policy = &POLICIES[usize::from(settings & 7)];
-    let options = Options { warnings: settings & 8 == 0 };
+    let options = AnswerOptions { warnings: settings & 8 == 0 };
     let context = Context { options, ..Context::of(policy) };
     let operation = OPERATIONS[usize::from(request & 3)];
     let (resource, subresource) = RESOURCES[usize::from(request >> 2 & 3)];

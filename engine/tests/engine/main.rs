@@ -4,6 +4,7 @@ mod answers;
 mod decisions;
 mod evasion;
 mod facts;
+mod facts_laws;
 mod laws;
 mod linear;
 #[path = "../../../tests/harness/linear_time.rs"]
