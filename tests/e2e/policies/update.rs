@@ -42,13 +42,62 @@ const IMAGES: [&str; 24] = [
     "no image at all",
 ];
 
+/// Rules with facts: stored images may have any name of a rule, since the state of its caches changed.
+const FAILOVER_SETTINGS: &str = "caches:
+  - {prefix: eu.example.com, health: {}}
+  - {prefix: us.example.com, health: {}}\n";
+const FAILOVER_RULES: &str = "  - {name: hub, from: [docker.io], to: eu.example.com/hub, failover: ['US.example.com:443/hub', ap.example.com], whenCacheDown: keep}
+  - {name: exact, from: [quay.io/tools/jq], to: eu.example.com/jq, failover: [us.example.com/tools/jq]}
+  - {name: quay, from: [quay.io], to: eu.example.com/quay, whenCacheDown: upstream}
+  - {name: elsewhere, from: [ghcr.io], to: eu.example.com/ghcr, failover: [us.example.com/ghcr], namespaces: {exclude: ['*']}}
+  - {name: watched, from: [k8s.gcr.io], to: eu.example.com/k8s, failover: [us.example.com/k8s], mode: observe}
+  - {name: plain, from: [registry.k8s.io], to: eu.example.com/plain}\n";
+const FAILOVER_IMAGES: [&str; 26] = [
+    "nginx:1",
+    "nginx:2",
+    "docker.io/library/nginx:1",
+    "eu.example.com/hub/library/nginx:1",
+    "EU.example.com/hub/library/nginx:1",
+    "us.example.com/hub/library/nginx:1",
+    "US.example.com:443/hub/library/nginx:1",
+    "ap.example.com/library/nginx:1",
+    "ap.example.com/library/nginx:2",
+    "us.example.com/hub/library/redis:1",
+    "old.example.com/hub/library/nginx:1",
+    "quay.io/tools/jq:1",
+    "eu.example.com/jq:1",
+    "us.example.com/tools/jq:1",
+    "quay.io/a:1",
+    "eu.example.com/quay/a:1",
+    "us.example.com/quay/a:1",
+    "ghcr.io/a/b:1",
+    "eu.example.com/ghcr/a/b:1",
+    "us.example.com/ghcr/a/b:1",
+    "k8s.gcr.io/pause:3",
+    "eu.example.com/k8s/pause:3",
+    "us.example.com/k8s/pause:3",
+    "registry.k8s.io/pause:3",
+    "eu.example.com/plain/pause:3",
+    "no image at all",
+];
+
 #[test]
 fn the_policy_updates_as_the_webhook_does() {
+    update_alike("policies-update", &rules("", RULES), &IMAGES);
+}
+
+#[test]
+fn the_policy_restores_another_name_of_a_rule_as_the_webhook_does() {
+    update_alike("policies-failover", &rules(FAILOVER_SETTINGS, FAILOVER_RULES), &FAILOVER_IMAGES);
+}
+
+/// Replaces each stored image by each other one, at each kind of place.
+fn update_alike(namespace: &'static str, rules: &str, stored_images: &[&str]) {
     if !mutating_policies_are_served() {
         return;
     }
-    let mut twins = Twins::new("policies-update", &rules("", RULES));
-    for (number, image) in IMAGES.iter().enumerate() {
+    let mut twins = Twins::new(namespace, rules);
+    for (number, image) in stored_images.iter().enumerate() {
         twins.create(&pod(
             &format!("p{number}"),
             json!({
@@ -69,9 +118,9 @@ fn the_policy_updates_as_the_webhook_does() {
     }
     twins.register();
     let (mut accepted, mut refused, mut put_back) = (0, 0, 0);
-    for (number, stored) in IMAGES.into_iter().enumerate() {
+    for (number, &stored) in stored_images.iter().enumerate() {
         let name = format!("p{number}");
-        for image in IMAGES {
+        for &image in stored_images {
             let all = |pod: &mut Value| {
                 pod["spec"]["containers"][0]["image"] = json!(image);
                 pod["spec"]["initContainers"][0]["image"] = json!(image);
