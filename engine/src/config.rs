@@ -5,6 +5,7 @@ mod checker;
 mod declarations;
 mod failover;
 mod health;
+mod matcher;
 mod places;
 mod problem;
 mod schema;

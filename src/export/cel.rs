@@ -4,6 +4,8 @@
 //! changed. Each is an expression of its own, since the API server limits the cost of one expression to a tenth of a policy's
 //! (`PerCallLimit`, `RuntimeCELCostBudget`).
 
+mod facts;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
@@ -70,8 +72,8 @@ pub fn decisions(policy: &Policy) -> Result<Export<Decisions>, TooLong> {
     let regions = regions(policy);
     let sources = sources(policy);
     let caches = caches(policy);
-    let names = names(&regions);
-    let siblings = siblings(policy);
+    let names = facts::names(&regions);
+    let siblings = facts::siblings(policy);
     let has_facts = !names.is_empty() || !siblings.is_empty();
     let omissions = omissions(policy, &regions);
     let prefixes = regions.iter().map(|region| region.prefix.as_str()).chain(sources.keys().copied());
@@ -206,34 +208,6 @@ fn caches(policy: &Policy) -> BTreeSet<&str> {
         .flat_map(|(_, to)| to)
         .map(Prefix::canonical)
         .collect()
-}
-
-/// Returns the replacements of each region, in canonical form, that depend on facts about caches: lists in CEL, by the
-/// request's namespace. A container has one of them, and the state of caches may have changed since.
-fn names<'r>(regions: &'r [Region]) -> BTreeMap<&'r str, String> {
-    let names = |choice: &Choice| match &choice.gives {
-        Gives::Rewrite { to, failover } if choice.rule.depends_on_facts() => {
-            let canonical = |to: &String| Prefix::parse(to).map_or_else(|_| to.clone(), |to| to.canonical().to_owned());
-            let names: Vec<String> = [to].into_iter().chain(failover).map(canonical).collect();
-            list(names.iter().map(String::as_str))
-        }
-        _ => "[]".to_owned(),
-    };
-    let of_regions = regions.iter().map(|region| (region.prefix.as_str(), by_namespace(&region.choices, "[]", names)));
-    of_regions.filter(|(_, names)| names != "[]").collect()
-}
-
-/// Returns each `to` and failover of a rule that enforces, with the others of the rule. All are canonical.
-fn siblings(policy: &Policy) -> BTreeMap<&str, BTreeSet<String>> {
-    let mut siblings: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-    let enforced = policy.rules().iter().filter(|rule| rule.mode == Mode::Enforce && rule.matcher.has_failover());
-    for (_, targets) in enforced.filter_map(|rule| rule.matcher.prefixes()) {
-        for one in &targets {
-            let others = targets.iter().filter(|other| other.canonical() != one.canonical());
-            siblings.entry(one.canonical()).or_default().extend(others.map(|other| other.canonical().to_owned()));
-        }
-    }
-    siblings
 }
 
 /// Returns the length in bytes above which no image is in a region, however its host is written. A port counts for up to 32
@@ -403,13 +377,7 @@ fn prefixes_of(name: &str, depth: usize) -> String {
 fn restored(depth: usize, has_facts: bool) -> String {
     let suffix = |p: &str| format!("{p}[2].substring(size({p}[5]))");
     let (open, close) = if has_facts {
-        let by_facts = format!(
-            "p[3] != 'Never' && variables.names[?p[7]].orValue([]).exists(t, o[6] == t + p[6].substring(size(p[7])))\n    \
-             || {condition} && {}.exists(q, variables.siblings[?q].orValue([])\
-             .exists(t, o[6] == t + p[6].substring(size(q))))\n    || ",
-            prefixes_of("p[6]", depth),
-            condition = format_args!("(p[3] != 'Never' || {})", is_immutable()),
-        );
+        let by_facts = facts::gives_both(&prefixes_of("p[6]", depth));
         (format!("{by_facts}{} && (\n    ", is_immutable()), ")")
     } else {
         (String::new(), "")

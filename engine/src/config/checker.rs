@@ -15,8 +15,7 @@ use super::schema::{
 };
 use super::{API_VERSION, Config, KIND, MAX_CACHES, MAX_RULES};
 use crate::{
-    Cache, CheckExists, Glob, InvalidPrefix, Matcher, Mode, Namespaces, Pattern, Prefix, Prefixes, Rule, Settings,
-    Template, WhenCacheDown, WhenNotUnderstood,
+    Cache, CheckExists, Glob, InvalidPrefix, Mode, Namespaces, Prefix, Rule, Settings, WhenCacheDown, WhenNotUnderstood,
 };
 
 /// From the schema's types to checked rules, past every problem.
@@ -207,82 +206,6 @@ impl Checker {
         })
     }
 
-    fn from(
-        &mut self,
-        from: &Spanned<Vec<Spanned<String>>>,
-        to: &Spanned<String>,
-        failover: &[Spanned<String>],
-    ) -> Option<Matcher> {
-        if from.value.is_empty() {
-            self.problem(from, "`from` is empty", "list at least one registry host, or remove the rule");
-        }
-        let sources: Vec<Option<Prefix>> = from.value.iter().map(|source| self.source(source, "`from`")).collect();
-        let to = self.target(to, "`to`");
-        let failover: Vec<Option<Prefix>> = failover.iter().map(|entry| self.target(entry, "`failover`")).collect();
-        Some(Matcher::From {
-            from: sources.into_iter().collect::<Option<_>>()?,
-            to: to?,
-            failover: failover.into_iter().collect::<Option<_>>()?,
-        })
-    }
-
-    /// Parses the `to` or a failover of a rule with `from`.
-    fn target(&mut self, at: &Spanned<String>, what: &str) -> Option<Prefix> {
-        if at.value.contains('$') {
-            self.problem(
-                at,
-                format!("{what} has a group, but the rule has no pattern"),
-                "use `pattern` instead of `from`, or remove the `$`",
-            );
-            return None;
-        }
-        self.valid(at, what, Prefix::parse(&at.value).map_err(InvalidPrefix::of_target))
-    }
-
-    /// Parses an entry of `from` or `except`.
-    fn source(&mut self, at: &Spanned<String>, what: &str) -> Option<Prefix> {
-        self.valid(at, what, Prefix::parse(&at.value))
-    }
-
-    fn pattern(
-        &mut self,
-        pattern: &Spanned<String>,
-        to: &Spanned<String>,
-        failover: &[Spanned<String>],
-    ) -> Option<Matcher> {
-        let pattern = self.valid(pattern, "`pattern`", Pattern::parse(&pattern.value))?;
-        let to = self.valid(to, "`to`", Template::parse(&to.value, &pattern));
-        let failover: Vec<Option<Template>> = failover
-            .iter()
-            .map(|entry| self.valid(entry, "`failover`", Template::parse(&entry.value, &pattern)))
-            .collect();
-        Some(Matcher::Pattern { pattern, to: to?, failover: failover.into_iter().collect::<Option<_>>()? })
-    }
-
-    fn except(&mut self, except: &[Spanned<String>], matcher: Option<&Matcher>) -> Prefixes {
-        let mut prefixes = Vec::new();
-        for entry in except {
-            let Some(prefix) = self.source(entry, "`except`") else { continue };
-            if let Some(Matcher::From { from, .. }) = matcher
-                && from.first_above(prefix.canonical()).is_none()
-            {
-                let sources: Vec<String> =
-                    from.iter().take(SHOWN_SOURCES).map(|source| format!("`{}/…`", source.written())).collect();
-                let fix = format!(
-                    "write a path below one of {}; paths are literal, so `docker.io/nginx` is not `docker.io/library/nginx`",
-                    sources.join(", ")
-                );
-                self.problem(
-                    entry,
-                    format!("`{}` is outside this rule's `from`, so it has no effect", entry.value),
-                    fix,
-                );
-            }
-            prefixes.push(prefix);
-        }
-        prefixes.into_iter().collect()
-    }
-
     fn secrets(&mut self, names: &[Spanned<String>]) -> Vec<String> {
         for name in names.iter().filter(|name| !is_object_name(&name.value)) {
             let fix = "write the name of a Secret: lower-case letters, digits, `-` and `.`, with a letter or digit at both ends";
@@ -312,9 +235,6 @@ impl Checker {
         }
     }
 }
-
-/// Entries of `from` that a problem lists.
-const SHOWN_SOURCES: usize = 3;
 
 /// Checks the name of a rule. Names are printed and are labels of metrics, so no character may need an escape.
 fn check_name(name: &str) -> Result<(), &'static str> {
