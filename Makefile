@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-ecosystem test-caches test-cluster test-hostile test-scale test-charts test-catalogue test-kubernetes-versions lint bench fuzz deny advisories generate screenshots format image \
+.PHONY: help run demo test test-ecosystem test-caches test-cluster test-failover test-hostile test-scale test-charts test-catalogue test-kubernetes-versions lint bench fuzz deny advisories generate screenshots format image \
 	chart sbom archive krew checksums release-check
 
 CACHE ?= cache.example.com/k8s
@@ -35,6 +35,9 @@ test-caches: ## Ask real caches, and pull from them with a real containerd (as r
 
 test-cluster: ## Install the manifests in a real cluster of one node (as root, after `tests/install.sh cluster`)
 	cargo test --locked --test cluster
+
+test-failover: ## Break one of two caches in every way while Pods are created, in the cluster of test-cluster (15 minutes)
+	cargo test --locked --test cluster -- faults
 
 test-hostile: ## Attack the release build in a memory cgroup of the chart's limit, and measure (as root; 5 minutes after the build)
 	@# A test build has the features of the tests' dependencies, so the release build is measured.

@@ -86,6 +86,18 @@ pub enum Transition {
     Up,
 }
 
+impl Transition {
+    pub const ALL: [Self; 2] = [Self::Down, Self::Up];
+
+    /// Returns its stable name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Down => "down",
+            Self::Up => "up",
+        }
+    }
+}
+
 /// The state of one cache, from the probes of one replica. It is up until probes show otherwise.
 #[derive(Debug, Clone)]
 pub struct Health {

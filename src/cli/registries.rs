@@ -22,34 +22,34 @@ pub struct RegistriesArgs {
     /// Use the credentials of a workstation: the folder of Docker's config.json, or the file. Helpers in it are run. Default:
     /// the variable DOCKER_CONFIG, then ~/.docker.
     #[arg(long, value_name = "PATH", conflicts_with_all = ["pull_secrets", "providers"])]
-    docker_config: Option<PathBuf>,
+    pub(super) docker_config: Option<PathBuf>,
 
     /// Use the credentials of a node: a .dockerconfigjson, as pull Secrets have it; repeat it for several. The kubelet's
     /// matching of hosts and paths applies.
     #[arg(long = "pull-secret", value_name = "FILE")]
-    pull_secrets: Vec<PathBuf>,
+    pub(super) pull_secrets: Vec<PathBuf>,
 
     /// Use the credentials of a node: the CredentialProviderConfig of the kubelet, a file or a folder. The plugins that it
     /// names are run.
     #[arg(long = "image-credential-provider-config", value_name = "PATH", requires = "programs")]
-    providers: Option<PathBuf>,
+    pub(super) providers: Option<PathBuf>,
 
     /// The folder with the plugins of --image-credential-provider-config.
     #[arg(long = "image-credential-provider-bin-dir", value_name = "FOLDER", requires = "providers")]
-    programs: Option<PathBuf>,
+    pub(super) programs: Option<PathBuf>,
 
     /// Use no credentials.
     #[arg(long, conflicts_with_all = ["docker_config", "pull_secrets", "providers"])]
-    anonymous: bool,
+    pub(super) anonymous: bool,
 
     /// Also send credentials to this token server, if a registry names it; repeat it for several. Without it, they are sent to
     /// servers of the registry's own domain.
     #[arg(long = "token-server", value_name = "HOST")]
-    token_servers: Vec<String>,
+    pub(super) token_servers: Vec<String>,
 
     /// Use plain HTTP with this registry, also for credentials; repeat it for several. Loopback hosts need no flag.
     #[arg(long, value_name = "HOST")]
-    plain_http: Vec<String>,
+    pub(super) plain_http: Vec<String>,
 }
 
 impl RegistriesArgs {

@@ -3,6 +3,7 @@
 pub mod deployed;
 mod managed;
 mod next_steps;
+mod probing;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use clap::builder::{FalseyValueParser, NonEmptyStringValueParser};
 use rustls::pki_types::ServerName;
 
 use self::managed::ManageArgs;
+use self::probing::ProbingArgs;
 use super::duration::DurationArg;
 use super::rules::RulesArgs;
 use super::{address, output};
@@ -138,6 +140,9 @@ pub struct Args {
     // The heading of a flattened part applies to the options after it. So only options with a heading of their own follow.
     #[command(flatten)]
     managed: ManageArgs,
+
+    #[command(flatten)]
+    probing: ProbingArgs,
 
     /// The format of log lines
     #[arg(long, env = "PULLTHROUGH_LOG_FORMAT", default_value = "text", help_heading = "Logs")]
@@ -271,6 +276,7 @@ fn serve(args: Args, log: &Writing) -> anyhow::Result<()> {
             client_ca: args.client_ca.clone(),
             client_names: args.client_name.clone(),
         },
+        make_client: Arc::new(args.probing.clone()),
         write_ca: args.write_ca.clone(),
         managed: args.managed.manage_certificates.then(|| management::ManageOptions::from(&args.managed)),
         warnings: !args.no_warnings,

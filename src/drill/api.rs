@@ -16,7 +16,6 @@ use super::holdings::{Gathering, Holdings, Part};
 use super::listing::Listing;
 use crate::engine::{ImageRef, Product};
 use crate::registry::{Answer, Client, Descriptor, Digest, Head, Manifest, Outcome, Platform, Repository};
-use crate::verify::words;
 
 /// The most requests to a cache at the same time.
 const AT_ONCE: usize = 4;
@@ -247,7 +246,7 @@ const fn held<T>(value: T) -> Part<T> {
 /// Returns why an answer says nothing of a part.
 fn failed<T, U>(answer: Answer<T>) -> Part<U> {
     let is_status = !matches!(answer.outcome, Outcome::Unreachable(_) | Outcome::Invalid(_));
-    Part::Unknown(format!("{}{}", if is_status { "the answer is " } else { "" }, words::answer(&answer.map(drop))))
+    Part::Unknown(format!("{}{}", if is_status { "the answer is " } else { "" }, answer.map(drop).in_words()))
 }
 
 /// Returns whether an answer is a 404 of the product itself, with a code of it. A proxy before it has other ones.

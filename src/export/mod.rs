@@ -1,6 +1,6 @@
 //! Exports of the rules to other formats, one file each.
 //!
-//! Every export destructures [`Rule`](crate::engine::Rule) and [`Settings`](crate::engine::Settings) without `..`, so that a new
+//! Every export destructures [`Rule`] and [`Settings`](crate::engine::Settings) without `..`, so that a new
 //! field does not compile until each export handles it.
 //!
 //! Exports never approximate: an [`Export`] lists each part of the rules that its format does not support as an [`Omission`].

@@ -79,7 +79,7 @@ pub fn configuration(policy: &Policy, options: WebhookOptions) -> Export<Mutatin
         namespace_selector: Some(selector([Some(own), opt_out.clone()])),
         object_selector: Some(selector([opt_out, None])),
         match_conditions: Some(match_conditions),
-        side_effects: "None".to_owned(),
+        side_effects: side_effects(policy).to_owned(),
         admission_review_versions: vec!["v1".to_owned()],
         timeout_seconds: Some(timeout_seconds),
         failure_policy: Some(failure_policy.to_owned()),
@@ -90,6 +90,11 @@ pub fn configuration(policy: &Policy, options: WebhookOptions) -> Export<Mutatin
         webhooks: Some(vec![webhook]),
     };
     Export { what: configuration, notes, omissions: Vec::new() }
+}
+
+/// Returns the side effects of a request. A look-up in a cache is one, since some caches import what they are asked for.
+fn side_effects(policy: &Policy) -> &'static str {
+    if policy.rules().iter().any(|rule| rule.check_exists.is_some()) { "NoneOnDryRun" } else { "None" }
 }
 
 /// Returns the requests that can set an image of a Pod.

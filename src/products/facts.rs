@@ -566,7 +566,7 @@ mod tests {
 
     #[test]
     fn statuses_without_a_row_have_the_meaning_of_the_protocol() {
-        assert_eq!(Model::of(Product::Acr).causes(401), [Login]);
+        assert_eq!(Model::of(Product::Harbor).causes(401), [Login]);
         assert_eq!(Model::of(Product::Harbor).causes(429), [UpstreamLimit]);
         assert_eq!(Model::of(Product::Harbor).causes(503), [CacheFailure]);
         assert!(Model::of(Product::Harbor).causes(418).is_empty());

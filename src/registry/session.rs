@@ -1,6 +1,5 @@
 //! Requests to one registry: authorization, redirects and retries.
 
-use std::hash::{BuildHasher as _, Hasher as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
@@ -19,6 +18,7 @@ use super::challenge::Challenge;
 use super::credential::{Credential, shown};
 use super::http_client::{Failure, HttpClient, Received};
 use super::name::is_loopback;
+use super::random::random_part;
 use super::reader::Reader;
 use super::settings::{HostSettings, Retries};
 use super::token::{self, Authorization, Key, Tokens};
@@ -130,9 +130,7 @@ impl Session {
     fn backoff(&self, attempt: u32) -> Duration {
         let Retries { backoff, max_wait, .. } = self.retries;
         let longest = backoff.saturating_mul(1 << (attempt - 1).min(16)).min(max_wait);
-        // The standard library's only source of random numbers.
-        let random = std::collections::hash_map::RandomState::new().build_hasher().finish();
-        longest.mul_f64((random >> 32) as f64 / f64::from(u32::MAX))
+        longest.mul_f64(random_part())
     }
 
     fn is_plain_allowed(&self, url: &Uri) -> bool {

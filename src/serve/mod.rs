@@ -1,6 +1,8 @@
 //! Connects the server with rules, certificates and the cluster: reloads and renewals.
 
+pub mod caches;
 pub mod certificate;
+pub mod existence;
 pub mod managed;
 pub mod memory;
 pub mod reload;
@@ -12,8 +14,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use tokio::sync::watch;
 
+use self::caches::{MakeClient, Watcher};
 use self::certificate::{Certificate, Files, Pair};
+use self::existence::LookUps;
 use self::managed::Managed;
 use self::rules_file::RulesFile;
 use crate::certificate::ca::Made;
@@ -35,6 +40,8 @@ pub struct Setup {
     /// Their file, if its changes are to be loaded.
     pub rules_file: Option<RulesFile>,
     pub certificate: Files,
+    /// Makes clients for probes of caches.
+    pub make_client: Arc<dyn MakeClient>,
     /// The file to write the CA of a generated certificate to.
     pub write_ca: Option<PathBuf>,
     /// `None`: the certificate is not managed in the cluster.
@@ -59,6 +66,7 @@ pub struct Service {
     server: Server,
     certificate: Arc<Certificate>,
     managed: Option<managed::ManageOptions>,
+    watcher: Watcher,
 }
 
 impl Setup {
@@ -72,6 +80,7 @@ impl Setup {
             rules,
             rules_file,
             certificate: files,
+            make_client,
             write_ca,
             managed,
             warnings,
@@ -83,9 +92,13 @@ impl Setup {
             patience,
         } = self;
         rules_file::log_effect(&rules.policy);
+        let (caches_sender, caches) = watch::channel(rules.policy.settings().caches.as_slice().into());
         let bounds = memory::bounds(memory_limit_bytes, limits.body_bytes)?;
-        let admission = Admission::new(engine::answer, rules, AnswerOptions { warnings }, limits, Arc::clone(&metrics))
-            .context("can't start threads")?;
+        let look_ups = LookUps::new(Arc::clone(&make_client), caches.clone(), Arc::clone(&metrics));
+        let options = AnswerOptions { warnings };
+        let admission =
+            Admission::new(engine::answer, rules, options, limits, Arc::clone(&metrics), Arc::new(look_ups))
+                .context("can't start threads")?;
 
         let clock = Arc::new(Clock::default());
         let made = files.pair.is_none().then(|| certificate::in_memory(&listen)).transpose()?;
@@ -106,11 +119,12 @@ impl Setup {
             );
         }
 
-        let watch_rules = rules_file.map(|file| file.watch(Arc::clone(&admission)));
+        let watch_rules = rules_file.map(|file| file.watch(Arc::clone(&admission), caches_sender));
         let watch_certificate = Arc::clone(&certificate).watch();
         let watches = watch_rules.into_iter().chain(watch_certificate).collect();
         reload::start(watches, reload_interval, Arc::clone(&metrics)).context("can't start watching files")?;
 
+        let watcher = Watcher { admission: Arc::clone(&admission), metrics: Arc::clone(&metrics), make_client, caches };
         let server = Server {
             admission,
             identity: Arc::clone(certificate.identity()),
@@ -122,7 +136,7 @@ impl Setup {
             metrics_listen,
             patience,
         };
-        Ok(Service { made, server, certificate, managed })
+        Ok(Service { made, server, certificate, managed, watcher })
     }
 }
 
@@ -138,7 +152,7 @@ impl Service {
         cluster: impl AsyncFnOnce() -> anyhow::Result<kube::Config>,
         started: impl FnOnce(&Bound),
     ) -> anyhow::Result<()> {
-        let Self { made: _, server, certificate, managed } = self;
+        let Self { made: _, server, certificate, managed, watcher } = self;
         let managed = managed.map(|options| Managed {
             options,
             certificate,
@@ -151,6 +165,7 @@ impl Service {
             if let Some(managed) = managed {
                 managed.start(cluster().await?).await?;
             }
+            tokio::spawn(watcher.run());
             Ok(server.run(started).await?)
         });
         // Otherwise the end would wait for blocking calls, such as DNS queries.

@@ -18,7 +18,7 @@ use crate::files::Problem;
 use crate::server::metrics::{Metrics, Reloaded, Task};
 
 /// Hash of the files' contents, or of the error that one of them is unreadable.
-type Fingerprint = [u8; 32];
+pub(super) type Fingerprint = [u8; 32];
 
 /// A set of files that are valid only together, and the function that loads them.
 pub struct Watch {
@@ -176,7 +176,7 @@ pub fn read(paths: &[impl AsRef<Path>]) -> Result<Vec<Vec<u8>>, String> {
         .collect()
 }
 
-fn fingerprint(contents: &[Vec<u8>]) -> Fingerprint {
+pub(super) fn fingerprint(contents: &[Vec<u8>]) -> Fingerprint {
     let mut hash = Sha256::new();
     for content in contents {
         // With the lengths, bytes that move from one file to the next change the hash.

@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use super::reload::{Load, Rejected, Watch};
 use crate::config::{self, Config};
-use crate::engine::{Mode, Policy};
+use crate::engine::{Cache, Mode, Policy};
 use crate::files::rules;
 use crate::lint::is_placeholder_host;
 use crate::server::admission::{Admission, NamedPolicy};
@@ -20,15 +22,17 @@ pub struct RulesFile {
 }
 
 impl RulesFile {
-    /// Returns a watch that loads changed rules.
-    pub(super) fn watch(self, admission: Arc<Admission>) -> Watch {
+    /// Returns a watch that loads changed rules. `caches` gets those of the rules.
+    pub(super) fn watch(self, admission: Arc<Admission>, caches: watch::Sender<Arc<[Cache]>>) -> Watch {
         let RulesFile { path, content } = self;
         let of = path.clone();
         let load: Load = Box::new(move |contents| {
             let config = rules::parse(&of, &contents[0]).map_err(|error| Rejected::Invalid(rules::line(&error)))?;
             let rules = named(config, &contents[0]);
             log_effect(&rules.policy);
+            let of_rules = rules.policy.settings().caches.as_slice().into();
             admission.set_rules(rules);
+            caches.send_replace(of_rules);
             Ok(())
         });
         Watch::new(Reloaded::Rules, vec![path], Some(&[content]), load)
@@ -61,30 +65,6 @@ pub(super) fn log_effect(policy: &Policy) {
                 "the cache is a placeholder; no image can be pulled from it; set `to` to your cache"
             );
         }
-    }
-    log_not_probed(policy);
-}
-
-/// Logs what the rules ask for and this version does not do: it sends no probes and no existence checks.
-fn log_not_probed(policy: &Policy) {
-    let probed = policy.settings().caches.iter().filter(|cache| cache.health.is_some());
-    let prefixes: Vec<&str> = probed.map(|cache| cache.prefix.written()).collect();
-    if !prefixes.is_empty() {
-        let caches = prefixes.join(" ");
-        tracing::warn!(
-            caches,
-            "cache health is not probed yet; every cache counts as up, and rules do not fail over; remove `health` or watch the \
-             caches yourself"
-        );
-    }
-    let checked = policy.rules().iter().filter(|rule| rule.check_exists.is_some());
-    let names: Vec<&str> = checked.map(|rule| rule.name.as_str()).collect();
-    if !names.is_empty() {
-        let rules = names.join(" ");
-        tracing::warn!(
-            rules,
-            "caches are not asked for images yet; every image counts as cached; remove `checkExists` until it is supported"
-        );
     }
 }
 

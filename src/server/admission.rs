@@ -11,6 +11,7 @@ use axum::body::{Body, Bytes};
 use tokio::sync::oneshot;
 
 use super::body;
+use super::existence::{Existence, Question};
 use super::ledger::{Phase, Purpose};
 use super::limits::{LARGE_BODY_BYTES, Limits};
 use super::log;
@@ -18,7 +19,7 @@ use super::metrics::{Metrics, RuleCounters, Shed};
 use super::progress::Visit;
 use super::rejection::Rejection;
 use super::turns::Turns;
-use crate::engine::{self, Answer, AnswerOptions, Context, Facts, Policy, Unreadable};
+use crate::engine::{self, Answer, AnswerOptions, Context, Decision, Facts, ImageDecision, Policy, Unreadable};
 
 /// The function that answers: [`crate::engine::answer`]. Tests pass others, such as one that panics.
 pub type AnswerFn = for<'a> fn(Context<'a>, &'a [u8]) -> Result<Answer<'a>, Unreadable>;
@@ -37,6 +38,15 @@ pub struct NamedPolicy {
 struct Active {
     policy: Policy,
     counters: RuleCounters,
+    /// Whether a rule has `checkExists`.
+    checks_existence: bool,
+}
+
+impl Active {
+    fn new(policy: Policy, counters: RuleCounters) -> Self {
+        let checks_existence = policy.rules().iter().any(|rule| rule.check_exists.is_some());
+        Self { policy, counters, checks_existence }
+    }
 }
 
 /// State that all admissions share.
@@ -45,6 +55,8 @@ pub struct Admission {
     answer: AnswerFn,
     options: AnswerOptions,
     active: ArcSwap<Active>,
+    facts: ArcSwap<Facts>,
+    existence: Arc<dyn Existence>,
     metrics: Arc<Metrics>,
     limits: Limits,
     in_flight: AtomicUsize,
@@ -89,13 +101,16 @@ impl Admission {
         options: AnswerOptions,
         limits: Limits,
         metrics: Arc<Metrics>,
+        existence: Arc<dyn Existence>,
     ) -> io::Result<Arc<Admission>> {
         let counters = metrics.rules_loaded(rules.policy.rules(), rules.hash, None);
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Arc::new(Admission {
             answer,
             options,
-            active: ArcSwap::from_pointee(Active { policy: rules.policy, counters }),
+            active: ArcSwap::from_pointee(Active::new(rules.policy, counters)),
+            facts: ArcSwap::default(),
+            existence,
             metrics,
             limits,
             in_flight: AtomicUsize::new(0),
@@ -107,7 +122,12 @@ impl Admission {
     pub fn set_rules(&self, rules: NamedPolicy) {
         let before = self.active.load();
         let counters = self.metrics.rules_loaded(rules.policy.rules(), rules.hash, Some(&before.counters));
-        self.active.store(Arc::new(Active { policy: rules.policy, counters }));
+        self.active.store(Arc::new(Active::new(rules.policy, counters)));
+    }
+
+    /// Replaces the facts for new admissions.
+    pub fn set_facts(&self, facts: Facts) {
+        self.facts.store(Arc::new(facts));
     }
 
     /// Returns the limits of a request.
@@ -132,25 +152,77 @@ impl Admission {
     async fn read_and_answer(self: &Arc<Admission>, body: &mut Body, visit: &Visit) -> Result<Bytes, Rejection> {
         let mut charge = visit.account().charge(0)?;
         let bytes = body::read(body, &self.limits, &mut charge).await?;
+        let active = self.active.load_full();
         if bytes.len() <= LARGE_BODY_BYTES {
-            return Ok(visit.answer(self.answer_bytes(&bytes)?, charge)?);
+            let facts = if active.checks_existence {
+                self.with_answers(self.questions(&active, &bytes)).await
+            } else {
+                self.facts.load_full()
+            };
+            return Ok(visit.answer(self.answer_bytes(&active, &facts, &bytes)?, charge)?);
         }
         charge.set_phase(Phase::Whole);
         let turn = Arc::clone(&self.large.turns).take(Arc::clone(visit.account())).await;
         charge.grow_in_turn(engine::memory_bytes(&bytes), Purpose::Work).await?;
         charge.set_phase(Phase::AtWork);
-        let (sender, receiver) = oneshot::channel();
+        let facts = if active.checks_existence {
+            let (admission, active, bytes) = (Arc::clone(self), Arc::clone(&active), bytes.clone());
+            let questions = self.in_large_thread(move || admission.questions(&active, &bytes)).await?;
+            self.with_answers(questions).await
+        } else {
+            self.facts.load_full()
+        };
         let (admission, visit) = (Arc::clone(self), visit.clone());
-        self.large.threads.spawn(move || {
-            let answer = admission.answer_bytes(&bytes);
+        self.in_large_thread(move || {
+            let answer = admission.answer_bytes(&active, &facts, &bytes);
             drop(bytes);
             // Memory is released before the next body has its turn.
             let answer = answer.and_then(|answer| Ok(visit.answer(answer, charge)?));
             drop(turn);
+            answer
+        })
+        .await?
+    }
+
+    /// Runs work on a large body in a thread for such bodies.
+    async fn in_large_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Rejection> {
+        let (sender, receiver) = oneshot::channel();
+        self.large.threads.spawn(move || {
             // The client may have disconnected.
-            let _ = sender.send(answer);
+            let _ = sender.send(work());
         });
-        receiver.await.unwrap_or(Err(Rejection::Panicked))
+        receiver.await.map_err(|_| Rejection::Panicked)
+    }
+
+    /// Returns the images that a decision depends on if their caches do not have them. A dry run asks no cache.
+    fn questions(&self, active: &Active, bytes: &[u8]) -> Vec<Question> {
+        let facts = self.facts.load();
+        let context = Context { policy: &active.policy, facts: &facts, options: self.options };
+        // What goes wrong here goes wrong again in the answer, and is reported there.
+        let answer = catch_unwind(AssertUnwindSafe(|| (self.answer)(context, bytes)));
+        let Ok(Ok(Answer { summary, .. })) = answer else { return Vec::new() };
+        if summary.dry_run {
+            return Vec::new();
+        }
+        let question = |image: &ImageDecision| match &image.decision {
+            Decision::Rewrite { rule, result, .. } => {
+                Some(Question { image: result.clone(), deadline: rule.check_exists?.deadline })
+            }
+            Decision::Restore { .. } | Decision::NotRewritten { .. } => None,
+        };
+        summary.images.iter().filter_map(question).collect()
+    }
+
+    async fn with_answers(&self, questions: Vec<Question>) -> Arc<Facts> {
+        let facts = self.facts.load_full();
+        if questions.is_empty() {
+            return facts;
+        }
+        let missing = Arc::clone(&self.existence).missing(questions).await;
+        if missing.is_empty() { facts } else { Arc::new(Facts::clone(&facts).with_missing(missing)) }
     }
 
     /// Counts and logs a rejected request.
@@ -167,11 +239,10 @@ impl Admission {
         rejection
     }
 
-    fn answer_bytes(&self, bytes: &[u8]) -> Result<Vec<u8>, Rejection> {
+    fn answer_bytes(&self, active: &Active, facts: &Facts, bytes: &[u8]) -> Result<Vec<u8>, Rejection> {
         // A panic leaves `self` consistent: counters are atomic, and the policy is read-only.
         let answer = catch_unwind(AssertUnwindSafe(|| {
-            let active = self.active.load();
-            let context = Context { policy: &active.policy, facts: Facts::NONE, options: self.options };
+            let context = Context { policy: &active.policy, facts, options: self.options };
             let answer = (self.answer)(context, bytes)?;
             self.metrics.admission(&active.counters, &answer.summary);
             log::admission(&answer.summary);

@@ -1,6 +1,7 @@
 //! The metrics. Label values are closed enums and rule names, never images, Pods or namespaces: the rules file bounds the
 //! number of series.
 
+mod caches;
 mod labels;
 mod lost_lines;
 pub mod names;
@@ -13,7 +14,8 @@ use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
-pub use self::labels::{Reloaded, Shed, Task};
+pub use self::caches::CacheMetrics;
+pub use self::labels::{Looked, Reloaded, Shed, Task};
 use self::lost_lines::LostLines;
 use super::bounds::{Bounds, Usage};
 use super::lines::Lost;
@@ -36,8 +38,8 @@ const DURATION_BUCKETS_SECS: [f64; 16] =
 struct ByDryRun([IntCounter; 2]);
 
 impl ByDryRun {
-    fn new(family: &IntCounterVec, label: &str) -> ByDryRun {
-        ByDryRun(["false", "true"].map(|dry_run| family.with_label_values(&[label, dry_run])))
+    fn new(family: &IntCounterVec, labels: &[&str]) -> ByDryRun {
+        ByDryRun(["false", "true"].map(|dry_run| family.with_label_values(&[labels, &[dry_run]].concat())))
     }
 
     fn add_one(&self, dry_run: bool) {
@@ -49,7 +51,8 @@ impl ByDryRun {
 #[derive(Debug)]
 pub struct RuleCounters {
     hash: String,
-    rewrites: HashMap<String, ByDryRun>,
+    /// By rule: for `to`, and for each failover.
+    rewrites: HashMap<String, Vec<(String, ByDryRun)>>,
     caches: HashSet<String>,
 }
 
@@ -82,6 +85,8 @@ pub struct Metrics {
     rules_info: IntGaugeVec,
     cache_info: IntGaugeVec,
     not_after: IntGauge,
+    caches: CacheMetrics,
+    looked_up: IntCounterVec,
 }
 
 impl Metrics {
@@ -128,12 +133,20 @@ impl Metrics {
         for kind in Shed::ALL {
             shed.with_label_values(&[kind.as_str()]);
         }
+        let looked_up = counters(
+            "pullthrough_existence_checks_total",
+            "Look-ups of images in caches for checkExists, by result; only missing keeps a rule from rewriting.",
+            &["result"],
+        )?;
+        for looked in Looked::ALL {
+            looked_up.with_label_values(&[looked.as_str()]);
+        }
         let task_panics = counters(
             "pullthrough_task_panics_total",
             "Panics (bugs) of background tasks, which continue afterwards, by task.",
             &["task"],
         )?;
-        for task in [Task::Reload, Task::Certificates] {
+        for task in [Task::Reload, Task::Certificates, Task::Probes] {
             task_panics.with_label_values(&[task.as_str()]);
         }
         let build_info = gauges(
@@ -149,12 +162,12 @@ impl Metrics {
         Ok(Metrics {
             rewrites: counters(
                 "pullthrough_image_rewrites_total",
-                "Images that were rewritten, by rule.",
-                &["rule", "dry_run"],
+                "Images that were rewritten, by rule and by the cache that was named: its `to`, or a failover.",
+                &["rule", names::CACHE, "dry_run"],
             )?,
             not_rewritten: Reason::ALL
                 .iter()
-                .map(|&reason| (reason, ByDryRun::new(&not_rewritten, reason.as_str())))
+                .map(|&reason| (reason, ByDryRun::new(&not_rewritten, &[reason.as_str()])))
                 .collect(),
             requests,
             duration: add(
@@ -218,8 +231,15 @@ impl Metrics {
                 "pullthrough_certificate_not_after_timestamp_seconds",
                 "Unix time of the serving certificate's expiry, in seconds.",
             )?,
+            caches: CacheMetrics::new(&registry)?,
+            looked_up,
             registry,
         })
+    }
+
+    /// Returns the metrics of caches that are probed.
+    pub fn caches(&self) -> &CacheMetrics {
+        &self.caches
     }
 
     /// Counts an answered admission and its images.
@@ -229,8 +249,10 @@ impl Metrics {
         self.requests.with_label_values(&labels).inc();
         for image in images {
             match &image.decision {
-                Decision::Rewrite { rule, .. } => {
-                    if let Some(counter) = rules.rewrites.get(&rule.name) {
+                Decision::Rewrite { rule, failover, .. } => {
+                    let position = failover.map_or(0, |failover| failover + 1);
+                    let counters = rules.rewrites.get(&rule.name);
+                    if let Some((_, counter)) = counters.and_then(|counters| counters.get(position)) {
                         counter.add_one(*dry_run);
                     }
                 }
@@ -261,15 +283,23 @@ impl Metrics {
 
     /// Records loaded rules, at start and at each reload, and removes the series of rules that no longer exist.
     pub fn rules_loaded(&self, rules: &[Rule], hash: String, before: Option<&RuleCounters>) -> RuleCounters {
-        let counter = |rule: &Rule| (rule.name.clone(), ByDryRun::new(&self.rewrites, &rule.name));
-        let rewrites: HashMap<_, _> = rules.iter().map(counter).collect();
+        let counters = |rule: &Rule| {
+            let names = [rule.matcher.target()].into_iter().chain(rule.matcher.failover());
+            let of_cache = |cache: &str| (cache.to_owned(), ByDryRun::new(&self.rewrites, &[&rule.name, cache]));
+            (rule.name.clone(), names.map(of_cache).collect::<Vec<_>>())
+        };
+        let rewrites: HashMap<_, _> = rules.iter().map(counters).collect();
         let caches: HashSet<String> = rules.iter().flat_map(cache_hosts).map(str::to_owned).collect();
         if let Some(before) = before {
-            let gone: HashSet<_> = before.rewrites.keys().filter(|name| !rewrites.contains_key(*name)).collect();
-            for name in gone {
-                for dry_run in ["false", "true"] {
-                    // The only error is that there is no such series.
-                    let _ = self.rewrites.remove_label_values(&[name.as_str(), dry_run]);
+            for (name, caches) in &before.rewrites {
+                let stays = |cache: &String| {
+                    rewrites.get(name).is_some_and(|caches| caches.iter().any(|(named, _)| named == cache))
+                };
+                for (cache, _) in caches.iter().filter(|(cache, _)| !stays(cache)) {
+                    for dry_run in ["false", "true"] {
+                        // The only error is that there is no such series.
+                        let _ = self.rewrites.remove_label_values(&[name.as_str(), cache, dry_run]);
+                    }
                 }
             }
             for registry in before.caches.difference(&caches) {
@@ -313,6 +343,11 @@ impl Metrics {
     /// Counts a connection or request that was given up because memory was full.
     pub fn shed(&self, kind: Shed) {
         self.shed.with_label_values(&[kind.as_str()]).inc();
+    }
+
+    /// Counts a look-up of an image in its cache.
+    pub fn looked_up(&self, looked: Looked) {
+        self.looked_up.with_label_values(&[looked.as_str()]).inc();
     }
 
     /// Records a background task's run.

@@ -8,6 +8,7 @@ pub mod body;
 pub mod bounds;
 pub mod client_names;
 pub mod connection;
+pub mod existence;
 pub mod http;
 pub mod ledger;
 pub mod limits;

@@ -216,8 +216,8 @@ fn answers(verified: &Verified) -> Markup {
     let digest = |digest: &Option<Digest>| digest.as_ref().map(|digest| visible(digest.as_str()));
     let digests = proof.map(|proof| [("cache", digest(&seen.digest)), ("upstream", digest(&proof.upstream_digest))]);
     html! {
-        div { "cache: " (visible(&words::answer(&seen.cache))) }
-        @if let Some(upstream) = &seen.upstream { div { "upstream: " (visible(&words::answer(upstream))) } }
+        div { "cache: " (visible(&seen.cache.in_words())) }
+        @if let Some(upstream) = &seen.upstream { div { "upstream: " (visible(&upstream.in_words())) } }
         @if let Some(platforms) = words::platforms(verified) { div { "platforms " (visible(&platforms)) } }
         @if let Some(meaning) = words::meaning(verified) { div.quiet { (prose(meaning)) } }
         @for warning in &seen.cache.trace.warnings { div { "warning: " (visible(warning)) } }

@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 
-use super::words;
 use super::{Match, PullUse, Target, Verified};
 use crate::diagnosis::{Advice, Status};
 use crate::scan::Location;
@@ -77,7 +76,7 @@ impl<'v> Line<'v> {
             line,
             status: diagnosis.status,
             causes: verified.advice().collect(),
-            answer: words::answer(&seen.cache),
+            answer: seen.cache.in_words(),
             http_status: trace.status,
             retry_after_secs: trace.retry_after.map(|wait| wait.as_secs()),
             credential: trace.credential.as_deref(),
@@ -85,7 +84,7 @@ impl<'v> Line<'v> {
             inferred: seen.is_inferred,
             requests: if seen.is_inferred { 0 } else { trace.requests },
             warnings: &trace.warnings,
-            upstream_answer: seen.upstream.as_ref().map(words::answer),
+            upstream_answer: seen.upstream.as_ref().map(crate::registry::Answer::in_words),
             upstream_http_status: seen.upstream.as_ref().and_then(|upstream| upstream.trace.status),
             digest: seen.digest.as_ref().map(|digest| digest.as_str()),
             platforms: seen.platforms.found.as_ref().map(|found| found.iter().map(ToString::to_string).collect()),

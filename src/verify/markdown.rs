@@ -71,7 +71,7 @@ fn row(text: &mut String, verified: &Verified) -> fmt::Result {
     let Verified { target, seen, .. } = verified;
     let causes: Vec<String> = verified.advice().map(|advice| cause(&advice)).collect();
     let causes = if causes.len() > 1 { format!("one of:<br>{}", causes.join("<br>")) } else { causes.concat() };
-    let upstream = seen.upstream.as_ref().map(|upstream| format!("<br>upstream: {}", inert(&words::answer(upstream))));
+    let upstream = seen.upstream.as_ref().map(|upstream| format!("<br>upstream: {}", inert(&upstream.in_words())));
     let more = match target.places.others() {
         0 => String::new(),
         more => format!(" and {}", count(more, "more place")),
@@ -82,7 +82,7 @@ fn row(text: &mut String, verified: &Verified) -> fmt::Result {
         "| {} | {} | {causes} | {}{} | {}{more}{} |",
         code(&target.image),
         target.upstream.as_deref().map_or_else(String::new, code),
-        inert(&words::answer(&seen.cache)),
+        inert(&seen.cache.in_words()),
         upstream.unwrap_or_default(),
         code(&target.places.first().to_string()),
         secrets.unwrap_or_default(),

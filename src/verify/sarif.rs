@@ -122,12 +122,12 @@ fn causes(verified: &Verified) -> String {
     let causes: Vec<String> = verified.advice().map(cause).collect();
     let one = if causes.len() > 1 { "one of: " } else { "" };
     let upstream = seen.upstream.as_ref();
-    let upstream = upstream.map(|upstream| format!("; the upstream answers: {}", words::answer(upstream)));
+    let upstream = upstream.map(|upstream| format!("; the upstream answers: {}", upstream.in_words()));
     let platforms = words::platforms(verified).map(|platforms| format!("; platforms {platforms}"));
     format!(
         "{one}{}; the cache answers: {}{}{}",
         causes.join("; or "),
-        words::answer(&seen.cache),
+        seen.cache.in_words(),
         upstream.unwrap_or_default(),
         platforms.unwrap_or_default()
     )

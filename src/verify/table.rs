@@ -114,9 +114,9 @@ impl<'v> Group<'v> {
             host: verified.host(),
             product: verified.product.as_str(),
             causes: &diagnosis.causes,
-            answer: words::answer(&seen.cache),
+            answer: seen.cache.in_words(),
             meaning: words::meaning(verified),
-            upstream: seen.upstream.as_ref().map(words::answer),
+            upstream: seen.upstream.as_ref().map(crate::registry::Answer::in_words),
             platforms: words::platforms(verified),
         }
     }

@@ -8,7 +8,6 @@ use crate::diagnosis::{self, Advice, Cause, Diagnosis, Observation, diagnose};
 use crate::engine::Product;
 use crate::products::Model;
 use crate::registry::{Answer, Outcome, Repository};
-use crate::verify::words;
 
 /// The result for an image. The worst of its faults is its status; the order is from good to bad.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -108,8 +107,8 @@ impl Fault {
     /// Returns the fault of a part that the cache did not serve.
     pub fn not_served(part: String, observation: &Observation) -> Self {
         Self {
-            answer: Some(words::answer(observation.cache)),
-            upstream_answer: observation.upstream.map(words::answer),
+            answer: Some(observation.cache.in_words()),
+            upstream_answer: observation.upstream.map(crate::registry::Answer::in_words),
             ..Self::of(part, observation)
         }
     }
@@ -125,7 +124,7 @@ impl Fault {
         let (status, cause, text, fix) = match &answer.outcome {
             Outcome::Missing => {
                 let (causes, answer) =
-                    (vec![Cause::Absent.advice(Model::of(Product::Generic)).into()], Some(words::answer(answer)));
+                    (vec![Cause::Absent.advice(Model::of(Product::Generic)).into()], Some(answer.in_words()));
                 return Self { status: Status::Absent, part, causes, answer, upstream_answer: None };
             }
             Outcome::Denied(_) => (
@@ -153,7 +152,7 @@ impl Fault {
                 "run again later, or without --dry-run".to_owned(),
             ),
         };
-        let answer = Some(words::answer(answer));
+        let answer = Some(answer.in_words());
         Self { answer, ..Self::new(status, part, cause.as_str(), text, fix) }
     }
 

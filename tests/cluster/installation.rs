@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use pullthrough::words::ONE_NAMESPACE;
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::cluster::{Cluster, write};
@@ -52,6 +52,23 @@ impl Installation {
         let output = cluster.kubectl(&["apply", "--kustomize", &self.kustomization()]);
         assert_eq!(output.stderr, "", "kubectl printed a warning, such as one of Pod Security");
         output.ok();
+    }
+
+    /// Applies other rules, with components of `manifests/components`.
+    pub fn apply_with(&self, cluster: &Cluster, rules: &Value, components: &[&str]) {
+        write(self.folder.path(), "own/rules.yaml", &rules.to_string()).unwrap();
+        kustomize(self.folder.path(), cluster, components);
+        cluster.kubectl(&["apply", "--kustomize", &self.kustomization()]).ok();
+    }
+
+    /// Undoes [`Self::apply_with`].
+    pub fn restore(&self, cluster: &Cluster) {
+        kustomize(self.folder.path(), cluster, &[]);
+        self.apply_rules(cluster, "enforce");
+        let status = ["rollout", "status", "deployment/pullthrough", "--namespace", NAMESPACE, ROLLOUT_TIMEOUT];
+        cluster.kubectl(&status).ok();
+        mount_again(cluster);
+        rewrites(cluster);
     }
 
     pub fn delete(&self, cluster: &Cluster) {
@@ -103,8 +120,14 @@ fn prepare(folder: &Path, cluster: &Cluster) {
     let manifests = folder.join("manifests").display().to_string();
     run_program("cp".as_ref(), &["-r", &format!("{CHECKOUT}/manifests"), &manifests]).unwrap();
 
-    // The steps of docs/start/install-with-kustomize.md, with an image of the test.
+    kustomize(folder, cluster, &[]);
+}
+
+/// The steps of docs/start/install-with-kustomize.md, with an image of the test.
+fn kustomize(folder: &Path, cluster: &Cluster, components: &[&str]) {
+    let components: Vec<String> = components.iter().map(|name| format!("../manifests/components/{name}")).collect();
     let kustomization = json!({
+        "components": components,
         "resources": [format!("../manifests/overlays/{OVERLAY}")],
         "configMapGenerator": [
             {"name": "pullthrough-rules", "namespace": NAMESPACE, "behavior": "merge", "files": ["rules.yaml"]},

@@ -50,6 +50,8 @@ pub struct Creation {
     pub sent: Duration,
     pub answered: Duration,
     pub dry_run: bool,
+    /// The position of its image among the expected ones.
+    pub named: Option<usize>,
     pub fault: Option<Fault>,
 }
 
@@ -65,16 +67,20 @@ pub enum Fault {
 
 impl Load {
     pub fn start(cluster: &Cluster) -> Self {
+        Self::naming(cluster, vec![cluster.cache.image("k8s/hello:1")])
+    }
+
+    /// Expects one of these images.
+    pub fn naming(cluster: &Cluster, images: Vec<String>) -> Self {
         let control_plane = &cluster.control_plane;
         let config = control_plane.client_config(control_plane.admin()).unwrap_or_else(|error| panic!("{error:#}"));
-        let image = cluster.cache.image("k8s/hello:1");
         let (stop, stopped) = oneshot::channel();
         let start = Instant::now();
         let run = move || {
             let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {
                 let client = kube::Client::try_from(config).expect("a client");
-                create_pods(Creator { client, image, start }, stopped).await
+                create_pods(Creator { client, images, start }, stopped).await
             })
         };
         Self { start, stop, thread: thread::spawn(run) }
@@ -123,6 +129,15 @@ impl Outcome {
     /// Returns the number of creations for which the API server itself failed.
     pub fn unanswered(&self) -> usize {
         self.faulty().filter(|creation| matches!(creation.fault, Some(Fault::ApiServer(_)))).count()
+    }
+
+    /// Returns when Pods began to name another of the expected images, and which.
+    pub fn changes(&self) -> Vec<(Duration, usize)> {
+        let mut named: Vec<_> =
+            self.creations.iter().filter_map(|creation| Some((creation.sent, creation.named?))).collect();
+        named.sort_unstable();
+        named.dedup_by_key(|(_, named)| *named);
+        named
     }
 
     pub fn slowest(&self) -> Duration {
@@ -197,8 +212,8 @@ pub fn cause(message: &str) -> &str {
 #[derive(Clone)]
 struct Creator {
     client: kube::Client,
-    /// The expected image of the Pods.
-    image: String,
+    /// The expected images of the Pods.
+    images: Vec<String>,
     start: Instant,
 }
 
@@ -248,15 +263,19 @@ impl Creator {
         let sent = self.start.elapsed();
         let answer = self.client.request::<Value>(request(Method::POST, path, pod.to_string().into_bytes())).await;
         let answered = self.start.elapsed();
+        let mut named = None;
         let fault = match answer {
-            Ok(pod) if pod["spec"]["containers"][0]["image"] == self.image => None,
-            Ok(_) => Some(Fault::SlippedThrough),
+            Ok(pod) => {
+                let image = &pod["spec"]["containers"][0]["image"];
+                named = self.images.iter().position(|expected| image == expected);
+                named.is_none().then_some(Fault::SlippedThrough)
+            }
             Err(kube::Error::Api(status)) if status.message.contains("webhook \"") => {
                 Some(Fault::Refused(status.message))
             }
             Err(error) => Some(Fault::ApiServer(error.to_string())),
         };
-        Creation { sent, answered, dry_run, fault }
+        Creation { sent, answered, dry_run, named, fault }
     }
 
     async fn clear(&self) -> Result<(), kube::Error> {

@@ -16,6 +16,8 @@ mod containerd;
 mod daemon_set;
 mod deployment;
 mod doctor;
+mod failover;
+mod front;
 mod helm;
 mod installation;
 mod inventory;
@@ -56,26 +58,29 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// The timeout of `kubectl rollout status`. Pods are pulled, started and ended one after the other.
 const ROLLOUT_TIMEOUT: &str = "--timeout=180s";
 
-type Part = (&'static str, fn(&mut Cluster));
+type Part = (&'static str, fn(&mut Cluster, &Installation));
 
 /// The parts of the test, in this order.
-const PARTS: [Part; 12] = [
-    ("alerts", |_| alerts::fire_and_resolve()),
-    ("deployment", |cluster| deployment::runs_with_an_image_from_the_cache(cluster)),
-    ("operator", |cluster| operator::reaches_the_pods(cluster)),
-    ("static-pod", |cluster| static_pod::stays_as_it_is(cluster)),
-    ("policy", |cluster| policy::takes_turns_with_the_webhook(cluster)),
-    ("daemon-set", |cluster| daemon_set::writes_on_nodes(cluster)),
-    ("rbac", |cluster| rbac::is_minimal(cluster)),
-    ("prometheus", |cluster| prometheus::shows_what_happens(cluster)),
-    ("rollout", |cluster| rollout::lose_nothing(cluster)),
-    ("doctor", |cluster| doctor::finds_what_is_broken(cluster)),
-    ("rotation", certificates::rotate),
-    ("recovery", certificates::recover),
+const PARTS: [Part; 13] = [
+    ("alerts", |_, _| alerts::fire_and_resolve()),
+    ("deployment", |cluster, _| deployment::runs_with_an_image_from_the_cache(cluster)),
+    ("operator", |cluster, _| operator::reaches_the_pods(cluster)),
+    ("static-pod", |cluster, _| static_pod::stays_as_it_is(cluster)),
+    ("policy", |cluster, _| policy::takes_turns_with_the_webhook(cluster)),
+    ("daemon-set", |cluster, _| daemon_set::writes_on_nodes(cluster)),
+    ("rbac", |cluster, _| rbac::is_minimal(cluster)),
+    ("prometheus", |cluster, _| prometheus::shows_what_happens(cluster)),
+    ("rollout", |cluster, _| rollout::lose_nothing(cluster)),
+    ("failover", |cluster, installation| failover::names_the_second_cache(cluster, installation)),
+    ("doctor", |cluster, _| doctor::finds_what_is_broken(cluster)),
+    ("rotation", |cluster, _| certificates::rotate(cluster)),
+    ("recovery", |cluster, _| certificates::recover(cluster)),
 ];
 
 /// The parts beside [`PARTS`].
-const OTHERS: [&str; 2] = [NODES, "helm"];
+const OTHERS: [&str; 3] = [NODES, "helm", FAULTS];
+/// The part that runs only if it is named: `make test-failover`.
+const FAULTS: &str = "faults";
 /// The part without a cluster.
 const NODES: &str = "nodes";
 
@@ -134,8 +139,11 @@ fn run(images: &Path, parts: &[String]) {
     let installation = Installation::apply(&cluster);
     for (part, show) in PARTS {
         if wanted(part) {
-            show(&mut cluster);
+            show(&mut cluster, &installation);
         }
+    }
+    if parts.iter().any(|part| part == FAULTS) {
+        failover::survives_every_fault(&cluster, &installation);
     }
     removal::leaves_nothing(&cluster, &installation, &before);
     if wanted("helm") {

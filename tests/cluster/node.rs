@@ -21,7 +21,6 @@ pub const POD_NETWORK: &str = "10.88.0.0/24";
 pub struct Node {
     kubelet: Server,
     containerd: Containerd,
-    #[expect(dead_code, reason = "containerd reads it")]
     files: TempDir,
     proxy: Server,
     static_pods: PathBuf,
@@ -34,6 +33,11 @@ impl Node {
         let kubeconfig = control_plane.kubeconfig_of("system:node:node");
         let (kubelet, static_pods) = start_kubelet(control_plane.assets(), Some(&kubeconfig), &containerd)?;
         Ok(Self { kubelet, containerd, files, proxy, static_pods })
+    }
+
+    /// Returns containerd's folder with a folder for each host.
+    pub fn files(&self) -> &Path {
+        self.files.path()
     }
 
     /// Returns the kubelet's folder of static Pods.

@@ -47,6 +47,11 @@ impl Registry {
         Ok(Self { server, address })
     }
 
+    /// Returns its `HOST:PORT`.
+    pub fn host(&self) -> String {
+        self.address.to_string()
+    }
+
     /// Returns the name of an image in this registry.
     pub fn image(&self, name: &str) -> String {
         format!("{}/{name}", self.address)

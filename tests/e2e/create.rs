@@ -98,7 +98,7 @@ fn counts_equal_what_was_created() {
     let scene = Scene::new("create-counts", &rules("", KUBERNETES));
     let counts = || {
         ["false", "true"].map(|dry_run| {
-            let labels = format!("{{dry_run=\"{dry_run}\",rule=\"kubernetes\"}}");
+            let labels = format!("{{cache=\"cache.example.com/k8s\",dry_run=\"{dry_run}\",rule=\"kubernetes\"}}");
             let rewrites = scene.webhook.metric(&format!("pullthrough_image_rewrites_total{labels}"));
             let labels = format!("{{dry_run=\"{dry_run}\",reason=\"no_rule\"}}");
             [rewrites, scene.webhook.metric(&format!("pullthrough_images_not_rewritten_total{labels}"))]

@@ -338,13 +338,23 @@ fn a_kustomization_of_ones_own_changes_rules_image_and_replicas() {
             ],
             "images": [{"name": "ghcr.io/pullthrough/pullthrough", "newName": "registry.example.com/p", "newTag": "test"}],
             "replicas": [{"name": "pullthrough", "count": 5}],
+            "components": ["../manifests/components/probe-caches", "../manifests/components/cache-credentials"],
         });
         fs::write(own.join("kustomization.yaml"), kustomization.to_string()).unwrap();
         let rendered = copy.render(&crate::CLUSTER, "own");
         assert_eq!(rendered.get("ConfigMap", "pullthrough-rules")["data"], json!({"rules.yaml": rules}));
         let deployment = &rendered.get("Deployment", "pullthrough")["spec"];
         assert_eq!(deployment["replicas"], 5);
-        assert_eq!(deployment["template"]["spec"]["containers"][0]["image"], "registry.example.com/p:test");
+        let pod = &deployment["template"]["spec"];
+        assert_eq!(pod["containers"][0]["image"], "registry.example.com/p:test");
+        let last = |list: &serde_json::Value| list.as_array().unwrap().last().unwrap().clone();
+        assert_eq!(
+            last(&pod["containers"][0]["args"]),
+            "--pull-secret=/etc/pullthrough/pull-secrets/.dockerconfigjson"
+        );
+        assert_eq!(last(&pod["volumes"])["secret"]["secretName"], "pullthrough-cache-credentials");
+        let egress = last(&rendered.get("NetworkPolicy", "pullthrough")["spec"]["egress"]);
+        assert_eq!(egress["ports"], json!([{"port": 443, "protocol": "TCP"}]));
     }
     // Monitoring can be combined with any other overlay.
     let kustomization = json!({"resources": ["../manifests/overlays/fail-closed", "../manifests/monitoring"]});

@@ -129,14 +129,6 @@ async fn what_observing_rules_would_do_is_logged() {
     let line = server.wait_for_log("images rewritten").await;
     assert!(line.contains("changes=\"containers/") && !line.contains("would_be"), "{line}");
 
-    let health = "caches: [{prefix: a.corp.internal, health: {}}, {prefix: b.corp.internal, health: {}}, {prefix: c.corp.internal}]\n";
-    std::fs::write(&file, rules.replace("rules:", &format!("{health}rules:"))).unwrap();
-    let line = server.wait_for_log("cache health is not probed yet").await;
-    assert!(line.contains("caches=\"a.corp.internal b.corp.internal\""), "{line}");
-    std::fs::write(&file, rules.replace("mode: observe", "checkExists: {}")).unwrap();
-    let line = server.wait_for_log("caches are not asked for images yet").await;
-    assert!(line.contains("rules=\"k8s\""), "{line}");
-
     std::fs::write(&file, "apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules: []\n").unwrap();
     server.wait_for_log("the rules file has no rules: no image is rewritten; add a rule").await;
 }

@@ -1,6 +1,7 @@
 //! The server, through its router and through the real binary.
 
 mod bodies;
+mod caches;
 mod limits;
 mod log;
 mod metrics;

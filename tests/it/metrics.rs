@@ -2,13 +2,27 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use crate::support::certificates::Trust;
 use crate::support::client::Client;
 use crate::support::process::Server;
 use crate::support::review;
 
+/// A cache that is probed has metrics of its own.
+const RULES: &str = "\
+apiVersion: pullthrough.dev/v1alpha1
+kind: Rules
+caches: [{prefix: '127.0.0.1:1', health: {}}]
+rules: [{name: kubernetes, from: [registry.k8s.io], to: cache.example.com/k8s}]
+";
+
 #[tokio::test]
 async fn all_metrics_are_there_and_well_formed() {
-    let server = Server::start(&[]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let (rules, ca) = (folder.path().join("rules.yaml"), folder.path().join("ca.pem"));
+    std::fs::write(&rules, RULES).unwrap();
+    let arguments = ["--rules", rules.to_str().unwrap(), "--write-ca", ca.to_str().unwrap()];
+    let trust = || Trust::pem(&std::fs::read_to_string(&ca).unwrap());
+    let server = Server::start_reading(&arguments, trust).await;
     let mut client = Client::http1(server.address, &server.trust).await.unwrap();
     assert_eq!(client.admit(review()).await.unwrap().status, 200);
     assert_eq!(client.admit("{").await.unwrap().status, 400);
@@ -16,8 +30,8 @@ async fn all_metrics_are_there_and_well_formed() {
     assert_eq!(status, 200);
 
     let series = [
-        "pullthrough_image_rewrites_total{dry_run=\"false\",rule=",
-        "pullthrough_image_rewrites_total{dry_run=\"true\",rule=",
+        "pullthrough_image_rewrites_total{cache=\"cache.example.com/k8s\",dry_run=\"false\",rule=",
+        "pullthrough_image_rewrites_total{cache=\"cache.example.com/k8s\",dry_run=\"true\",rule=",
         "pullthrough_images_not_rewritten_total{dry_run=\"false\",reason=\"no_rule\"}",
         "pullthrough_images_not_rewritten_total{dry_run=\"true\",reason=\"no_rule\"}",
         "pullthrough_admission_requests_total{dry_run=\"false\",operation=\"CREATE\",outcome=",

@@ -12,6 +12,7 @@ use hyper::body::Frame;
 use pullthrough::config::Config;
 use pullthrough::engine::{self, AnswerOptions, Policy};
 use pullthrough::server::admission::{Admission, AnswerFn, NamedPolicy};
+use pullthrough::server::existence::NotAsked;
 use pullthrough::server::http::router;
 use pullthrough::server::ledger::{Bounds, Ledger};
 use pullthrough::server::limits::{self, Limits};
@@ -35,7 +36,9 @@ impl Endpoint {
         let metrics = Arc::new(Metrics::new(Lost::default()).unwrap());
         let account = Ledger::new(bounds, Arc::clone(&metrics)).open(Ipv4Addr::LOCALHOST.into(), 0).await;
         let progress = Arc::new(Progress::new(account, &limits));
-        let admission = Admission::new(answer, policy, AnswerOptions { warnings: true }, limits, metrics).unwrap();
+        let admission =
+            Admission::new(answer, policy, AnswerOptions { warnings: true }, limits, metrics, Arc::new(NotAsked))
+                .unwrap();
         Endpoint { admission, progress }
     }
 

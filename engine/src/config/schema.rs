@@ -87,7 +87,7 @@ pub(super) struct HealthEntry {
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct CheckExistsEntry {
-    /// The time for all checks of a request together, such as `500ms` (the default): 10ms to 5s.
+    /// The time for all checks of a request together, such as `500ms` (the default): 10ms to 2s.
     #[schemars(with = "String")]
     #[serde(default, deserialize_with = "some")]
     pub deadline: Option<Spanned<String>>,

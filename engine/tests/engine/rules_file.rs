@@ -266,7 +266,7 @@ fn every_problem_of_a_failover_names_its_place_and_a_fix() {
         ("{name: r, from: [x.io], to: a.io, whenCacheDown: fail}", "5:54", "known here: `keep`, `upstream`"),
         ("{name: r, from: [x.io], to: a.io, checkExists: true}", "5:52", "`key: value`"),
         ("{name: r, from: [x.io], to: a.io, checkExists: {deadline: 500}}", "5:63", "for seconds, write 500s"),
-        ("{name: r, from: [x.io], to: a.io, checkExists: {deadline: 10s}}", "5:63", "from 10ms to 5s"),
+        ("{name: r, from: [x.io], to: a.io, checkExists: {deadline: 10s}}", "5:63", "from 10ms to 2s"),
         ("{name: r, from: [x.io], to: a.io, checkExists: {timeout: 1s}}", "5:53", "known here: `deadline`"),
     ] {
         let text = format!("apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\n{CACHES}\nrules:\n  - {rule}\n");

@@ -77,6 +77,18 @@ matchConditions:
 {{- end -}}
 {{- end }}
 
+{{- /* Text if the Pods send requests to caches. */}}
+{{- define "pullthrough.probes" -}}
+{{- if .Values.probes.enabled }}true{{ end -}}
+{{- range .Values.caches }}{{ if hasKey . "health" }}true{{ end }}{{ end -}}
+{{- include "pullthrough.checksExistence" . -}}
+{{- end }}
+
+{{- /* Text if a rule has checkExists, which sends requests to caches. */}}
+{{- define "pullthrough.checksExistence" -}}
+{{- range include "pullthrough.rules" . | fromYamlArray }}{{ if hasKey . "checkExists" }}true{{ end }}{{ end -}}
+{{- end }}
+
 {{- /* The first rule with `from`, for the notes. */}}
 {{- define "pullthrough.testRule" -}}
 {{- $first := dict -}}

@@ -84,6 +84,7 @@ faults! {
     MatchPolicyExact, "match-policy-exact", Warning, "set matchPolicy to Equivalent";
     ReinvocationNever, "reinvocation-never", Warning, "set reinvocationPolicy to IfNeeded";
     SideEffectsDeclared, "side-effects-declared", Note, "set sideEffects to None";
+    SideEffectsNotDeclared, "side-effects-not-declared", Warning, "set sideEffects to NoneOnDryRun, as `pullthrough export webhook` prints it for rules with checkExists";
     CalledBeforeOthers, "called-before-others", Note, "keep reinvocationPolicy: IfNeeded, or give the configuration a name that sorts last";
     MirrorPodsNotExcluded, "mirror-pods-not-excluded", Warning, "restore the match condition `not-mirror-pod` as `pullthrough export webhook` prints it";
     DeletingPodsNotExcluded, "deleting-pods-not-excluded", Warning, "restore the match condition `not-deleting` as `pullthrough export webhook` prints it";
@@ -143,6 +144,10 @@ faults! {
     CertificateReloadFailing, "certificate-reload-failing", Warning, "fix the error in `kubectl logs` of the Pod; see the check `permissions`";
     VersionsDiffer, "versions-differ", Warning, "finish the rollout: `kubectl rollout status deployment …`";
     RulesBySubPath, "rules-by-sub-path", Warning, "mount the folder without subPath";
+
+    // Caches.
+    CacheDown, "cache-down", Warning, "run `pullthrough verify`, which names the cause; if nodes can pull from it, let the Pods of pullthrough reach it";
+    CacheViewsDiffer, "cache-views-differ", Warning, "wait a minute; then compare the network of the replicas' nodes, and their logs";
 
     // The dry run.
     PodDenied, "pod-denied", Warning, "allow the Pod in the policy that the message names, or set --probe-namespace to another namespace";

@@ -1,5 +1,7 @@
 //! The metrics of a replica.
 
+use std::collections::BTreeMap;
+
 use crate::server::metrics::{Reloaded, UNKNOWN_REVISION, names};
 
 /// Those metrics of docs/reference/metrics.md by which replicas are compared.
@@ -12,6 +14,8 @@ pub struct Metrics {
     pub rules_reload_ok: Option<bool>,
     pub certificate_reload_ok: Option<bool>,
     pub version: Option<String>,
+    /// The caches that it probes, and whether they are up.
+    pub caches: BTreeMap<String, bool>,
 }
 
 impl Metrics {
@@ -27,6 +31,9 @@ impl Metrics {
             match (name, label(names::WHAT)) {
                 (names::RULES_INFO, _) if value == 1.0 => metrics.rules_hash = label(names::HASH).map(str::to_owned),
                 (names::BUILD_INFO, _) => metrics.version = version(label(names::VERSION), label(names::REVISION)),
+                (names::CACHE_UP, _) => {
+                    metrics.caches.extend(label(names::CACHE).map(|cache| (cache.to_owned(), value != 0.0)));
+                }
                 (names::LAST_RELOAD_SUCCESS, what) if what == rules => metrics.rules_since_secs = Some(value as i64),
                 (names::LAST_RELOAD_SUCCESSFUL, what) if what == rules => metrics.rules_reload_ok = Some(value != 0.0),
                 (names::LAST_RELOAD_SUCCESSFUL, what) if what == certificate => {
@@ -64,6 +71,7 @@ mod tests {
             pullthrough_last_reload_success_timestamp_seconds{what=\"rules\"} 1700000000\n\
             pullthrough_last_reload_success_timestamp_seconds{what=\"certificate\"} 1\n\
             pullthrough_last_reload_successful{what=\"rules\"} 0\n\
+            pullthrough_cache_up{cache=\"harbor.example.com/hub\"} 0\n\
             pullthrough_odd\npullthrough_odd x\n";
         let expected = Metrics {
             rules_hash: Some("00ff".to_owned()),
@@ -71,6 +79,7 @@ mod tests {
             rules_reload_ok: Some(false),
             certificate_reload_ok: None,
             version: Some("0.1.0".to_owned()),
+            caches: BTreeMap::from([("harbor.example.com/hub".to_owned(), false)]),
         };
         assert_eq!(Metrics::parse(text), expected);
     }

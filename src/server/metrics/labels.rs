@@ -39,6 +39,39 @@ impl Shed {
     }
 }
 
+/// The results of look-ups of images in caches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Looked {
+    /// The cache has the image.
+    Found,
+    /// The cache does not have it.
+    Missing,
+    /// The cache rejects the credentials: it counts as having it. So do the following.
+    Denied,
+    /// There was no usable answer.
+    Failed,
+    /// The answer was not there at the deadline of a request.
+    Late,
+    /// It was not looked up, since there are too many look-ups.
+    Skipped,
+}
+
+impl Looked {
+    pub(super) const ALL: [Looked; 6] =
+        [Looked::Found, Looked::Missing, Looked::Denied, Looked::Failed, Looked::Late, Looked::Skipped];
+
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Looked::Found => "found",
+            Looked::Missing => "missing",
+            Looked::Denied => "denied",
+            Looked::Failed => "failed",
+            Looked::Late => "late",
+            Looked::Skipped => "skipped",
+        }
+    }
+}
+
 /// Background tasks, which run until the process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Task {
@@ -46,6 +79,8 @@ pub enum Task {
     Reload,
     /// Manages certificates in the cluster.
     Certificates,
+    /// Probes caches.
+    Probes,
 }
 
 impl Task {
@@ -54,6 +89,7 @@ impl Task {
         match self {
             Task::Reload => "reload",
             Task::Certificates => "certificates",
+            Task::Probes => "probes",
         }
     }
 }

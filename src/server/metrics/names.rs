@@ -6,7 +6,11 @@ pub const RULES_INFO: &str = "pullthrough_rules_info";
 pub const LAST_RELOAD_SUCCESS: &str = "pullthrough_last_reload_success_timestamp_seconds";
 pub const LAST_RELOAD_SUCCESSFUL: &str = "pullthrough_last_reload_successful";
 
+/// Has the label [`CACHE`], a prefix in `caches` of the rules file.
+pub const CACHE_UP: &str = "pullthrough_cache_up";
+
 // Labels.
+pub const CACHE: &str = "cache";
 pub const HASH: &str = "hash";
 pub const REVISION: &str = "revision";
 pub const VERSION: &str = "version";

@@ -42,10 +42,11 @@ const IMAGES: [&str; 24] = [
     "no image at all",
 ];
 
-/// Rules with facts: stored images may have any name of a rule, since the state of its caches changed.
+/// Rules with facts: stored images may have any name of a rule, since the state of its caches changed. In the time of the test,
+/// no cache is down: that needs three probes.
 const FAILOVER_SETTINGS: &str = "caches:
-  - {prefix: eu.example.com, health: {}}
-  - {prefix: us.example.com, health: {}}\n";
+  - {prefix: eu.example.com, health: {interval: 1h}}
+  - {prefix: us.example.com, health: {interval: 1h}}\n";
 const FAILOVER_RULES: &str = "  - {name: hub, from: [docker.io], to: eu.example.com/hub, failover: ['US.example.com:443/hub', ap.example.com], whenCacheDown: keep}
   - {name: exact, from: [quay.io/tools/jq], to: eu.example.com/jq, failover: [us.example.com/tools/jq]}
   - {name: quay, from: [quay.io], to: eu.example.com/quay, whenCacheDown: upstream}

@@ -254,6 +254,35 @@ fn options() -> Vec<(Value, Vec<Expected>)> {
             json!({"pdb": {"maxUnavailable": "25%"}}),
             vec![of("PodDisruptionBudget", "/spec/maxUnavailable", json!("25%"))],
         ),
+        (
+            json!({
+                "certificates": {"source": "secret", "caBundle": "-----BEGIN CERTIFICATE-----\n"},
+                "caches": [{"prefix": "cache.example.com", "health": {}, "caFile": "/etc/pullthrough/ca/cache.crt"}],
+                "probes": {"caConfigMap": "authorities", "pullSecrets": ["one", "two"]},
+                "networkPolicy": {"cachesTo": [address], "cachePorts": [5000]},
+            }),
+            [
+                arguments(
+                    4,
+                    &[
+                        "--pull-secret=/etc/pullthrough/pull-secrets/one/.dockerconfigjson",
+                        "--pull-secret=/etc/pullthrough/pull-secrets/two/.dockerconfigjson",
+                    ],
+                ),
+                vec![
+                    pod("/volumes/2/configMap/name", json!("authorities")),
+                    pod("/volumes/4/secret/secretName", json!("two")),
+                    container("/volumeMounts/2/mountPath", json!("/etc/pullthrough/ca")),
+                    container("/volumeMounts/4/mountPath", json!("/etc/pullthrough/pull-secrets/two")),
+                    pod("/automountServiceAccountToken", json!(false)),
+                    of("NetworkPolicy", "/spec/egress/0/ports/0/port", json!(53)),
+                    of("NetworkPolicy", "/spec/egress/1/ports/0/port", json!(5000)),
+                    of("NetworkPolicy", "/spec/egress/1/to", json!([address])),
+                ],
+            ]
+            .concat(),
+        ),
+        (json!({"probes": {"enabled": true}}), vec![of("NetworkPolicy", "/spec/egress/2/ports/0/port", json!(443))]),
         (json!({"networkPolicy": {"enabled": false}}), vec![of("NetworkPolicy", "", Value::Null)]),
         (
             json!({"networkPolicy": {"httpsFrom": [address], "metricsFrom": [peer], "apiServerPorts": [16443]}}),

@@ -30,6 +30,7 @@ fn verified(name: &str, status: Status, causes: &[Cause], warning: Option<&str>)
             upstream: Some(name.to_owned()),
             rule: Some(name.to_owned()),
             places,
+            pull: None,
         },
         product: Product::Harbor,
         diagnosis: Diagnosis { status, causes: causes.to_vec() },

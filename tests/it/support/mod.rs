@@ -38,10 +38,15 @@ pub fn review_of(name: &str, image: &str) -> Vec<u8> {
 }
 
 /// Waits for a condition. Fails the test after 60 s: other work may keep processors and disk busy.
-pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+pub async fn until(what: &str, condition: impl AsyncFnMut() -> bool) {
+    until_within(what, Duration::from_secs(60), condition).await;
+}
+
+/// Waits for a condition that takes long.
+pub async fn until_within(what: &str, limit: Duration, mut condition: impl AsyncFnMut() -> bool) {
     let started = Instant::now();
     while !condition().await {
-        assert!(started.elapsed() < Duration::from_secs(60), "timeout: {what}");
+        assert!(started.elapsed() < limit, "timeout: {what}");
         sleep(Duration::from_millis(5)).await;
     }
 }

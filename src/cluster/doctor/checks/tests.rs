@@ -1,5 +1,6 @@
 //! The checks on a healthy snapshot, and on copies of it with one fault each.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use k8s_openapi::ByteString;
@@ -135,6 +136,7 @@ fn healthy() -> Snapshot {
             rules_reload_ok: Some(true),
             certificate_reload_ok: Some(true),
             version: Some("0.1.0".to_owned()),
+            caches: BTreeMap::new(),
         };
         let chain = Ok(vec![certificate.der().clone()]);
         let asked = Some(PodAnswers { chain, metrics: Ok(metrics), readyz: None });
@@ -321,6 +323,19 @@ fn faults_of_rules_have_different_findings() {
         snapshot.objects.rules = Ok(rules);
     };
     assert_eq!(faults(nowhere), ["rule-without-namespace"]);
+}
+
+#[test]
+fn views_of_caches_are_compared() {
+    let views = |snapshot: &mut Snapshot, up: [bool; 2]| {
+        for (replica, is_up) in snapshot.answers.replicas.iter_mut().zip(up) {
+            let metrics = replica.asked.as_mut().unwrap().metrics.as_mut().unwrap();
+            metrics.caches = BTreeMap::from([("cache.example.com".to_owned(), is_up)]);
+        }
+    };
+    assert!(faults(|snapshot| views(snapshot, [true, true])).is_empty());
+    assert_eq!(faults(|snapshot| views(snapshot, [false, false])), ["cache-down"]);
+    assert_eq!(faults(|snapshot| views(snapshot, [false, true])), ["cache-views-differ"]);
 }
 
 #[test]

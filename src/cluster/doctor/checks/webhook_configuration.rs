@@ -47,7 +47,7 @@ pub fn check(objects: &Objects) -> Check {
         return check;
     };
     let expected = expected(objects, webhook);
-    fields(&mut check, &place, webhook);
+    fields(&mut check, &place, webhook, &expected);
     endpoint(&mut check, &place, webhook);
     operations::look(&mut check, &place, webhook, &expected);
     conditions(&mut check, &place, webhook, &expected);
@@ -101,7 +101,7 @@ fn expected(objects: &Objects, webhook: &MutatingWebhook) -> MutatingWebhook {
     webhooks.into_iter().flatten().next().unwrap_or_default()
 }
 
-fn fields(check: &mut Check, place: &str, webhook: &MutatingWebhook) {
+fn fields(check: &mut Check, place: &str, webhook: &MutatingWebhook, expected: &MutatingWebhook) {
     if webhook.match_policy.as_deref() == Some("Exact") {
         check.find(
             Fault::MatchPolicyExact,
@@ -113,9 +113,19 @@ fn fields(check: &mut Check, place: &str, webhook: &MutatingWebhook) {
         let what = "reinvocationPolicy is Never: images of containers that a later webhook adds are not rewritten";
         check.find(Fault::ReinvocationNever, place, what);
     }
-    if webhook.side_effects != "None" {
-        let what = format!("sideEffects is {}, but the webhook has none", webhook.side_effects);
-        check.find(Fault::SideEffectsDeclared, place, what);
+    match (&*webhook.side_effects, &*expected.side_effects) {
+        (declared, expected) if declared == expected => {}
+        (declared, "None") => {
+            check.find(
+                Fault::SideEffectsDeclared,
+                place,
+                format!("sideEffects is {declared}, but the webhook has none"),
+            );
+        }
+        (declared, _) => {
+            let what = format!("sideEffects is {declared}, but a rule has checkExists, which sends requests to caches");
+            check.find(Fault::SideEffectsNotDeclared, place, what);
+        }
     }
     if !webhook.admission_review_versions.iter().any(|version| version == "v1") {
         let versions = webhook.admission_review_versions.join(", ");

@@ -14,7 +14,6 @@ use crate::engine::{Decision, ImageRef, Reason};
 use crate::products::Fill;
 use crate::registry::{Outcome, Phase, Unreachable};
 use crate::verify::Match;
-use crate::verify::words;
 use crate::words::{count, few};
 
 /// The time that containerd 2.3 and later wait for the first header.
@@ -163,7 +162,7 @@ fn cache(facts: &Facts) -> Check {
     let seen = &verified.seen;
     let host = seen.name.split('/').next().unwrap_or_default();
     let status = verified.diagnosis.status.title();
-    check.fact(format!("{host} ({}): {status}; answer: {}", verified.product.as_str(), words::answer(&seen.cache)));
+    check.fact(format!("{host} ({}): {status}; answer: {}", verified.product.as_str(), seen.cache.in_words()));
     if let Some(first_byte) = seen.cache.trace.first_byte.filter(|time| *time >= Duration::from_secs(1)) {
         check.fact(format!("the first header took {} s", first_byte.as_secs()));
     }
@@ -212,7 +211,7 @@ fn upstream(facts: &Facts) -> Check {
     };
     let host = ImageRef::parse(facts.image).ok().and_then(|image| image.registry().map(str::to_owned));
     let is_served = if matches!(answer.outcome, Outcome::Served(())) { "served" } else { "not served" };
-    check.fact(format!("{}: {is_served}; answer: {}", host.unwrap_or_default(), words::answer(answer)));
+    check.fact(format!("{}: {is_served}; answer: {}", host.unwrap_or_default(), answer.in_words()));
     check.fact("asked from this machine, with its network and credentials; the cache has its own");
     if facts.verified.is_none() && !matches!(answer.outcome, Outcome::Served(())) {
         let found = check.find(
