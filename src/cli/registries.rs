@@ -50,6 +50,27 @@ pub struct RegistriesArgs {
     /// Use plain HTTP with this registry, also for credentials; repeat it for several. Loopback hosts need no flag.
     #[arg(long, value_name = "HOST")]
     pub(super) plain_http: Vec<String>,
+
+    #[arg(skip)]
+    pub(super) warnings: Warnings,
+}
+
+/// Where warnings about credentials go.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) enum Warnings {
+    #[default]
+    StandardError,
+    /// For `serve`, whose standard error may have JSON lines alone.
+    Log,
+}
+
+impl Warnings {
+    fn warn(self, text: std::fmt::Arguments) {
+        match self {
+            Self::StandardError => output::talk(format_args!("warning: {text}")),
+            Self::Log => tracing::warn!("{text}"),
+        }
+    }
 }
 
 impl RegistriesArgs {
@@ -118,7 +139,7 @@ impl RegistriesArgs {
 
     /// Reads the files of --pull-secret. Each has its name.
     pub fn read_pull_secrets(&self) -> anyhow::Result<Vec<(String, Keyring)>> {
-        let read = |file: &PathBuf| Ok((format!("--pull-secret {}", file.display()), keyring(file)?));
+        let read = |file: &PathBuf| Ok((format!("--pull-secret {}", file.display()), keyring(file, self.warnings)?));
         self.pull_secrets.iter().map(read).collect()
     }
 
@@ -168,21 +189,21 @@ impl RegistriesArgs {
         let providers = self.providers.zip(self.programs);
         let providers = providers.map(|(config, programs)| Providers::read(&config, &programs)).transpose()?;
         for name in providers.iter().flat_map(|providers| &providers.ignored) {
-            output::talk(format_args!(
-                "warning: the credential provider {name} needs a service account, which is not supported; it is not run"
+            self.warnings.warn(format_args!(
+                "the credential provider {name} needs a service account, which is not supported; it is not run"
             ));
         }
         Ok(Credentials::Node { pull, providers })
     }
 }
 
-fn keyring(file: &Path) -> anyhow::Result<Keyring> {
+fn keyring(file: &Path, warnings: Warnings) -> anyhow::Result<Keyring> {
     let shown = file.display();
     let json = std::fs::read(file).with_context(|| format!("--pull-secret {shown} is unreadable; fix the path"))?;
     let keyring = Keyring::parse(&json).with_context(|| format!("--pull-secret {shown}"))?;
     for key in &keyring.ignored {
-        output::talk(format_args!(
-            "warning: --pull-secret {shown}: the key `{key}` is not supported; write a host, or a host and a path"
+        warnings.warn(format_args!(
+            "--pull-secret {shown}: the key `{key}` is not supported; write a host, or a host and a path"
         ));
     }
     Ok(keyring)

@@ -279,8 +279,8 @@ async fn credentials_that_change_are_read_again() {
     let folder = tempfile::tempdir().unwrap();
     let secret = folder.path().join("secret.json");
     let login = |password: &str| {
-        serde_json::json!({"auths": {cache.address.to_string(): {"username": "jane", "password": password}}})
-            .to_string()
+        let auth = serde_json::json!({"username": "jane", "password": password});
+        serde_json::json!({"auths": {cache.address.to_string(): auth, "a b": auth}}).to_string()
     };
     replace(&secret, &login("hunter1"));
     let path = secret.display().to_string();
@@ -288,6 +288,8 @@ async fn credentials_that_change_are_read_again() {
     let rules = rules(&entry, &format!("to: '{}/k8s'", cache.address));
     let scene = Scene::start(&rules, &[&cache], &["--pull-secret", &path]).await;
     scene.server.wait_for_log("the cache rejects the credentials of probes").await;
+    let line = scene.server.wait_for_log("the key `a b` is not supported").await;
+    assert!(line.contains(" WARN "), "{line}");
     // The last valid credentials stay in use.
     replace(&secret, "{");
     let line = scene.server.wait_for_log("a file for probes is not valid").await;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::cli::registries::RegistriesArgs;
+use crate::cli::registries::{RegistriesArgs, Warnings};
 use crate::engine::Cache;
 use crate::registry::{Client, Retries};
 use crate::serve::caches::MakeClient;
@@ -66,6 +66,7 @@ impl MakeClient for ProbingArgs {
             anonymous,
             token_servers,
             plain_http,
+            warnings: Warnings::Log,
         };
         registries.client(std::slice::from_ref(cache), TIMEOUT, RETRIES)
     }
