@@ -519,7 +519,7 @@ fn mistakes_are_named() {
             json!({"cache": {}, "existingConfigMap": "a", "caches": [{"prefix": "b.io"}]}),
             "Set them in the rules.yaml of a",
         ),
-        (json!({"cache": {}, "rules": [], "caches": [{"prefix": "b.io", "health": {}}]}), "at '/caches/0'"),
+        (json!({"cache": {}, "rules": [], "caches": [{"prefix": "b.io", "healthy": {}}]}), "at '/caches/0'"),
         (json!({"whenNotUnderstood": "reject"}), "at '/whenNotUnderstood': value must be one of 'allow', 'deny'"),
         (
             json!({"certificates": {"caBundle": "-----BEGIN CERTIFICATE-----"}}),
