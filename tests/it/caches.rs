@@ -143,7 +143,7 @@ fn given(answer: &[u8]) -> String {
 }
 
 fn entry(cache: &Cache, rest: &str) -> String {
-    format!("- {{prefix: '{}', health: {{interval: 1s, timeout: 300ms{rest}}}}}\n", cache.address)
+    format!("- {{prefix: '{}', health: {{interval: 1s, timeout: 1s{rest}}}}}\n", cache.address)
 }
 
 fn rules(caches: &str, rule: &str) -> String {
@@ -364,7 +364,7 @@ async fn without_a_404_in_time_the_cache_counts_as_having_an_image() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dry_run_asks_no_cache() {
     let cache = Cache::start(Mode::Status(404));
-    let scene = Scene::start(&checking(&cache, "300ms"), &[&cache], &[]).await;
+    let scene = Scene::start(&checking(&cache, "2s"), &[&cache], &[]).await;
     let mut dry_run: Value = serde_json::from_slice(&review()).unwrap();
     dry_run["request"]["dryRun"] = true.into();
     let given = scene.admit_review(dry_run.to_string().into_bytes()).await.0;
