@@ -80,6 +80,11 @@ pub fn dashboard_expressions(job: &str) -> Vec<String> {
     expressions
 }
 
+/// Returns whether an expression has data only if caches are probed.
+pub fn is_of_probes(expression: &str) -> bool {
+    ["cache_up", "cache_probe", "cache_transitions"].iter().any(|name| expression.contains(name))
+}
+
 fn alerts() -> Vec<Value> {
     array(&yaml(ALERTS)["groups"]).iter().flat_map(|group| array(&group["rules"]).to_vec()).collect()
 }

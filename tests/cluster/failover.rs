@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::alerts::is_of_probes;
 use crate::cluster::{Cluster, write};
 use crate::deployment::HELLO;
 use crate::front::{Authority, Front, Mode};
@@ -14,6 +15,7 @@ use crate::harness::wait_for;
 use crate::installation::{Installation, NAMESPACE};
 use crate::load::Load;
 use crate::node::GATEWAY;
+use crate::prometheus::Prometheus;
 use crate::registry::Registry;
 use crate::{DEADLINE, ROLLOUT_TIMEOUT, step};
 
@@ -30,6 +32,9 @@ const HARMLESS: Duration = Duration::from_secs(45);
 /// Kills the first cache and restores it: Pods start from the second one, and nothing moves back.
 pub fn names_the_second_cache(cluster: &Cluster, installation: &Installation) {
     let trial = Trial::start(cluster, installation);
+    let prometheus = Prometheus::start(cluster).unwrap_or_else(|error| panic!("{error:#}"));
+    prometheus.expect_data(is_of_probes);
+    drop(prometheus);
     let broken = trial.breaks_and_restores("killed", Mode::Closed);
     trial.end(installation, &[broken]);
 }

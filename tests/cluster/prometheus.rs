@@ -36,13 +36,7 @@ pub fn shows_what_happens(cluster: &Cluster) {
     let load = Load::start(cluster);
     let up = format!("count(up{{job=\"pullthrough\", namespace=\"{NAMESPACE}\", container=\"pullthrough\"}} == 1)");
     step("Prometheus scrapes every replica", || prometheus.wait_for(&up, &REPLICAS.to_string()));
-    let expressions = alerts::dashboard_expressions(JOB);
-    step(&format!("each of {} expressions of the dashboard returns data", expressions.len()), || {
-        for expression in &expressions {
-            let data = wait_for(DEADLINE, || prometheus.has_data(expression).then_some(()));
-            data.unwrap_or_else(|error| panic!("no data for {expression}: {error:#}"));
-        }
-    });
+    prometheus.expect_data(|expression| !alerts::is_of_probes(expression));
     let stored = "sum(rate(pullthrough_image_rewrites_total{rule=\"kubernetes\", dry_run=\"false\"}[20s]))";
     // One in two is a dry run.
     let expected = f64::from(load::PER_SECOND) / 2.0;
@@ -86,13 +80,13 @@ pub fn shows_what_happens(cluster: &Cluster) {
     outcome.assert_nothing_lost("the last good rules stay in force");
 }
 
-struct Prometheus {
+pub struct Prometheus {
     server: Server,
     address: SocketAddrV4,
 }
 
 impl Prometheus {
-    fn start(cluster: &Cluster) -> Result<Self> {
+    pub fn start(cluster: &Cluster) -> Result<Self> {
         let folder = folder()?;
         let text = |path: &Path| path.display().to_string();
         let control_plane = &cluster.control_plane;
@@ -137,6 +131,18 @@ impl Prometheus {
     }
 
     /// Returns the result of an expression: a list of series, or a scalar.
+    /// Waits until those expressions of the dashboard return data.
+    pub fn expect_data(&self, is_expected: impl Fn(&str) -> bool) {
+        let mut expressions = alerts::dashboard_expressions(JOB);
+        expressions.retain(|expression| is_expected(expression));
+        step(&format!("each of {} expressions of the dashboard returns data", expressions.len()), || {
+            for expression in &expressions {
+                let data = wait_for(DEADLINE, || self.has_data(expression).then_some(()));
+                data.unwrap_or_else(|error| panic!("no data for {expression}: {error:#}"));
+            }
+        });
+    }
+
     fn query(&self, expression: &str) -> Result<Value> {
         let answer: Value =
             serde_json::from_str(&get(self.address, &format!("/api/v1/query?query={}", encode(expression)))?)?;
