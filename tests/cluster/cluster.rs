@@ -28,7 +28,12 @@ pub struct Cluster {
 impl Cluster {
     pub fn start(images: &Path) -> Result<Self> {
         let upstream = Registry::start(UPSTREAM_PORT, None, None)?;
-        for (archive, name) in [("pullthrough", "pullthrough:test"), ("pause", "pause:1"), ("hello", "k8s/hello:1")] {
+        for (archive, name) in [
+            ("pullthrough", "pullthrough:test"),
+            ("pause", "pause:1"),
+            ("hello", "k8s/hello:1"),
+            ("pause", "k8s/failover:1"),
+        ] {
             upstream.push(&images.join(archive).with_extension("tar"), name)?;
         }
         let cache = Registry::start(CACHE_PORT, Some(&upstream), None)?;

@@ -9,7 +9,6 @@ use serde_json::json;
 
 use crate::alerts::is_of_probes;
 use crate::cluster::{Cluster, write};
-use crate::deployment::HELLO;
 use crate::front::{Authority, Front, Mode};
 use crate::harness::wait_for;
 use crate::installation::{Installation, NAMESPACE};
@@ -22,6 +21,8 @@ use crate::{DEADLINE, ROLLOUT_TIMEOUT, step};
 const PORTS: [u16; 2] = [5443, 5444];
 const SECOND_CACHE_PORT: u16 = 5002;
 const NAME: &str = "k8s/hello:1";
+/// An image of its own is pulled: the node names the content of an image by one of its caches.
+const PULLED: &str = "failover:1";
 /// Three probes with the default interval, their jitter and their timeouts.
 const LEFT_WITHIN: Duration = Duration::from_secs(45);
 /// The least time for which a cache is down, and five probes.
@@ -177,7 +178,7 @@ impl<'a> Trial<'a> {
             let pod = json!({
                 "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": "failover"}},
                 "spec": {
-                    "containers": [{"name": "hello", "image": HELLO, "imagePullPolicy": "Always"}],
+                    "containers": [{"name": "hello", "image": format!("registry.k8s.io/{PULLED}"), "imagePullPolicy": "Always"}],
                     "terminationGracePeriodSeconds": 1,
                 },
             });
@@ -185,7 +186,7 @@ impl<'a> Trial<'a> {
             self.cluster.kubectl(&["wait", "--for=condition=Ready", &format!("pod/{name}"), "--timeout=120s"]).ok();
             let image =
                 self.cluster.kubectl(&["get", "pod", &name, "--output=jsonpath={.spec.containers[0].image}"]).ok();
-            assert_eq!(image, front.image(NAME));
+            assert_eq!(image, front.image(&format!("k8s/{PULLED}")));
         });
     }
 
