@@ -127,12 +127,9 @@ impl RegistriesArgs {
             host.ca_pem.get_or_insert_default().extend([&pem[..], b"\n"].concat());
         }
         for host in &self.plain_http {
-            let image = format!("{host}/x");
-            let image = ImageRef::parse(&image).ok().filter(ImageRef::host_is_written);
-            let registry = image.as_ref().and_then(|image| image.registry());
-            let registry = registry.filter(|_| !host.contains('/'));
-            let registry = registry.ok_or_else(|| anyhow!("invalid --plain-http `{host}`: write HOST or HOST:PORT"))?;
-            hosts.entry(registry.to_owned()).or_default().is_plain_http = true;
+            let registry = canonical_host(host)
+                .ok_or_else(|| anyhow!("invalid --plain-http `{host}`: write HOST or HOST:PORT"))?;
+            hosts.entry(registry).or_default().is_plain_http = true;
         }
         Ok(hosts)
     }
@@ -207,6 +204,13 @@ fn keyring(file: &Path, warnings: Warnings) -> anyhow::Result<Keyring> {
         ));
     }
     Ok(keyring)
+}
+
+/// Returns the host of a registry as canonical names have it; `None` if it is not a host, or has a path.
+pub(super) fn canonical_host(host: &str) -> Option<String> {
+    let image = format!("{host}/x");
+    let image = ImageRef::parse(&image).ok().filter(|image| image.host_is_written() && !host.contains('/'))?;
+    image.registry().map(str::to_owned)
 }
 
 fn host_of(name: &str) -> String {

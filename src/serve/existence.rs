@@ -79,7 +79,7 @@ impl LookUps {
             let looked = timeout(LOOK_UP, ask(&client, &repository, &reference)).await.unwrap_or(Looked::Failed);
             drop(slot);
             look_ups.metrics.looked_up(looked);
-            // Nobody may wait any more.
+            // All requests that waited may have ended.
             let _ = sender.send(Some(looked != Looked::Missing));
         });
         Some(has)

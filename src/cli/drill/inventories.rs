@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail, ensure};
 
 use crate::cli::output;
-use crate::cli::registries::RegistriesArgs;
+use crate::cli::registries::{RegistriesArgs, canonical_host};
 use crate::drill::{Api, Ecr, Expiry, Holdings, Inventories, Listing, Storage};
 use crate::engine::{Cache, ImageRef, Product};
 use crate::products::Model;
@@ -172,10 +172,7 @@ fn note_start(host: &str) {
 
 /// Returns a host in canonical form.
 fn parse_host(host: &str) -> Result<String, String> {
-    let image = format!("{host}/x");
-    let image = ImageRef::parse(&image).ok().filter(ImageRef::host_is_written);
-    let registry = image.as_ref().and_then(|image| image.registry()).filter(|_| !host.contains('/'));
-    registry.map(str::to_owned).ok_or_else(|| "write HOST or HOST:PORT, such as harbor.example.com".to_owned())
+    canonical_host(host).ok_or_else(|| "write HOST or HOST:PORT, such as harbor.example.com".to_owned())
 }
 
 fn parse_path(text: &str) -> Result<(String, PathBuf), String> {

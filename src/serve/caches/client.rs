@@ -1,4 +1,5 @@
-//! The client for probes of a cache, made again when one of its files has changed: CAs and credentials are renewed while serving.
+//! The client for probes of a cache and for look-ups in it, made again when one of its files has changed: CAs and credentials are
+//! renewed while serving.
 
 use std::fmt::Debug;
 use std::path::PathBuf;
