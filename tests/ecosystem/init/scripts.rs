@@ -43,8 +43,11 @@ fn the_scripts_are_sound() {
 }
 
 /// Logs its arguments, and standard input if an argument says to read it. An object does not exist before it was created.
+///
+/// The programs of a pipeline run at the same time, so a line of the log is one write.
 const STAND_IN: &str = r#"#!/usr/bin/env bash
-{ printf '%s' "$(basename "$0")"; printf ' [%s]' "$@"; echo; } >>"$LOG"
+printf -v arguments ' [%s]' "$@"
+printf '%s%s\n' "${0##*/}" "$arguments" >>"$LOG"
 case "$*" in
   *'--data @-'* | *file:///dev/stdin*) cat >>"$LOG.bodies" ;;
 esac
