@@ -3,13 +3,15 @@
 //! It compares the release build of `pullthrough serve` with a webhook that does nothing. pullthrough has its defaults: metrics,
 //! limits, and a log at info into a pipe that is read. Both use the same hyper, tokio-rustls and aws-lc-rs, TLS 1.3, ECDSA P-256 and
 //! TCP_NODELAY. The null webhook reads the body and sends a constant response. The difference is the cost of pullthrough. A third
-//! server, `1,000 rules`, is pullthrough with the same rule behind 999 others.
+//! server, `1,000 rules`, is pullthrough with the same rule behind 999 others. A fourth, `cache down`, probes a cache that is down and
+//! its failover, which is up.
 //!
 //! If there are `taskset` and two CPUs, the servers run on one CPU and the client on another. Each figure is the median of the
 //! rounds, and each round runs all servers. CPU is the user and system time of the server process by the kernel's scheduler, divided
 //! by the requests answered. Compare this figure. It differs between machines; the ratios within one run are stable. Latencies and
 //! rates are those of a client that sends the next request after the response to the last.
 
+mod cache;
 mod client;
 mod null;
 mod process;
@@ -67,6 +69,7 @@ const WARM_UP: Duration = Duration::from_millis(300);
 const NULL: &str = "null";
 const PULLTHROUGH: &str = "pullthrough";
 const MANY_RULES: &str = "1,000 rules";
+const CACHE_DOWN: &str = "cache down";
 const OTHER: &str = "other";
 
 fn main() -> Result<()> {
@@ -124,6 +127,8 @@ impl Commands {
         let key = file("tls.key", &key.serialize_pem())?;
         let one_rule = file("1-rule.yaml", &common::rules(1))?;
         let many_rules = file("1000-rules.yaml", &common::rules(1000))?;
+        let up = cache::start()?.to_string();
+        let cache_down = file("failover.yaml", &common::failover(cache::CLOSED, &up))?;
 
         let null =
             processors.of_server([std::env::current_exe()?, "--null-webhook".into(), certificate.clone(), key.clone()]);
@@ -144,7 +149,10 @@ impl Commands {
             (NULL, null),
             (PULLTHROUGH, pullthrough(this, &one_rule)),
             (MANY_RULES, pullthrough(this, &many_rules)),
+            (CACHE_DOWN, pullthrough(this, &cache_down)),
         ];
+        let (_, probes) = servers.last_mut().context("a server")?;
+        probes.extend(["--plain-http".into(), up.into()]);
         servers.extend(other.map(|binary| (OTHER, pullthrough(binary, &one_rule))));
         Ok(Self { authority, servers })
     }

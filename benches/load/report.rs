@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::client::Load;
-use super::{CONNECTIONS, MANY_RULES, NULL, OTHER, PULLTHROUGH};
+use super::{CACHE_DOWN, CONNECTIONS, MANY_RULES, NULL, OTHER, PULLTHROUGH};
 
 /// All measurements.
 pub struct Figures {
@@ -109,6 +109,10 @@ fn targets(figures: &Figures, server: &str) {
         let cpu = |server| Some(median(server, body, CONNECTIONS)?.cpu_micros);
         Some(cpu(server)? / cpu(base)?)
     };
+    let p99_ratio = |server: &str, base: &str, body: &str| {
+        let p99 = |server| Some(median(server, body, CONNECTIONS)?.p99_micros);
+        Some(p99(server)? / p99(base)?)
+    };
     let of = |list: &[(&str, f64)]| list.iter().find(|(name, _)| *name == server).map(|(_, figure)| *figure);
     let p999_millis = median(server, "b-realistic", 1).map(|median| median.p999_micros / 1e3);
     let loaded_mib = median(server, "b-realistic", CONNECTIONS).map(|median| median.memory_mib);
@@ -117,6 +121,7 @@ fn targets(figures: &Figures, server: &str) {
         ("CPU over null, a-one", cpu_ratio(server, NULL, "a-one"), 1.5),
         ("CPU over null, 1 MiB", cpu_ratio(server, NULL, "1 MiB"), 2.2),
         ("CPU with 1,000 rules over 1 rule, b-realistic", cpu_ratio(MANY_RULES, PULLTHROUGH, "b-realistic"), 1.1),
+        ("p99 with a cache down over none, b-realistic", p99_ratio(CACHE_DOWN, PULLTHROUGH, "b-realistic"), 1.05),
         ("p99.9 at one connection, b-realistic, ms", p999_millis, 5.0),
         ("RSS idle, MiB", of(idle), 8.0),
         ("RSS under load, b-realistic, MiB", loaded_mib, 12.0),

@@ -9,9 +9,10 @@ use serde_json::json;
 
 use crate::alerts::is_of_probes;
 use crate::cluster::{Cluster, write};
+use crate::deployment::HELLO;
 use crate::front::{Authority, Front, Mode};
 use crate::harness::wait_for;
-use crate::installation::{Installation, NAMESPACE};
+use crate::installation::{self, Installation, NAMESPACE};
 use crate::load::Load;
 use crate::node::GATEWAY;
 use crate::prometheus::Prometheus;
@@ -19,6 +20,7 @@ use crate::registry::Registry;
 use crate::{DEADLINE, ROLLOUT_TIMEOUT, step};
 
 const PORTS: [u16; 2] = [5443, 5444];
+const UPSTREAM_PORT: u16 = 5445;
 const SECOND_CACHE_PORT: u16 = 5002;
 const NAME: &str = "k8s/hello:1";
 /// An image of its own is pulled: the node names the content of an image by one of its caches.
@@ -63,6 +65,7 @@ pub fn survives_every_fault(cluster: &Cluster, installation: &Installation) {
     let rule = |action: &str| trial.lose_packets(action);
     trial.changes_nothing("30 % of its packets are lost", || rule("-A"));
     rule("-D");
+    trial.all_are_down();
     trial.end(installation, &broken);
 }
 
@@ -72,6 +75,7 @@ type Broken = (&'static str, Duration);
 struct Trial<'a> {
     cluster: &'a Cluster,
     fronts: [Front; 2],
+    upstream: Front,
     _second: Registry,
     load: Load,
     quiet: Range<Duration>,
@@ -83,21 +87,30 @@ impl<'a> Trial<'a> {
         let authority = Authority::new().unwrap();
         let fronts = [(PORTS[0], &cluster.cache), (PORTS[1], &second)]
             .map(|(port, cache)| Front::start(SocketAddrV4::new(GATEWAY, port), cache.host(), &authority).unwrap());
+        let upstream = SocketAddrV4::new(GATEWAY, UPSTREAM_PORT);
+        let upstream = Front::start(upstream, cluster.upstream.host(), &authority).unwrap();
         let ca = write(cluster.node.files(), "caches.crt", &authority.pem()).unwrap();
-        for front in &fronts {
+        for front in fronts.iter().chain([&upstream]) {
             let host = format!("[host.\"https://{}\"]\nca = \"{}\"\n", front.address(), ca.display());
             write(cluster.node.files(), &format!("{}/hosts.toml", front.address()), &host).unwrap();
         }
         let [one, other] = fronts.each_ref().map(|front| front.address().to_string());
         let cache = |prefix: &str| json!({"prefix": prefix, "caFile": "/etc/pullthrough/ca/ca.crt", "health": {}});
+        let rule = |name: &str, from: &str, when_cache_down: &str| {
+            json!({
+                "name": name, "from": [from], "whenCacheDown": when_cache_down,
+                "to": format!("{one}/k8s"), "failover": [format!("{other}/k8s")],
+            })
+        };
+        let written = upstream.address().to_string();
         let rules = json!({
             "apiVersion": "pullthrough.dev/v1alpha1",
             "kind": "Rules",
-            "caches": [cache(&one), cache(&other)],
-            "rules": [{
-                "name": "kubernetes", "from": ["registry.k8s.io"],
-                "to": format!("{one}/k8s"), "failover": [format!("{other}/k8s")],
-            }],
+            "caches": [cache(&one), cache(&other), cache(&written)],
+            "rules": [
+                rule("kubernetes", "registry.k8s.io", "keep"),
+                rule("direct", &format!("{written}/k8s"), "upstream"),
+            ],
         });
         step("pullthrough probes two caches", || {
             let authorities = json!({
@@ -114,7 +127,7 @@ impl<'a> Trial<'a> {
             wait_until_named(cluster, &fronts[0]);
         });
         let load = Load::naming(cluster, fronts.each_ref().map(|front| front.image(NAME)).to_vec());
-        let trial = Self { cluster, fronts, _second: second, load, quiet: Duration::ZERO..Duration::ZERO };
+        let trial = Self { cluster, fronts, upstream, _second: second, load, quiet: Duration::ZERO..Duration::ZERO };
         trial.runs("first", &trial.fronts[0]);
         let start = trial.load.elapsed();
         trial.wait(Duration::from_secs(20));
@@ -138,14 +151,41 @@ impl<'a> Trial<'a> {
         (what, broken)
     }
 
+    /// Breaks both caches, then the upstream too, and restores them.
+    fn all_are_down(&self) {
+        let Self { cluster, fronts: [first, second], upstream, .. } = self;
+        let direct = upstream.image(NAME);
+        step("both caches are down: one rule keeps the first, the other leaves the image as written", || {
+            first.set(Mode::Closed);
+            second.set(Mode::Closed);
+            wait_until_given(cluster, &direct, &direct);
+            assert_eq!(probe(cluster, HELLO), first.image(NAME));
+        });
+        self.starts("upstream", &upstream.image(&format!("k8s/{PULLED}")), upstream);
+        step("the upstream is down too, and the first cache is named", || {
+            upstream.set(Mode::Closed);
+            wait_until_given(cluster, &direct, &first.image(NAME));
+            assert_eq!(probe(cluster, HELLO), first.image(NAME));
+        });
+        step("the upstream answers again, and the image is as written", || {
+            upstream.set(Mode::Passes);
+            wait_until_given(cluster, &direct, &direct);
+        });
+        step("the caches answer again, and the first is named", || {
+            first.set(Mode::Passes);
+            second.set(Mode::Passes);
+            wait_until_given(cluster, &direct, &first.image(NAME));
+        });
+        self.starts("cached", &upstream.image(&format!("k8s/{PULLED}")), first);
+    }
+
     /// Lets a fault last that makes the cache not down.
     fn changes_nothing(&self, what: &str, fault: impl FnOnce()) {
         let before = self.transitions();
         step(&format!("the first cache stays named ({what})"), || {
             fault();
             self.wait(HARMLESS);
-            let image = probe(self.cluster);
-            assert_eq!(image, self.fronts[0].image(NAME), "{what}");
+            assert_eq!(probe(self.cluster, HELLO), self.fronts[0].image(NAME), "{what}");
         });
         let transitions = self.transitions() - before;
         println!("          {transitions} transitions ({what})");
@@ -173,12 +213,16 @@ impl<'a> Trial<'a> {
 
     /// Starts a Pod, and waits until it runs with its image of a cache.
     fn runs(&self, name: &str, front: &Front) {
+        self.starts(name, &format!("registry.k8s.io/{PULLED}"), front);
+    }
+
+    fn starts(&self, name: &str, written: &str, front: &Front) {
         let name = format!("failover-{name}");
         step(&format!("a Pod starts from {}", front.address()), || {
             let pod = json!({
                 "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": "failover"}},
                 "spec": {
-                    "containers": [{"name": "hello", "image": format!("registry.k8s.io/{PULLED}"), "imagePullPolicy": "Always"}],
+                    "containers": [{"name": "hello", "image": written, "imagePullPolicy": "Always"}],
                     "terminationGracePeriodSeconds": 1,
                 },
             });
@@ -238,16 +282,22 @@ impl<'a> Trial<'a> {
 
 /// Waits until new Pods name a cache, whichever replica answers.
 fn wait_until_named(cluster: &Cluster, front: &Front) {
-    let mut in_a_row = 0;
-    let named = wait_for(BACK_WITHIN, || {
-        in_a_row = if probe(cluster) == front.image(NAME) { in_a_row + 1 } else { 0 };
-        (in_a_row >= 10).then_some(())
-    });
-    named.unwrap_or_else(|error| panic!("{} is not named: {error:#}\n{}", front.address(), logs(cluster).join("\n")));
+    wait_until_given(cluster, HELLO, &front.image(NAME));
 }
 
-fn probe(cluster: &Cluster) -> String {
-    cluster.kubectl(&crate::installation::PROBE).ok()
+/// Waits until new Pods get an image, whichever replica answers.
+fn wait_until_given(cluster: &Cluster, written: &str, expected: &str) {
+    let mut in_a_row = 0;
+    let given = wait_for(BACK_WITHIN, || {
+        in_a_row = if probe(cluster, written) == expected { in_a_row + 1 } else { 0 };
+        (in_a_row >= 10).then_some(())
+    });
+    given.unwrap_or_else(|error| panic!("{written} is not {expected}: {error:#}\n{}", logs(cluster).join("\n")));
+}
+
+/// Returns the image that a new Pod gets.
+fn probe(cluster: &Cluster, written: &str) -> String {
+    cluster.kubectl(&installation::probe(written)).ok()
 }
 
 /// Returns the log of each replica.

@@ -80,16 +80,17 @@ impl Installation {
     }
 }
 
-/// A Pod as a dry run. Prints its image.
-pub const PROBE: [&str; 6] =
-    ["run", "probe", "--image", HELLO, "--dry-run=server", "--output=jsonpath={.spec.containers[0].image}"];
+/// Creates a Pod as a dry run. Prints the image that it gets.
+pub const fn probe(image: &str) -> [&str; 6] {
+    ["run", "probe", "--image", image, "--dry-run=server", "--output=jsonpath={.spec.containers[0].image}"]
+}
 
 /// Waits until the API server calls the Service, whose rules observe. The image is not rewritten.
 pub fn observes(cluster: &Cluster) {
     step("the API server calls the Service, and no image is rewritten", || {
         let would_be = format!("would be pulled through {}", cluster.cache.image("k8s"));
         let warned = wait_for(DEADLINE, || {
-            let output = cluster.kubectl(&PROBE);
+            let output = cluster.kubectl(&probe(HELLO));
             assert_eq!(output.stdout, HELLO);
             output.stderr.contains(&would_be).then_some(())
         });
@@ -103,7 +104,7 @@ pub fn rewrites(cluster: &Cluster) {
         let expected = cluster.cache.image("k8s/hello:1");
         let mut image = String::new();
         let rewritten = wait_for(DEADLINE, || {
-            image = cluster.kubectl(&PROBE).ok();
+            image = cluster.kubectl(&probe(HELLO)).ok();
             (image == expected).then_some(())
         });
         rewritten.unwrap_or_else(|error| panic!("{HELLO} was rewritten to {image}, not {expected}: {error:#}"));

@@ -2,7 +2,7 @@
 
 use crate::cluster::Cluster;
 use crate::deployment::HELLO;
-use crate::installation::{Installation, PROBE};
+use crate::installation::{Installation, probe};
 use crate::inventory::Inventory;
 use crate::step;
 
@@ -11,5 +11,5 @@ pub fn leaves_nothing(cluster: &Cluster, installation: &Installation, before: &I
     step(&format!("the cluster has the same {} objects as before", before.count()), || {
         before.wait_until_again(cluster)
     });
-    assert_eq!(cluster.kubectl(&PROBE).ok(), HELLO, "Pods are not rewritten any more");
+    assert_eq!(cluster.kubectl(&probe(HELLO)).ok(), HELLO, "Pods are not rewritten any more");
 }

@@ -3,6 +3,7 @@
 //! `make test-ecosystem` installs or compiles them. A contributor's `make test` needs none of them.
 
 mod chart;
+mod existence;
 mod export;
 #[path = "../harness/mod.rs"]
 mod harness;

@@ -91,9 +91,19 @@ pub fn rules(count: usize) -> String {
             "- name: registry-{index}\n  from: [registry-{index}.example.com]\n  to: cache.example.com/registry-{index}\n"
         );
     }
+    text + &kubernetes("cache.example.com")
+}
+
+/// Returns a file of the same rule with a failover. Both caches are probed each second.
+pub fn failover(cache: &str, other: &str) -> String {
+    let entry = |cache| format!("- {{prefix: '{cache}', health: {{interval: 1s, timeout: 1s}}}}\n");
+    let caches = entry(cache) + &entry(other);
+    format!("{HEADER}{}  failover: ['{other}/k8s']\ncaches:\n{caches}", kubernetes(cache))
+}
+
+fn kubernetes(cache: &str) -> String {
     let from = pullthrough_engine::config::KUBERNETES_REGISTRY.join(", ");
-    let _ = write!(text, "- name: kubernetes\n  from: [{from}]\n  to: cache.example.com/k8s\n");
-    text
+    format!("- name: kubernetes\n  from: [{from}]\n  to: '{cache}/k8s'\n")
 }
 
 /// Returns a file of one rule with `count` sources. The last one is registry.k8s.io.

@@ -3,7 +3,7 @@
 
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use pullthrough::init::Product;
@@ -34,7 +34,7 @@ impl Registry {
         let process = Command::new("docker-registry")
             .arg("serve")
             .arg(configuration)
-            .stdout(Stdio::null())
+            .stdout(log.try_clone().expect("a file"))
             .stderr(log)
             .spawn()
             .expect("docker-registry runs");
@@ -52,7 +52,7 @@ impl Registry {
     }
 
     /// Pushes an image without layers. Returns its manifest.
-    fn push(&self, repository: &str, tag: &str) -> String {
+    pub fn push(&self, repository: &str, tag: &str) -> String {
         let digest = |text: &str| {
             let digits: String = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
             format!("sha256:{digits}")
