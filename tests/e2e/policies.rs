@@ -5,6 +5,7 @@ mod creation;
 mod twins;
 mod update;
 mod validation;
+mod views;
 
 use serde_json::Value;
 
