@@ -185,7 +185,8 @@ impl<'a> Trial<'a> {
         step(&format!("the first cache stays named ({what})"), || {
             fault();
             self.wait(HARMLESS);
-            assert_eq!(probe(self.cluster, HELLO), self.fronts[0].image(NAME), "{what}");
+            let expected = self.fronts[0].image(NAME);
+            assert_eq!(probe(self.cluster, HELLO), expected, "{what}\n{}", logs(self.cluster).join("\n"));
         });
         let transitions = self.transitions() - before;
         println!("          {transitions} transitions ({what})");
