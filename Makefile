@@ -36,7 +36,7 @@ test-caches: ## Ask real caches, and pull from them with a real containerd (as r
 test-cluster: ## Install the manifests in a real cluster of one node (as root, after `tests/install.sh cluster`)
 	cargo test --locked --test cluster
 
-test-failover: ## Break one of two caches in every way while Pods are created, in the cluster of test-cluster (20 minutes)
+test-failover: ## Break one of two caches in every way, and both, while Pods are created, in the cluster of test-cluster (20 minutes)
 	cargo test --locked --test cluster -- faults
 
 test-hostile: ## Attack the release build in a memory cgroup of the chart's limit, and measure (as root; 5 minutes after the build)
