@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use super::bounds::{MAX_IMAGES, MAX_IMAGES_BYTES};
 use super::json::{self, Quoted, Text, object, once};
 use super::list::{Entries, List};
+use super::owner::Labels;
 use super::policy::PodState;
 
 /// The label that disables rewriting, if the rules file allows it.
@@ -34,6 +35,8 @@ object! {
         pub generate_name: Option<Text<'a>> = "generateName",
         pub deletion_timestamp: Option<IgnoredAny> = "deletionTimestamp",
         pub labels: Option<Labels<'a>> = "labels",
+        // Read only for decisions that need it.
+        pub owner_references: Option<&'a RawValue> = "ownerReferences",
         pub annotations: Option<Annotations<'a>> = "annotations",
     }
 }
@@ -41,18 +44,11 @@ object! {
 impl Metadata<'_> {
     /// Returns the state of a Pod that applies to all its images.
     pub fn state(&self) -> PodState {
-        let rewrite = self.labels.as_ref().and_then(|labels| labels.rewrite.as_deref());
         PodState {
             deleting: self.deletion_timestamp.is_some(),
             mirror: self.annotations.as_ref().is_some_and(|annotations| annotations.is_mirror),
-            opted_out: rewrite == Some(REWRITE_DISABLED),
+            opted_out: self.label(REWRITE_LABEL).as_deref() == Some(REWRITE_DISABLED),
         }
-    }
-}
-
-object! {
-    pub struct Labels<'a> {
-        pub rewrite: Option<Text<'a>> = REWRITE_LABEL,
     }
 }
 

@@ -1,0 +1,187 @@
+//! The controller that owns a Pod, and the Pod's labels. Both are read from raw JSON, and only if a decision needs them.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::json::{Each, Quoted, Text, object};
+use super::pod::Metadata;
+
+/// The entry of `ownerReferences` with `controller: true`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Owner<'a> {
+    /// `GROUP/VERSION`, or the version alone for the core group.
+    pub api_version: Cow<'a, str>,
+    pub kind: Cow<'a, str>,
+    pub name: Cow<'a, str>,
+}
+
+impl Owner<'_> {
+    /// Returns the API group without its version; empty for the core group.
+    pub fn group(&self) -> &str {
+        self.api_version.rsplit_once('/').map_or("", |(group, _)| group)
+    }
+}
+
+object! {
+    struct OwnerReference<'a> {
+        api_version: Option<Text<'a>> = "apiVersion",
+        kind: Option<Text<'a>> = "kind",
+        name: Option<Text<'a>> = "name",
+        controller: Option<&'a RawValue> = "controller",
+    }
+}
+
+impl<'a> Metadata<'a> {
+    /// Returns the controller, the first of several as `metav1.GetControllerOf` does. `None` if there is none, or if the list
+    /// is not readable up to it.
+    pub fn controller(&self) -> Option<Owner<'a>> {
+        let mut found = None;
+        let walk = Each::new(|reference: OwnerReference<'a>| {
+            let OwnerReference { api_version, kind, name, controller } = reference;
+            if controller.is_none_or(|controller| controller.get() != "true") {
+                return Ok(());
+            }
+            let text = |text: Option<Text<'a>>| text.unwrap_or_default().0;
+            found = Some(Owner { api_version: text(api_version), kind: text(kind), name: text(name) });
+            Err("the entries behind the controller are not read")
+        });
+        // The error says that the list is unreadable, or that the controller is found.
+        _ = walk.deserialize(&mut serde_json::Deserializer::from_str(self.owner_references?.get()));
+        found
+    }
+
+    /// Returns the value of a label: the last one, as in Go, if the key is duplicate. `None` if it is missing or no string.
+    pub fn label(&self, key: &str) -> Option<Cow<'a, str>> {
+        self.labels?.value(key)
+    }
+}
+
+/// The labels of an object, as an object in JSON.
+#[derive(Debug, Clone, Copy)]
+pub struct Labels<'a>(&'a RawValue);
+
+impl<'a> Labels<'a> {
+    fn value(self, wanted: &str) -> Option<Cow<'a, str>> {
+        struct Find<'w>(&'w str);
+
+        impl<'de> DeserializeSeed<'de> for Find<'_> {
+            type Value = Option<&'de RawValue>;
+
+            fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+                deserializer.deserialize_map(self)
+            }
+        }
+
+        impl<'de> Visitor<'de> for Find<'_> {
+            type Value = Option<&'de RawValue>;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut found = None;
+                while let Some(key) = map.next_key::<Quoted>()? {
+                    if key.key() == self.0 {
+                        found = Some(map.next_value()?);
+                    } else {
+                        map.next_value::<IgnoredAny>()?;
+                    }
+                }
+                Ok(found)
+            }
+        }
+
+        let found = Find(wanted).deserialize(&mut serde_json::Deserializer::from_str(self.0.get())).ok()??;
+        serde_json::from_str::<Text<'a>>(found.get()).ok().map(|text| text.0)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Labels<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let json = <&RawValue>::deserialize(deserializer)?;
+        if json.get().starts_with('{') { Ok(Self(json)) } else { Err(D::Error::custom("expected an object")) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Pod;
+
+    fn metadata<T>(json: &str, read: impl Fn(&Metadata) -> T) -> T {
+        let text = format!(r#"{{"metadata":{json}}}"#);
+        let pod: Pod = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{json}: {error}"));
+        read(&pod.metadata.unwrap_or_default())
+    }
+
+    #[test]
+    fn the_controller_is_found_or_counts_as_missing() {
+        const SET: &str =
+            r#"{"apiVersion":"apps/v1","kind":"ReplicaSet","name":"web-5d4","uid":"u","controller":true}"#;
+        const NODE: &str = r#"{"apiVersion":"v1","kind":"Node","name":"n"}"#;
+        let owner = |api_version: &'static str, kind: &'static str, name: &'static str| {
+            Some(Owner { api_version: api_version.into(), kind: kind.into(), name: name.into() })
+        };
+        let set = owner("apps/v1", "ReplicaSet", "web-5d4");
+        for (references, expected) in [
+            (format!("[{SET}]"), set.clone()),
+            (format!("[{NODE}, {SET}]"), set.clone()),
+            (format!("[{SET}, 7]"), set.clone()),
+            (format!("[{SET}, {{\"kind\":\"Other\",\"controller\":true}}]"), set),
+            (
+                r#"[{"apiVersion":"a.io\/v1","kind":"K","name":"n\u0061","controller":true}]"#.to_owned(),
+                owner("a.io/v1", "K", "na"),
+            ),
+            (r#"[{"controller":true}]"#.to_owned(), Some(Owner::default())),
+            (format!("[{NODE}]"), None),
+            (SET.replace("true", "false"), None),
+            (format!("[{}]", SET.replace("true", "\"true\"")), None),
+            (format!("[7, {SET}]"), None),
+            (r#"[{"kind":"K","kind":"L","controller":true}]"#.to_owned(), None),
+            (r#"[{"kind":7,"controller":true}]"#.to_owned(), None),
+            ("[]".to_owned(), None),
+            ("null".to_owned(), None),
+            ("7".to_owned(), None),
+            ("\"x\"".to_owned(), None),
+        ] {
+            let found = metadata(&format!(r#"{{"ownerReferences":{references}}}"#), |metadata| {
+                metadata.controller().map(|Owner { api_version, kind, name }| Owner {
+                    api_version: api_version.into_owned().into(),
+                    kind: kind.into_owned().into(),
+                    name: name.into_owned().into(),
+                })
+            });
+            assert_eq!(found, expected, "{references}");
+        }
+        assert!(metadata("{}", |metadata| metadata.controller().is_none()));
+        for (api_version, group) in
+            [("apps/v1", "apps"), ("v1", ""), ("", ""), ("postgresql.cnpg.io/v1", "postgresql.cnpg.io")]
+        {
+            assert_eq!(Owner { api_version: api_version.into(), ..Owner::default() }.group(), group);
+        }
+    }
+
+    #[test]
+    fn a_label_is_found_by_its_key() {
+        for (labels, expected) in [
+            (r#"{"a":"b"}"#, Some("b")),
+            (r#"{"x":7,"a":"b","y":{}}"#, Some("b")),
+            (r#"{"\u0061":"\u0062"}"#, Some("b")),
+            (r#"{"a":"b","a":"c"}"#, Some("c")),
+            (r#"{"a":""}"#, Some("")),
+            (r#"{"a":7}"#, None),
+            (r#"{"a":null}"#, None),
+            (r#"{"aa":"b"}"#, None),
+            ("{}", None),
+            ("null", None),
+        ] {
+            let found =
+                metadata(&format!(r#"{{"labels":{labels}}}"#), |metadata| metadata.label("a").map(Cow::into_owned));
+            assert_eq!(found.as_deref(), expected, "{labels}");
+        }
+    }
+}
