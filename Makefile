@@ -79,7 +79,7 @@ bench: ## Measure the engine, the server compared with a null webhook, `rewrite`
 	cargo bench --locked
 
 fuzz: ## Fuzz references, responses, rules, facts, lints and manifests for FUZZ_SECONDS each (needs cargo-fuzz)
-	for target in reference answer rules facts; do RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir engine/fuzz $$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; done
+	for target in reference json answer rules facts; do RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir engine/fuzz $$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; done
 	for target in lint manifest; do RUSTC_BOOTSTRAP=1 cargo fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; done
 
 deny: ## Check bans, licences and sources of dependencies (needs cargo-deny)

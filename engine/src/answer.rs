@@ -2,15 +2,13 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
-
 use super::bounds::{MAX_PATCH_BYTES, MAX_WOULD_BE_BYTES};
 use super::context::Context;
 use super::decision::{Decision, ImageDecision};
-use super::json::Text;
+use super::json::{InvalidJson, Raw, Text};
 use super::list::{Change, List};
 use super::outline::may_change_an_image;
-use super::patch;
+use super::patch::{self, Patch};
 use super::pod::{Place, Pod, Site};
 use super::policy::{Previous, Question, WhenNotUnderstood};
 use super::response;
@@ -72,15 +70,18 @@ impl Outcome {
 /// Returns an error if the body is not an AdmissionReview of `admission.k8s.io/v1` with a `uid` to answer to.
 pub fn answer<'a>(context: Context<'a>, body: &'a [u8]) -> Result<Answer<'a>, Unreadable> {
     let (asked, objects) = review::read(body)?;
-    let old_object = objects.old_object;
-    let Understood { name: object_name, generate_name, decided } = understand(context, &asked, objects);
+    let Objects { object, old_object } = objects;
+    let raw_object = object.as_ref().map(|object| object.raw.clone());
+    let pod = object.map(|object| object.pod);
+    let Understood { name: object_name, generate_name, decided } =
+        understand(context, &asked, pod, old_object.as_ref());
     let (images, patch, problem) = match decided {
         Ok(Decided { images, patch }) => (images, patch, None),
         Err(problem) => (Vec::new(), None, Some(problem)),
     };
     let is_denied = problem.is_some()
         && context.policy.settings().when_not_understood == WhenNotUnderstood::Deny
-        && may_be_denied(&asked, body, old_object);
+        && may_be_denied(&asked, raw_object.as_ref(), old_object.as_ref());
     let outcome = match (&problem, &patch) {
         (Some(_), _) if is_denied => Outcome::Denied,
         (Some(_), _) => Outcome::NotUnderstood,
@@ -91,8 +92,9 @@ pub fn answer<'a>(context: Context<'a>, body: &'a [u8]) -> Result<Answer<'a>, Un
     let body = response::write(&response::Content {
         uid: &asked.uid,
         patch,
-        denied: problem.as_deref().filter(|_| is_denied).map(response::denial),
-        warnings: if warn { response::warnings(&images, problem.as_deref()) } else { Vec::new() },
+        problem: problem.as_deref(),
+        is_denied,
+        warn,
         decisions: &images,
     });
     let Asking { uid, resource, operation, name, namespace, dry_run, is_machine: _ } = asked;
@@ -117,11 +119,11 @@ pub fn answer<'a>(context: Context<'a>, body: &'a [u8]) -> Result<Answer<'a>, Un
 
 /// Returns whether a request that can't be understood may be denied: the creation of a Pod, or an update that may change an
 /// image.
-fn may_be_denied(asked: &Asking, body: &[u8], old_object: Option<&RawValue>) -> bool {
+fn may_be_denied(asked: &Asking, object: Option<&Raw>, old_object: Option<&Raw>) -> bool {
     match (asked.resource, asked.operation) {
         (Resource::Pods, Operation::Create) => true,
         (Resource::Pods | Resource::PodsEphemeralContainers, Operation::Update) => {
-            may_change_an_image(review::raw_object(body), old_object)
+            may_change_an_image(object, old_object)
         }
         _ => false,
     }
@@ -146,12 +148,15 @@ impl<'a> Understood<'a> {
 #[derive(Default)]
 struct Decided<'a> {
     images: Vec<ImageDecision<'a>>,
-    /// JSON.
-    patch: Option<Vec<u8>>,
+    patch: Option<Patch<'a>>,
 }
 
-fn understand<'a>(context: Context<'a>, asked: &Asking<'a>, objects: Objects<'a>) -> Understood<'a> {
-    let Objects { object, old_object } = objects;
+fn understand<'a>(
+    context: Context<'a>,
+    asked: &Asking<'a>,
+    object: Option<Result<Pod<'a>, InvalidJson>>,
+    old_object: Option<&Raw<'a>>,
+) -> Understood<'a> {
     let pod = match pod(asked, object) {
         Ok(Some(pod)) => pod,
         Ok(None) => return Understood::nameless(Ok(Decided::default())),
@@ -164,18 +169,18 @@ fn understand<'a>(context: Context<'a>, asked: &Asking<'a>, objects: Objects<'a>
 }
 
 /// Returns the Pod of a request; `None` if the request can't change an image.
-fn pod<'a>(asked: &Asking, object: Result<Option<Pod<'a>>, serde_json::Error>) -> Result<Option<Pod<'a>>, String> {
+fn pod<'a>(asked: &Asking, object: Option<Result<Pod<'a>, InvalidJson>>) -> Result<Option<Pod<'a>>, String> {
     match (asked.resource, asked.operation) {
         (Resource::Other, _) => Err("only Pods are rewritten, and the request is for another resource".to_owned()),
         (Resource::Pods, Operation::Create | Operation::Update)
         | (Resource::PodsEphemeralContainers, Operation::Update) => {
-            object.map_err(unreadable)?.ok_or("the request has no object".to_owned()).map(Some)
+            object.ok_or("the request has no object")?.map(Some).map_err(unreadable)
         }
         _ => Ok(None),
     }
 }
 
-fn unreadable(error: serde_json::Error) -> String {
+fn unreadable(error: InvalidJson) -> String {
     format!("the Pod can't be read: {error}")
 }
 
@@ -184,14 +189,12 @@ fn decide<'a>(
     context: Context<'a>,
     asked: &Asking,
     pod: Pod<'a>,
-    old_object: Option<&RawValue>,
+    old_object: Option<&Raw<'a>>,
 ) -> Result<Decided<'a>, String> {
     let additions = (asked.operation == Operation::Create).then(|| patch::Additions::new(context.policy, &pod));
     let reason_for_all = pod.metadata.as_ref().and_then(|metadata| context.policy.reason_for_all(metadata.state()));
     let before = match (asked.operation, old_object) {
-        (Operation::Update, Some(old_object)) => {
-            Before::new(serde_json::from_str(old_object.get()).map_err(unreadable)?)
-        }
+        (Operation::Update, Some(old_object)) => Before::new(old_object.parse().map_err(unreadable)?),
         _ => Before::default(),
     };
     let sites = pod.into_sites();
@@ -223,7 +226,7 @@ fn decide<'a>(
         }
         images.push(ImageDecision { place, image, decision });
     }
-    let patch = patch::write(&images, additions)?;
+    let patch = Patch::new(&images, additions)?;
     Ok(Decided { images, patch })
 }
 

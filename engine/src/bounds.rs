@@ -29,8 +29,3 @@ pub const MAX_REFERENCE_BYTES: usize = 4 << 10;
 
 /// Bytes of a string, with its escapes, that is decoded. No string that is compared or shown as a whole is longer.
 pub(super) const MAX_TEXT_BYTES: usize = 6 * MAX_REFERENCE_BYTES;
-
-/// Levels of objects and lists in a body of more than [`LARGE_BYTES`]. Go's decoder rejects more (`encoding/json`), so the
-/// API server does too.
-pub(super) const MAX_DEPTH: usize = 10_000;
-pub(super) const LARGE_BYTES: usize = 256 << 10;

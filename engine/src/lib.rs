@@ -49,6 +49,7 @@ pub use facts::{CacheState, Facts};
 pub use health::{Health, Probe, Probed, Transition, Verdict};
 pub use host::{ALIASES, DOCKER_HUB, aliases_of, fold_host};
 pub use image::{ImageRef, InvalidReference, has_host};
+pub use json::InvalidJson;
 pub use list::{Change, Entries, Kustomize, List};
 pub use memory::{memory_bytes, most_memory_bytes};
 pub use owner::Owner;

@@ -123,10 +123,12 @@ mod tests {
             set(&mut entry, list.entries().pull_policy(), "Never");
             let pod = json!({"spec": {list.as_str(): [entry]}});
             let text = pod.to_string();
-            let sites = serde_json::from_str::<Pod>(&text).expect("a Pod").into_sites();
+            let sites = Pod::parse(&text).expect("a Pod").into_sites();
             let [site] = &sites[..] else { panic!("{list:?}: {sites:?}") };
             assert_eq!((site.place.list, &*site.image, site.pull_never), (list, "quay.io/a", true));
-            let pointer = site.place.pointer();
+            let mut pointer = Vec::new();
+            site.place.push_pointer(&mut pointer);
+            let pointer = String::from_utf8(pointer).expect("a text");
             assert_eq!(pod.pointer(&pointer), Some(&json!("quay.io/a")), "{pointer}");
             let path: Vec<&str> = pointer.split('/').collect();
             assert_eq!(List::of_image(&path), Some(list));

@@ -2,16 +2,16 @@
 
 use memchr::memmem;
 
-use super::bounds::{LARGE_BYTES, MAX_IMAGES, MAX_IMAGES_BYTES, MAX_PATCH_BYTES};
+use super::bounds::{MAX_IMAGES, MAX_IMAGES_BYTES, MAX_PATCH_BYTES};
 use super::pod::Site;
 
 /// Returns the most memory that [`answer`](super::answer()) uses at any time beside this body, with its result, in bytes.
 ///
-/// - Fields without an image take none, except one byte for each open level.
+/// - Fields without an image take none.
 /// - The images and names of both objects, and the annotation with the originals, are decoded if they have escapes.
 /// - Each image is in an object of its own.
 /// - A rewritten image has a key, `image`, of which a letter may be escaped. The new image is as long as the old one and
-///   `to` together. The patch has it once more, and exists in JSON and in base64.
+///   `to` together. The patch has it once more, in JSON and in base64 at the same time.
 ///
 /// `tests/memory` measures it.
 pub fn memory_bytes(body: &[u8]) -> usize {
@@ -32,14 +32,8 @@ const fn memory_bytes_of(body_bytes: usize, images: usize, rewritten: usize) -> 
     let images = least(images, MAX_IMAGES);
     let rewritten = least(rewritten, images);
     let patch_bytes = least(body_bytes + rewritten * REWRITTEN_BYTES, MAX_PATCH_BYTES);
-    let depth_bytes = 3 * least(body_bytes, LARGE_BYTES);
     let text_bytes = least(body_bytes, 2 * MAX_IMAGES_BYTES) + 8 * least(body_bytes, ORIGINALS_BYTES);
-    CONSTANT_BYTES
-        + text_bytes
-        + images * IMAGE_BYTES
-        + rewritten * ALLOCATION_BYTES
-        + patch_bytes * 10 / 3
-        + depth_bytes
+    CONSTANT_BYTES + text_bytes + images * IMAGE_BYTES + rewritten * ALLOCATION_BYTES + patch_bytes * 10 / 3
 }
 
 const fn least(one: usize, other: usize) -> usize {

@@ -1,12 +1,8 @@
 //! The controller that owns a Pod, and the Pod's labels. Both are read from raw JSON, and only if a decision needs them.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
-use serde_json::value::RawValue;
-
-use super::json::{Each, Quoted, Text, object};
+use super::json::{Fault, Raw, Read, Reader, Text, object};
 use super::pod::Metadata;
 
 /// The entry of `ownerReferences` with `controller: true`.
@@ -30,7 +26,7 @@ object! {
         api_version: Option<Text<'a>> = "apiVersion",
         kind: Option<Text<'a>> = "kind",
         name: Option<Text<'a>> = "name",
-        controller: Option<&'a RawValue> = "controller",
+        controller: Option<Raw<'a>> = "controller",
     }
 }
 
@@ -39,71 +35,52 @@ impl<'a> Metadata<'a> {
     /// is not readable up to it.
     pub fn controller(&self) -> Option<Owner<'a>> {
         let mut found = None;
-        let walk = Each::new(|reference: OwnerReference<'a>| {
-            let OwnerReference { api_version, kind, name, controller } = reference;
-            if controller.is_none_or(|controller| controller.get() != "true") {
-                return Ok(());
-            }
-            let text = |text: Option<Text<'a>>| text.unwrap_or_default().0;
-            found = Some(Owner { api_version: text(api_version), kind: text(kind), name: text(name) });
-            Err("the entries behind the controller are not read")
-        });
+        let walk = |reader: &mut Reader<'a>| {
+            reader.list(|reader| {
+                let OwnerReference { api_version, kind, name, controller } = Read::read(reader)?;
+                if controller.is_none_or(|controller| controller.text() != "true") {
+                    return Ok(());
+                }
+                let text = |text: Option<Text<'a>>| text.unwrap_or_default().0;
+                found = Some(Owner { api_version: text(api_version), kind: text(kind), name: text(name) });
+                Err(reader.limit("the entries behind the controller are not read"))
+            })
+        };
         // The error says that the list is unreadable, or that the controller is found.
-        _ = walk.deserialize(&mut serde_json::Deserializer::from_str(self.owner_references?.get()));
+        _ = self.owner_references.as_ref()?.read_with(walk);
         found
     }
 
     /// Returns the value of a label: the last one, as in Go, if the key is duplicate. `None` if it is missing or no string.
     pub fn label(&self, key: &str) -> Option<Cow<'a, str>> {
-        self.labels?.value(key)
+        self.labels.as_ref()?.value(key)
     }
 }
 
 /// The labels of an object, as an object in JSON.
-#[derive(Debug, Clone, Copy)]
-pub struct Labels<'a>(&'a RawValue);
+#[derive(Debug, Clone)]
+pub struct Labels<'a>(Raw<'a>);
 
 impl<'a> Labels<'a> {
-    fn value(self, wanted: &str) -> Option<Cow<'a, str>> {
-        struct Find<'w>(&'w str);
-
-        impl<'de> DeserializeSeed<'de> for Find<'_> {
-            type Value = Option<&'de RawValue>;
-
-            fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-                deserializer.deserialize_map(self)
-            }
-        }
-
-        impl<'de> Visitor<'de> for Find<'_> {
-            type Value = Option<&'de RawValue>;
-
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut found = None;
-                while let Some(key) = map.next_key::<Quoted>()? {
-                    if key.key() == self.0 {
-                        found = Some(map.next_value()?);
-                    } else {
-                        map.next_value::<IgnoredAny>()?;
-                    }
+    fn value(&self, wanted: &str) -> Option<Cow<'a, str>> {
+        let mut found: Option<Raw> = None;
+        let walk = |reader: &mut Reader<'a>| {
+            reader.object(|key, reader| {
+                if key.key() != wanted {
+                    return reader.skip();
                 }
-                Ok(found)
-            }
-        }
-
-        let found = Find(wanted).deserialize(&mut serde_json::Deserializer::from_str(self.0.get())).ok()??;
-        serde_json::from_str::<Text<'a>>(found.get()).ok().map(|text| text.0)
+                found = Some(Raw::read(reader)?);
+                Ok(())
+            })
+        };
+        self.0.read_with(walk).ok()?;
+        found?.parse::<Text>().ok().map(|text| text.0)
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Labels<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let json = <&RawValue>::deserialize(deserializer)?;
-        if json.get().starts_with('{') { Ok(Self(json)) } else { Err(D::Error::custom("expected an object")) }
+impl<'a> Read<'a> for Labels<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+        reader.with_raw(|reader| reader.object(|_, reader| reader.skip())).map(Self)
     }
 }
 
@@ -111,10 +88,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for Labels<'a> {
 mod tests {
     use super::*;
     use crate::Pod;
+    use crate::json::parse;
 
     fn metadata<T>(json: &str, read: impl Fn(&Metadata) -> T) -> T {
         let text = format!(r#"{{"metadata":{json}}}"#);
-        let pod: Pod = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{json}: {error}"));
+        let pod: Pod = parse(&text).unwrap_or_else(|error| panic!("{json}: {error}"));
         read(&pod.metadata.unwrap_or_default())
     }
 

@@ -3,11 +3,10 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
-use serde_json::value::RawValue;
-
 use super::bounds::{MAX_IMAGES, MAX_IMAGES_BYTES};
-use super::json::{self, Quoted, Text, object, once};
+use super::json::{
+    Fault, InvalidJson, Quoted, Raw, Read, Reader, Skipped, Text, object, once, parse, push_escaped, push_number,
+};
 use super::list::{Entries, List};
 use super::owner::Labels;
 use super::policy::PodState;
@@ -18,6 +17,8 @@ pub const REWRITE_LABEL: &str = "pullthrough.dev/rewrite";
 pub const REWRITE_DISABLED: &str = "disabled";
 /// The annotation with the references as written.
 pub const ORIGINALS_ANNOTATION: &str = "pullthrough.dev/original-images";
+/// The key of a spec's list of pull secrets.
+const PULL_SECRETS: &str = "imagePullSecrets";
 /// The annotation of a mirror Pod, which represents a static Pod in the API server.
 pub const MIRROR_ANNOTATION: &str = "kubernetes.io/config.mirror";
 
@@ -33,10 +34,10 @@ object! {
     pub struct Metadata<'a> {
         pub name: Option<Text<'a>> = "name",
         pub generate_name: Option<Text<'a>> = "generateName",
-        pub deletion_timestamp: Option<IgnoredAny> = "deletionTimestamp",
+        pub deletion_timestamp: Option<Skipped> = "deletionTimestamp",
         pub labels: Option<Labels<'a>> = "labels",
         // Read only for decisions that need it.
-        pub owner_references: Option<&'a RawValue> = "ownerReferences",
+        pub owner_references: Option<Raw<'a>> = "ownerReferences",
         pub annotations: Option<Annotations<'a>> = "annotations",
     }
 }
@@ -52,54 +53,51 @@ impl Metadata<'_> {
     }
 }
 
-/// The annotations that decisions need, and the size of all annotations.
-#[derive(Debug, Default)]
+/// The annotations that decisions need. Of duplicate ones the last counts, as for the API server.
+#[derive(Debug, Default, Clone)]
 pub struct Annotations<'a> {
     pub is_mirror: bool,
     pub originals: Option<Quoted<'a>>,
-    /// Bytes of all keys and values. The API server limits them.
-    pub total_bytes: usize,
+    /// All of them, which are counted only if one is added.
+    all: Option<Raw<'a>>,
 }
 
-impl<'a> Deserialize<'a> for Annotations<'a> {
-    fn deserialize<D: Deserializer<'a>>(deserializer: D) -> Result<Self, D::Error> {
-        struct AnnotationsVisitor;
-
-        impl<'de> Visitor<'de> for AnnotationsVisitor {
-            type Value = Annotations<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("an object of strings")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let (mut mirror, mut originals) = (None, None);
-                let mut total_bytes = 0;
-                while let Some(key) = map.next_key::<Quoted>()? {
-                    total_bytes += key.decoded_bytes();
-                    let mut counted = |value: Quoted<'de>| {
-                        total_bytes += value.decoded_bytes();
-                        value
-                    };
-                    match &*key.key() {
-                        MIRROR_ANNOTATION => once(&mut mirror, MIRROR_ANNOTATION, || map.next_value().map(counted))?,
-                        ORIGINALS_ANNOTATION => {
-                            once(&mut originals, ORIGINALS_ANNOTATION, || map.next_value().map(counted))?;
-                        }
-                        _ => {
-                            counted(map.next_value()?);
-                        }
-                    }
+impl<'a> Read<'a> for Annotations<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+        let mut annotations = Self::default();
+        let all = reader.with_raw(|reader| {
+            reader.object(|key, reader| match &*key.key() {
+                MIRROR_ANNOTATION => {
+                    annotations.is_mirror = true;
+                    reader.skip()
                 }
-                Ok(Annotations { is_mirror: mirror.is_some(), originals, total_bytes })
-            }
+                ORIGINALS_ANNOTATION => {
+                    annotations.originals = Read::read(reader)?;
+                    Ok(())
+                }
+                _ => reader.skip(),
+            })
+        })?;
+        Ok(Self { all: Some(all), ..annotations })
+    }
+}
 
-            fn visit_str<E: Error>(self, _: &str) -> Result<Self::Value, E> {
-                Err(E::custom("expected an object, found a string"))
-            }
-        }
-
-        deserializer.deserialize_any(AnnotationsVisitor)
+impl Annotations<'_> {
+    /// Returns the bytes of all keys and values, which the API server limits.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if a value is not a string.
+    pub fn total_bytes(&self) -> Result<usize, InvalidJson> {
+        let mut total_bytes = 0;
+        let count = |reader: &mut Reader| {
+            reader.object(|key, reader| {
+                total_bytes += key.decoded_bytes() + reader.string()?.decoded_bytes();
+                Ok(())
+            })
+        };
+        self.all.as_ref().map_or(Ok(()), |all| all.read_with(count))?;
+        Ok(total_bytes)
     }
 }
 
@@ -109,60 +107,31 @@ pub struct Spec<'a> {
     /// The images, by list and in order.
     pub sites: Vec<Site<'a>>,
     /// The list, which is read only if a rule has pull secrets.
-    pub image_pull_secrets: Option<&'a RawValue>,
+    pub image_pull_secrets: Option<Raw<'a>>,
 }
 
-impl<'a> Deserialize<'a> for Spec<'a> {
-    fn deserialize<D: Deserializer<'a>>(deserializer: D) -> Result<Self, D::Error> {
-        struct SpecVisitor;
-
-        impl<'de> Visitor<'de> for SpecVisitor {
-            type Value = Spec<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut sites = Sites::default();
-                let mut lists: [Option<()>; List::ALL.len()] = Default::default();
-                let mut image_pull_secrets = None;
-                while let Some(key) = map.next_key::<Quoted>()? {
-                    let key = key.key();
-                    if let Some(list) = List::ALL.into_iter().find(|list| list.as_str() == key) {
-                        once(&mut lists[list as usize], &key, || match list.entries() {
-                            Entries::Volumes => {
-                                map.next_value_seed(sites.each(list, |Volume { name, image }: Volume<'de>| {
-                                    image.map(|ImageVolumeSource { reference, pull_policy }| {
-                                        (name, reference, pull_policy)
-                                    })
-                                }))
-                            }
-                            Entries::Containers => {
-                                map.next_value_seed(sites.each(list, |container: Container<'de>| {
-                                    let Container { name, image, image_pull_policy } = container;
-                                    Some((name, image, image_pull_policy))
-                                }))
-                            }
-                        })?;
-                    } else if key == "imagePullSecrets" {
-                        once(&mut image_pull_secrets, &key, || map.next_value())?;
-                    } else {
-                        map.next_value::<IgnoredAny>()?;
-                    }
+impl<'a> Read<'a> for Spec<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+        let mut sites = Sites::default();
+        let mut lists = [false; List::ALL.len()];
+        let mut image_pull_secrets = None;
+        reader.object(|key, reader| {
+            let key = key.key();
+            if let Some(list) = List::ALL.into_iter().find(|list| list.as_str() == key) {
+                if std::mem::replace(&mut lists[list as usize], true) {
+                    return Err(reader.duplicate(list.as_str()));
                 }
-                let mut sites = sites.list;
-                sites.shrink_to_fit();
-                sites.sort_unstable_by_key(|site| (site.place.list, site.place.index));
-                Ok(Spec { sites, image_pull_secrets: image_pull_secrets.flatten() })
+                sites.read_list(list, reader)
+            } else if key == PULL_SECRETS {
+                once(&mut image_pull_secrets, PULL_SECRETS, reader)
+            } else {
+                reader.skip()
             }
-
-            fn visit_str<E: Error>(self, _: &str) -> Result<Self::Value, E> {
-                Err(E::custom("expected an object, found a string"))
-            }
-        }
-
-        deserializer.deserialize_any(SpecVisitor)
+        })?;
+        let mut sites = sites.list;
+        sites.shrink_to_fit();
+        sites.sort_unstable_by_key(|site| (site.place.list, site.place.index));
+        Ok(Spec { sites, image_pull_secrets: image_pull_secrets.flatten() })
     }
 }
 
@@ -174,23 +143,25 @@ struct Sites<'a> {
     bytes: usize,
 }
 
-/// Name, image and pull policy.
-type Found<'a> = (Option<Quoted<'a>>, Option<Quoted<'a>>, Option<Text<'a>>);
-
 impl<'a> Sites<'a> {
-    /// Returns a reader of one list.
-    fn each<T: Deserialize<'a>>(
-        &mut self,
-        list: List,
-        image: impl Fn(T) -> Option<Found<'a>>,
-    ) -> json::Each<T, impl FnMut(T) -> Result<(), &'static str>> {
+    fn read_list(&mut self, list: List, reader: &mut Reader<'a>) -> Result<(), Fault> {
         let mut index = 0;
-        json::Each::new(move |entry| {
-            if let Some((name, image, pull_policy)) = image(entry) {
+        reader.list_or_null(|reader| {
+            let image = match list.entries() {
+                Entries::Containers => {
+                    let Container { name, image, image_pull_policy } = Read::read(reader)?;
+                    Some((name, image, image_pull_policy))
+                }
+                Entries::Volumes => {
+                    let Volume { name, image } = Read::read(reader)?;
+                    image.map(|ImageVolumeSource { reference, pull_policy }| (name, reference, pull_policy))
+                }
+            };
+            if let Some((name, image, pull_policy)) = image {
                 let (name, image) = (name.unwrap_or_default(), image.unwrap_or_default());
                 self.bytes += name.decoded_bytes() + image.decoded_bytes();
                 if self.list.len() >= MAX_IMAGES || self.bytes > MAX_IMAGES_BYTES {
-                    return Err("more images than a stored Pod can have");
+                    return Err(reader.limit("more images than a stored Pod can have"));
                 }
                 let place = Place { list, index, name: name.decoded() };
                 let pull_never = pull_policy.is_some_and(|policy| &*policy == "Never");
@@ -224,12 +195,6 @@ object! {
     }
 }
 
-object! {
-    pub struct LocalObjectReference<'a> {
-        pub name: Option<Text<'a>> = "name",
-    }
-}
-
 /// The place of an image in a Pod. Displays as `containers/app`; by position if the entry has no name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place<'a> {
@@ -248,13 +213,34 @@ impl fmt::Display for Place<'_> {
 }
 
 impl Place<'_> {
-    /// Returns the JSON pointer to the image string, which needs no escapes.
-    pub(super) fn pointer(&self) -> String {
-        let mut pointer = format!("/spec/{}/{}", self.list.as_str(), self.index);
+    /// Appends the JSON pointer to the image string, which needs no escapes.
+    pub(super) fn push_pointer(&self, to: &mut Vec<u8>) {
+        to.extend_from_slice(b"/spec/");
+        to.extend_from_slice(self.list.as_str().as_bytes());
+        to.push(b'/');
+        push_number(to, self.index);
         for key in self.list.entries().image() {
-            pointer.extend(["/", key]);
+            to.push(b'/');
+            to.extend_from_slice(key.as_bytes());
         }
-        pointer
+    }
+
+    /// Appends the place as it displays, as a JSON string.
+    pub(super) fn push_string(&self, to: &mut Vec<u8>) {
+        to.push(b'"');
+        to.extend_from_slice(self.list.as_str().as_bytes());
+        match &*self.name {
+            "" => {
+                to.push(b'[');
+                push_number(to, self.index);
+                to.push(b']');
+            }
+            name => {
+                to.push(b'/');
+                push_escaped(to, name);
+            }
+        }
+        to.push(b'"');
     }
 }
 
@@ -268,6 +254,15 @@ pub struct Site<'a> {
 }
 
 impl<'a> Pod<'a> {
+    /// Reads a Pod, or a template of Pods, from JSON.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if it is unreadable as far as decisions need it. Other fields need not be valid.
+    pub fn parse(json: &'a str) -> Result<Self, InvalidJson> {
+        parse(json)
+    }
+
     /// Returns every image of the Pod, by list and in order.
     pub fn into_sites(self) -> Vec<Site<'a>> {
         self.spec.map(|spec| spec.sites).unwrap_or_default()

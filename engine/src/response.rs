@@ -1,13 +1,14 @@
 //! The AdmissionReview of an answer. Its types are defined here because kube 5.0.0 writes the patch as an array of numbers.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
 
-use base64::display::Base64Display;
+use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use serde::ser::{Serialize, SerializeMap, Serializer};
 use sha2::{Digest as _, Sha256};
 
 use super::decision::{Decision, ImageDecision};
+use super::json::{push_number, push_string, quote_json};
+use super::patch::Patch;
 use super::reason::Reason;
 use super::review::{API_VERSION, KIND};
 use super::rule::{Mode, Rule};
@@ -23,203 +24,226 @@ const MAX_AUDIT_BYTES: usize = 16 << 10;
 
 /// Bytes of an answer beside its patch: the audit annotation with each quote escaped, warnings, and `uid`.
 const MOST_BESIDE_A_PATCH_BYTES: usize = 2 * MAX_AUDIT_BYTES;
+/// Bytes of memory that an answer may have beyond its length.
+const MOST_SPARE_BYTES: usize = 2 * MOST_BESIDE_A_PATCH_BYTES;
 
 pub(super) struct Content<'c> {
     pub uid: &'c str,
-    /// JSON.
-    pub patch: Option<Vec<u8>>,
-    /// Why the request is denied.
-    pub denied: Option<String>,
-    pub warnings: Vec<String>,
+    pub patch: Option<Patch<'c>>,
+    /// Why the object can't be understood.
+    pub problem: Option<&'c str>,
+    /// Whether the request is denied because of the problem.
+    pub is_denied: bool,
+    /// Whether the user gets warnings.
+    pub warn: bool,
     pub decisions: &'c [ImageDecision<'c>],
 }
 
-#[derive(serde::Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Review<'r> {
-    api_version: &'static str,
-    kind: &'static str,
-    response: Response<'r>,
-}
-
-#[derive(serde::Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Response<'r> {
-    uid: &'r str,
-    allowed: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<Status<'r>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    patch_type: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    patch: Option<Base64<'r>>,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    warnings: &'r [String],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    audit_annotations: Option<Single>,
-}
-
-/// The status of a denied request, which `kubectl` shows.
-#[derive(serde::Serialize)]
-struct Status<'r> {
-    code: u16,
-    reason: &'static str,
-    message: &'r str,
-}
-
-struct Base64<'r>(&'r [u8]);
-
-impl Serialize for Base64<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&Base64Display::new(self.0, &BASE64_STANDARD))
-    }
-}
-
+/// Returns the AdmissionReview in JSON.
 pub(super) fn write(content: &Content) -> Vec<u8> {
-    let Content { uid, patch, denied, warnings, decisions } = content;
-    let review = Review {
-        api_version: API_VERSION,
-        kind: KIND,
-        response: Response {
-            uid,
-            allowed: denied.is_none(),
-            status: denied.as_deref().map(|message| Status { code: 403, reason: "Forbidden", message }),
-            patch_type: patch.as_ref().map(|_| "JSONPatch"),
-            patch: patch.as_deref().map(Base64),
-            warnings,
-            audit_annotations: audit_annotation(decisions),
-        },
-    };
-    // A large patch must not be copied by a buffer that doubles.
-    let patch_bytes = patch.as_ref().map_or(0, |patch| patch.len().div_ceil(3) * 4);
-    let mut body = Vec::with_capacity(patch_bytes + MOST_BESIDE_A_PATCH_BYTES.min(512 + 256 * decisions.len()));
-    write_json(&mut body, &review);
+    let Content { uid, patch, problem, is_denied, warn, decisions } = content;
+    // A large patch must not be copied by a buffer that doubles. It is in the buffer twice while it is encoded.
+    let most_patch_bytes = patch.as_ref().map_or(0, |patch| patch.most_bytes() + base64_bytes(patch.most_bytes()));
+    let beside_bytes = MOST_BESIDE_A_PATCH_BYTES.min(512 + 256 * decisions.len());
+    let mut body = Vec::with_capacity(most_patch_bytes + beside_bytes);
+    for part in [r#"{"apiVersion":""#, API_VERSION, r#"","kind":""#, KIND, r#"","response":{"uid":"#] {
+        body.extend_from_slice(part.as_bytes());
+    }
+    push_string(&mut body, uid);
+    body.extend_from_slice(if *is_denied { br#","allowed":false"# } else { br#","allowed":true"# });
+    if let Some(problem) = problem.filter(|_| *is_denied) {
+        body.extend_from_slice(br#","status":{"code":403,"reason":"Forbidden","message":"#);
+        push_string(&mut body, &denial(problem));
+        body.push(b'}');
+    }
+    if let Some(patch) = patch {
+        body.extend_from_slice(br#","patchType":"JSONPatch","patch":""#);
+        push_base64(&mut body, |body| patch.write(decisions, body));
+        body.push(b'"');
+    }
+    if *warn {
+        push_warnings(&mut body, decisions, *problem);
+    }
+    push_audit_annotation(&mut body, decisions);
+    body.extend_from_slice(b"}}");
+    if body.capacity() - body.len() > MOST_SPARE_BYTES {
+        body.shrink_to_fit();
+    }
     body
 }
 
-/// Appends a value.
-#[expect(
-    clippy::expect_used,
-    reason = "strings and maps with string keys always serialise, and writing to a Vec never fails"
-)]
-pub(super) fn write_json(to: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
-    serde_json::to_writer(to, value).expect("serialising to memory");
+const fn base64_bytes(bytes: usize) -> usize {
+    bytes.div_ceil(3) * 4
 }
 
-/// A map of one entry.
-struct Single(String, String);
-
-impl Serialize for Single {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(1))?;
-        map.serialize_entry(&self.0, &self.1)?;
-        map.end()
-    }
+/// Appends what the function appends, in base64.
+fn push_base64(to: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    let start = to.len();
+    write(to);
+    let plain_end = to.len();
+    let encoded_bytes = base64_bytes(plain_end - start);
+    to.resize(plain_end + encoded_bytes, 0);
+    let (plain, encoded) = to.split_at_mut(plain_end);
+    // The space is as large as the encoded text.
+    let _ = BASE64_STANDARD.encode_slice(&plain[start..], encoded);
+    to.copy_within(plain_end.., start);
+    to.truncate(start + encoded_bytes);
 }
 
-/// The decision about an image in an audit annotation.
-#[derive(serde::Serialize)]
-struct Audited<'d> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    from: Option<&'d str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rule: Option<&'d str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    to: Option<&'d str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    would_be: Option<&'d str>,
-}
-
-/// Returns the decisions under a key with their hash: a key can be set once, and a reinvocation has the same Pod.
-fn audit_annotation(decisions: &[ImageDecision]) -> Option<Single> {
+/// Appends the decisions under a key with their hash: a key can be set once, and a reinvocation has the same Pod.
+fn push_audit_annotation(to: &mut Vec<u8>, decisions: &[ImageDecision]) {
     if decisions.is_empty() {
-        return None;
+        return;
     }
-    let mut value = b"{".to_vec();
-    for (index, ImageDecision { place, image, decision }) in decisions.iter().enumerate() {
-        let (from, to) = match decision {
-            Decision::Rewrite { result, .. } | Decision::Restore { result } => (Some(&**image), Some(&**result)),
-            Decision::NotRewritten { would_be: Some(_), .. } => (Some(&**image), None),
-            Decision::NotRewritten { would_be: None, .. } => (None, None),
-        };
-        let reason = decision.reason().map(Reason::as_str);
-        let rule = decision.rule().map(|rule| &*rule.name);
-        let before = value.len();
+    to.extend_from_slice(br#","auditAnnotations":{"decisions-"#);
+    let hash_start = to.len();
+    to.extend_from_slice(br#"00000000":""#);
+    let start = to.len();
+    to.push(b'{');
+    for (index, image) in decisions.iter().enumerate() {
+        let before = to.len();
         if index > 0 {
-            value.push(b',');
+            to.push(b',');
         }
         // Names may have any length: they are validated after admission.
-        let fits = before + place.name.len() + from.map_or(0, str::len) <= MAX_AUDIT_BYTES;
+        let fits = before - start + image.place.name.len() + audited(image).0.map_or(0, str::len) <= MAX_AUDIT_BYTES;
         if fits {
-            write_json(&mut value, &place.to_string());
-            value.push(b':');
-            write_json(&mut value, &Audited { from, reason, rule, to, would_be: decision.would_be() });
+            push_audited(to, image);
         }
-        if !fits || value.len() > MAX_AUDIT_BYTES {
-            value.truncate(before);
-            let separator = if index == 0 { "" } else { "," };
-            value.extend(format!("{separator}\"more\":{}", decisions.len() - index).bytes());
+        if !fits || to.len() - start > MAX_AUDIT_BYTES {
+            to.truncate(before);
+            to.extend_from_slice(if index == 0 { br#""more":"# } else { br#","more":"# });
+            push_number(to, decisions.len() - index);
             break;
         }
     }
-    value.push(b'}');
-    let digest: [u8; 32] = Sha256::digest(&value).into();
-    let [a, b, c, d, ..] = digest;
-    let key = format!("decisions-{:08x}", u32::from_be_bytes([a, b, c, d]));
-    Some(Single(key, String::from_utf8(value).unwrap_or_default()))
+    to.push(b'}');
+    let digest: [u8; 32] = Sha256::digest(&to[start..]).into();
+    for (at, digit) in to[hash_start..hash_start + 8].iter_mut().enumerate() {
+        let nibble = if at % 2 == 0 { digest[at / 2] >> 4 } else { digest[at / 2] & 15 };
+        *digit = b"0123456789abcdef"[usize::from(nibble)];
+    }
+    quote_json(to, start);
+    to.extend_from_slice(br#""}"#);
 }
 
-/// Returns one line for each rule that rewrites images, or would if it enforced, in the order of the images. Images that name
-/// a failover have a line of their own.
-pub(super) fn warnings(images: &[ImageDecision], problem: Option<&str>) -> Vec<String> {
-    let mut counts: Vec<(&Rule, Option<&str>, usize)> = Vec::new();
-    let mut positions: HashMap<(*const Rule, Option<usize>), usize> = HashMap::new();
-    for image in images {
-        let (rule, failover) = match &image.decision {
-            Decision::Rewrite { rule, failover, .. } => (*rule, *failover),
-            Decision::NotRewritten { reason: Reason::Observed, rule: Some(rule), .. } => (*rule, None),
-            Decision::NotRewritten { .. } | Decision::Restore { .. } => continue,
-        };
-        let position = *positions.entry((std::ptr::from_ref(rule), failover)).or_insert(counts.len());
-        match counts.get_mut(position) {
-            Some((_, _, count)) => *count += 1,
-            None => counts.push((rule, failover.and_then(|_| image.decision.cache()), 1)),
+/// Returns the image as written, and the new one, if the audit annotation has them.
+fn audited<'d>(image: &'d ImageDecision) -> (Option<&'d str>, Option<&'d str>) {
+    let from = Some(&*image.image);
+    match &image.decision {
+        Decision::Rewrite { result, .. } | Decision::Restore { result } => (from, Some(result)),
+        Decision::NotRewritten { would_be: Some(_), .. } => (from, None),
+        Decision::NotRewritten { would_be: None, .. } => (None, None),
+    }
+}
+
+/// Appends the place of an image and the decision about it.
+fn push_audited(to: &mut Vec<u8>, image: &ImageDecision) {
+    image.place.push_string(to);
+    let (from, new) = audited(image);
+    let decision = &image.decision;
+    let fields = [
+        ("from", from),
+        ("reason", decision.reason().map(Reason::as_str)),
+        ("rule", decision.rule().map(|rule| &*rule.name)),
+        ("to", new),
+        ("would_be", decision.would_be()),
+    ];
+    to.push(b':');
+    let mut separator = b'{';
+    for (key, value) in fields {
+        if let Some(value) = value {
+            to.push(std::mem::replace(&mut separator, b','));
+            push_string(to, key);
+            to.push(b':');
+            push_string(to, value);
         }
     }
-    let problem = problem.map(|problem| format!("pullthrough did not rewrite this object: {problem}"));
-    let matched = counts.iter().map(|(rule, failover, count)| {
-        let images = match (rule.mode, count) {
+    to.push(b'}');
+}
+
+/// Appends one line for each rule that rewrites images, or would if it enforced, in the order of the images. Images that name
+/// a failover have a line of their own.
+fn push_warnings(to: &mut Vec<u8>, images: &[ImageDecision], problem: Option<&str>) {
+    let mut lines: Vec<String> = Vec::new();
+    if let Some(problem) = problem {
+        lines.push(format!("pullthrough did not rewrite this object: {problem}"));
+    }
+    let counts = counts(images);
+    for Count { first, rule, failover, images } in &counts {
+        if lines.len() == MAX_WARNINGS {
+            break;
+        }
+        let pulled = match (rule.mode, images) {
             (Mode::Enforce, 1) => "image is",
             (Mode::Enforce, _) => "images are",
             (Mode::Observe, 1) => "image would be",
             (Mode::Observe, _) => "images would be",
         };
-        let (cache, note) = match failover {
-            Some(cache) => (*cache, ", a failover"),
+        let (cache, note) = match failover.and_then(|_| first.decision.cache()) {
+            Some(cache) => (cache, ", a failover"),
             None => (rule.matcher.target(), ""),
         };
-        format!("pullthrough: {count} {images} pulled through {cache} (rule {}{note})", rule.name)
-    });
-    let mut lines: Vec<String> = problem.into_iter().chain(matched).take(MAX_WARNINGS).collect();
+        lines.push(format!("pullthrough: {images} {pulled} pulled through {cache} (rule {}{note})", rule.name));
+    }
     if counts.len() > MAX_WARNINGS {
         let more = counts.len() - (MAX_WARNINGS - 1);
         lines.truncate(MAX_WARNINGS - 1);
         lines.push(format!("pullthrough: {more} more rules match images"));
     }
-    lines.iter().map(|line| printable(line, MAX_WARNING_CHARS)).collect()
+    let mut separator: &[u8] = br#","warnings":["#;
+    for line in &lines {
+        to.extend_from_slice(separator);
+        push_string(to, &printable(line, MAX_WARNING_CHARS));
+        separator = b",";
+    }
+    if !lines.is_empty() {
+        to.push(b']');
+    }
+}
+
+/// The images of one rule that have one cache.
+struct Count<'i> {
+    first: &'i ImageDecision<'i>,
+    rule: &'i Rule,
+    failover: Option<usize>,
+    images: usize,
+}
+
+/// Counts the images of each rule and cache, in the order of the first image of each.
+fn counts<'i>(images: &'i [ImageDecision]) -> Vec<Count<'i>> {
+    let mut matched: Vec<(*const Rule, Option<usize>, usize, &Rule)> = Vec::new();
+    for (at, image) in images.iter().enumerate() {
+        let (rule, failover) = match &image.decision {
+            Decision::Rewrite { rule, failover, .. } => (*rule, *failover),
+            Decision::NotRewritten { reason: Reason::Observed, rule: Some(rule), .. } => (*rule, None),
+            Decision::NotRewritten { .. } | Decision::Restore { .. } => continue,
+        };
+        matched.push((std::ptr::from_ref(rule), failover, at, rule));
+    }
+    matched.sort_unstable_by_key(|(rule, failover, at, _)| (*rule, *failover, *at));
+    let groups = matched.chunk_by(|one, other| (one.0, one.1) == (other.0, other.1));
+    let counts = groups.filter_map(|group| {
+        let (_, failover, at, rule) = *group.first()?;
+        Some((at, Count { first: &images[at], rule, failover, images: group.len() }))
+    });
+    let mut counts: Vec<(usize, Count)> = counts.collect();
+    counts.sort_unstable_by_key(|(at, _)| *at);
+    counts.into_iter().map(|(_, count)| count).collect()
 }
 
 /// Returns the message of a denial.
-pub(super) fn denial(problem: &str) -> String {
+fn denial(problem: &str) -> String {
     let line =
         format!("pullthrough can't read this Pod, and the rules deny such Pods (whenNotUnderstood: deny): {problem}");
-    printable(&line, MAX_DENIAL_CHARS)
+    printable(&line, MAX_DENIAL_CHARS).into_owned()
 }
 
 /// Returns a line without control characters, for which the API server drops a warning, and cut to a length.
-fn printable(line: &str, max_chars: usize) -> String {
+fn printable(line: &str, max_chars: usize) -> Cow<'_, str> {
+    if line.len() <= max_chars && line.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return Cow::Borrowed(line);
+    }
     let escaped = line.chars().flat_map(|c| {
         let escape = c.is_control().then(|| c.escape_default());
         let plain = escape.is_none().then_some(c);
@@ -231,5 +255,5 @@ fn printable(line: &str, max_chars: usize) -> String {
         text.pop();
         text.push('…');
     }
-    text
+    Cow::Owned(text)
 }

@@ -2,12 +2,10 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use thiserror::Error;
 
-use super::bounds::{LARGE_BYTES, MAX_DEPTH, MAX_UID_BYTES};
-use super::json::{self, Text, object};
+use super::bounds::MAX_UID_BYTES;
+use super::json::{Fault, InvalidJson, Raw, Read, Reader, Text, object, parse};
 use super::pod::Pod;
 
 pub(super) const API_VERSION: &str = "admission.k8s.io/v1";
@@ -19,28 +17,25 @@ pub enum Unreadable {
     #[error("the body is not UTF-8: {0}")]
     Utf8(#[from] std::str::Utf8Error),
     #[error("the body is not an AdmissionReview in JSON: {0}")]
-    Json(#[from] serde_json::Error),
+    Json(#[from] InvalidJson),
     #[error("the body is `{kind}` of `{api_version}`; this webhook answers `{KIND}` of `{API_VERSION}`")]
     Version { api_version: String, kind: String },
     #[error("the AdmissionReview has no `{0}`")]
     Missing(&'static str),
     #[error("the AdmissionReview's `request.uid` has {0} bytes; the limit is {MAX_UID_BYTES}")]
     Uid(usize),
-    #[error("the body has more than {MAX_DEPTH} levels of objects and lists")]
-    Depth,
 }
 
 object! {
-    struct Review<'a, O> {
+    struct Review<'a> {
         api_version: Option<Text<'a>> = "apiVersion",
         kind: Option<Text<'a>> = "kind",
-        request: Option<Request<'a, O>> = "request",
+        request: Option<Request<'a>> = "request",
     }
 }
 
 object! {
-    /// A request; `O` is the type of its objects.
-    pub(super) struct Request<'a, O> {
+    struct Request<'a> {
         uid: Option<Text<'a>> = "uid",
         resource: Option<GroupVersionResource<'a>> = "resource",
         subresource: Option<Text<'a>> = "subResource",
@@ -48,10 +43,29 @@ object! {
         name: Option<Text<'a>> = "name",
         namespace: Option<Text<'a>> = "namespace",
         user_info: Option<UserInfo<'a>> = "userInfo",
-        dry_run: Option<&'a RawValue> = "dryRun",
-        object: Option<O> = "object",
-        // Used on UPDATE alone.
-        old_object: Option<&'a RawValue> = "oldObject",
+        dry_run: Option<Raw<'a>> = "dryRun",
+        object: Option<Object<'a>> = "object",
+        // Read on UPDATE alone.
+        old_object: Option<Raw<'a>> = "oldObject",
+    }
+}
+
+/// The new object of a request.
+#[derive(Debug)]
+pub(super) struct Object<'a> {
+    pub raw: Raw<'a>,
+    /// The object as a Pod, or why it is unreadable.
+    pub pod: Result<Pod<'a>, InvalidJson>,
+}
+
+impl<'a> Read<'a> for Object<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+        let mut pod = Ok(Pod::default());
+        let raw = reader.with_raw(|reader| {
+            pod = reader.attempt(Pod::read)?;
+            Ok(())
+        })?;
+        Ok(Self { raw, pod })
     }
 }
 
@@ -125,37 +139,17 @@ pub(super) struct Asking<'a> {
 
 /// The objects of a request.
 pub(super) struct Objects<'a> {
-    /// The new object, or why it is unreadable.
-    pub object: Result<Option<Pod<'a>>, serde_json::Error>,
-    pub old_object: Option<&'a RawValue>,
+    pub object: Option<Object<'a>>,
+    pub old_object: Option<Raw<'a>>,
 }
 
 /// Reads a review. An unreadable object is not an error of the review.
 pub(super) fn read(body: &[u8]) -> Result<(Asking<'_>, Objects<'_>), Unreadable> {
-    let text = std::str::from_utf8(body)?;
-    if text.len() > LARGE_BYTES && json::depth(text) > MAX_DEPTH {
-        return Err(Unreadable::Depth);
-    }
-    match serde_json::from_str::<Review<Pod>>(text) {
-        Ok(review) => {
-            let (asked, object, old_object) = review.check()?;
-            Ok((asked, Objects { object: Ok(object), old_object }))
-        }
-        Err(error) => {
-            let (asked, _, old_object) = serde_json::from_str::<Review<&RawValue>>(text)?.check()?;
-            Ok((asked, Objects { object: Err(error), old_object }))
-        }
-    }
+    parse::<Review>(std::str::from_utf8(body)?)?.check()
 }
 
-/// Returns the new object of a review, unread.
-pub(super) fn raw_object(body: &[u8]) -> Option<&RawValue> {
-    let review: Review<&RawValue> = serde_json::from_slice(body).ok()?;
-    review.request?.object
-}
-
-impl<'a, O: Deserialize<'a>> Review<'a, O> {
-    fn check(self) -> Result<(Asking<'a>, Option<O>, Option<&'a RawValue>), Unreadable> {
+impl<'a> Review<'a> {
+    fn check(self) -> Result<(Asking<'a>, Objects<'a>), Unreadable> {
         let Self { api_version, kind, request } = self;
         let (api_version, kind) = (api_version.unwrap_or_default(), kind.unwrap_or_default());
         if (&*api_version, &*kind) != (API_VERSION, KIND) {
@@ -187,9 +181,9 @@ impl<'a, O: Deserialize<'a>> Review<'a, O> {
             },
             name: name.unwrap_or_default().0,
             namespace: namespace.unwrap_or_default().0,
-            dry_run: dry_run.is_some_and(|dry_run| dry_run.get() == "true"),
+            dry_run: dry_run.is_some_and(|dry_run| dry_run.text() == "true"),
             is_machine: username.starts_with("system:"),
         };
-        Ok((asked, object, old_object))
+        Ok((asked, Objects { object, old_object }))
     }
 }

@@ -184,8 +184,15 @@ fn depth_changes_nothing_about_the_images() {
 fn duplicate_keys_elsewhere_change_nothing_about_the_images() {
     let plain = review("pods", "CREATE", &pod(["registry.k8s.io/a", "nginx", "x", "y"]), &Value::Null);
     for (at, with) in [
-        (r#""labels":{}"#, r#""labels":{"a":"b","a":"c","pullthrough.dev/rewrite":"a","pullthrough.dev/rewrite":"b"}"#),
-        (r#""annotations":{}"#, r#""annotations":{"a":"b","a":"c"}"#),
+        (
+            r#""labels":{}"#,
+            r#""labels":{"a":"b","a":"c","pullthrough.dev/rewrite":"disabled","pullthrough.dev/rewrite":"no"}"#,
+        ),
+        (
+            r#""annotations":{}"#,
+            r#""annotations":{"a":"b","a":"c","pullthrough.dev/original-images":"","pullthrough.dev/original-images":""}"#,
+        ),
+        (r#""imagePullSecrets":[]"#, r#""imagePullSecrets":[{"name":"x","name":"y"}]"#),
         (r#""status":{}"#, r#""status":{"a":1,"a":2},"future":1,"future":2"#),
         (r#""env":[]"#, r#""env":[{"name":"a","name":"b"}],"future":1,"future":2"#),
     ] {

@@ -118,7 +118,7 @@ impl<'a> Object<'a> {
         if kind.declared {
             object.sites = declared_sites(kind, json, known)?;
         } else if let Some(pod) = pod {
-            let pod: Pod = serde_json::from_str(pod).map_err(text)?;
+            let pod = Pod::parse(pod).map_err(|error| error.to_string())?;
             let state = pod.metadata.as_ref().map(|metadata| metadata.state()).unwrap_or_default();
             let site = |site: engine::Site| Site {
                 place: site.place.to_string(),
