@@ -10,7 +10,9 @@ use super::list::{Change, List};
 use super::outline::may_change_an_image;
 use super::patch::{self, Patch};
 use super::pod::{Place, Pod, Site};
-use super::policy::{Previous, Question, WhenNotUnderstood};
+use super::pod_kind::PodKind;
+use super::pod_template;
+use super::policy::{Policy, Previous, Question, WhenNotUnderstood};
 use super::response;
 use super::review::{self, Asking, Objects, Operation, Resource, Unreadable};
 
@@ -34,8 +36,10 @@ pub struct Summary<'a> {
     pub name: Cow<'a, str>,
     /// The start of the name that the API server generates. Empty if the object has a name.
     pub generate_name: Cow<'a, str>,
-    /// The decision about each image of the request.
+    /// The decision about each image of the Pod.
     pub images: Vec<ImageDecision<'a>>,
+    /// The images of a template that the user is warned about. They are not rewritten, and not among `images`.
+    pub warned: Vec<ImageDecision<'a>>,
     /// Why the object can't be understood.
     pub problem: Option<String>,
 }
@@ -44,6 +48,8 @@ pub struct Summary<'a> {
 pub enum Outcome {
     Patched,
     Unchanged,
+    /// A template, allowed unchanged with warnings about its images.
+    Warned,
     /// Allowed unchanged because the object can't be understood.
     NotUnderstood,
     /// Denied because the object can't be understood and the rules say `whenNotUnderstood: deny`.
@@ -55,6 +61,7 @@ impl Outcome {
         match self {
             Self::Patched => "patched",
             Self::Unchanged => "unchanged",
+            Self::Warned => "warned",
             Self::NotUnderstood => "not_understood",
             Self::Denied => "denied",
         }
@@ -73,11 +80,18 @@ pub fn answer<'a>(context: Context<'a>, body: &'a [u8]) -> Result<Answer<'a>, Un
     let Objects { object, old_object } = objects;
     let raw_object = object.as_ref().map(|object| object.raw.clone());
     let pod = object.map(|object| object.pod);
-    let Understood { name: object_name, generate_name, decided } =
-        understand(context, &asked, pod, old_object.as_ref());
-    let (images, patch, problem) = match decided {
-        Ok(Decided { images, patch }) => (images, patch, None),
-        Err(problem) => (Vec::new(), None, Some(problem)),
+    let warn = context.options.warnings && !asked.is_machine;
+    let understood = match asked.resource {
+        Resource::Templates(kind) => {
+            let template = raw_object.as_ref().filter(|_| warn);
+            understand_template(context.policy, &asked, kind, pod, template)
+        }
+        _ => understand(context, &asked, pod, old_object.as_ref()),
+    };
+    let Understood { name: object_name, generate_name, decided } = understood;
+    let (Decided { images, patch, warned }, problem) = match decided {
+        Ok(decided) => (decided, None),
+        Err(problem) => (Decided::default(), Some(problem)),
     };
     let is_denied = problem.is_some()
         && context.policy.settings().when_not_understood == WhenNotUnderstood::Deny
@@ -86,15 +100,23 @@ pub fn answer<'a>(context: Context<'a>, body: &'a [u8]) -> Result<Answer<'a>, Un
         (Some(_), _) if is_denied => Outcome::Denied,
         (Some(_), _) => Outcome::NotUnderstood,
         (None, Some(_)) => Outcome::Patched,
-        (None, None) => Outcome::Unchanged,
+        (None, None) if warned.is_empty() => Outcome::Unchanged,
+        (None, None) => Outcome::Warned,
     };
-    let warn = context.options.warnings && !asked.is_machine && !is_denied;
+    let warnings = match asked.resource {
+        _ if !warn || is_denied => Vec::new(),
+        Resource::Templates(kind) => match &problem {
+            Some(problem) => pod_template::unreadable(problem),
+            None => pod_template::warnings(kind, &warned),
+        },
+        _ => response::warnings(&images, problem.as_deref()),
+    };
     let body = response::write(&response::Content {
         uid: &asked.uid,
         patch,
         problem: problem.as_deref(),
         is_denied,
-        warn,
+        warnings,
         decisions: &images,
     });
     let Asking { uid, resource, operation, name, namespace, dry_run, is_machine: _ } = asked;
@@ -112,6 +134,7 @@ pub fn answer<'a>(context: Context<'a>, body: &'a [u8]) -> Result<Answer<'a>, Un
             name,
             generate_name,
             images,
+            warned,
             problem,
         },
     })
@@ -149,6 +172,8 @@ impl<'a> Understood<'a> {
 struct Decided<'a> {
     images: Vec<ImageDecision<'a>>,
     patch: Option<Patch<'a>>,
+    /// The images of a template to warn about.
+    warned: Vec<ImageDecision<'a>>,
 }
 
 fn understand<'a>(
@@ -162,10 +187,38 @@ fn understand<'a>(
         Ok(None) => return Understood::nameless(Ok(Decided::default())),
         Err(problem) => return Understood::nameless(Err(problem)),
     };
+    let (name, generate_name) = names(&pod);
+    Understood { name, generate_name, decided: decide(context, asked, pod, old_object) }
+}
+
+/// Returns the object's `name` and `generateName`.
+fn names<'a>(pod: &Pod<'a>) -> (Cow<'a, str>, Cow<'a, str>) {
     let text = |text: &Option<Text<'a>>| text.as_ref().map(|text| text.0.clone()).unwrap_or_default();
     let names = pod.metadata.as_ref().map(|metadata| (text(&metadata.name), text(&metadata.generate_name)));
-    let (name, generate_name) = names.unwrap_or_default();
-    Understood { name, generate_name, decided: decide(context, asked, pod, old_object) }
+    names.unwrap_or_default()
+}
+
+/// Reads an object with a template, which is `None` without a user to warn.
+fn understand_template<'a>(
+    policy: &'a Policy,
+    asked: &Asking<'a>,
+    kind: &'static PodKind,
+    object: Option<Result<Pod<'a>, InvalidJson>>,
+    template: Option<&Raw<'a>>,
+) -> Understood<'a> {
+    let object = match object.transpose() {
+        Ok(object) => object.unwrap_or_default(),
+        Err(error) => return Understood::nameless(Err(format!("it can't be read: {error}"))),
+    };
+    let (name, generate_name) = names(&object);
+    let is_deleting = object.metadata.is_some_and(|metadata| metadata.state().deleting);
+    let sets_images = matches!(asked.operation, Operation::Create | Operation::Update) && !is_deleting;
+    let warned = match template.filter(|_| sets_images) {
+        Some(object) => pod_template::named_upstreams(policy, &asked.namespace, kind, object),
+        None => Ok(Vec::new()),
+    };
+    let decided = warned.map(|warned| Decided { warned, ..Decided::default() });
+    Understood { name, generate_name, decided }
 }
 
 /// Returns the Pod of a request; `None` if the request can't change an image.
@@ -227,7 +280,7 @@ fn decide<'a>(
         images.push(ImageDecision { place, image, decision });
     }
     let patch = Patch::new(&images, additions)?;
-    Ok(Decided { images, patch })
+    Ok(Decided { images, patch, warned: Vec::new() })
 }
 
 /// The images of the old object, by list and name.

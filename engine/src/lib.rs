@@ -29,6 +29,7 @@ mod patch;
 mod pattern;
 mod pod;
 mod pod_kind;
+mod pod_template;
 mod policy;
 mod prefix;
 mod prefixes;

@@ -1,7 +1,7 @@
 //! The built-in Kubernetes kinds that are a Pod or have a template of Pods.
 
 /// A kind that is a Pod or has a template of Pods.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub struct PodKind {
     /// Its API groups, first the one of current clusters. Older manifests have the others.
     pub groups: &'static [&'static str],
@@ -41,6 +41,16 @@ impl PodKind {
     /// Returns the kind of this name in any version of an API group.
     pub fn of(group: &str, kind: &str) -> Option<&'static Self> {
         Self::ALL.iter().find(|known| known.kind == kind && known.groups.contains(&group))
+    }
+
+    /// Returns the kind of a resource in any version of an API group.
+    pub fn of_resource(group: &str, resource: &str) -> Option<&'static Self> {
+        Self::ALL.iter().find(|known| known.resource == resource && known.groups.contains(&group))
+    }
+
+    /// Returns the kinds that have a template of Pods.
+    pub fn with_template() -> impl Iterator<Item = &'static Self> {
+        Self::ALL.iter().filter(|kind| !kind.pod().is_empty())
     }
 
     /// Returns the keys from an object to the Pod or template with the PodSpec; none if the object is a Pod.

@@ -1,7 +1,5 @@
 //! The AdmissionReview of an answer. Its types are defined here because kube 5.0.0 writes the patch as an array of numbers.
 
-use std::borrow::Cow;
-
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use sha2::{Digest as _, Sha256};
@@ -16,7 +14,7 @@ use super::rule::{Mode, Rule};
 /// Characters that the API server's documentation asks a warning not to exceed.
 const MAX_WARNING_CHARS: usize = 120;
 /// More warnings would not be read.
-const MAX_WARNINGS: usize = 4;
+pub(super) const MAX_WARNINGS: usize = 4;
 /// Characters of the message of a denial.
 const MAX_DENIAL_CHARS: usize = 512;
 /// Bytes of one audit annotation. Decisions that do not fit are counted.
@@ -34,14 +32,13 @@ pub(super) struct Content<'c> {
     pub problem: Option<&'c str>,
     /// Whether the request is denied because of the problem.
     pub is_denied: bool,
-    /// Whether the user gets warnings.
-    pub warn: bool,
+    pub warnings: Vec<String>,
     pub decisions: &'c [ImageDecision<'c>],
 }
 
 /// Returns the AdmissionReview in JSON.
 pub(super) fn write(content: &Content) -> Vec<u8> {
-    let Content { uid, patch, problem, is_denied, warn, decisions } = content;
+    let Content { uid, patch, problem, is_denied, warnings, decisions } = content;
     // A large patch must not be copied by a buffer that doubles. It is in the buffer twice while it is encoded.
     let most_patch_bytes = patch.as_ref().map_or(0, |patch| patch.most_bytes() + base64_bytes(patch.most_bytes()));
     let beside_bytes = MOST_BESIDE_A_PATCH_BYTES.min(512 + 256 * decisions.len());
@@ -61,9 +58,7 @@ pub(super) fn write(content: &Content) -> Vec<u8> {
         push_base64(&mut body, |body| patch.write(decisions, body));
         body.push(b'"');
     }
-    if *warn {
-        push_warnings(&mut body, decisions, *problem);
-    }
+    push_warnings(&mut body, warnings);
     push_audit_annotation(&mut body, decisions);
     body.extend_from_slice(b"}}");
     if body.capacity() - body.len() > MOST_SPARE_BYTES {
@@ -162,9 +157,21 @@ fn push_audited(to: &mut Vec<u8>, image: &ImageDecision) {
     to.push(b'}');
 }
 
-/// Appends one line for each rule that rewrites images, or would if it enforced, in the order of the images. Images that name
+fn push_warnings(to: &mut Vec<u8>, lines: &[String]) {
+    let mut separator: &[u8] = br#","warnings":["#;
+    for line in lines {
+        to.extend_from_slice(separator);
+        push_string(to, line);
+        separator = b",";
+    }
+    if !lines.is_empty() {
+        to.push(b']');
+    }
+}
+
+/// Returns one line for each rule that rewrites images, or would if it enforced, in the order of the images. Images that name
 /// a failover have a line of their own.
-fn push_warnings(to: &mut Vec<u8>, images: &[ImageDecision], problem: Option<&str>) {
+pub(super) fn warnings(images: &[ImageDecision], problem: Option<&str>) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     if let Some(problem) = problem {
         lines.push(format!("pullthrough did not rewrite this object: {problem}"));
@@ -191,15 +198,7 @@ fn push_warnings(to: &mut Vec<u8>, images: &[ImageDecision], problem: Option<&st
         lines.truncate(MAX_WARNINGS - 1);
         lines.push(format!("pullthrough: {more} more rules match images"));
     }
-    let mut separator: &[u8] = br#","warnings":["#;
-    for line in &lines {
-        to.extend_from_slice(separator);
-        push_string(to, &printable(line, MAX_WARNING_CHARS));
-        separator = b",";
-    }
-    if !lines.is_empty() {
-        to.push(b']');
-    }
+    lines.into_iter().map(|line| printable(line, MAX_WARNING_CHARS)).collect()
 }
 
 /// The images of one rule that have one cache.
@@ -236,13 +235,13 @@ fn counts<'i>(images: &'i [ImageDecision]) -> Vec<Count<'i>> {
 fn denial(problem: &str) -> String {
     let line =
         format!("pullthrough can't read this Pod, and the rules deny such Pods (whenNotUnderstood: deny): {problem}");
-    printable(&line, MAX_DENIAL_CHARS).into_owned()
+    printable(line, MAX_DENIAL_CHARS)
 }
 
 /// Returns a line without control characters, for which the API server drops a warning, and cut to a length.
-fn printable(line: &str, max_chars: usize) -> Cow<'_, str> {
+pub(super) fn printable(line: String, max_chars: usize) -> String {
     if line.len() <= max_chars && line.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-        return Cow::Borrowed(line);
+        return line;
     }
     let escaped = line.chars().flat_map(|c| {
         let escape = c.is_control().then(|| c.escape_default());
@@ -255,5 +254,5 @@ fn printable(line: &str, max_chars: usize) -> Cow<'_, str> {
         text.pop();
         text.push('…');
     }
-    Cow::Owned(text)
+    text
 }

@@ -7,6 +7,7 @@ use thiserror::Error;
 use super::bounds::MAX_UID_BYTES;
 use super::json::{Fault, InvalidJson, Raw, Read, Reader, Text, object, parse};
 use super::pod::Pod;
+use super::pod_kind::PodKind;
 
 pub(super) const API_VERSION: &str = "admission.k8s.io/v1";
 pub(super) const KIND: &str = "AdmissionReview";
@@ -89,6 +90,8 @@ pub enum Resource {
     PodsEphemeralContainers,
     /// Another subresource of Pods.
     PodsOther,
+    /// Objects with a template of Pods.
+    Templates(&'static PodKind),
     Other,
 }
 
@@ -98,6 +101,7 @@ impl Resource {
             Self::Pods => "pods",
             Self::PodsEphemeralContainers => "pods/ephemeralcontainers",
             Self::PodsOther => "pods/other",
+            Self::Templates(kind) => kind.resource,
             Self::Other => "other",
         }
     }
@@ -170,6 +174,9 @@ impl<'a> Review<'a> {
                 ("", Some("pods"), None | Some("")) => Resource::Pods,
                 ("", Some("pods"), Some("ephemeralcontainers")) => Resource::PodsEphemeralContainers,
                 ("", Some("pods"), Some(_)) => Resource::PodsOther,
+                (group, Some(resource), None | Some("")) => {
+                    PodKind::of_resource(group, resource).map_or(Resource::Other, Resource::Templates)
+                }
                 _ => Resource::Other,
             },
             operation: match operation.as_deref() {

@@ -75,7 +75,7 @@ pub struct Args {
     )]
     metrics_listen: Vec<SocketAddr>,
 
-    /// Don't return warnings about rewritten images, which kubectl shows
+    /// Don't return warnings, which kubectl shows, about images of Pods and workloads
     #[arg(long, env = "PULLTHROUGH_NO_WARNINGS", value_parser = FalseyValueParser::new())]
     no_warnings: bool,
 

@@ -304,7 +304,7 @@ impl Certificates {
     ) -> Result<(), ReconcileError> {
         let trusted = generation.trusted();
         let bundle = trusted.to_pem();
-        let is_current = configuration.bundle() == bundle.as_bytes();
+        let is_current = configuration.has_bundle(&bundle);
         if !is_current {
             self.api.update(self.names.configuration(), &configuration.with_bundle(&bundle)).await?;
             tracing::info!(configuration = self.names.configuration, "trusted CAs published in caBundle");

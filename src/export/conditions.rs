@@ -16,6 +16,9 @@ use crate::engine::{
 /// The name of the condition on images.
 pub const ON_IMAGES: &str = "may-rewrite-an-image";
 
+/// The name of the condition that excludes service accounts and `system:` users.
+pub const BY_A_USER: &str = "by-a-user";
+
 /// The reason why no condition matches exactly the images that the rules change.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Inexact {
@@ -42,9 +45,20 @@ const MAX_HOSTS: usize = 64;
 /// Returns the conditions that are safe for every set of rules: Pods that they exclude are never rewritten.
 pub(super) fn always() -> Vec<MatchCondition> {
     vec![
-        condition("not-deleting", "!has(object.metadata.deletionTimestamp)".to_owned()),
+        not_deleting(),
         condition("not-mirror-pod", format!("!('{MIRROR_ANNOTATION}' in object.metadata.?annotations.orValue({{}}))")),
     ]
+}
+
+/// Returns the conditions for warnings about templates: only a user can change the manifest. Controllers and the other
+/// components of the cluster would log each warning.
+pub(super) fn on_templates() -> Vec<MatchCondition> {
+    let is_user = "!request.userInfo.?username.orValue('').startsWith('system:')";
+    vec![not_deleting(), condition(BY_A_USER, is_user.to_owned())]
+}
+
+fn not_deleting() -> MatchCondition {
+    condition("not-deleting", "!has(object.metadata.deletionTimestamp)".to_owned())
 }
 
 /// Returns the conditions of a policy: those of [`always`], and that the Pod is not opted out, if the rules allow it. A selector

@@ -102,7 +102,7 @@ const WHY_WOULD_BE: [(Reason, &str); 3] = [
 
 /// Logs an admission at debug, its rewritten and observed images at info, and objects that are not understood as warnings.
 pub fn admission(summary: &Summary<'_>) {
-    let Summary { resource, operation, dry_run, outcome, uid, namespace, name, generate_name, images, problem } =
+    let Summary { resource, operation, dry_run, outcome, uid, namespace, name, generate_name, images, warned, problem } =
         summary;
     let (uid, namespace, name, generate_name) = (short(uid), short(namespace), short(name), short(generate_name));
     let (uid, namespace) = (uid.as_ref(), namespace.as_ref());
@@ -152,6 +152,7 @@ pub fn admission(summary: &Summary<'_>) {
         operation = operation.as_str(),
         outcome = outcome.as_str(),
         images = images.len(),
+        warned = warned.len(),
         "admission"
     );
 }

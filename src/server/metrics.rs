@@ -5,6 +5,7 @@ mod caches;
 mod labels;
 mod lost_lines;
 pub mod names;
+mod templates;
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -17,6 +18,7 @@ use prometheus::{
 pub use self::caches::CacheMetrics;
 pub use self::labels::{Looked, Reloaded, Shed, Task};
 use self::lost_lines::LostLines;
+use self::templates::{TemplateCounters, TemplateMetrics};
 use super::bounds::{Bounds, Usage};
 use super::lines::Lost;
 use crate::engine::{Decision, Reason, Rule, Summary};
@@ -54,6 +56,7 @@ pub struct RuleCounters {
     /// By rule: for `to`, and for each failover.
     rewrites: HashMap<String, Vec<(String, ByDryRun)>>,
     caches: HashSet<String>,
+    templates: TemplateCounters,
 }
 
 /// Returns the hosts of `to` and of each failover as rewritten images have them, except those that depend on the image.
@@ -86,6 +89,7 @@ pub struct Metrics {
     cache_info: IntGaugeVec,
     not_after: IntGauge,
     caches: CacheMetrics,
+    templates: TemplateMetrics,
     looked_up: IntCounterVec,
 }
 
@@ -232,6 +236,7 @@ impl Metrics {
                 "Unix time of the serving certificate's expiry, in seconds.",
             )?,
             caches: CacheMetrics::new(&registry)?,
+            templates: TemplateMetrics::new(&registry)?,
             looked_up,
             registry,
         })
@@ -244,9 +249,10 @@ impl Metrics {
 
     /// Counts an answered admission and its images.
     pub fn admission(&self, rules: &RuleCounters, summary: &Summary<'_>) {
-        let Summary { resource, operation, dry_run, outcome, images, .. } = summary;
+        let Summary { resource, operation, dry_run, outcome, images, warned, .. } = summary;
         let labels = [resource.as_str(), operation.as_str(), outcome.as_str(), if *dry_run { "true" } else { "false" }];
         self.requests.with_label_values(&labels).inc();
+        rules.templates.warned(warned, *dry_run);
         for image in images {
             match &image.decision {
                 Decision::Rewrite { rule, failover, .. } => {
@@ -289,6 +295,7 @@ impl Metrics {
             (rule.name.clone(), names.map(of_cache).collect::<Vec<_>>())
         };
         let rewrites: HashMap<_, _> = rules.iter().map(counters).collect();
+        let templates = self.templates.rules_loaded(rules, before.map(|before| &before.templates));
         let caches: HashSet<String> = rules.iter().flat_map(cache_hosts).map(str::to_owned).collect();
         if let Some(before) = before {
             for (name, caches) in &before.rewrites {
@@ -314,7 +321,7 @@ impl Metrics {
             self.cache_info.with_label_values(&[registry.as_str()]).set(1);
         }
         self.loaded(Reloaded::Rules);
-        RuleCounters { hash, rewrites, caches }
+        RuleCounters { hash, rewrites, caches, templates }
     }
 
     /// Records the loaded certificate, at start and at each reload.

@@ -6,3 +6,4 @@ mod failover;
 mod places;
 mod renovate;
 mod settings;
+mod templates;

@@ -129,11 +129,27 @@ const GENERATED: [(&[&str], &str); 4] = [
     (&["schema"], "docs/reference/rules.schema.json"),
     (&["schema", "--of", "tests"], "docs/reference/tests.schema.json"),
     (
-        &["export", "webhook", "--rules", "manifests/base/rules.yaml", "--service", "pullthrough/pullthrough"],
+        &[
+            "export",
+            "webhook",
+            "--rules",
+            "manifests/base/rules.yaml",
+            "--service",
+            "pullthrough/pullthrough",
+            "--warn-templates",
+        ],
         "manifests/chart/files/webhook.yaml",
     ),
     (
-        &["export", "webhook", "--rules", "tests/data/rules-opt-out.yaml", "--service", "pullthrough/pullthrough"],
+        &[
+            "export",
+            "webhook",
+            "--rules",
+            "tests/data/rules-opt-out.yaml",
+            "--service",
+            "pullthrough/pullthrough",
+            "--warn-templates",
+        ],
         "manifests/chart/files/webhook-opt-out.yaml",
     ),
 ];
@@ -146,6 +162,30 @@ fn what_is_generated_is_current() {
         let command = format!("what `pullthrough {}` prints", arguments.join(" "));
         is_current(file, &printed, &command);
     }
+}
+
+/// The component of kustomize adds the webhook for templates. Its client and namespaces are those of the webhook for Pods.
+#[test]
+fn the_component_has_the_webhook_that_is_exported() {
+    const FILE: &str = "manifests/components/warn-templates/kustomization.yaml";
+    let (arguments, _) = GENERATED[2];
+    let configuration: Value = serde_saphyr::from_slice(&pullthrough(arguments, b"").stdout).expect("YAML");
+    let mut webhook = configuration["webhooks"][1].clone();
+    let copied = ["clientConfig", "namespaceSelector"];
+    copied.iter().for_each(|field| drop(webhook.as_object_mut().expect("an object").remove(*field).expect("a field")));
+    let copy =
+        |field| json!({"op": "copy", "from": format!("/webhooks/0/{field}"), "path": format!("/webhooks/1/{field}")});
+    let add = json!({"op": "add", "path": "/webhooks/-", "value": webhook});
+    let operations: Vec<Value> = [add].into_iter().chain(copied.map(copy)).collect();
+    let patch = serde_saphyr::to_string(&operations).expect("YAML");
+    let component = std::fs::read_to_string(FILE).expect("a file of this repository");
+    let (head, _) = component.split_once("    patch: |\n").expect("a patch");
+    let patch: String = patch.lines().map(|line| format!("      {line}\n")).collect();
+    is_current(
+        FILE,
+        &format!("{head}    patch: |\n{patch}"),
+        "the webhook of `pullthrough export webhook --warn-templates`",
+    );
 }
 
 /// The schema of the chart's values has the rules of the rules file's schema.

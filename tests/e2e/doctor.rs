@@ -59,6 +59,22 @@ fn a_webhook_that_is_not_registered_is_missed() {
 }
 
 #[test]
+fn faults_of_the_webhook_for_templates_are_reported() {
+    let ward = Ward::sound();
+    let mut configuration = ward.webhook.configuration(&["--warn-templates"]).expect("a configuration");
+    ward.register(&configuration);
+    let said = ward.wait_until("warnings about templates", |said| {
+        said.report.to_string().contains("users get warnings about workload templates")
+    });
+    assert_eq!(said.code, 0, "{:#}", said.report);
+    configuration["webhooks"][1]["failurePolicy"] = json!("Fail");
+    configuration["webhooks"][1]["clientConfig"]["url"] = json!("https://127.0.0.1:1/mutate");
+    ward.register(&configuration);
+    ward.finds("templates-fail-closed");
+    ward.finds("templates-client-differs");
+}
+
+#[test]
 fn a_webhook_of_another_name_is_none_of_ours() {
     let ward = Ward::sound();
     ward.finds_when("webhook-missing", |webhook| webhook["name"] = json!("rewrite.example.com"));

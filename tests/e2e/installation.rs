@@ -113,19 +113,21 @@ impl Installation {
             .unwrap_or_else(|error| panic!("{error:#}"))
     }
 
-    /// Registers these replicas for the Pods of the namespace, with `failurePolicy: Fail`.
+    /// Registers these replicas for the Pods of the namespace, with `failurePolicy: Fail`, and for warnings about its templates.
     pub fn register(&self, replicas: &[&Webhook]) {
         self.balancer.set(replicas.iter().map(|replica| replica.address()).collect());
-        let mut configuration = replicas[0].configuration(&["--failure-policy=Fail"]).unwrap();
+        let mut configuration = replicas[0].configuration(&["--failure-policy=Fail", "--warn-templates"]).unwrap();
         configuration["metadata"]["name"] = json!(self.configuration());
-        let webhook = &mut configuration["webhooks"][0];
-        webhook["clientConfig"]["url"] = json!(format!("https://{}/mutate", self.balancer.address()));
-        webhook["namespaceSelector"] = json!({"matchLabels": {"kubernetes.io/metadata.name": self.namespace}});
-        let mut foreign = webhook.clone();
+        let webhooks = configuration["webhooks"].as_array_mut().unwrap();
+        for webhook in webhooks.iter_mut() {
+            webhook["clientConfig"]["url"] = json!(format!("https://{}/mutate", self.balancer.address()));
+            webhook["namespaceSelector"] = json!({"matchLabels": {"kubernetes.io/metadata.name": self.namespace}});
+        }
+        let mut foreign = webhooks[0].clone();
         foreign["name"] = json!("other.example.com");
         foreign["clientConfig"]["caBundle"] = json!(self.foreign);
         foreign["namespaceSelector"] = json!({"matchLabels": {"kubernetes.io/metadata.name": "none"}});
-        configuration["webhooks"] = json!([foreign, webhook]);
+        webhooks.insert(0, foreign);
         CLUSTER.kubectl_with(&["apply", "-f", "-"], &configuration.to_string()).ok();
     }
 
@@ -134,19 +136,19 @@ impl Installation {
         serde_json::from_str(&CLUSTER.kubectl(&get).ok()).ok()
     }
 
-    /// Returns the `caBundle`s of the other webhook and of pullthrough's.
-    pub fn bundles(&self) -> [Value; 2] {
+    /// Returns the `caBundle`s of the other webhook, of pullthrough's for Pods, and of that for templates.
+    pub fn bundles(&self) -> [Value; 3] {
         let configuration =
             CLUSTER.kubectl(&["get", "mutatingwebhookconfiguration", &self.configuration(), "-o", "json"]);
         let configuration = configuration.json();
-        [0, 1].map(|index| configuration["webhooks"][index]["clientConfig"]["caBundle"].clone())
+        [0, 1, 2].map(|index| configuration["webhooks"][index]["clientConfig"]["caBundle"].clone())
     }
 
     /// Returns the CAs that the API server trusts, if they are those of the Secret.
     pub fn published(&self) -> Option<Vec<CertificateDer<'static>>> {
-        let [foreign, ours] = self.bundles();
+        let [foreign, ours, templates] = self.bundles();
         assert_eq!(foreign, self.foreign, "the caBundle of the other webhook was changed");
-        (self.secret()?["data"]["ca.crt"] == ours).then(|| certificates(&ours))
+        (self.secret()?["data"]["ca.crt"] == ours && templates == ours).then(|| certificates(&ours))
     }
 
     /// Returns the CA of the certificate in use.

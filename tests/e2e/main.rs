@@ -26,6 +26,7 @@ mod revocation;
 mod scan;
 mod scene;
 mod server;
+mod templates;
 mod update;
 mod verify;
 mod verify_pull_secrets;

@@ -42,6 +42,18 @@ impl Copy {
         copy
     }
 
+    /// Returns the objects of an overlay with a component.
+    fn render_with(&self, cluster: &ControlPlane, overlay: &str, component: &str) -> Objects {
+        let folder = format!("{overlay}-{component}");
+        let path = self.0.path().join(&folder);
+        fs::create_dir(&path).unwrap();
+        let text = format!(
+            "resources: [../manifests/overlays/{overlay}]\ncomponents: [../manifests/components/{component}]\n"
+        );
+        fs::write(path.join("kustomization.yaml"), text).unwrap();
+        self.render(cluster, &folder)
+    }
+
     /// Returns the objects of a folder.
     fn render(&self, cluster: &ControlPlane, folder: &str) -> Objects {
         Objects::parse(&cluster.kubectl(&["kustomize", self.0.path().join(folder).to_str().unwrap()]).ok())
@@ -78,6 +90,7 @@ fn every_overlay_installs_what_belongs_together() {
         if overlay != "own-certificates" {
             installation.keeps_the_authority_that_others_fill_in();
         }
+        installation.warns_about_templates_with_the_component(&copy);
 
         // No controller runs that would complete the deletion of the namespace.
         let mut items = list["items"].as_array().unwrap().clone();
@@ -101,6 +114,29 @@ impl Installation<'_> {
 
     fn is_self_managed(&self) -> bool {
         !["cert-manager", "own-certificates"].contains(&self.overlay)
+    }
+
+    /// The webhook for templates has the client and the namespaces of the one for Pods, and the guard lets its CA be published.
+    fn warns_about_templates_with_the_component(&self, copy: &Copy) {
+        let rendered = copy.render_with(self.cluster, self.overlay, "warn-templates");
+        let list = rendered.list();
+        let objects = list["items"].as_array().unwrap();
+        let of = |kind: &str| objects.iter().find(move |object| object["kind"] == kind);
+        let registration = of("MutatingWebhookConfiguration").unwrap();
+        self.cluster.kubectl_with(&["apply", "--dry-run=server", "-f", "-"], &registration.to_string()).ok();
+        let webhooks = registration["webhooks"].as_array().unwrap();
+        assert_eq!(
+            webhooks.iter().map(|one| &one["name"]).collect::<Vec<_>>(),
+            ["rewrite.pullthrough.dev", "warn.pullthrough.dev"]
+        );
+        for field in ["clientConfig", "namespaceSelector"] {
+            assert_eq!(webhooks[0][field], webhooks[1][field], "{}: {field}", self.overlay);
+        }
+        assert_eq!(webhooks[1]["failurePolicy"], "Ignore", "{}", self.overlay);
+        let mut guards = objects.iter().filter(|object| object["kind"] == "ValidatingAdmissionPolicy");
+        let names = "['rewrite.pullthrough.dev', 'warn.pullthrough.dev']";
+        let is_allowed = guards.any(|guard| guard.to_string().contains(names));
+        assert_eq!(is_allowed, self.is_self_managed(), "{}", self.overlay);
     }
 
     fn references_meet(&self) {

@@ -85,7 +85,7 @@ fn foreign_and_revoked_cas_are_trusted_no_more() {
     installation.patch_secret(&json!({"data": {"ca.crt": of_both(&secret["data"]["ca.crt"])}}));
     let took = installation.wait_until_gone(&ca);
     println!("CA added to the Secret: removed after {took:?}");
-    let [_, ours] = installation.bundles();
+    let [_, ours, _] = installation.bundles();
     let patch = json!([{"op": "replace", "path": "/webhooks/1/clientConfig/caBundle", "value": of_both(&ours)}]);
     let configuration = installation.configuration();
     let before = installation.secret().map(|secret| secret["data"]["tls.crt"].clone());

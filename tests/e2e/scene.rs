@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Kubectl, Output, Webhook, wait_for};
+use crate::harness::{ControlPlane, Kubectl, Output, Webhook, wait_for};
 use crate::{CLUSTER, DEADLINE};
 
 /// The cache of the rules below.
@@ -15,6 +15,7 @@ pub const PROBE: &str = "registry.k8s.io/probe:1";
 pub const KUBERNETES: &str = "  - {name: kubernetes, from: [registry.k8s.io, k8s.gcr.io], to: cache.example.com/k8s}\n";
 
 pub struct Scene {
+    pub cluster: &'static ControlPlane,
     pub namespace: &'static str,
     pub webhook: Webhook,
 }
@@ -33,18 +34,25 @@ impl Scene {
     }
 
     pub fn unregistered(namespace: &'static str, rules: &str) -> Self {
-        CLUSTER.create_namespace(namespace);
+        Self::within(&CLUSTER, namespace, rules)
+    }
+
+    /// Creates the namespace in a cluster of the test.
+    pub fn within(cluster: &'static ControlPlane, namespace: &'static str, rules: &str) -> Self {
+        cluster.create_namespace(namespace);
         let webhook = Webhook::start(rules).unwrap_or_else(|error| panic!("{error:#}"));
-        Self { namespace, webhook }
+        Self { cluster, namespace, webhook }
     }
 
     /// Returns the exported configuration, limited to this namespace.
     pub fn configuration(&self, arguments: &[&str]) -> Value {
         let mut configuration = self.webhook.configuration(arguments).unwrap_or_else(|error| panic!("{error:#}"));
         configuration["metadata"]["name"] = json!(format!("zz-pullthrough-{}", self.namespace));
-        let selector = &mut configuration["webhooks"][0]["namespaceSelector"]["matchExpressions"];
         let own = json!({"key": "kubernetes.io/metadata.name", "operator": "In", "values": [self.namespace]});
-        selector.as_array_mut().expect("a list of requirements").push(own);
+        for webhook in configuration["webhooks"].as_array_mut().expect("a list of webhooks") {
+            let selector = &mut webhook["namespaceSelector"]["matchExpressions"];
+            selector.as_array_mut().expect("a list of requirements").push(own.clone());
+        }
         configuration
     }
 
@@ -54,7 +62,7 @@ impl Scene {
     }
 
     pub fn register_as(&self, configuration: &Value) {
-        CLUSTER.kubectl_with(&["apply", "-f", "-"], &configuration.to_string()).ok();
+        self.cluster.kubectl_with(&["apply", "-f", "-"], &configuration.to_string()).ok();
         self.wait_until_called();
     }
 
@@ -92,12 +100,12 @@ impl Scene {
     }
 
     pub fn kubectl(&self, arguments: &[&str]) -> Output {
-        CLUSTER.kubectl(&[&["--namespace", self.namespace], arguments].concat())
+        self.cluster.kubectl(&[&["--namespace", self.namespace], arguments].concat())
     }
 
     /// Creates a Pod as `dev`, whose kubectl prints warnings.
     pub fn create(&self, pod: &Value, arguments: &[&str]) -> Output {
-        self.create_as(CLUSTER.dev(), pod, arguments)
+        self.create_as(self.cluster.dev(), pod, arguments)
     }
 
     pub fn create_as(&self, user: &Kubectl, pod: &Value, arguments: &[&str]) -> Output {
@@ -111,7 +119,7 @@ impl Scene {
 
     /// Returns the decisions in the audit log for requests on a Pod, oldest first.
     pub fn audited(&self, pod: &str, verb: &str) -> Vec<BTreeMap<String, Value>> {
-        let events = CLUSTER.audit_events();
+        let events = self.cluster.audit_events();
         let of_pod = events.iter().filter(|event| {
             let object = &event["objectRef"];
             event["verb"] == verb

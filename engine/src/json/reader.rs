@@ -241,7 +241,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Skips `null`, or returns false.
-    fn is_null(&mut self) -> Result<bool, Fault> {
+    pub fn is_null(&mut self) -> Result<bool, Fault> {
         if self.value()? != b'n' {
             return Ok(false);
         }

@@ -1,6 +1,7 @@
 //! From the bytes of an AdmissionReview to the bytes of the response.
 
 mod any;
+mod templates;
 mod warnings;
 
 use std::collections::BTreeMap;

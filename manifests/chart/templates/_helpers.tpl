@@ -23,7 +23,8 @@ labels:
 {{- end -}}
 {{- end }}
 
-{{- /* What `pullthrough export webhook` prints, for rules with or without allowOptOut. */}}
+{{- /* What `pullthrough export webhook --warn-templates` prints, for rules with or without allowOptOut: the webhook for Pods, and
+  that for templates. */}}
 {{- define "pullthrough.webhookConfiguration" -}}
 {{- .Files.Get (.Values.allowOptOut | ternary "files/webhook-opt-out.yaml" "files/webhook.yaml") -}}
 {{- end }}

@@ -55,6 +55,14 @@ pub struct Args {
     /// another webhook injects later is then not covered.
     #[arg(long)]
     skip_unaffected_pods: bool,
+
+    /// Call the webhook for workloads too, to warn users of `kubectl apply` about images that the rules rewrite
+    ///
+    /// For Deployments, StatefulSets, DaemonSets, ReplicaSets, ReplicationControllers, PodTemplates, Jobs and CronJobs. A warning
+    /// names the field, the image and the name to write. Workloads are neither changed nor denied. Service accounts and
+    /// `system:` users get no warnings.
+    #[arg(long)]
+    warn_templates: bool,
 }
 
 #[derive(clap::Args)]
@@ -110,7 +118,16 @@ fn parse_url(text: &str) -> Result<String, String> {
 }
 
 pub fn run(args: Args) -> anyhow::Result<()> {
-    let Args { rules, endpoint, ca_file, failure_policy, timeout_seconds, own_namespace, skip_unaffected_pods } = args;
+    let Args {
+        rules,
+        endpoint,
+        ca_file,
+        failure_policy,
+        timeout_seconds,
+        own_namespace,
+        skip_unaffected_pods,
+        warn_templates,
+    } = args;
     let policy = Policy::from(rules.load()?);
     let endpoint = match endpoint {
         EndpointArgs { service: Some(service), .. } => webhook::Endpoint::Service(service),
@@ -127,6 +144,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             timeout_seconds,
             own_namespace,
             skip_unaffected_pods,
+            warn_templates,
         },
     );
     note(&notes);

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::export::webhook::WEBHOOK_NAME;
+use crate::export::webhook::{TEMPLATES_WEBHOOK_NAME, WEBHOOK_NAME};
 
 /// A MutatingWebhookConfiguration as JSON with all its fields.
 #[derive(Debug, Clone)]
@@ -24,11 +24,16 @@ impl WebhookConfiguration {
 
     /// Returns the `caBundle` in PEM; empty if there is none.
     pub fn bundle(&self) -> Vec<u8> {
-        let bundle = self.client().and_then(|client| client["caBundle"].as_str());
-        STANDARD.decode(bundle.unwrap_or_default()).unwrap_or_default()
+        self.client().map(bundle).unwrap_or_default()
     }
 
-    /// Returns the object with this `caBundle` in our webhook. Everything else stays, other webhooks included.
+    /// Returns whether every webhook of ours has this `caBundle`.
+    pub fn has_bundle(&self, pem: &str) -> bool {
+        let mut clients = self.clients().peekable();
+        clients.peek().is_some() && clients.all(|client| bundle(client) == pem.as_bytes())
+    }
+
+    /// Returns the object with this `caBundle` in our webhooks. Everything else stays, other webhooks included.
     pub fn with_bundle(mut self, bundle: &str) -> Value {
         let webhooks = self.object["webhooks"].as_array_mut().into_iter().flatten();
         for webhook in webhooks.filter(|webhook| is_ours(webhook)) {
@@ -37,15 +42,25 @@ impl WebhookConfiguration {
         self.object
     }
 
+    /// Returns the client of the webhook for Pods. The one for templates has the same.
     fn client(&self) -> Option<&Value> {
         let mut webhooks = self.object["webhooks"].as_array().into_iter().flatten();
-        webhooks.find(|webhook| is_ours(webhook)).map(|webhook| &webhook["clientConfig"])
+        webhooks.find(|webhook| webhook["name"] == WEBHOOK_NAME).map(|webhook| &webhook["clientConfig"])
+    }
+
+    fn clients(&self) -> impl Iterator<Item = &Value> {
+        let webhooks = self.object["webhooks"].as_array().into_iter().flatten();
+        webhooks.filter(|webhook| is_ours(webhook)).map(|webhook| &webhook["clientConfig"])
     }
 }
 
 /// Returns whether a webhook is ours. Names are unique in a configuration.
 fn is_ours(webhook: &Value) -> bool {
-    webhook["name"] == WEBHOOK_NAME
+    webhook["name"] == WEBHOOK_NAME || webhook["name"] == TEMPLATES_WEBHOOK_NAME
+}
+
+fn bundle(client: &Value) -> Vec<u8> {
+    STANDARD.decode(client["caBundle"].as_str().unwrap_or_default()).unwrap_or_default()
 }
 
 fn host(client: &Value) -> Option<String> {
@@ -78,17 +93,23 @@ mod tests {
     }
 
     #[test]
-    fn only_our_bundle_is_replaced() {
+    fn only_our_bundles_are_replaced() {
         let object = json!({"new": 1, "webhooks": [
             {"name": "a.example.com", "clientConfig": {"caBundle": "eQ=="}},
             {"name": WEBHOOK_NAME, "newer": {}, "clientConfig": {"caBundle": "eA==", "service": {}}},
             {"name": "b.rewrite.pullthrough.dev", "clientConfig": {}},
+            {"name": TEMPLATES_WEBHOOK_NAME, "clientConfig": {"service": {}}},
         ]});
         let configuration = WebhookConfiguration::new(object.clone());
         assert_eq!(configuration.bundle(), b"x");
+        assert!(!configuration.has_bundle("x"), "the webhook for templates has none");
         let mut expected = object;
-        expected["webhooks"][1]["clientConfig"]["caBundle"] = json!("cGVt");
-        assert_eq!(configuration.with_bundle("pem"), expected);
+        for position in [1, 3] {
+            expected["webhooks"][position]["clientConfig"]["caBundle"] = json!("cGVt");
+        }
+        let published = configuration.with_bundle("pem");
+        assert_eq!(published, expected);
+        assert!(WebhookConfiguration::new(published).has_bundle("pem"));
         assert_eq!(WebhookConfiguration::new(json!({})).bundle(), b"");
     }
 }

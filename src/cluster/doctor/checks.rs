@@ -11,6 +11,7 @@ mod replicas;
 mod rules;
 mod selectors;
 mod service;
+mod template_warnings;
 mod version;
 mod webhook_configuration;
 

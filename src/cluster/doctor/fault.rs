@@ -88,6 +88,10 @@ faults! {
     CalledBeforeOthers, "called-before-others", Note, "keep reinvocationPolicy: IfNeeded, or give the configuration a name that sorts last";
     MirrorPodsNotExcluded, "mirror-pods-not-excluded", Warning, "restore the match condition `not-mirror-pod` as `pullthrough export webhook` prints it";
     DeletingPodsNotExcluded, "deleting-pods-not-excluded", Warning, "restore the match condition `not-deleting` as `pullthrough export webhook` prints it";
+    TemplatesFailClosed, "templates-fail-closed", Error, "set failurePolicy of the webhook warn.pullthrough.dev to Ignore";
+    TemplatesClientDiffers, "templates-client-differs", Warning, "apply the manifests again, or `pullthrough export webhook --warn-templates … | kubectl apply -f -`";
+    TemplatesOfControllers, "templates-of-controllers", Warning, "restore the match conditions as `pullthrough export webhook --warn-templates` prints them";
+    TemplateWarningsOff, "template-warnings-off", Warning, "remove --no-warnings from the arguments of the Pods, or the webhook warn.pullthrough.dev";
     StaleImageCondition, "stale-image-condition", Warning, "export the configuration again with `pullthrough export webhook --skip-unaffected-pods`, and apply it";
     UnexpectedMatchCondition, "unexpected-match-condition", Note, "remove the condition, unless it is intended";
     OwnNamespaceCovered, "own-namespace-covered", Warning, "exclude the namespace in the namespaceSelector, as `pullthrough export webhook` does";

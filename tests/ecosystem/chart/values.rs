@@ -24,6 +24,7 @@ fn options() -> Vec<(Value, Vec<Expected>)> {
     let pod = |path: &str, value: Value| deployment(&format!("{POD}{path}"), value);
     let container = |path: &str, value: Value| deployment(&format!("{CONTAINER}{path}"), value);
     let webhook = |path: &str, value: Value| ("MutatingWebhookConfiguration", format!("/webhooks/0{path}"), value);
+    let templates = |path: &str, value: Value| ("MutatingWebhookConfiguration", format!("/webhooks/1{path}"), value);
     let of = |kind: &'static str, path: &str, value: Value| (kind, path.to_owned(), value);
     let digest = format!("sha256:{}", "0123456789abcdef".repeat(4));
     let arguments = |from: usize, arguments: &[&str]| -> Vec<_> {
@@ -137,6 +138,25 @@ fn options() -> Vec<(Value, Vec<Expected>)> {
                 ),
             ],
         ),
+        (
+            json!({"webhook": {
+                "warnTemplates": true, "failurePolicy": "Fail", "timeoutSeconds": 7, "excludedNamespaces": ["calico-system"],
+                "namespaceSelector": {"matchLabels": {"a": "b"}},
+            }}),
+            vec![
+                webhook("/name", json!("rewrite.pullthrough.dev")),
+                templates("/name", json!("warn.pullthrough.dev")),
+                templates("/failurePolicy", json!("Ignore")),
+                templates("/timeoutSeconds", json!(1)),
+                templates("/clientConfig/service/namespace", json!(NAMESPACE)),
+                templates(
+                    "/namespaceSelector/matchExpressions/0/values",
+                    json!([NAMESPACE, "kube-system", "calico-system"]),
+                ),
+                templates("/namespaceSelector/matchLabels", json!({"a": "b"})),
+            ],
+        ),
+        (json!({"webhook": {"warnTemplates": false}}), vec![templates("", Value::Null)]),
         (
             json!({"certificates": {"source": "managed", "secretName": "ours", "lifetime": "8760h"}}),
             [

@@ -94,6 +94,11 @@ fn service(change: impl FnOnce(&mut Value)) -> Value {
 }
 
 fn configuration(change: impl FnOnce(&mut Value)) -> Value {
+    registered(false, change)
+}
+
+/// Returns the configuration, with the webhook for templates if `warn_templates` is set.
+fn registered(warn_templates: bool, change: impl FnOnce(&mut Value)) -> Value {
     let endpoint = webhook::Endpoint::Service(webhook::Service {
         namespace: "pullthrough".to_owned(),
         name: "pullthrough".to_owned(),
@@ -106,6 +111,7 @@ fn configuration(change: impl FnOnce(&mut Value)) -> Value {
         timeout_seconds: 3,
         own_namespace: None,
         skip_unaffected_pods: false,
+        warn_templates,
     };
     let policy = Policy::new(Vec::new(), crate::engine::Settings::default());
     let mut configuration = serde_json::to_value(webhook::configuration(&policy, options).what).unwrap();
@@ -289,6 +295,26 @@ fn faults_of_replicas_have_different_findings() {
     assert_eq!(faults(restarting), ["pod-restarting"]);
     // A terminating Pod has no faults.
     assert!(faults(|snapshot| (unready(snapshot), snapshot.answers.replicas[0].terminating = true).1).is_empty());
+}
+
+#[test]
+fn faults_of_the_webhook_for_templates_have_different_findings() {
+    let with = |change: fn(&mut Value)| {
+        faults(move |snapshot| {
+            let configuration = registered(true, |configuration| change(&mut configuration["webhooks"][1]));
+            snapshot.objects.configuration = Ok(Some(object(configuration)));
+        })
+    };
+    assert_eq!(with(|_| {}), [""; 0]);
+    assert_eq!(with(|webhook| webhook["failurePolicy"] = json!("Fail")), ["templates-fail-closed"]);
+    assert_eq!(with(|webhook| webhook["clientConfig"]["caBundle"] = json!("eA==")), ["templates-client-differs"]);
+    assert_eq!(with(|webhook| webhook["matchConditions"] = json!([])), ["templates-of-controllers"]);
+    let silent = |snapshot: &mut Snapshot| {
+        snapshot.objects.configuration = Ok(Some(object(registered(true, |_| {}))));
+        let arguments = snapshot.objects.arguments.as_mut().unwrap();
+        arguments.sends_warnings = Ok(false);
+    };
+    assert!(faults(silent).contains(&"template-warnings-off"));
 }
 
 #[test]

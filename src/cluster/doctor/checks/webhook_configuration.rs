@@ -5,6 +5,7 @@ use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, MutatingWebho
 use super::operations;
 use super::other_webhooks;
 use super::selectors;
+use super::template_warnings;
 use crate::ADMISSION_PATH;
 use crate::cluster::doctor::endpoint::Endpoint;
 use crate::cluster::doctor::fault::{Fault, Severity};
@@ -54,6 +55,10 @@ pub fn check(objects: &Objects) -> Check {
     selectors::look(&mut check, objects, webhook);
     fail_closed(&mut check, &place, objects, webhook);
     order(&mut check, &place, objects, webhook);
+    let templates = template_warnings::of(configuration);
+    if let Some(templates) = templates {
+        template_warnings::look(&mut check, &place, objects, templates, webhook);
+    }
     let others: Vec<String> = elsewhere(objects);
     if !others.is_empty() {
         let what = format!("{} has the webhook {WEBHOOK_NAME} too, so each Pod is sent more than once", few(&others));
@@ -67,6 +72,9 @@ pub fn check(objects: &Objects) -> Check {
     }
     let failure_policy = webhook.failure_policy.as_deref().unwrap_or("Fail");
     check.fact(format!("failurePolicy {failure_policy}, timeoutSeconds {}", webhook.timeout_seconds.unwrap_or(10)));
+    if templates.is_some() {
+        check.fact("users get warnings about workload templates");
+    }
     check
 }
 
@@ -94,6 +102,7 @@ fn expected(objects: &Objects, webhook: &MutatingWebhook) -> MutatingWebhook {
         timeout_seconds: 3,
         own_namespace: None,
         skip_unaffected_pods: webhook.match_conditions.iter().flatten().any(|one| one.name == ON_IMAGES),
+        warn_templates: false,
     };
     let unknown = Policy::new(Vec::new(), Settings::default());
     let policy = objects.policy().unwrap_or(&unknown);
