@@ -25,7 +25,13 @@ pub struct AdmissionPolicyOptions {
     pub actions: Vec<Action>,
     pub failure_policy: &'static str,
     pub skip_unaffected_pods: bool,
+    /// Whether the objects are manifests that API servers read from their own disk.
+    pub is_static: bool,
 }
+
+/// The end of the names of manifests on an API server's disk. The API rejects it for other objects (KEP-5793;
+/// `apiserver`, `pkg/admission/plugin/manifest/validation.go`).
+const STATIC_SUFFIX: &str = ".static.k8s.io";
 
 /// Returns the objects, each policy with its binding.
 ///
@@ -59,6 +65,7 @@ pub fn objects(policy: &Policy, options: &AdmissionPolicyOptions) -> Result<Expo
             Action::Audit => Some("Audit"),
         })
         .collect();
+    let name = |name: &str| format!("{name}{}", if options.is_static { STATIC_SUFFIX } else { "" });
     let mut objects = Vec::new();
     if options.actions.contains(&Action::Rewrite) {
         omissions.extend(record_originals.then(cel::originals));
@@ -68,7 +75,7 @@ pub fn objects(policy: &Policy, options: &AdmissionPolicyOptions) -> Result<Expo
             "variables": described(&variables),
             "mutations": [mutation],
         });
-        objects.extend(bound("Mutating", webhook::CONFIGURATION_NAME, &merge(&common, spec), json!({})));
+        objects.extend(bound("Mutating", &name(webhook::CONFIGURATION_NAME), &merge(&common, spec), json!({})));
     }
     if !validation_actions.is_empty() {
         let needed: Vec<Variable> =
@@ -80,7 +87,7 @@ pub fn objects(policy: &Policy, options: &AdmissionPolicyOptions) -> Result<Expo
         });
         let spec = json!({"variables": described(&needed), "validations": [validation]});
         let actions = json!({"validationActions": validation_actions});
-        objects.extend(bound("Validating", VALIDATING_NAME, &merge(&common, spec), actions));
+        objects.extend(bound("Validating", &name(VALIDATING_NAME), &merge(&common, spec), actions));
     }
     if when_not_understood == WhenNotUnderstood::Deny && options.failure_policy != "Fail" {
         let why = "with failurePolicy Ignore, Pods that the API server can't evaluate are admitted unchanged: add --failure-policy Fail";

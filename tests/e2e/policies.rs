@@ -2,6 +2,7 @@
 
 mod cost;
 mod creation;
+mod manifests;
 mod twins;
 mod update;
 mod validation;

@@ -5,6 +5,7 @@ use clap::ValueEnum;
 
 use super::webhook::FailurePolicy;
 use super::{StrictArgs, documents, note};
+use crate::cli::output;
 use crate::cli::rules::RulesArgs;
 use crate::engine::Policy;
 use crate::export::{Export, admission_policy};
@@ -26,7 +27,9 @@ Examples:
   $ pullthrough export admission-policy --rules rules.yaml \\
       --action rewrite,audit --strict
   $ pullthrough export admission-policy --rules rules.yaml --action deny \\
-      | kubectl apply -f -")]
+      | kubectl apply -f -
+  $ pullthrough export admission-policy --rules rules.yaml --static \\
+      > mutating-pullthrough.yaml")]
 pub struct Args {
     #[command(flatten)]
     rules: RulesArgs,
@@ -43,6 +46,14 @@ pub struct Args {
     /// not covered.
     #[arg(long)]
     skip_unaffected_pods: bool,
+
+    /// Print manifests that API servers read from their own disk, for Kubernetes 1.37, or 1.36 with a feature gate
+    ///
+    /// The policies apply from the start of an API server, also if etcd is empty, and users can't delete them. Put
+    /// the output on the disk of each API server, into the folder that its configuration names: one folder for `rewrite`, and
+    /// another one for the other actions.
+    #[arg(long = "static")]
+    is_static: bool,
 
     #[command(flatten)]
     strict: StrictArgs,
@@ -61,10 +72,16 @@ enum Action {
 }
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let Args { rules, action, failure_policy, skip_unaffected_pods, strict } = args;
+    let Args { rules, action, failure_policy, skip_unaffected_pods, is_static, strict } = args;
     ensure!(
         !(action.contains(&Action::Deny) && action.contains(&Action::Warn)),
         "--action deny and warn exclude each other in the API server; remove one of them"
+    );
+    let rewrites = action.contains(&Action::Rewrite);
+    ensure!(
+        !(is_static && rewrites && action.iter().any(|action| *action != Action::Rewrite)),
+        "--static: API servers read a MutatingAdmissionPolicy and a ValidatingAdmissionPolicy from different folders; export \
+         `--action rewrite` alone, and the other actions with another call"
     );
     let policy = Policy::from(rules.load()?);
     let actions = action.iter().map(|action| match action {
@@ -77,8 +94,16 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         actions: actions.collect(),
         failure_policy: failure_policy.as_str(),
         skip_unaffected_pods,
+        is_static,
     };
     let Export { what: objects, notes, omissions } = admission_policy::objects(&policy, &options)?;
     note(&notes);
+    if is_static {
+        let plugin = if rewrites { "MutatingAdmissionPolicy" } else { "ValidatingAdmissionPolicy" };
+        output::note(format_args!(
+            "note: put this file into staticManifestsDir of the plugin {plugin}, on the disk of each API server; \
+             `kubectl apply` rejects it"
+        ));
+    }
     strict.verdict(documents(&objects), &omissions)
 }

@@ -31,6 +31,35 @@ fn omissions_are_reported() {
     assert_eq!((output.status.code(), output.stderr), (Some(0), Vec::new()));
 }
 
+/// Only names differ. `tests/e2e/policies/manifests.rs` gives such files to a real API server.
+#[test]
+fn static_manifests_have_reserved_names() {
+    const END: &str = ".static.k8s.io";
+    for (action, plugin) in [("rewrite", "MutatingAdmissionPolicy"), ("audit,deny", "ValidatingAdmissionPolicy")] {
+        let arguments = ["export", "admission-policy", "--cache", "cache.example.com/k8s", "--action", action];
+        let plain = pullthrough(&arguments);
+        let output = pullthrough(&[&arguments[..], &["--static"]].concat());
+        assert_eq!(output.status.code(), Some(0));
+        let note = String::from_utf8(output.stderr).unwrap();
+        let expected =
+            format!("note: put this file into staticManifestsDir of the plugin {plugin}, on the disk of each");
+        assert!(note.starts_with(&expected), "{note}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        let documents: Vec<serde_json::Value> = serde_saphyr::from_multiple(&text).unwrap();
+        assert_eq!(documents.len(), 2);
+        for object in &documents {
+            assert!(object["metadata"]["name"].as_str().unwrap().ends_with(END), "{object}");
+            assert_eq!(object["spec"].get("paramKind"), None);
+        }
+        assert_eq!(documents[1]["spec"]["policyName"], documents[0]["metadata"]["name"]);
+        assert_eq!(text.replace(END, "").into_bytes(), plain.stdout);
+    }
+    let arguments = ["export", "admission-policy", "--cache", "c.example.com", "--static", "--action", "rewrite,audit"];
+    let output = pullthrough(&arguments);
+    assert_eq!(output.status.code(), Some(2));
+    insta::assert_snapshot!("static_of_both_kinds", String::from_utf8(output.stderr).unwrap());
+}
+
 #[test]
 fn what_the_api_server_would_reject_is_an_error() {
     let output = pullthrough(&["export", "admission-policy", "--cache", "cache.example.com", "--action", "deny,warn"]);

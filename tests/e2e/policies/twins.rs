@@ -5,7 +5,7 @@ use std::process::Command;
 use axum::http::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Client, wait_for};
+use crate::harness::{Client, ControlPlane, wait_for};
 use crate::scene::{Scene, image, simple_pod};
 use crate::{CLUSTER, DEADLINE};
 
@@ -54,11 +54,39 @@ pub struct Twins {
 impl Twins {
     /// Creates the namespace. Nothing is registered yet.
     pub fn new(namespace: &'static str, rules: &str) -> Self {
-        Self { scene: Scene::unregistered(namespace, rules), client: CLUSTER.client(), left_out: String::new() }
+        Self::within(&CLUSTER, namespace, rules)
+    }
+
+    /// Creates the namespace in a cluster of the test.
+    pub fn within(cluster: &'static ControlPlane, namespace: &'static str, rules: &str) -> Self {
+        let scene = Scene::within(cluster, namespace, rules);
+        Self { scene, client: cluster.client(), left_out: String::new() }
     }
 
     /// Registers both with the current rules, and waits until both have an effect.
     pub fn register(&mut self) {
+        self.register_webhook();
+        for object in self.policy(&[]) {
+            self.scene.cluster.kubectl_with(&["apply", "-f", "-"], &object.to_string()).ok();
+        }
+        self.wait();
+    }
+
+    /// Returns the exported policy and its binding, for the Pods of the policy.
+    pub fn policy(&mut self, arguments: &[&str]) -> Vec<Value> {
+        let (objects, left_out) = export(&self.scene, arguments);
+        self.left_out = left_out;
+        limited(&self.scene, objects, &json!({"matchLabels": {WAY: Way::Policy.label()}}))
+    }
+
+    /// Waits until both have an effect.
+    pub fn wait(&self) {
+        for way in Way::BOTH {
+            self.wait_until(way, true);
+        }
+    }
+
+    pub fn register_webhook(&self) {
         let mut configuration = self.scene.configuration(&[]);
         let webhook = &mut configuration["webhooks"][0];
         let by_label = json!({"key": WAY, "operator": "In", "values": [Way::Webhook.label()]});
@@ -66,13 +94,7 @@ impl Twins {
             Some(requirements) => requirements.push(by_label),
             None => webhook["objectSelector"] = json!({"matchExpressions": [by_label]}),
         }
-        CLUSTER.kubectl_with(&["apply", "-f", "-"], &configuration.to_string()).ok();
-        let (objects, left_out) = export(&self.scene, &["--action=rewrite"]);
-        self.left_out = left_out;
-        bind(&self.scene, objects, &json!({"matchLabels": {WAY: Way::Policy.label()}}));
-        for way in Way::BOTH {
-            self.wait_until(way, true);
-        }
+        self.scene.cluster.kubectl_with(&["apply", "-f", "-"], &configuration.to_string()).ok();
     }
 
     pub fn wait_until(&self, way: Way, rewrites: bool) {
@@ -151,9 +173,22 @@ pub fn try_export(scene: &Scene, arguments: &[&str]) -> Result<(Vec<Value>, Stri
 
 /// Applies policies and bindings to the Pods of one namespace that a selector selects.
 pub fn bind(scene: &Scene, objects: Vec<Value>, selector: &Value) {
-    let name =
-        |object: &Value| json!(format!("{}-{}", object["metadata"]["name"].as_str().expect("a name"), scene.namespace));
-    for mut object in objects {
+    for object in limited(scene, objects, selector) {
+        scene.cluster.kubectl_with(&["apply", "-f", "-"], &object.to_string()).ok();
+    }
+}
+
+/// The end of the names of objects in static manifests.
+pub const STATIC: &str = ".static.k8s.io";
+
+/// Returns policies and bindings, under other names, for the Pods of one namespace that a selector selects.
+fn limited(scene: &Scene, objects: Vec<Value>, selector: &Value) -> Vec<Value> {
+    let name = |object: &Value| {
+        let name = object["metadata"]["name"].as_str().expect("a name");
+        let (name, end) = name.strip_suffix(STATIC).map_or((name, ""), |name| (name, STATIC));
+        json!(format!("{name}-{}{end}", scene.namespace))
+    };
+    let limited = objects.into_iter().map(|mut object| {
         object["metadata"]["name"] = name(&object);
         if object["kind"].as_str().is_some_and(|kind| kind.ends_with("Binding")) {
             object["spec"]["policyName"] = object["metadata"]["name"].clone();
@@ -162,6 +197,7 @@ pub fn bind(scene: &Scene, objects: Vec<Value>, selector: &Value) {
                 "objectSelector": selector,
             });
         }
-        CLUSTER.kubectl_with(&["apply", "-f", "-"], &object.to_string()).ok();
-    }
+        object
+    });
+    limited.collect()
 }
