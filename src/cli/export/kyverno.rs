@@ -27,7 +27,7 @@ pub struct Args {
     #[command(flatten)]
     rules: RulesArgs,
 
-    /// The kind of policy: MutatingPolicy for Kyverno 1.18 and later, ClusterPolicy for 1.10 and later.
+    /// The kind of policy: MutatingPolicy for Kyverno 1.18 and later, or ClusterPolicy (deprecated) for 1.10 to 1.19.
     #[arg(long, value_name = "KIND", default_value = "MutatingPolicy", ignore_case = true)]
     kind: Kind,
 

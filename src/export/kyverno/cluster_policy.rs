@@ -28,6 +28,10 @@ const BELOW: &str = "(?:/.*)?$";
 const NOTE: &str = "on an update, existing image volumes and ephemeral containers are rewritten by the present rules; if these \
                         changed since the Pod was created, the API server rejects the update";
 
+/// The plan of Kyverno's maintainers, of September 2026 (kyverno/kyverno#17701, #17718).
+const DEPRECATED: &str = "ClusterPolicy is deprecated: Kyverno plans to ignore it and to reject changes of it from 1.20 on, and to remove it in \
+                          1.21; with Kyverno 1.18 and later, use --kind MutatingPolicy";
+
 /// Returns the policy as YAML.
 pub fn cluster_policy(policy: &Policy) -> Export<String> {
     let mut omissions = Vec::new();
@@ -108,7 +112,7 @@ pub fn cluster_policy(policy: &Policy) -> Export<String> {
         .replace("@FOUND@", &lines(List::ALL.map(found)))
         .replace("@BEFORE@", &lines(List::ALL.map(before)))
         .replace("@FOLDED@", &folded("to_lower(split(image, '/')[0])"));
-    let notes = [NOTE.to_owned()].into_iter().chain(without_effect(policy)).collect();
+    let notes = [DEPRECATED, NOTE].map(str::to_owned).into_iter().chain(without_effect(policy)).collect();
     Export { what: text, notes, omissions }
 }
 
