@@ -184,9 +184,8 @@ pub fn has_host(image: &str) -> bool {
 /// Returns whether a text is a `remote-name` of the grammar: components of lower-case letters and digits with single
 /// separators.
 pub(super) fn is_path(path: &str) -> bool {
-    path.split('/').all(|component| {
+    path.as_bytes().split(|b| *b == b'/').all(|bytes| {
         let alphanumeric = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-        let bytes = component.as_bytes();
         bytes.first().is_some_and(alphanumeric)
             && bytes.last().is_some_and(alphanumeric)
             && bytes

@@ -17,6 +17,7 @@ mod decision;
 pub mod declared;
 mod duration;
 mod facts;
+mod hashing;
 mod health;
 mod host;
 mod image;

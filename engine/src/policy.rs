@@ -1,10 +1,9 @@
 //! The rules, indexed for decisions about images.
 
-use std::collections::HashMap;
-
 use smallvec::SmallVec;
 
 use super::cache::Cache;
+use super::hashing::ByName;
 use super::image::ImageRef;
 use super::prefix::boundaries;
 use super::reason::Reason;
@@ -16,7 +15,7 @@ use super::siblings::Siblings;
 pub struct Policy {
     rules: Vec<Rule>,
     settings: Settings,
-    prefixes: HashMap<String, PrefixUse>,
+    prefixes: ByName<PrefixUse>,
     /// Bytes of the longest of them.
     longest_prefix: usize,
     /// Rules with a pattern, in file order.
@@ -117,22 +116,22 @@ pub struct Tried<'p> {
 impl Policy {
     /// Indexes rules.
     pub fn new(rules: Vec<Rule>, settings: Settings) -> Self {
-        let mut prefixes: HashMap<String, PrefixUse> = HashMap::new();
+        let mut prefixes: ByName<PrefixUse> = ByName::default();
         let mut pattern_rules = Vec::new();
         for (index, rule) in rules.iter().enumerate() {
             match &rule.matcher {
                 Matcher::From { from, to, failover } => {
                     for target in [to].into_iter().chain(failover) {
-                        prefixes.entry(target.canonical().to_owned()).or_default().is_target = true;
+                        prefixes.entry(target.canonical().into()).or_default().is_target = true;
                     }
                     for source in from.iter() {
-                        prefixes.entry(source.canonical().to_owned()).or_default().sources.push(index);
+                        prefixes.entry(source.canonical().into()).or_default().sources.push(index);
                     }
                 }
                 Matcher::Pattern { .. } => pattern_rules.push(index),
             }
         }
-        let longest_prefix = prefixes.keys().map(String::len).max().unwrap_or_default();
+        let longest_prefix = prefixes.keys().map(|name| name.len()).max().unwrap_or_default();
         let siblings = Siblings::new(&rules);
         Self { rules, settings, prefixes, longest_prefix, pattern_rules, siblings }
     }

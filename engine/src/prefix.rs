@@ -126,7 +126,7 @@ impl Prefix {
 
 /// Returns the prefixes of a name that end with a component, the whole name last.
 pub fn boundaries(name: &str) -> impl DoubleEndedIterator<Item = &str> {
-    name.match_indices('/').map(|(slash, _)| &name[..slash]).chain(std::iter::once(name))
+    memchr::memchr_iter(b'/', name.as_bytes()).map(|slash| &name[..slash]).chain(std::iter::once(name))
 }
 
 /// Returns the host and the path, each valid.

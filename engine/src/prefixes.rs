@@ -1,15 +1,16 @@
-//! A list of prefixes, sorted to find the one above a name without comparing all of them.
+//! A list of prefixes, indexed to find the one above a name without comparing all of them.
 
 use std::ops::Deref;
 
+use super::hashing::ByName;
 use super::prefix::{Prefix, boundaries};
 
 /// Prefixes in written order. The first that matches counts.
 #[derive(Debug, Clone, Default)]
 pub struct Prefixes {
     list: Vec<Prefix>,
-    /// Positions in the list, sorted by canonical name; for duplicates the first one alone.
-    sorted: Vec<usize>,
+    /// Positions in the list, by canonical name; for duplicates the first one alone.
+    positions: ByName<usize>,
     /// Bytes of the longest canonical name.
     longest: usize,
 }
@@ -25,11 +26,12 @@ impl Deref for Prefixes {
 impl FromIterator<Prefix> for Prefixes {
     fn from_iter<I: IntoIterator<Item = Prefix>>(prefixes: I) -> Self {
         let list: Vec<Prefix> = prefixes.into_iter().collect();
-        let mut sorted: Vec<usize> = (0..list.len()).collect();
-        sorted.sort_by_key(|&position| list[position].canonical());
-        sorted.dedup_by_key(|position| list[*position].canonical());
+        let mut positions = ByName::default();
+        for (position, prefix) in list.iter().enumerate() {
+            positions.entry(prefix.canonical().into()).or_insert(position);
+        }
         let longest = list.iter().map(|prefix| prefix.canonical().len()).max().unwrap_or_default();
-        Self { list, sorted, longest }
+        Self { list, positions, longest }
     }
 }
 
@@ -41,10 +43,7 @@ impl Prefixes {
 
     /// Returns the position of that prefix.
     pub fn position_above(&self, name: &str) -> Option<usize> {
-        let positions = boundaries(name).take_while(|above| above.len() <= self.longest).filter_map(|above| {
-            let found = self.sorted.binary_search_by(|&position| self.list[position].canonical().cmp(above));
-            found.ok().map(|found| self.sorted[found])
-        });
-        positions.min()
+        let above = boundaries(name).take_while(|above| above.len() <= self.longest);
+        above.filter_map(|above| self.positions.get(above)).min().copied()
     }
 }

@@ -118,6 +118,7 @@ struct Escapes {
 
 impl Escapes {
     /// Returns the mask of quotes that are not escaped.
+    #[inline]
     fn unescaped_quotes(&mut self, block: &[u8; BLOCK]) -> u64 {
         let quotes = mask(block, 0, b'"');
         let backslashes = mask(block, 0, b'\\');

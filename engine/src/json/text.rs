@@ -47,15 +47,16 @@ impl<'a> Quoted<'a> {
 
     /// Returns the decoded string. Half a surrogate pair becomes U+FFFD, as in Go.
     pub fn decoded(self) -> Cow<'a, str> {
-        if !self.has_escapes {
-            return Cow::Borrowed(self.text);
-        }
+        if self.has_escapes { Cow::Owned(self.without_escapes()) } else { Cow::Borrowed(self.text) }
+    }
+
+    fn without_escapes(self) -> String {
         let mut text = String::with_capacity(self.decoded_bytes());
         for (literal, escaped) in self.pieces() {
             text.push_str(literal);
             text.extend(escaped);
         }
-        Cow::Owned(text)
+        text
     }
 
     /// Returns the bytes of the decoded string.

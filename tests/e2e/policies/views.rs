@@ -45,7 +45,7 @@ impl Replicas {
         state(&a.webhook, &first, "up");
         let webhook = Webhook::start(&of_replica(&first, &second, "1s")).unwrap_or_else(|error| panic!("{error:#}"));
         state(&webhook, &first, "down");
-        let b = Scene { namespace: NAMESPACE, webhook };
+        let b = Scene { cluster: a.cluster, namespace: NAMESPACE, webhook };
         for (replica, scene) in [("a", &a), ("b", &b)] {
             let mut configuration = scene.configuration(&[]);
             configuration["metadata"]["name"] = json!(format!("zz-pullthrough-{NAMESPACE}-{replica}"));
