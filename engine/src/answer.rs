@@ -11,10 +11,11 @@ use super::outline::may_change_an_image;
 use super::patch::{self, Patch};
 use super::pod::{Place, Pod, Site};
 use super::pod_kind::PodKind;
-use super::pod_template;
+use super::pod_template::{self, Advice};
 use super::policy::{Policy, Previous, Question, WhenNotUnderstood};
 use super::response;
 use super::review::{self, Asking, Objects, Operation, Resource, Unreadable};
+use super::rule::Rule;
 
 /// The AdmissionReview to send back, as JSON, and its summary.
 #[derive(Debug)]
@@ -38,8 +39,9 @@ pub struct Summary<'a> {
     pub generate_name: Cow<'a, str>,
     /// The decision about each image of the Pod.
     pub images: Vec<ImageDecision<'a>>,
-    /// The images of a template that the user is warned about. They are not rewritten, and not among `images`.
-    pub warned: Vec<ImageDecision<'a>>,
+    /// The rules of a template's images that the user is warned about, with the number of images. They are not rewritten, and
+    /// not among `images`.
+    pub warned: Vec<(&'a Rule, usize)>,
     /// Why the object can't be understood.
     pub problem: Option<String>,
 }
@@ -89,7 +91,7 @@ pub fn answer<'a>(context: Context<'a>, body: &'a [u8]) -> Result<Answer<'a>, Un
         _ => understand(context, &asked, pod, old_object.as_ref()),
     };
     let Understood { name: object_name, generate_name, decided } = understood;
-    let (Decided { images, patch, warned }, problem) = match decided {
+    let (Decided { images, patch, advice }, problem) = match decided {
         Ok(decided) => (decided, None),
         Err(problem) => (Decided::default(), Some(problem)),
     };
@@ -100,14 +102,14 @@ pub fn answer<'a>(context: Context<'a>, body: &'a [u8]) -> Result<Answer<'a>, Un
         (Some(_), _) if is_denied => Outcome::Denied,
         (Some(_), _) => Outcome::NotUnderstood,
         (None, Some(_)) => Outcome::Patched,
-        (None, None) if warned.is_empty() => Outcome::Unchanged,
+        (None, None) if advice.by_rule.is_empty() => Outcome::Unchanged,
         (None, None) => Outcome::Warned,
     };
     let warnings = match asked.resource {
         _ if !warn || is_denied => Vec::new(),
         Resource::Templates(kind) => match &problem {
             Some(problem) => pod_template::unreadable(problem),
-            None => pod_template::warnings(kind, &warned),
+            None => advice.warnings(kind),
         },
         _ => response::warnings(&images, problem.as_deref()),
     };
@@ -134,7 +136,7 @@ pub fn answer<'a>(context: Context<'a>, body: &'a [u8]) -> Result<Answer<'a>, Un
             name,
             generate_name,
             images,
-            warned,
+            warned: advice.by_rule,
             problem,
         },
     })
@@ -173,7 +175,7 @@ struct Decided<'a> {
     images: Vec<ImageDecision<'a>>,
     patch: Option<Patch<'a>>,
     /// The images of a template to warn about.
-    warned: Vec<ImageDecision<'a>>,
+    advice: Advice<'a>,
 }
 
 fn understand<'a>(
@@ -213,11 +215,11 @@ fn understand_template<'a>(
     let (name, generate_name) = names(&object);
     let is_deleting = object.metadata.is_some_and(|metadata| metadata.state().deleting);
     let sets_images = matches!(asked.operation, Operation::Create | Operation::Update) && !is_deleting;
-    let warned = match template.filter(|_| sets_images) {
-        Some(object) => pod_template::named_upstreams(policy, &asked.namespace, kind, object),
-        None => Ok(Vec::new()),
+    let advice = match template.filter(|_| sets_images) {
+        Some(object) => Advice::of(policy, &asked.namespace, kind, object),
+        None => Ok(Advice::default()),
     };
-    let decided = warned.map(|warned| Decided { warned, ..Decided::default() });
+    let decided = advice.map(|advice| Decided { advice, ..Decided::default() });
     Understood { name, generate_name, decided }
 }
 
@@ -280,7 +282,7 @@ fn decide<'a>(
         images.push(ImageDecision { place, image, decision });
     }
     let patch = Patch::new(&images, additions)?;
-    Ok(Decided { images, patch, warned: Vec::new() })
+    Ok(Decided { images, patch, advice: Advice::default() })
 }
 
 /// The images of the old object, by list and name.

@@ -1,5 +1,7 @@
 //! Warnings about the images of workload templates. A template is never rewritten: GitOps tools would see a difference.
 
+use std::collections::HashMap;
+
 use super::config::is_dns_label;
 use super::context::Context;
 use super::decision::{Decision, ImageDecision};
@@ -9,40 +11,67 @@ use super::pod_kind::PodKind;
 use super::policy::{Policy, Question};
 use super::reason::Reason;
 use super::response::{MAX_WARNINGS, printable};
+use super::rule::Rule;
 
 /// Characters of a warning. The API server may truncate longer ones (`apiserver`, `pkg/endpoints/filters/warning.go`). Its
 /// documentation asks for 120 if possible, and a field with both names of an image often has more.
 const MAX_WARNING_CHARS: usize = 256;
 
-/// Returns the images of a template whose field should name the cache, or would have to if their rule enforced.
-///
-/// Each image is decided as in a new Pod of the template, without facts: the state of caches changes, and manifests stay.
-/// So images are not among them if their rule depends on facts, since an image that names the cache has no failover. On an
-/// update, unchanged images are among them too, as in warnings of Pod Security (`pod-security-admission`,
-/// `admission.go`, `ValidatePodController`): the user who applies a manifest can change all of it.
-///
-/// # Errors
-///
-/// Returns why the template is unreadable.
-pub(super) fn named_upstreams<'a>(
-    policy: &'a Policy,
-    namespace: &str,
-    kind: &'static PodKind,
-    object: &Raw<'a>,
-) -> Result<Vec<ImageDecision<'a>>, String> {
-    let template = object.read_with(|reader| pod_within(kind.pod(), reader));
-    let Some(pod) = template.map_err(|error| format!("its template can't be read: {error}"))? else {
-        return Ok(Vec::new());
-    };
-    if pod.metadata.as_ref().is_some_and(|metadata| policy.reason_for_all(metadata.state()).is_some()) {
-        return Ok(Vec::new());
+/// The images of a template whose field should name the cache, or would have to if their rule enforced.
+#[derive(Debug, Default)]
+pub(super) struct Advice<'a> {
+    /// The first ones, as many as there are warnings: a hostile template has tens of thousands.
+    shown: Vec<ImageDecision<'a>>,
+    images: usize,
+    /// Their rules, in the order of the images, with the number of images.
+    pub by_rule: Vec<(&'a Rule, usize)>,
+}
+
+impl<'a> Advice<'a> {
+    /// Decides about each image of a template.
+    ///
+    /// The decision is that for a new Pod of the template, without facts: the state of caches changes, and manifests stay. So
+    /// images of a rule that depends on facts are omitted, since an image that names the cache has no failover. On an update,
+    /// unchanged images count too, as in warnings of Pod Security (`pod-security-admission`, `admission.go`,
+    /// `ValidatePodController`): the user who applies a manifest can change all of it.
+    ///
+    /// # Errors
+    ///
+    /// Returns why the template is unreadable.
+    pub fn of(policy: &'a Policy, namespace: &str, kind: &'static PodKind, object: &Raw<'a>) -> Result<Self, String> {
+        let template = object.read_with(|reader| pod_within(kind.pod(), reader));
+        let template = template.map_err(|error| format!("its template can't be read: {error}"))?;
+        let is_decided =
+            |pod: &Pod| pod.metadata.as_ref().is_none_or(|metadata| policy.reason_for_all(metadata.state()).is_none());
+        let sites = template.filter(is_decided).map(Pod::into_sites).unwrap_or_default();
+        let mut advice = Self::default();
+        let mut positions: HashMap<*const Rule, usize> = HashMap::new();
+        let context = Context::of(policy);
+        for Site { place, image, pull_never } in sites {
+            let decision = context.decide(Question { image: &image, namespace, pull_never, previous: None });
+            let Some(rule) = decision.rule().filter(|_| advised_name(&decision).is_some()) else { continue };
+            advice.images += 1;
+            let position = *positions.entry(std::ptr::from_ref(rule)).or_insert(advice.by_rule.len());
+            match advice.by_rule.get_mut(position) {
+                Some((_, count)) => *count += 1,
+                None => advice.by_rule.push((rule, 1)),
+            }
+            if advice.shown.len() < MAX_WARNINGS {
+                advice.shown.push(ImageDecision { place, image, decision });
+            }
+        }
+        Ok(advice)
     }
-    let context = Context::of(policy);
-    let decided = pod.into_sites().into_iter().map(|Site { place, image, pull_never }| {
-        let question = Question { image: &image, namespace, pull_never, previous: None };
-        ImageDecision { decision: context.decide(question), place, image }
-    });
-    Ok(decided.filter(|image| advised_name(&image.decision).is_some()).collect())
+
+    /// Returns one line for each image, or for the first ones with the number of the others.
+    pub fn warnings(&self, kind: &PodKind) -> Vec<String> {
+        let Self { shown, images, by_rule: _ } = self;
+        let lines = if *images > MAX_WARNINGS { MAX_WARNINGS - 1 } else { *images };
+        let others = images - lines;
+        let more = (others > 0)
+            .then(|| format!("pullthrough: {others} more images match rules; `pullthrough rewrite` lists them"));
+        shown.iter().take(lines).filter_map(|image| warning(kind, image)).chain(more).collect()
+    }
 }
 
 /// Returns the name to write into a template; `None` if its image should stay.
@@ -53,17 +82,6 @@ fn advised_name<'d>(decision: &'d Decision) -> Option<&'d str> {
         Decision::NotRewritten { .. } | Decision::Restore { .. } => None,
     };
     name.filter(|_| decision.rule().is_some_and(|rule| !rule.depends_on_facts()))
-}
-
-/// Returns one line for each image, or for the first ones with the number of the others.
-pub(super) fn warnings(kind: &PodKind, images: &[ImageDecision]) -> Vec<String> {
-    let shown = if images.len() > MAX_WARNINGS { MAX_WARNINGS - 1 } else { images.len() };
-    let (shown, others) = images.split_at(shown);
-    let mut lines: Vec<String> = shown.iter().filter_map(|image| warning(kind, image)).collect();
-    if !others.is_empty() {
-        lines.push(format!("pullthrough: {} more images match rules; `pullthrough rewrite` lists them", others.len()));
-    }
-    lines
 }
 
 /// Returns the line for an object whose template is unreadable.

@@ -152,7 +152,7 @@ pub fn admission(summary: &Summary<'_>) {
         operation = operation.as_str(),
         outcome = outcome.as_str(),
         images = images.len(),
-        warned = warned.len(),
+        warned = warned.iter().map(|(_, images)| images).sum::<usize>(),
         "admission"
     );
 }

@@ -45,7 +45,11 @@ impl ByDryRun {
     }
 
     fn add_one(&self, dry_run: bool) {
-        self.0[usize::from(dry_run)].inc();
+        self.add(dry_run, 1);
+    }
+
+    fn add(&self, dry_run: bool, number: u64) {
+        self.0[usize::from(dry_run)].inc_by(number);
     }
 }
 

@@ -26,9 +26,13 @@ rules:
 ";
 
 fn review(operation: &str, object: &str, old_object: &str) -> String {
+    review_of("", "pods", operation, object, old_object)
+}
+
+fn review_of(group: &str, resource: &str, operation: &str, object: &str, old_object: &str) -> String {
     format!(
-        r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{{"uid":"u","resource":{{"group":"","version":"v1",
-        "resource":"pods"}},"operation":"{operation}","userInfo":{{"username":"jane"}},"object":{object},"oldObject":{old_object}}}}}"#
+        r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{{"uid":"u","resource":{{"group":"{group}","version":"v1",
+        "resource":"{resource}"}},"operation":"{operation}","userInfo":{{"username":"jane"}},"object":{object},"oldObject":{old_object}}}}}"#
     )
 }
 
@@ -105,6 +109,8 @@ fn an_answer_holds_no_more_than_the_engine_says() {
                 review("UPDATE", &object, "{}"),
                 review("UPDATE", &object, &object),
                 review("UPDATE", "{}", &object),
+                review_of("apps", "deployments", "UPDATE", &object, &object),
+                review_of("apps", "deployments", "CREATE", &format!(r#"{{"spec":{{"template":{object}}}}}"#), "null"),
                 object.clone(),
             ] {
                 let answer = || answer(Context::of(&policy), body.as_bytes());

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use prometheus::{IntCounterVec, Opts, Registry};
 
 use super::{ByDryRun, add};
-use crate::engine::{ImageDecision, Rule};
+use crate::engine::Rule;
 
 /// The counters of one policy's rules, by name.
 #[derive(Debug, Default)]
@@ -43,8 +43,11 @@ impl TemplateMetrics {
 
 impl TemplateCounters {
     /// Counts the images that a user was warned about.
-    pub(super) fn warned(&self, images: &[ImageDecision], dry_run: bool) {
-        let rules = images.iter().filter_map(|image| image.decision.rule());
-        rules.filter_map(|rule| self.0.get(&rule.name)).for_each(|counter| counter.add_one(dry_run));
+    pub(super) fn warned(&self, rules: &[(&Rule, usize)], dry_run: bool) {
+        for (rule, images) in rules {
+            if let Some(counter) = self.0.get(&rule.name) {
+                counter.add(dry_run, *images as u64);
+            }
+        }
     }
 }

@@ -122,6 +122,10 @@ fn warnings_are_few_and_names_in_them_are_whole() {
     assert_eq!(warnings(&answered), expected);
     assert!(expected.iter().all(|line| line.chars().count() <= 256));
     assert_eq!(warnings(&ask(&policy, &deployment(containers(&images[..4])))).len(), 4);
+    let body = deployment(containers(&images)).to_string();
+    let answer = answer(Context::of(&policy), body.as_bytes()).expect("a response");
+    let counted: Vec<_> = answer.summary.warned.iter().map(|(rule, images)| (&*rule.name, *images)).collect();
+    assert_eq!(counted, [("kubernetes", 5)]);
 }
 
 #[test]

@@ -299,22 +299,25 @@ fn faults_of_replicas_have_different_findings() {
 
 #[test]
 fn faults_of_the_webhook_for_templates_have_different_findings() {
-    let with = |change: fn(&mut Value)| {
-        faults(move |snapshot| {
-            let configuration = registered(true, |configuration| change(&mut configuration["webhooks"][1]));
-            snapshot.objects.configuration = Ok(Some(object(configuration)));
-        })
+    let register = |snapshot: &mut Snapshot, change: fn(&mut Value)| {
+        let bundle = snapshot.objects.webhook().unwrap().client_config.ca_bundle.clone();
+        let configuration = registered(true, |configuration| {
+            let webhooks = configuration["webhooks"].as_array_mut().unwrap();
+            webhooks.iter_mut().for_each(|webhook| webhook["clientConfig"]["caBundle"] = json!(bundle));
+            change(&mut webhooks[1]);
+        });
+        snapshot.objects.configuration = Ok(Some(object(configuration)));
     };
+    let with = |change: fn(&mut Value)| faults(|snapshot| register(snapshot, change));
     assert_eq!(with(|_| {}), [""; 0]);
     assert_eq!(with(|webhook| webhook["failurePolicy"] = json!("Fail")), ["templates-fail-closed"]);
     assert_eq!(with(|webhook| webhook["clientConfig"]["caBundle"] = json!("eA==")), ["templates-client-differs"]);
     assert_eq!(with(|webhook| webhook["matchConditions"] = json!([])), ["templates-of-controllers"]);
     let silent = |snapshot: &mut Snapshot| {
-        snapshot.objects.configuration = Ok(Some(object(registered(true, |_| {}))));
-        let arguments = snapshot.objects.arguments.as_mut().unwrap();
-        arguments.sends_warnings = Ok(false);
+        register(snapshot, |_| {});
+        snapshot.objects.arguments.as_mut().unwrap().sends_warnings = Ok(false);
     };
-    assert!(faults(silent).contains(&"template-warnings-off"));
+    assert_eq!(faults(silent), ["template-warnings-off"]);
 }
 
 #[test]
