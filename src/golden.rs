@@ -8,6 +8,7 @@ use self::schema::{CaseEntry, PullPolicyEntry, TestsFile};
 use crate::config::{self, API_VERSION, Problem, RulesError};
 use crate::engine::{
     CacheState, Context, Decision, Dependence, Facts, ImageRef, InvalidPrefix, Policy, Prefix, Question, Reason,
+    Workload,
 };
 
 const KIND: &str = "Tests";
@@ -19,6 +20,8 @@ pub struct Case {
     pub line: usize,
     pub image: String,
     pub namespace: String,
+    /// The workload of the Pod, for rules with `rollout`.
+    pub workload: Option<Workload<'static>>,
     /// `imagePullPolicy: Never`.
     pub pull_never: bool,
     pub expected: Expected,
@@ -44,8 +47,15 @@ impl Case {
 
     /// Decides about the image.
     pub fn decide<'c>(&'c self, policy: &'c Policy) -> Decision<'c> {
-        let Self { image, namespace, pull_never, .. } = self;
-        self.context(policy).decide(Question { image, namespace, pull_never: *pull_never, previous: None })
+        let Self { image, namespace, workload, pull_never, .. } = self;
+        let included_from = workload.as_ref().map(|workload| workload.included_from(namespace));
+        self.context(policy).decide(Question {
+            image,
+            namespace,
+            pull_never: *pull_never,
+            previous: None,
+            included_from,
+        })
     }
 
     /// Returns whether a decision is the expected one.
@@ -86,8 +96,15 @@ pub fn parse(name: &str, text: &str) -> Result<Vec<Case>, RulesError> {
     }
     let mut cases = Vec::new();
     for entry in tests.value {
-        let CaseEntry { image, namespace, pull_policy, down, missing, result, reason, rule } = entry;
+        let CaseEntry { image, namespace, workload, pull_policy, down, missing, result, reason, rule } = entry;
         let at = place(image.defined);
+        let workload = workload.and_then(|written| match Workload::parse(&written.value) {
+            Ok(workload) => Some(workload),
+            Err(error) => {
+                problem(place(written.defined), format!("invalid workload `{}`", written.value), error.to_string());
+                None
+            }
+        });
         let mut states = Vec::new();
         for prefix in &down {
             match Prefix::parse(&prefix.value).map_err(InvalidPrefix::of_target) {
@@ -138,6 +155,7 @@ pub fn parse(name: &str, text: &str) -> Result<Vec<Case>, RulesError> {
             line: usize::try_from(image.defined.line()).unwrap_or(usize::MAX),
             image: image.value,
             namespace,
+            workload,
             pull_never: matches!(pull_policy, Some(PullPolicyEntry::Never)),
             expected,
             rule,
@@ -151,7 +169,7 @@ pub fn parse(name: &str, text: &str) -> Result<Vec<Case>, RulesError> {
 /// Returns the reasons that a case can expect.
 fn reasons() -> impl Iterator<Item = Reason> {
     Reason::ALL.iter().copied().filter(|reason| match reason.depends_on() {
-        Dependence::Image | Dependence::Facts => true,
+        Dependence::Image | Dependence::Facts | Dependence::Workload => true,
         Dependence::Request => false,
     })
 }
@@ -205,6 +223,11 @@ mod tests {
                 "as in `cache.example.com/cache`",
             ),
             (&format!("{head}tests:\n  - {{image: a, reason: no_rule, missing: ['c.io/A']}}"), "4:43", "lower case"),
+            (
+                &format!("{head}tests:\n  - {{image: a, reason: no_rule, workload: web}}"),
+                "4:43",
+                "as in `Deployment/web`",
+            ),
             (&format!("{head}tests:\n  - {{result: a}}"), "4:6", "add `image:`"),
             (&format!("{head}tests:\n  - {{image: a, reason: no_rule, namespace: }}"), "4:42", "write its value"),
             (&format!("{head}tests:\n  - {{image: a, reason: deleting}}"), "4:24", "known here: `placeholder`"),

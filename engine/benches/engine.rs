@@ -40,7 +40,8 @@ fn decisions(criterion: &mut Criterion) {
         for (matched, image) in images {
             for count in COUNTS {
                 let policy = policy(&if shape == "rules" { common::rules(count) } else { common::sources(count) });
-                let question = Question { image, namespace: "default", pull_never: false, previous: None };
+                let question =
+                    Question { image, namespace: "default", pull_never: false, previous: None, included_from: None };
                 group.bench_function(BenchmarkId::new(format!("{shape}/{matched}"), count), |bencher| {
                     bencher.iter(|| policy.decide(black_box(question)));
                 });

@@ -15,6 +15,7 @@ use super::pod_template::{self, Advice};
 use super::policy::{Policy, Previous, Question, WhenNotUnderstood};
 use super::response;
 use super::review::{self, Asking, Objects, Operation, Resource, Unreadable};
+use super::rollout::Workload;
 use super::rule::Rule;
 
 /// The AdmissionReview to send back, as JSON, and its summary.
@@ -248,10 +249,16 @@ fn decide<'a>(
 ) -> Result<Decided<'a>, String> {
     let additions = (asked.operation == Operation::Create).then(|| patch::Additions::new(context.policy, &pod));
     let reason_for_all = pod.metadata.as_ref().and_then(|metadata| context.policy.reason_for_all(metadata.state()));
-    let before = match (asked.operation, old_object) {
-        (Operation::Update, Some(old_object)) => Before::new(old_object.parse().map_err(unreadable)?),
-        _ => Before::default(),
+    let old_pod: Option<Pod> = match (asked.operation, old_object) {
+        (Operation::Update, Some(old_object)) => Some(old_object.parse().map_err(unreadable)?),
+        _ => None,
     };
+    // On an update the stored Pod says whose it is: a client may send ephemeral containers alone.
+    let stored = old_pod.as_ref().and_then(|pod| pod.metadata.as_ref()).or(pod.metadata.as_ref());
+    let included_from = stored
+        .filter(|_| context.policy.has_rollouts())
+        .map(|metadata| Workload::of_pod(metadata).included_from(&asked.namespace));
+    let before = old_pod.map(Before::new).unwrap_or_default();
     let sites = pod.into_sites();
     let mut images = Vec::with_capacity(sites.len());
     let (mut patch_bytes, mut would_be_bytes) = (0, 0);
@@ -265,6 +272,7 @@ fn decide<'a>(
                 namespace: &asked.namespace,
                 pull_never,
                 previous: before.at(&place).map(|image| Previous { image, immutable: place.list.is_immutable() }),
+                included_from,
             })
         });
         if let Decision::Rewrite { result, .. } | Decision::Restore { result } = &decision {

@@ -29,7 +29,9 @@ pub use self::schema::{ApiVersion, present, some};
 use self::schema::{DeclarationsFile, RulesFile};
 pub use self::source::Source;
 use crate::declared::Declaration;
-use crate::{InvalidPrefix, Matcher, Mode, Namespaces, Policy, Prefix, Prefixes, Rule, Settings, WhenCacheDown};
+use crate::{
+    InvalidPrefix, Matcher, Mode, Namespaces, Percent, Policy, Prefix, Prefixes, Rule, Settings, WhenCacheDown,
+};
 
 /// The `apiVersion` of rules files and of tests files.
 pub const API_VERSION: &str = "pullthrough.dev/v1alpha1";
@@ -92,6 +94,7 @@ impl Config {
             mode: Mode::Enforce,
             when_cache_down: WhenCacheDown::Keep,
             check_exists: None,
+            rollout: Percent::ALL,
         };
         Ok(Self {
             settings: Settings::default(),

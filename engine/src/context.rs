@@ -47,7 +47,7 @@ impl<'c> Context<'c> {
 
     /// Decides without the rules if possible; otherwise returns the parsed image.
     fn before_rules<'q>(self, question: &Question<'q>) -> ControlFlow<Decision<'c>, ImageRef<'q>> {
-        let Question { image: written, namespace, pull_never, previous } = *question;
+        let Question { image: written, namespace, pull_never, previous, included_from: _ } = *question;
         let not_rewritten = |reason| Break(Decision::not_rewritten(reason));
         if is_placeholder(written) {
             return not_rewritten(Reason::Placeholder);
@@ -68,7 +68,7 @@ impl<'c> Context<'c> {
     }
 
     fn route(self, image: &ImageRef, question: &Question) -> Decision<'c> {
-        let Question { image: _, namespace, pull_never: _, previous } = *question;
+        let Question { image: _, namespace, pull_never: _, previous, included_from: _ } = *question;
         let old = previous.and_then(|previous| with_suffix_of(image, previous.image));
         if let Some(old) = &old
             && self.policy.siblings.are(image.canonical(), old.canonical())
@@ -86,20 +86,23 @@ impl<'c> Context<'c> {
             Search::None => return Decision::not_rewritten(Reason::NoRule),
         };
         match old {
-            Some(old) if rule.mode == Mode::Enforce && rule.depends_on_facts() && gives(&found, &old) => {
-                Decision::restore(&old)
-            }
-            _ => self.apply(rule, &found, image, namespace),
+            Some(old) if rule.mode == Mode::Enforce && rule.varies() && gives(&found, &old) => Decision::restore(&old),
+            _ => self.apply(rule, &found, image, question),
         }
     }
 
     /// Returns the decision of the rule that matches.
-    fn apply(self, rule: &'c Rule, found: &Found, image: &ImageRef, namespace: &str) -> Decision<'c> {
+    fn apply(self, rule: &'c Rule, found: &Found, image: &ImageRef, question: &Question) -> Decision<'c> {
+        let Question { image: _, namespace, pull_never: _, previous: _, included_from } = *question;
         let Chosen { name, failover, all_are_down } = self.choose(found);
-        let result = [&name, image.suffix()].concat();
-        let reason = if !self.is_valid_result(&result, namespace) {
+        let result = Some([&name, image.suffix()].concat()).filter(|result| self.is_valid_result(result, namespace));
+        if !rule.includes(included_from) {
+            return Decision::NotRewritten { reason: Reason::NotRolledOut, rule: Some(rule), would_be: result };
+        }
+        let Some(result) = result else {
             return Decision::NotRewritten { reason: Reason::ResultInvalid, rule: Some(rule), would_be: None };
-        } else if rule.mode == Mode::Observe {
+        };
+        let reason = if rule.mode == Mode::Observe {
             Reason::Observed
         } else if rule.check_exists.is_some() && self.facts.is_missing(&result) {
             Reason::NotInCache

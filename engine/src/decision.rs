@@ -25,8 +25,8 @@ pub enum Decision<'p> {
     NotRewritten {
         reason: Reason,
         rule: Option<&'p Rule>,
-        /// The name that the rule would give the image, for [`Reason::Observed`], [`Reason::NotInCache`] and
-        /// [`Reason::CacheDown`].
+        /// The name that the rule would give the image, for [`Reason::NotRolledOut`] if it is valid, [`Reason::Observed`],
+        /// [`Reason::NotInCache`] and [`Reason::CacheDown`].
         would_be: Option<String>,
     },
 }

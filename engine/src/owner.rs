@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 
 use super::json::{Fault, Raw, Read, Reader, Text, object};
-use super::pod::Metadata;
 
 /// The entry of `ownerReferences` with `controller: true`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,10 +29,10 @@ object! {
     }
 }
 
-impl<'a> Metadata<'a> {
-    /// Returns the controller, the first of several as `metav1.GetControllerOf` does. `None` if there is none, or if the list
-    /// is not readable up to it.
-    pub fn controller(&self) -> Option<Owner<'a>> {
+impl<'a> Owner<'a> {
+    /// Returns the controller in a list of `ownerReferences`, the first of several as `metav1.GetControllerOf` does. `None` if
+    /// there is none, or if the list is not readable up to it.
+    pub(super) fn controller(references: &Raw<'a>) -> Option<Self> {
         let mut found = None;
         let walk = |reader: &mut Reader<'a>| {
             reader.list(|reader| {
@@ -47,13 +46,8 @@ impl<'a> Metadata<'a> {
             })
         };
         // The error says that the list is unreadable, or that the controller is found.
-        _ = self.owner_references.as_ref()?.read_with(walk);
+        _ = references.read_with(walk);
         found
-    }
-
-    /// Returns the value of a label: the last one, as in Go, if the key is duplicate. `None` if it is missing or no string.
-    pub fn label(&self, key: &str) -> Option<Cow<'a, str>> {
-        self.labels.as_ref()?.value(key)
     }
 }
 
@@ -62,7 +56,8 @@ impl<'a> Metadata<'a> {
 pub struct Labels<'a>(Raw<'a>);
 
 impl<'a> Labels<'a> {
-    fn value(&self, wanted: &str) -> Option<Cow<'a, str>> {
+    /// Returns the value of a label: the last one, as in Go, if the key is duplicate. `None` if it is missing or no string.
+    pub(super) fn value(&self, wanted: &str) -> Option<Cow<'a, str>> {
         let mut found: Option<Raw> = None;
         let walk = |reader: &mut Reader<'a>| {
             reader.object(|key, reader| {
@@ -87,13 +82,10 @@ impl<'a> Read<'a> for Labels<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Pod;
     use crate::json::parse;
 
-    fn metadata<T>(json: &str, read: impl Fn(&Metadata) -> T) -> T {
-        let text = format!(r#"{{"metadata":{json}}}"#);
-        let pod: Pod = parse(&text).unwrap_or_else(|error| panic!("{json}: {error}"));
-        read(&pod.metadata.unwrap_or_default())
+    fn read<'a, T: Read<'a>>(json: &'a str) -> T {
+        parse(json).unwrap_or_else(|error| panic!("{json}: {error}"))
     }
 
     #[test]
@@ -126,16 +118,9 @@ mod tests {
             ("7".to_owned(), None),
             ("\"x\"".to_owned(), None),
         ] {
-            let found = metadata(&format!(r#"{{"ownerReferences":{references}}}"#), |metadata| {
-                metadata.controller().map(|Owner { api_version, kind, name }| Owner {
-                    api_version: api_version.into_owned().into(),
-                    kind: kind.into_owned().into(),
-                    name: name.into_owned().into(),
-                })
-            });
+            let found = Owner::controller(&read(&references));
             assert_eq!(found, expected, "{references}");
         }
-        assert!(metadata("{}", |metadata| metadata.controller().is_none()));
         for (api_version, group) in
             [("apps/v1", "apps"), ("v1", ""), ("", ""), ("postgresql.cnpg.io/v1", "postgresql.cnpg.io")]
         {
@@ -155,10 +140,8 @@ mod tests {
             (r#"{"a":null}"#, None),
             (r#"{"aa":"b"}"#, None),
             ("{}", None),
-            ("null", None),
         ] {
-            let found =
-                metadata(&format!(r#"{{"labels":{labels}}}"#), |metadata| metadata.label("a").map(Cow::into_owned));
+            let found = read::<Labels>(labels).value("a");
             assert_eq!(found.as_deref(), expected, "{labels}");
         }
     }

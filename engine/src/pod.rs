@@ -8,7 +8,7 @@ use super::json::{
     Fault, InvalidJson, Quoted, Raw, Read, Reader, Skipped, Text, object, once, parse, push_escaped, push_number,
 };
 use super::list::{Entries, List};
-use super::owner::Labels;
+use super::owner::{Labels, Owner};
 use super::policy::PodState;
 
 /// The label that disables rewriting, if the rules file allows it.
@@ -42,7 +42,17 @@ object! {
     }
 }
 
-impl Metadata<'_> {
+impl<'a> Metadata<'a> {
+    /// Returns the controller of the Pod; `None` if it has none.
+    pub fn controller(&self) -> Option<Owner<'a>> {
+        Owner::controller(self.owner_references.as_ref()?)
+    }
+
+    /// Returns the value of a label; `None` if it is missing.
+    pub fn label(&self, key: &str) -> Option<Cow<'a, str>> {
+        self.labels.as_ref()?.value(key)
+    }
+
     /// Returns the state of a Pod that applies to all its images.
     pub fn state(&self) -> PodState {
         PodState {

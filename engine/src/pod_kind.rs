@@ -53,6 +53,11 @@ impl PodKind {
         Self::ALL.iter().filter(|kind| !kind.pod().is_empty())
     }
 
+    /// Returns whether it is the controller of the Pods that it creates. A CronJob creates Jobs, and a PodTemplate nothing.
+    pub fn controls_pods(&self) -> bool {
+        !matches!(self.kind, "Pod" | "CronJob" | "PodTemplate")
+    }
+
     /// Returns the keys from an object to the Pod or template with the PodSpec; none if the object is a Pod.
     pub fn pod(&self) -> &'static [&'static str] {
         self.pod_spec.split_last().map_or(&[], |(_, pod)| pod)

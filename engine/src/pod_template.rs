@@ -31,7 +31,8 @@ impl<'a> Advice<'a> {
     /// Decides about each image of a template.
     ///
     /// The decision is that for a new Pod of the template, without facts: the state of caches changes, and manifests stay. So
-    /// images of a rule that depends on facts are omitted, since an image that names the cache has no failover. On an update,
+    /// images of a rule that depends on facts are omitted, since an image that names the cache has no failover, and those of a
+    /// rule with a partial roll-out, since it would stay when the share is lowered. On an update,
     /// unchanged images count too, as in warnings of Pod Security (`pod-security-admission`, `admission.go`,
     /// `ValidatePodController`): the user who applies a manifest can change all of it.
     ///
@@ -48,7 +49,8 @@ impl<'a> Advice<'a> {
         let mut positions: HashMap<*const Rule, usize> = HashMap::new();
         let context = Context::of(policy);
         for Site { place, image, pull_never } in sites {
-            let decision = context.decide(Question { image: &image, namespace, pull_never, previous: None });
+            let decision =
+                context.decide(Question { image: &image, namespace, pull_never, previous: None, included_from: None });
             let Some(rule) = decision.rule().filter(|_| advised_name(&decision).is_some()) else { continue };
             advice.images += 1;
             let position = *positions.entry(std::ptr::from_ref(rule)).or_insert(advice.by_rule.len());

@@ -5,6 +5,7 @@ use smallvec::SmallVec;
 use super::cache::Cache;
 use super::hashing::ByName;
 use super::image::ImageRef;
+use super::percent::Percent;
 use super::prefix::boundaries;
 use super::reason::Reason;
 use super::rule::{Fit, Found, Matcher, Rule};
@@ -21,6 +22,7 @@ pub struct Policy {
     /// Rules with a pattern, in file order.
     pattern_rules: Vec<usize>,
     pub(super) siblings: Siblings,
+    has_rollouts: bool,
 }
 
 /// The settings of a rules file, beside its rules.
@@ -63,6 +65,8 @@ pub struct Question<'q> {
     pub pull_never: bool,
     /// The image at the same place before an update.
     pub previous: Option<Previous<'q>>,
+    /// The percentage from which roll-outs include the Pod's workload. `None` if the workload is not known.
+    pub included_from: Option<Percent>,
 }
 
 /// An image before an update.
@@ -133,11 +137,17 @@ impl Policy {
         }
         let longest_prefix = prefixes.keys().map(|name| name.len()).max().unwrap_or_default();
         let siblings = Siblings::new(&rules);
-        Self { rules, settings, prefixes, longest_prefix, pattern_rules, siblings }
+        let has_rollouts = !rules.iter().all(Rule::is_rolled_out);
+        Self { rules, settings, prefixes, longest_prefix, pattern_rules, siblings, has_rollouts }
     }
 
     pub fn rules(&self) -> &[Rule] {
         &self.rules
+    }
+
+    /// Returns whether a decision may depend on the workload of a Pod.
+    pub fn has_rollouts(&self) -> bool {
+        self.has_rollouts
     }
 
     pub fn settings(&self) -> &Settings {

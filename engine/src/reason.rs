@@ -43,6 +43,8 @@ pub enum Dependence {
     Request,
     /// The image, and the state of caches.
     Facts,
+    /// The image, and the workload of its Pod.
+    Workload,
 }
 
 reasons! {
@@ -68,6 +70,8 @@ reasons! {
     NamespaceExcluded, "namespace_excluded", Image, "a rule matches, but not in this namespace";
     /// No rule matches.
     NoRule, "no_rule", Image, "no rule matches";
+    /// A rule matches, and its `rollout` does not include the Pod's workload.
+    NotRolledOut, "not_rolled_out", Workload, "a rule matches, but its `rollout` does not include this workload";
     /// The result is invalid. Host, slash and path are over 255 characters, the limit of several clients. Or it has no host. Or a
     /// rule would rewrite it again.
     ResultInvalid, "result_invalid", Image, "the result is longer than 255 characters, or not an image in the cache";

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use super::image::ImageRef;
 use super::pattern::Pattern;
+use super::percent::Percent;
 use super::prefix::Prefix;
 use super::prefixes::Prefixes;
 use super::template::Template;
@@ -23,6 +24,8 @@ pub struct Rule {
     pub mode: Mode,
     pub when_cache_down: WhenCacheDown,
     pub check_exists: Option<CheckExists>,
+    /// The share of workloads whose images it rewrites.
+    pub rollout: Percent,
 }
 
 /// The names that a rule matches, and their replacement: `to`, or the first of `failover` that is not down if `to` is.
@@ -149,6 +152,22 @@ impl Rule {
         self.matcher.has_failover() || self.when_cache_down == WhenCacheDown::Upstream || self.check_exists.is_some()
     }
 
+    /// Returns whether it rewrites an image at one time or for one workload, and not at or for another. Then an update
+    /// restores a name that the rule gave before.
+    pub fn varies(&self) -> bool {
+        self.depends_on_facts() || !self.is_rolled_out()
+    }
+
+    /// Returns whether it rewrites the images of every workload.
+    pub fn is_rolled_out(&self) -> bool {
+        self.rollout == Percent::ALL
+    }
+
+    /// Returns whether its roll-out includes a workload. An unknown one is included only if all are.
+    pub(super) fn includes(&self, included_from: Option<Percent>) -> bool {
+        self.is_rolled_out() || included_from.is_some_and(|from| from <= self.rollout)
+    }
+
     /// Returns whether it would rewrite an image in some namespace.
     pub fn takes(&self, image: &ImageRef) -> bool {
         self.matcher.find(image).is_some() && self.except.first_above(image.canonical()).is_none()
@@ -165,6 +184,7 @@ impl Rule {
             mode: _,
             when_cache_down: _,
             check_exists: _,
+            rollout: _,
         } = self;
         let Some(found) = matcher.find(image) else { return Fit::NoMatch };
         if !namespaces.contain(namespace) {

@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::output;
 use crate::config::{self, Problem, Source};
+use crate::engine::Rule;
 use crate::files::rules;
 use crate::lint::{self, Lint, LintFinding};
-use crate::words::count;
+use crate::words::{count, few};
 
 /// Check a rules file for errors and likely mistakes
 ///
@@ -99,7 +100,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         Format::Text => output::styled(format_args!("{}\n\n", finding.render_styled(&source))),
         Format::Json => json(&Line::new(&source, "warning", Some(finding), &finding.problem)),
     });
-    output::note(summary(name, config.rules.len(), found.len(), allowed.len()));
+    output::note(summary(name, &config.rules, found.len(), allowed.len()));
     output::verdict(printed, u8::from(!found.is_empty()))
 }
 
@@ -146,10 +147,14 @@ struct Data {
     rules: String,
 }
 
-fn summary(file: &str, rules: usize, found: usize, allowed: usize) -> String {
+fn summary(file: &str, rules: &[Rule], found: usize, allowed: usize) -> String {
+    let partial = rules.iter().filter(|rule| !rule.is_rolled_out());
+    let partial: Vec<String> = partial.map(|rule| format!("{} {}", rule.name, rule.rollout)).collect();
+    let rollouts = if partial.is_empty() { String::new() } else { format!(" (rollout: {})", few(&partial)) };
+
     let found = if found == 0 { "no problem found".to_owned() } else { count(found, "finding") };
     let allowed = if allowed == 0 { String::new() } else { format!(", {allowed} allowed") };
-    format!("{file}: {}, {found}{allowed}", count(rules, "rule"))
+    format!("{file}: {}{rollouts}, {found}{allowed}", count(rules.len(), "rule"))
 }
 
 /// The keys of `-o json`. They are stable.

@@ -10,7 +10,8 @@ use super::output::{ATTENTION, BOLD, DIM, GOOD};
 use super::rules::RulesArgs;
 use super::{output, parse_namespace};
 use crate::engine::{
-    CacheState, Context, Decision, Facts, Fit, ImageRef, Matcher, Policy, Prefix, Question, Reason, Tried,
+    CacheState, Context, Decision, Facts, Fit, ImageRef, InvalidWorkload, Matcher, Percent, Policy, Prefix, Question,
+    Reason, Tried, Workload,
 };
 
 /// Show what the rules do to images, and why
@@ -27,6 +28,7 @@ Examples:
   $ pullthrough explain --rules rules.yaml nginx registry.k8s.io/pause:3.10
   $ pullthrough explain --rules rules.yaml --namespace kube-system nginx
   $ pullthrough explain --rules rules.yaml --down harbor.example.com nginx
+  $ pullthrough explain --rules rules.yaml --namespace shop --workload Deployment/web nginx
   $ pullthrough explain --cache cache.example.com/k8s -o json - < images.txt")]
 pub struct Args {
     /// Images, as Pods name them. With `-`, one image a line is read from standard input.
@@ -39,6 +41,11 @@ pub struct Args {
     /// The namespace of the Pod.
     #[arg(short, long, value_name = "NAMESPACE", default_value = "default", value_parser = parse_namespace)]
     namespace: String,
+
+    /// The workload of the Pod, such as `Deployment/web`, for rules with `rollout`. Without it, such a rule does not include
+    /// the Pod.
+    #[arg(short, long, value_name = "KIND/NAME", value_parser = parse_workload)]
+    workload: Option<Workload<'static>>,
 
     /// Decide as if this registry were down: a cache, or an upstream. A host, or a host and a path. May be repeated.
     #[arg(long, value_name = "PREFIX", value_parser = parse_prefix)]
@@ -56,7 +63,7 @@ enum Format {
 }
 
 pub fn run(args: Args) -> anyhow::Result<()> {
-    let Args { images, rules, namespace, down, output } = args;
+    let Args { images, rules, namespace, workload, down, output } = args;
     let policy = Policy::from(rules.load()?);
     if let Some(prefix) = down.iter().find(|prefix| !may_matter(&policy, prefix)) {
         bail!(
@@ -66,14 +73,18 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     }
     let facts = Facts::of_states(down.into_iter().map(|prefix| (prefix, CacheState::Down)));
     let context = Context { facts: &facts, ..Context::of(&policy) };
+    let included_from = workload.as_ref().map(|workload| workload.included_from(&namespace));
     let explain = |image: &str| {
-        let decision = context.decide(Question { image, namespace: &namespace, pull_never: false, previous: None });
+        let decision =
+            context.decide(Question { image, namespace: &namespace, pull_never: false, previous: None, included_from });
         match output {
             Format::Text => {
-                let trail = trail(context, image, &namespace, &decision)?;
+                let trail = trail(context, image, (&namespace, workload.as_ref()), &decision)?;
                 output::styled(format_args!("{BOLD}{}{BOLD:#}\n{trail}", image.escape_debug()))
             }
-            Format::Json => output::data(format_args!("{}\n", serde_json::to_string(&Line::new(image, &decision))?)),
+            Format::Json => {
+                output::data(format_args!("{}\n", serde_json::to_string(&Line::new(image, &decision, included_from))?))
+            }
         }
     };
     for image in images {
@@ -87,6 +98,10 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 
 fn parse_prefix(text: &str) -> Result<Prefix, String> {
     Prefix::parse(text).map_err(|error| error.of_target().to_string())
+}
+
+fn parse_workload(text: &str) -> Result<Workload<'static>, InvalidWorkload> {
+    Workload::parse(text)
 }
 
 /// Returns whether the state of a registry may change a decision. A pattern may match any registry.
@@ -123,10 +138,12 @@ struct Line<'a> {
     reason: Option<&'static str>,
     would_be: Option<&'a str>,
     cache: Option<&'a str>,
+    rollout_percent: Option<u8>,
+    included_from_percent: Option<u8>,
 }
 
 impl<'a> Line<'a> {
-    fn new(written: &'a str, decision: &'a Decision) -> Self {
+    fn new(written: &'a str, decision: &'a Decision, included_from: Option<Percent>) -> Self {
         let image = ImageRef::parse(written).ok();
         let (kind, result) = match decision {
             Decision::Rewrite { result, .. } => ("rewritten", result.as_str()),
@@ -146,12 +163,19 @@ impl<'a> Line<'a> {
             reason: decision.reason().map(|reason| reason.as_str()),
             would_be: decision.would_be(),
             cache: decision.cache(),
+            rollout_percent: decision.rule().map(|rule| rule.rollout.get()),
+            included_from_percent: included_from.map(Percent::get),
         }
     }
 }
 
-/// Returns how the decision came about, line by line, with ANSI colours.
-pub fn trail(context: Context, written: &str, namespace: &str, decision: &Decision) -> Result<String, std::fmt::Error> {
+/// Returns how the decision about an image of a workload came about, line by line, with ANSI colours.
+pub fn trail(
+    context: Context,
+    written: &str,
+    (namespace, workload): (&str, Option<&Workload>),
+    decision: &Decision,
+) -> Result<String, std::fmt::Error> {
     let Context { policy, facts, options: _ } = context;
     let mut text = String::new();
     let mut line = |label: &str, line: &str| writeln!(text, "  {DIM}{label:<9}{DIM:#}  {line}");
@@ -175,6 +199,22 @@ pub fn trail(context: Context, written: &str, namespace: &str, decision: &Decisi
                 Fit::Match(()) => line("rule", &format!("{name}: matches, to {}", rule.matcher.target()))?,
             }
         }
+    }
+    let included =
+        workload.map(|workload| format!("{workload} is included from {}", workload.included_from(namespace)));
+    match (decision.rule().filter(|rule| !rule.is_rolled_out()), included) {
+        (Some(rule), Some(included)) => {
+            line("rollout", &format!("{}: {} of workloads; {included}", rule.name, rule.rollout))?
+        }
+        (Some(rule), None) => line(
+            "rollout",
+            &format!(
+                "{}: {} of workloads; to decide for one, add its KIND/NAME as `workload`",
+                rule.name, rule.rollout
+            ),
+        )?,
+        (None, Some(included)) => line("rollout", &included)?,
+        (None, None) => {}
     }
     let rule = decision.rule().map(|rule| &rule.name);
     for name in policy.results(written, namespace).into_iter().flat_map(|(_, results)| results) {

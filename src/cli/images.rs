@@ -269,7 +269,7 @@ impl<C: Collect> Gathering<C> {
         self.images.subject = if is_stdin { "standard input".to_owned() } else { source.name.clone() };
         self.images.looked_at = 1;
         for (index, image) in text.split('\n').enumerate().filter(|(_, image)| !image.is_empty()) {
-            let question = Question { image, namespace, pull_never: false, previous: None };
+            let question = Question { image, namespace, pull_never: false, previous: None, included_from: None };
             let verdict = Verdict::from(&policy.decide(question));
             let place = Location::File {
                 file: source.name.clone(),

@@ -29,6 +29,10 @@ use crate::golden::{self, Case, Expected};
     - image: nginx:1.29
       down: [harbor.example.com]
       result: harbor-2.example.com/docker-hub/library/nginx:1.29
+    - image: quay.io/prometheus/node-exporter:v1.9.0
+      namespace: monitoring
+      workload: DaemonSet/node-exporter
+      reason: not_rolled_out
 
 Exit codes:
   0  all cases passed
@@ -108,10 +112,11 @@ fn load(rules: &RulesArgs, tests: &[PathBuf]) -> anyhow::Result<(Policy, Files)>
 }
 
 fn failure(file: &str, case: &Case, policy: &Policy, decision: &Decision) -> Result<String, std::fmt::Error> {
-    let Case { line, image, namespace, pull_never, expected, rule, facts: _, facts_note } = case;
+    let Case { line, image, namespace, workload, pull_never, expected, rule, facts: _, facts_note } = case;
     let policy_note = if *pull_never { ", pullPolicy Never" } else { "" };
     let mut text = String::new();
-    writeln!(text, "{file}:{line}: {} in namespace {namespace}{policy_note}{facts_note}", image.escape_debug())?;
+    let of = workload.as_ref().map(|workload| format!(" of {workload}")).unwrap_or_default();
+    writeln!(text, "{file}:{line}: {}{of} in namespace {namespace}{policy_note}{facts_note}", image.escape_debug())?;
     let expected = match expected {
         Expected::Result(result) => result.escape_debug().to_string(),
         Expected::Reason(reason) => format!("unchanged, {}", reason.as_str()),
@@ -122,7 +127,7 @@ fn failure(file: &str, case: &Case, policy: &Policy, decision: &Decision) -> Res
         decision => format!("unchanged, {}", decision.reason().map_or("", |reason| reason.as_str())),
     };
     writeln!(text, "  got        {got}{}", by(decision.rule().map(|rule| rule.name.as_str())))?;
-    text.push_str(&explain::trail(case.context(policy), image, namespace, decision)?);
+    text.push_str(&explain::trail(case.context(policy), image, (namespace, workload.as_ref()), decision)?);
     text.push('\n');
     Ok(text)
 }

@@ -178,10 +178,13 @@ impl Scan {
         let in_use = if kind.is_pod() { Use::Running } else { Use::Template };
         let excluded = self.coverage.excludes(namespace, object.labels);
         let start = found.len();
+        let has_rollouts = self.options.policy.as_ref().is_some_and(Policy::has_rollouts);
+        let workload = object.workload.as_ref().filter(|_| has_rollouts);
+        let included_from = workload.map(|workload| workload.included_from(namespace));
         for Site { place, image, pull_never, state } in &object.sites {
             self.names.add(image);
             let not_covered = if state.mirror { Some(NotCovered::StaticPod) } else { excluded };
-            let question = Question { image, namespace, pull_never: *pull_never, previous: None };
+            let question = Question { image, namespace, pull_never: *pull_never, previous: None, included_from };
             let decide = |policy: &Policy| match policy.reason_for_all(*state) {
                 Some(reason) => Verdict::from(&Decision::NotRewritten { reason, rule: None, would_be: None }),
                 None => Verdict::from(&policy.decide(question)),
@@ -194,7 +197,8 @@ impl Scan {
                 name: object.name.to_string(),
                 place: place.clone(),
             };
-            found.push(FoundImage::new(image.to_string(), place, in_use, verdict, not_covered));
+            let image = FoundImage::new(image.to_string(), place, in_use, verdict, not_covered);
+            found.push(FoundImage { included_from, ..image });
         }
         if self.options.keeps_pull_access {
             pull_access::set(kind, &object, self.options.policy.as_ref(), &mut found[start..])?;
@@ -245,7 +249,7 @@ impl Scan {
 
     /// Decides about an image that no Pod has. It has no namespace, so rules are evaluated for `default`.
     fn held(&self, node: &str, image: &str) -> FoundImage {
-        let question = Question { image, namespace: "default", pull_never: false, previous: None };
+        let question = Question { image, namespace: "default", pull_never: false, previous: None, included_from: None };
         let verdict = self.options.policy.as_ref().map(|policy| Verdict::from(&policy.decide(question)));
         let not_covered = node::is_sandbox(image).then_some(NotCovered::SandboxImage);
         FoundImage::new(image.to_owned(), Location::Node { node: node.to_owned() }, Use::Held, verdict, not_covered)

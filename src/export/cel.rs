@@ -117,8 +117,8 @@ fn variable(name: &'static str, expression: String) -> Variable {
 
 /// Returns a note if no rule enforces.
 pub fn without_effect(policy: &Policy) -> Option<String> {
-    let enforces = policy.rules().iter().any(|rule| rule.mode == Mode::Enforce);
-    (!enforces).then(|| "no rule enforces, so the policy rewrites and reports no image".to_owned())
+    let enforces = policy.rules().iter().any(|rule| rule.mode == Mode::Enforce && rule.is_rolled_out());
+    (!enforces).then(|| "no rule enforces for every workload, so the policy rewrites and reports no image".to_owned())
 }
 
 fn omissions(policy: &Policy, regions: &[Region]) -> Vec<Omission> {
@@ -126,6 +126,7 @@ fn omissions(policy: &Policy, regions: &[Region]) -> Vec<Omission> {
     // Regions contain `except` and `namespaces`; pull secrets are a variable.
     for rule in policy.rules() {
         omissions.extend(Omission::of_facts(rule, false));
+        omissions.extend(Omission::of_rollout(rule));
         let Rule {
             name,
             matcher,
@@ -135,6 +136,7 @@ fn omissions(policy: &Policy, regions: &[Region]) -> Vec<Omission> {
             mode,
             when_cache_down: _,
             check_exists: _,
+            rollout: _,
         } = rule;
         if matcher.pattern().is_some() {
             omissions.insert(Omission::rule(
@@ -225,7 +227,7 @@ fn targets(regions: &[Region]) -> String {
         let of = |choice: &Choice| match &choice.gives {
             Gives::Rewrite { to, .. } => quoted(to),
             Gives::Excepted => quoted(""),
-            Gives::Observed | Gives::Unknown => quoted(OTHERWISE),
+            Gives::Observed | Gives::NotRolledOut { .. } | Gives::Unknown => quoted(OTHERWISE),
         };
         (region.prefix.as_str(), by_namespace(&region.choices, &quoted(""), of))
     }))
@@ -376,6 +378,10 @@ fn prefixes_of(name: &str, depth: usize) -> String {
 /// with facts of those where a rule gives both images.
 fn restored(depth: usize, has_facts: bool) -> String {
     let suffix = |p: &str| format!("{p}[2].substring(size({p}[5]))");
+    // A rule that is not rolled out rewrites no image, and has a name for it all the same.
+    let has_target = "size(string(variables.targets[?p[7]].orValue(''))) > 1";
+    let has_target =
+        if has_facts { format!("({has_target} || p[7] in variables.names)") } else { has_target.to_owned() };
     let (open, close) = if has_facts {
         let by_facts = facts::gives_both(&prefixes_of("p[6]", depth));
         (format!("{by_facts}{} && (\n    ", is_immutable()), ")")
@@ -388,7 +394,7 @@ fn restored(depth: usize, has_facts: bool) -> String {
          variables.sources[?p[6]].orValue([]).exists(t, o[5] == t || o[6] == t)\n    \
          || o[6].endsWith(p[6].substring(size(({}.filter(q, q in variables.sources && q != p[6]) + [p[6].find('^[^/]+')])[0]))) && (\n      \
          {}.exists(q, q in variables.caches)\n      \
-         || size(string(variables.targets[?p[7]].orValue(''))) > 1 && variables.targets[?o[7]].orValue('') == ''\n        \
+         || {has_target} && variables.targets[?o[7]].orValue('') == ''\n        \
          && o[5].matches('^(?:[^/]*[.:A-Z][^/]*|localhost)/'))\n  \
          ){close}).map(o, [p[0], p[1], p[2], o[2], ''])\n).filter(l, size(l) > 0).map(l, l[0])",
         suffix("p"),

@@ -88,6 +88,7 @@ pub(super) fn on_images(policy: &Policy) -> Result<MatchCondition, Inexact> {
             mode: _,
             when_cache_down: _,
             check_exists: _,
+            rollout: _,
         } = rule;
         let Some((from, targets)) = matcher.prefixes() else { return Err(Inexact::Pattern(name.clone())) };
         hosts.extend(from.iter().map(|prefix| prefix.host()));

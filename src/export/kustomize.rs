@@ -172,10 +172,10 @@ impl<'p> Tree<'p> {
             return (field.image.clone(), "the rules file does not declare it under `manifests`");
         }
         let decision = match setting {
-            None => field.decide(self.policy, self.namespace),
+            None => field.decide(self.policy, self.namespace, None),
             Some(Setting { namespace, .. }) => {
                 let object = Object { namespace: Some(namespace.clone()), ..Object::clone(&field.object) };
-                Field { object: Arc::new(object), ..field.clone() }.decide(self.policy, self.namespace)
+                Field { object: Arc::new(object), ..field.clone() }.decide(self.policy, self.namespace, None)
             }
         };
         let why_unchanged = decision.reason().map_or("", |reason| reason.as_str());
@@ -231,6 +231,7 @@ fn of_rules(policy: &Policy) -> BTreeSet<Omission> {
     // The decision on each image uses the other fields.
     for rule in policy.rules() {
         omissions.extend(Omission::of_facts(rule, false));
+        omissions.extend(Omission::of_rollout(rule));
         let Rule {
             name,
             matcher: _,
@@ -240,6 +241,7 @@ fn of_rules(policy: &Policy) -> BTreeSet<Omission> {
             mode,
             when_cache_down: _,
             check_exists: _,
+            rollout: _,
         } = rule;
         let mut add = |why: &str| omissions.insert(Omission::rule(name, why));
         if !image_pull_secrets.is_empty() {

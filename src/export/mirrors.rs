@@ -106,7 +106,7 @@ fn rewritten_sandbox_image(policy: &Policy, option: &str, image: &str) -> Result
     if let Some(tried) = of_namespaces {
         return Err(kept(format!("rule `{}` has `namespaces`, and a node has one sandbox image", tried.rule.name)));
     }
-    match policy.decide(Question { image, namespace: "", pull_never: false, previous: None }) {
+    match policy.decide(Question { image, namespace: "", pull_never: false, previous: None, included_from: None }) {
         Decision::Rewrite { result, .. } => Ok(Some(result)),
         Decision::NotRewritten { reason: Reason::AlreadyCached, .. } => Ok(Some(image.to_owned())),
         Decision::NotRewritten { .. } | Decision::Restore { .. } => Ok(None),
@@ -130,6 +130,7 @@ fn of_nodes(policy: &Policy) -> BTreeSet<Omission> {
     // Each `except` is a region of its own.
     for rule in policy.rules() {
         omissions.extend(Omission::of_facts(rule, true));
+        omissions.extend(Omission::of_rollout(rule));
         let Rule {
             name,
             matcher,
@@ -139,6 +140,7 @@ fn of_nodes(policy: &Policy) -> BTreeSet<Omission> {
             mode,
             when_cache_down: _,
             check_exists: _,
+            rollout: _,
         } = rule;
         let mut add = |why: &str| {
             omissions.insert(Omission::rule(name, why));
@@ -173,6 +175,6 @@ fn unconditional(region: &Region) -> Result<Option<(String, Vec<String>)>, Omiss
             why: format!("not mirrored, since rule `{name}` has `namespaces`"),
         }),
         Gives::Rewrite { to, failover } => Ok(Some((to.clone(), failover.clone()))),
-        Gives::Excepted | Gives::Observed => Ok(None),
+        Gives::Excepted | Gives::Observed | Gives::NotRolledOut { .. } => Ok(None),
     }
 }

@@ -73,6 +73,18 @@ impl Omission {
         all.into_iter().flatten().map(|why| Self::rule(&rule.name, why)).collect()
     }
 
+    /// Returns the omission of a rule whose `rollout` does not include every workload. Formats other than the webhook do not
+    /// know the workload of an image.
+    pub fn of_rollout(rule: &Rule) -> Option<Self> {
+        let why = || {
+            format!(
+                "its images are not rewritten while its `rollout` is {}: only the webhook rewrites a share of the workloads",
+                rule.rollout
+            )
+        };
+        (!rule.is_rolled_out()).then(|| Self::rule(&rule.name, why()))
+    }
+
     pub fn field(name: &str, why: impl Into<String>) -> Self {
         Self { what: format!("`{name}`"), why: why.into() }
     }

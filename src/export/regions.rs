@@ -36,6 +36,8 @@ pub enum Gives {
     Excepted,
     /// The rule's mode is `observe`.
     Observed,
+    /// The rule's `rollout` does not include every workload. It gives the same names as [`Gives::Rewrite`].
+    NotRolledOut { to: String, failover: Vec<String> },
     /// The rule's pattern, or its `to` or a failover with groups, may match some names of the region.
     Unknown,
 }
@@ -79,12 +81,16 @@ impl<'p> Region<'p> {
     /// Returns these choices for a longer prefix below this one.
     fn narrowed(&self, prefix: &str) -> Vec<Choice<'p>> {
         let rest = prefix.strip_prefix(&self.prefix).unwrap_or_default();
-        let narrowed = self.choices.iter().cloned().map(|choice| match choice.gives {
-            Gives::Rewrite { to, failover } => {
-                let failover = failover.into_iter().map(|to| to + rest).collect();
-                Choice { gives: Gives::Rewrite { to: to + rest, failover }, ..choice }
-            }
-            Gives::Excepted | Gives::Observed | Gives::Unknown => choice,
+        let below = |failover: Vec<String>| failover.into_iter().map(|to| to + rest).collect();
+        let narrowed = self.choices.iter().cloned().map(|choice| {
+            let gives = match choice.gives {
+                Gives::Rewrite { to, failover } => Gives::Rewrite { to: to + rest, failover: below(failover) },
+                Gives::NotRolledOut { to, failover } => {
+                    Gives::NotRolledOut { to: to + rest, failover: below(failover) }
+                }
+                gives @ (Gives::Excepted | Gives::Observed | Gives::Unknown) => gives,
+            };
+            Choice { gives, ..choice }
         });
         narrowed.collect()
     }
@@ -152,6 +158,7 @@ impl<'p> Index<'p> {
                 mode,
                 when_cache_down: _,
                 check_exists: _,
+                rollout: _,
             } = rule;
             let gives = match matcher {
                 Matcher::Pattern { .. } => Gives::Unknown,
@@ -160,7 +167,12 @@ impl<'p> Index<'p> {
                 Matcher::From { from, to, failover } => {
                     let rest = from.first_above(name).and_then(|from| from.strip(name)).unwrap_or_default();
                     let replaced = |to: &Prefix| [to.written(), rest].concat();
-                    Gives::Rewrite { to: replaced(to), failover: failover.iter().map(replaced).collect() }
+                    let (to, failover) = (replaced(to), failover.iter().map(replaced).collect());
+                    if rule.is_rolled_out() {
+                        Gives::Rewrite { to, failover }
+                    } else {
+                        Gives::NotRolledOut { to, failover }
+                    }
                 }
             };
             choices.push(Choice { namespaces, rule, gives });

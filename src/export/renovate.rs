@@ -58,6 +58,7 @@ pub fn configuration(policy: &Policy) -> Export<Configuration> {
             mode: _,
             when_cache_down: _,
             check_exists: _,
+            rollout: _,
         } = rule;
         match matcher {
             Matcher::Pattern { .. } => {

@@ -40,6 +40,10 @@ pub struct CaseEntry {
     /// The namespace of the Pod.
     #[serde(default = "default_namespace", deserialize_with = "present")]
     pub namespace: String,
+    /// The workload of the Pod, as `KIND/NAME`, for rules with `rollout`. Without it, such a rule does not include the Pod.
+    #[schemars(with = "String", regex(pattern = "^[A-Za-z0-9]+/[a-z0-9.-]+$"))]
+    #[serde(default, deserialize_with = "some")]
+    pub workload: Option<Spanned<String>>,
     /// The container's `imagePullPolicy`, or the image volume's `pullPolicy`.
     #[schemars(with = "PullPolicyEntry")]
     #[serde(default, deserialize_with = "some")]

@@ -207,12 +207,14 @@ impl<'t> Build<'t> {
         let (image, policy) = (&self.tree.images[number], self.options.policy);
         let Field { object, image: text, pull_never, .. } = &image.field;
         let namespace = self.namespace(image, self.namespaces[number].as_deref());
-        let question = Question { image: text, namespace, pull_never: *pull_never, previous: None };
+        let question =
+            Question { image: text, namespace, pull_never: *pull_never, previous: None, included_from: None };
         policy.reason_for_all(object.state).or_else(|| policy.decide(question).reason())
     }
 
     fn ask(&self, image: &str, namespace: &str, pull_never: bool) -> (String, Option<String>) {
-        match self.options.policy.decide(Question { image, namespace, pull_never, previous: None }) {
+        match self.options.policy.decide(Question { image, namespace, pull_never, previous: None, included_from: None })
+        {
             Decision::Rewrite { rule, result, .. } => (result, Some(rule.name.clone())),
             Decision::Restore { .. } | Decision::NotRewritten { .. } => (image.to_owned(), None),
         }

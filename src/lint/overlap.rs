@@ -119,7 +119,7 @@ fn shadowed(number: usize, index: &Index, findings: &mut Findings) {
     let earlier = |name: &str| {
         let earlier = index.taking(name).take_while(|&other| other < number).map(|other| index.rules[other]);
         earlier.filter(|other| {
-            // A rule that only observes ends the search too.
+            // A rule that only observes, or only for some workloads rewrites, ends the search too.
             let Rule {
                 name: _,
                 matcher: _,
@@ -129,6 +129,7 @@ fn shadowed(number: usize, index: &Index, findings: &mut Findings) {
                 mode: _,
                 when_cache_down: _,
                 check_exists: _,
+                rollout: _,
             } = other.rule;
             cover(namespaces, &place.rule.namespaces)
         })

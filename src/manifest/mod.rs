@@ -49,7 +49,7 @@ pub use self::value::value;
 use self::writing::Plan;
 pub use self::writing::{Edited, Edits};
 use crate::engine::declared::Declaration;
-use crate::engine::{Decision, PodState, Policy, Question};
+use crate::engine::{Decision, Percent, PodState, Policy, Question, Workload};
 
 /// Where images are: what Kubernetes and kustomize define, and what the rules file and the catalogue declare.
 #[derive(Debug, Clone, Default)]
@@ -77,6 +77,9 @@ pub struct Object {
     pub name: String,
     /// The reason that keeps all images of the Pod, or of the template's Pods, unchanged.
     pub state: PodState,
+    /// The workload of the Pod, or of the Pods that the object controls. `None` for other objects: nothing in them says which
+    /// controller their Pods have.
+    pub workload: Option<Workload<'static>>,
 }
 
 impl Object {
@@ -106,15 +109,32 @@ pub struct Field {
 }
 
 impl Field {
-    pub fn decide<'p>(&self, policy: &'p Policy, default_namespace: &str) -> Decision<'p> {
+    /// Returns the percentage from which roll-outs include the workload of the image; `None` if the workload is not known. The
+    /// file must name it as the cluster does.
+    pub fn included_from(&self, default_namespace: &str) -> Option<Percent> {
+        self.object.workload.as_ref().map(|workload| workload.included_from(self.namespace(default_namespace)))
+    }
+
+    fn namespace<'n>(&'n self, default: &'n str) -> &'n str {
+        self.object.namespace.as_deref().unwrap_or(default)
+    }
+
+    /// Decides about the image. `included_from` is the percentage from which roll-outs include its workload, if that counts.
+    pub fn decide<'p>(
+        &self,
+        policy: &'p Policy,
+        default_namespace: &str,
+        included_from: Option<Percent>,
+    ) -> Decision<'p> {
         if let Some(reason) = policy.reason_for_all(self.object.state) {
             return Decision::NotRewritten { reason, rule: None, would_be: None };
         }
         policy.decide(Question {
             image: &self.image,
-            namespace: self.object.namespace.as_deref().unwrap_or(default_namespace),
+            namespace: self.namespace(default_namespace),
             pull_never: self.pull_never,
             previous: None,
+            included_from,
         })
     }
 }

@@ -8,7 +8,9 @@ use super::found::{Found, Shape, Slot};
 use super::objects::Header;
 use super::pointer::{Step, below};
 use super::tree::{Document, Id};
-use crate::engine::{Entries, List, MIRROR_ANNOTATION, Place, PodKind, PodState, REWRITE_DISABLED, REWRITE_LABEL};
+use crate::engine::{
+    Entries, List, MIRROR_ANNOTATION, Place, PodKind, PodState, REWRITE_DISABLED, REWRITE_LABEL, Workload,
+};
 
 /// The paths of PodSpecs in the built-in kinds, in any version of their group.
 pub(super) fn path(group: &str, kind: &str) -> Option<&'static [&'static str]> {
@@ -26,8 +28,10 @@ pub(super) fn images(
 ) {
     let Some(spec) = document.at(header.root, path) else { return };
     let Some((_, parents)) = path.split_last() else { return };
-    let state = document.at(header.root, parents).map_or_else(PodState::default, |pod| state(document, pod));
-    let object = Arc::new(Object { state, ..header.object(document, number) });
+    let pod = document.at(header.root, parents);
+    let state = pod.map_or_else(PodState::default, |pod| state(document, pod));
+    let workload = pod.and_then(|pod| workload(document, header, pod));
+    let object = Arc::new(Object { state, workload, ..header.object(document, number) });
     let steps: Vec<Step> = path.iter().map(|key| Step::Key(key)).collect();
     of_spec(document, spec, &below(&header.pointer, &steps), &object, extra, found);
 }
@@ -42,6 +46,31 @@ pub(super) fn state(document: &Document, pod: Id) -> PodState {
         deleting: metadata(&["deletionTimestamp"]).is_some(),
         mirror: metadata(&["annotations", MIRROR_ANNOTATION]).is_some(),
         opted_out: metadata(&["labels", REWRITE_LABEL]) == Some(REWRITE_DISABLED),
+    }
+}
+
+/// Returns the workload of a Pod, or of the Pods with a template. `pod` is the Pod or the template.
+fn workload(document: &Document, header: &Header, pod: Id) -> Option<Workload<'static>> {
+    let text = |root: Id, path: &[&str]| document.at(root, path).and_then(|node| document.string(node));
+    let not_empty = |path: &[&str]| text(header.root, path).filter(|text| !text.is_empty()).map(str::to_owned);
+    let of = |kind: &str, name: String| {
+        let label = |key: &str| text(pod, &["metadata", "labels", key]).map(|value| value.to_owned().into());
+        Workload::of_controller(kind.to_owned().into(), name.into(), label)
+    };
+    if PodKind::of(header.group(), &header.kind)?.controls_pods() {
+        return Some(of(&header.kind, not_empty(&["metadata", "name"])?));
+    }
+    if header.root != pod {
+        return None;
+    }
+    let owners = document.at(pod, &["metadata", "ownerReferences"]).and_then(|owners| document.items(owners));
+    let is_controller =
+        |owner: &Id| document.get(*owner, "controller").and_then(|node| document.scalar(node)) == Some("true");
+    match owners.into_iter().flatten().find(is_controller) {
+        Some(owner) => Some(of(text(owner, &["kind"])?, text(owner, &["name"])?.to_owned())),
+        None => {
+            Some(Workload::new("Pod", not_empty(&["metadata", "generateName"]).or(not_empty(&["metadata", "name"]))?))
+        }
     }
 }
 

@@ -3,4 +3,6 @@
 pub mod diff;
 mod task;
 
-pub use task::{Done, Kept, KeptFor, LEFT_SHOWN, Left, Refused, RewriteOptions, Task, TextOutcome, fixed};
+pub use task::{
+    Done, Kept, KeptFor, LEFT_SHOWN, Left, Refused, RewriteOptions, Task, TextOutcome, fixed, not_rolled_out,
+};

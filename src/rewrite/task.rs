@@ -263,7 +263,7 @@ impl Task {
     fn action(&self, name: &str, field: &Field, may_be_included: bool) -> Action {
         let is_entry = field.place.starts_with("images/");
         let counts_alone = !field.place.starts_with(SELECTOR) && !field.place.starts_with(JSON_PATCH);
-        let decided = || match field.decide(&self.policy, &self.namespace) {
+        let decided = || match field.decide(&self.policy, &self.namespace, None) {
             Decision::Rewrite { rule, result, .. } => Action::Write { rule: rule.name.clone(), result },
             decision => decision.reason().map_or(Action::Skip, Action::Keep),
         };
@@ -310,6 +310,21 @@ pub fn fixed(rule: &str, images: usize) -> String {
          names a cache; leave the images of this rule to the webhook",
         count(images, "image")
     )
+}
+
+/// Returns why images of rules that are not rolled out stay as written.
+pub fn not_rolled_out(images: usize) -> String {
+    format!(
+        "{} of rules with `rollout` below 100%: only the webhook rewrites a share of the workloads",
+        count(images, "image")
+    )
+}
+
+impl Done {
+    /// Returns the number of images of rules that are not rolled out.
+    pub fn not_rolled_out(&self) -> usize {
+        self.kept.get(&KeptFor::Rules(Reason::NotRolledOut)).copied().unwrap_or_default()
+    }
 }
 
 /// Returns whether a kustomization outside the files may rename the image. A `newName` is the result of a renaming.

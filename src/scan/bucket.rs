@@ -9,6 +9,8 @@ pub enum Bucket {
     Rewritten,
     /// A rule in `mode: observe` matches.
     Observed,
+    /// A rule matches whose `rollout` does not include the workload.
+    NotRolledOut,
     Cached,
     NotRewritten,
     /// The webhook does not cover the place, whatever the rules.
@@ -18,8 +20,15 @@ pub enum Bucket {
 }
 
 impl Bucket {
-    pub const ALL: [Self; 6] =
-        [Self::Rewritten, Self::Observed, Self::Cached, Self::NotRewritten, Self::NotCovered, Self::Undecided];
+    pub const ALL: [Self; 7] = [
+        Self::Rewritten,
+        Self::Observed,
+        Self::NotRolledOut,
+        Self::Cached,
+        Self::NotRewritten,
+        Self::NotCovered,
+        Self::Undecided,
+    ];
 
     pub fn of(finding: &FoundImage) -> Self {
         match (&finding.verdict, finding.not_covered) {
@@ -27,6 +36,7 @@ impl Bucket {
             (_, Some(_)) => Self::NotCovered,
             (Some(Verdict::Rewrite { .. }), None) => Self::Rewritten,
             (Some(Verdict::NotRewritten { reason: Reason::Observed, .. }), None) => Self::Observed,
+            (Some(Verdict::NotRewritten { reason: Reason::NotRolledOut, .. }), None) => Self::NotRolledOut,
             (Some(Verdict::NotRewritten { .. }), None) => Self::NotRewritten,
             (None, None) => Self::Undecided,
         }
@@ -37,6 +47,7 @@ impl Bucket {
         match self {
             Self::Rewritten => "would be rewritten",
             Self::Observed => "rewritten if enforced",
+            Self::NotRolledOut => "rewritten if rolled out",
             Self::Cached => "already cached",
             Self::NotRewritten => "not rewritten",
             Self::NotCovered => "not covered",

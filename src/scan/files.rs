@@ -159,7 +159,9 @@ impl FileScan<'_> {
     }
 
     fn found(self, source: &Source, field: &Field) -> FoundImage {
-        let verdict = self.policy.map(|policy| Verdict::from(&field.decide(policy, self.namespace)));
+        let included_from =
+            self.policy.filter(|policy| policy.has_rollouts()).and_then(|_| field.included_from(self.namespace));
+        let verdict = self.policy.map(|policy| Verdict::from(&field.decide(policy, self.namespace, included_from)));
         let place = Location::File {
             file: source.name.clone(),
             line: field.line,
@@ -170,7 +172,8 @@ impl FileScan<'_> {
             name: field.object.name.clone(),
             place: field.place.clone(),
         };
-        FoundImage::new(field.image.clone(), place, Use::Manifest, verdict, None)
+        let found = FoundImage::new(field.image.clone(), place, Use::Manifest, verdict, None);
+        FoundImage { included_from, ..found }
     }
 }
 

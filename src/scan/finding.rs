@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::PullAccess;
-use crate::engine::{Decision, ImageRef, Prefix, Reason, Rule};
+use crate::engine::{Decision, ImageRef, Percent, Prefix, Reason, Rule};
 
 /// One image at one place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,9 @@ pub struct FoundImage {
     pub not_covered: Option<NotCovered>,
     /// `None` if the scan does not collect it, or if the image is in no namespace.
     pub pull_access: Option<Arc<PullAccess>>,
+    /// The percentage from which roll-outs include the workload. `None` if no rule has a `rollout`, or if the workload of the
+    /// place is not known.
+    pub included_from: Option<Percent>,
 }
 
 /// The position of an image.
@@ -77,7 +80,7 @@ pub enum Verdict {
     NotRewritten {
         reason: Reason,
         rule: Option<String>,
-        /// The name that the rule would give the image, if it enforced.
+        /// The name that the rule would give the image, if it enforced for every workload.
         would_be: Option<String>,
     },
 }
@@ -109,7 +112,17 @@ impl FoundImage {
             Ok(parsed) => (parsed.registry().map(str::to_owned), Some(parsed.repository().to_owned())),
             Err(_) => (None, None),
         };
-        Self { image, registry, repository, place, in_use, verdict, not_covered, pull_access: None }
+        Self {
+            image,
+            registry,
+            repository,
+            place,
+            in_use,
+            verdict,
+            not_covered,
+            pull_access: None,
+            included_from: None,
+        }
     }
 
     /// Returns the first of the prefixes that the image is pulled from. Images that a node only stores are not pulled, except

@@ -133,8 +133,17 @@ impl Entry {
 
     /// Returns whether the finding differs from the entry at most in its place.
     fn has_all_of(&self, other: &FoundImage) -> bool {
-        let FoundImage { image, registry: _, repository: _, place: _, in_use, verdict, not_covered, pull_access: _ } =
-            &self.finding;
+        let FoundImage {
+            image,
+            registry: _,
+            repository: _,
+            place: _,
+            in_use,
+            verdict,
+            not_covered,
+            pull_access: _,
+            included_from: _,
+        } = &self.finding;
         (image, in_use, verdict, not_covered) == (&other.image, &other.in_use, &other.verdict, &other.not_covered)
     }
 

@@ -94,7 +94,8 @@ pub fn panics_by_place() {
 }
 
 /// The reasons of images that have a rewritten name and do not get it.
-const WHY_WOULD_BE: [(Reason, &str); 3] = [
+const WHY_WOULD_BE: [(Reason, &str); 4] = [
+    (Reason::NotRolledOut, "the rollout of their rules does not include the workload"),
     (Reason::Observed, "their rules observe"),
     (Reason::NotInCache, "the cache does not have them"),
     (Reason::CacheDown, "all of their caches are down"),

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus::core::Collector;
 use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 pub use self::caches::CacheMetrics;
@@ -59,6 +59,8 @@ pub struct RuleCounters {
     hash: String,
     /// By rule: for `to`, and for each failover.
     rewrites: HashMap<String, Vec<(String, ByDryRun)>>,
+    /// By rule, for rules whose roll-out does not include every workload.
+    not_rolled_out: HashMap<String, ByDryRun>,
     caches: HashSet<String>,
     templates: TemplateCounters,
 }
@@ -76,6 +78,8 @@ pub struct Metrics {
     registry: Registry,
     rewrites: IntCounterVec,
     not_rewritten: Vec<(Reason, ByDryRun)>,
+    not_rolled_out: IntCounterVec,
+    rollout: GaugeVec,
     requests: IntCounterVec,
     duration: Histogram,
     in_flight: IntGauge,
@@ -177,6 +181,21 @@ impl Metrics {
                 .iter()
                 .map(|&reason| (reason, ByDryRun::new(&not_rewritten, &[reason.as_str()])))
                 .collect(),
+            not_rolled_out: counters(
+                "pullthrough_images_not_rolled_out_total",
+                "Images that were not rewritten since the `rollout` of the rule does not include the workload, by rule.",
+                &["rule", "dry_run"],
+            )?,
+            rollout: add(
+                &registry,
+                GaugeVec::new(
+                    Opts::new(
+                        "pullthrough_rollout_ratio",
+                        "Share of workloads that the `rollout` of a rule includes, from 0 to 1, for rules below 1.",
+                    ),
+                    &["rule"],
+                ),
+            )?,
             requests,
             duration: add(
                 &registry,
@@ -271,6 +290,11 @@ impl Metrics {
                     {
                         counter.add_one(*dry_run);
                     }
+                    if decision.reason() == Some(Reason::NotRolledOut)
+                        && let Some(counter) = decision.rule().and_then(|rule| rules.not_rolled_out.get(&rule.name))
+                    {
+                        counter.add_one(*dry_run);
+                    }
                 }
             }
         }
@@ -301,6 +325,12 @@ impl Metrics {
         let rewrites: HashMap<_, _> = rules.iter().map(counters).collect();
         let templates = self.templates.rules_loaded(rules, before.map(|before| &before.templates));
         let caches: HashSet<String> = rules.iter().flat_map(cache_hosts).map(str::to_owned).collect();
+        let partial = rules.iter().filter(|rule| !rule.is_rolled_out());
+        let counter = |rule: &Rule| (rule.name.clone(), ByDryRun::new(&self.not_rolled_out, &[&rule.name]));
+        let not_rolled_out: HashMap<_, _> = partial.clone().map(counter).collect();
+        for rule in partial {
+            self.rollout.with_label_values(&[rule.name.as_str()]).set(f64::from(rule.rollout.get()) / 100.0);
+        }
         if let Some(before) = before {
             for (name, caches) in &before.rewrites {
                 let stays = |cache: &String| {
@@ -311,6 +341,12 @@ impl Metrics {
                         // The only error is that there is no such series.
                         let _ = self.rewrites.remove_label_values(&[name.as_str(), cache, dry_run]);
                     }
+                }
+            }
+            for name in before.not_rolled_out.keys().filter(|name| !not_rolled_out.contains_key(*name)) {
+                let _ = self.rollout.remove_label_values(&[name.as_str()]);
+                for dry_run in ["false", "true"] {
+                    let _ = self.not_rolled_out.remove_label_values(&[name.as_str(), dry_run]);
                 }
             }
             for registry in before.caches.difference(&caches) {
@@ -325,7 +361,7 @@ impl Metrics {
             self.cache_info.with_label_values(&[registry.as_str()]).set(1);
         }
         self.loaded(Reloaded::Rules);
-        RuleCounters { hash, rewrites, caches, templates }
+        RuleCounters { hash, rewrites, not_rolled_out, caches, templates }
     }
 
     /// Records the loaded certificate, at start and at each reload.

@@ -89,7 +89,8 @@ fn engine_rewrites(policy: &Policy, pod: &Value) -> bool {
     let references = spec["volumes"].as_array().into_iter().flatten().map(|volume| &volume["image"]["reference"]);
     let images = containers.map(|container| &container["image"]).chain(references).filter_map(Value::as_str);
     images.into_iter().any(|image| {
-        let question = Question { image, namespace: "conditions", pull_never: false, previous: None };
+        let question =
+            Question { image, namespace: "conditions", pull_never: false, previous: None, included_from: None };
         policy.decide(question).reason().is_none()
     })
 }

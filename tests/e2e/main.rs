@@ -23,6 +23,7 @@ mod policies;
 mod registry;
 mod reinvocation;
 mod revocation;
+mod rollout;
 mod scan;
 mod scene;
 mod server;

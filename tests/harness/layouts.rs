@@ -35,7 +35,13 @@ pub fn policy(layout: &Layout) -> Policy {
 
 /// Returns the name that the rules, which observe, would give an image.
 pub fn rewritten(policy: &Policy, image: &str) -> Option<String> {
-    match policy.decide(Question { image, namespace: "default", pull_never: false, previous: None }) {
+    match policy.decide(Question {
+        image,
+        namespace: "default",
+        pull_never: false,
+        previous: None,
+        included_from: None,
+    }) {
         Decision::NotRewritten { reason: Reason::Observed, would_be, .. } => would_be,
         decision => panic!("{image}: {decision:?}"),
     }

@@ -21,7 +21,7 @@ fn rules(text: &str) -> Config {
 
 /// Returns the image that a policy wants in a field.
 fn result(policy: &Policy, field: &Field) -> Option<String> {
-    match field.decide(policy, "default") {
+    match field.decide(policy, "default", None) {
         Decision::Rewrite { result, .. } => Some(result),
         _ => None,
     }

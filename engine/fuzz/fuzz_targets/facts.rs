@@ -42,7 +42,7 @@ fn facts(bits: u16, results: &[String]) -> Facts {
 }
 
 fn store(facts: &Facts, image: &str, previous: Option<Previous>) -> (Option<Reason>, String) {
-    let question = Question { image, namespace: "default", pull_never: false, previous };
+    let question = Question { image, namespace: "default", pull_never: false, previous, included_from: None };
     let decision = Context { facts, ..Context::of(&POLICY) }.decide(question);
     let reason = decision.reason();
     match decision {

@@ -18,7 +18,7 @@ static POLICY: LazyLock<Policy> =
     LazyLock::new(|| Policy::from(config::parse("rules.yaml", RULES).expect("valid rules")));
 
 fuzz_target!(|image: &str| {
-    let question = |image| Question { image, namespace: "default", pull_never: false, previous: None };
+    let question = |image| Question { image, namespace: "default", pull_never: false, previous: None, included_from: None };
     let parsed = ImageRef::parse(image);
     if let Decision::Rewrite { result, .. } = POLICY.decide(question(image)) {
         let before = parsed.expect("only references are rewritten");

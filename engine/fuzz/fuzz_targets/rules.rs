@@ -25,7 +25,7 @@ fuzz_target!(|text: &str| {
             assert!(rule.name.len() <= 63 && !rule.name.contains(char::is_control));
         }
         for image in IMAGES {
-            let question = |image| Question { image, namespace: "default", pull_never: false, previous: None };
+            let question = |image| Question { image, namespace: "default", pull_never: false, previous: None, included_from: None };
             if let Decision::Rewrite { result, .. } = policy.decide(question(image)) {
                 assert!(ImageRef::parse(&result).is_ok());
                 assert!(policy.decide(question(&result)).reason().is_some(), "{result} was rewritten again");

@@ -15,7 +15,8 @@ use super::schema::{
 };
 use super::{API_VERSION, Config, KIND, MAX_CACHES, MAX_RULES};
 use crate::{
-    Cache, CheckExists, Glob, InvalidPrefix, Mode, Namespaces, Prefix, Rule, Settings, WhenCacheDown, WhenNotUnderstood,
+    Cache, CheckExists, Glob, InvalidPrefix, Mode, Namespaces, Percent, Prefix, Rule, Settings, WhenCacheDown,
+    WhenNotUnderstood,
 };
 
 /// From the schema's types to checked rules, past every problem.
@@ -138,6 +139,7 @@ impl Checker {
             namespaces,
             image_pull_secrets,
             mode,
+            rollout,
         } = entry;
         self.valid(&name, "rule name", check_name(&name.value));
         if !self.names.insert(name.value.clone()) {
@@ -194,6 +196,8 @@ impl Checker {
         let check_exists = check_exists.map(|Spanned { value: CheckExistsEntry { deadline }, .. }| CheckExists {
             deadline: self.duration(deadline, "`deadline`", DEADLINE),
         });
+        let rollout =
+            rollout.map_or(Some(Percent::ALL), |value| self.valid(&value, "`rollout`", Percent::parse(&value.value)));
         Some(Rule {
             name: name.value,
             matcher: matcher?,
@@ -203,6 +207,7 @@ impl Checker {
             mode,
             when_cache_down,
             check_exists,
+            rollout: rollout?,
         })
     }
 

@@ -181,6 +181,11 @@ pub(super) struct RuleEntry {
     pub image_pull_secrets: Vec<Spanned<String>>,
     #[serde(default)]
     pub mode: ModeEntry,
+    /// The share of workloads whose images the rule rewrites, such as `25%`: `0%` to `100%` (the default). A workload is a
+    /// controller of Pods, such as a Deployment, or a Pod without one. A higher share includes the workloads of a lower one.
+    #[schemars(with = "String", regex(pattern = "^(100|[1-9]?[0-9])%$"))]
+    #[serde(default, deserialize_with = "some")]
+    pub rollout: Option<Spanned<String>>,
 }
 
 /// Names of namespaces, in which `*` stands for any characters: only these, or all but these.

@@ -1,6 +1,6 @@
 //! The decision on an image, for each reason.
 
-use pullthrough_engine::{Context, Decision, ImageRef, Previous, Question, Reason};
+use pullthrough_engine::{Context, Decision, ImageRef, Percent, Previous, Question, Reason};
 
 use crate::policy;
 
@@ -52,7 +52,7 @@ pub fn outcome(context: Context, question: Question) -> String {
 }
 
 pub fn question<'q>(image: &'q str, namespace: &'q str) -> Question<'q> {
-    Question { image, namespace, pull_never: false, previous: None }
+    Question { image, namespace, pull_never: false, previous: None, included_from: None }
 }
 
 #[test]
@@ -285,10 +285,46 @@ fn the_reasons_are_a_closed_set_of_words() {
         "excepted",
         "namespace_excluded",
         "no_rule",
+        "not_rolled_out",
         "result_invalid",
         "observed",
         "not_in_cache",
         "cache_down",
     ];
     assert_eq!(words, table);
+}
+
+#[test]
+fn a_rollout_comes_behind_the_match_and_before_the_result() {
+    let policy = policy(
+        r"
+  - {name: hub, from: [docker.io], to: c.io/hub, except: [docker.io/own], namespaces: {exclude: [kube-system]}, rollout: 40%}
+  - {name: later, from: [docker.io, quay.io], to: c.io/later}
+  - {name: seen, from: [seen.io], to: c.io/seen, rollout: 40%, mode: observe}
+  - {name: one, from: [one.io/only/this], to: c.io, rollout: 40%}
+  - {name: none, from: [none.io], to: c.io/none, rollout: 0%}
+  - {name: all, from: [all.io], to: c.io/all, rollout: 100%}
+",
+    );
+    for (image, namespace, from, expected) in [
+        ("nginx", "default", Some("40%"), "hub: c.io/hub/library/nginx"),
+        // No later rule is tried.
+        ("nginx", "default", Some("41%"), "hub: not_rolled_out, would be c.io/hub/library/nginx"),
+        ("nginx", "default", None, "hub: not_rolled_out, would be c.io/hub/library/nginx"),
+        ("own/a", "default", Some("41%"), "hub: excepted"),
+        ("nginx", "kube-system", Some("41%"), "later: c.io/later/library/nginx"),
+        ("c.io/hub/x", "default", Some("41%"), "already_cached"),
+        ("quay.io/a", "default", None, "later: c.io/later/a"),
+        ("seen.io/a", "default", Some("1%"), "seen: observed, would be c.io/seen/a"),
+        ("seen.io/a", "default", Some("100%"), "seen: not_rolled_out, would be c.io/seen/a"),
+        ("one.io/only/this:1", "default", Some("1%"), "one: result_invalid"),
+        ("one.io/only/this:1", "default", Some("100%"), "one: not_rolled_out"),
+        ("none.io/a", "default", Some("1%"), "none: not_rolled_out, would be c.io/none/a"),
+        ("all.io/a", "default", Some("100%"), "all: c.io/all/a"),
+        ("all.io/a", "default", None, "all: c.io/all/a"),
+    ] {
+        let included_from = from.map(|from| Percent::parse(from).expect("a percentage"));
+        let asked = Question { included_from, ..question(image, namespace) };
+        assert_eq!(outcome(Context::of(&policy), asked), expected, "{image} in {namespace} from {from:?}");
+    }
 }

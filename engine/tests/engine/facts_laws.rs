@@ -1,7 +1,7 @@
 //! Laws that hold whatever facts do between two calls, and between two replicas.
 
 use proptest::prelude::*;
-use pullthrough_engine::{CacheState, Context, Decision, Facts, Policy, Prefix, Previous, Question, Reason};
+use pullthrough_engine::{CacheState, Context, Decision, Facts, Percent, Policy, Prefix, Previous, Question, Reason};
 
 use crate::file;
 use crate::laws::{image, prefix};
@@ -26,6 +26,7 @@ fn rule() -> impl Strategy<Value = String> {
         1 => Just("\n    whenCacheDown: upstream\n    checkExists: {}"),
         1 => Just("\n    namespaces: {exclude: [ci-*]}"),
         1 => Just("\n    mode: observe"),
+        2 => Just("\n    rollout: 40%"),
     ];
     // Templates of one rule may have their groups in different orders and forms.
     let template = |at: usize| ["$1/$2", "p-$2/$1", "$1-x/$2", "$2/$1"][at % 4];
@@ -78,6 +79,11 @@ fn results(policy: &Policy, image: &str, namespace: &str) -> Vec<String> {
     policy.results(image, namespace).map(|(_, results)| results).unwrap_or_default()
 }
 
+/// Returns the percentage from which roll-outs include the workload, of which there is one in each namespace.
+fn included_from(namespace: &str) -> Option<Percent> {
+    Percent::parse(if namespace == "default" { "30%" } else { "60%" }).ok()
+}
+
 /// Returns the decision, and the image that is stored after it.
 fn store<'p>(
     policy: &'p Policy,
@@ -86,7 +92,8 @@ fn store<'p>(
     namespace: &str,
     previous: Option<Previous>,
 ) -> (Decision<'p>, String) {
-    let question = Question { image, namespace, pull_never: false, previous };
+    let included_from = included_from(namespace);
+    let question = Question { image, namespace, pull_never: false, previous, included_from };
     let decision = Context { facts, ..Context::of(policy) }.decide(question);
     let stored = match &decision {
         Decision::Rewrite { result, .. } | Decision::Restore { result } => result.clone(),
@@ -147,7 +154,8 @@ proptest! {
     fn facts_change_only_the_choice(policy in rules(), image in image(), namespace in "ci-1|default", seen in seen()) {
         let results = results(&policy, &image, &namespace);
         let facts = facts(&seen, &results);
-        let without = policy.decide(Question { image: &image, namespace: &namespace, pull_never: false, previous: None });
+        let included_from = included_from(&namespace);
+        let without = policy.decide(Question { image: &image, namespace: &namespace, pull_never: false, previous: None, included_from });
         let (with, _) = store(&policy, &facts, &image, &namespace, None);
         prop_assert_eq!(with.rule().map(|rule| &rule.name), without.rule().map(|rule| &rule.name));
         match (&without, &with) {

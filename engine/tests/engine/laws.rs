@@ -7,7 +7,7 @@ use pullthrough_engine::{DOCKER_HUB, Decision, Fit, ImageRef, Policy, Question, 
 use crate::policy;
 
 fn decide<'p>(policy: &'p Policy, image: &str, namespace: &str) -> Decision<'p> {
-    policy.decide(Question { image, namespace, pull_never: false, previous: None })
+    policy.decide(Question { image, namespace, pull_never: false, previous: None, included_from: None })
 }
 
 fn host() -> impl Strategy<Value = String> {

@@ -34,7 +34,7 @@ fn a_problem_is_shown_with_its_place_and_its_fix() {
     5 |     form: [registry.k8s.io]
       |     ^^^^
       |
-      = help: did you mean `from`? Known here: `name`, `from`, `pattern`, `to`, `failover`, `whenCacheDown`, `checkExists`, `except`, `namespaces`, `imagePullSecrets`, `mode`
+      = help: did you mean `from`? Known here: `name`, `from`, `pattern`, `to`, `failover`, `whenCacheDown`, `checkExists`, `except`, `namespaces`, `imagePullSecrets`, `mode`, `rollout`
     ");
 }
 
@@ -44,6 +44,13 @@ fn every_problem_names_its_place_and_a_fix() {
     for (rules, place, fix) in [
         ("  - {name: a, from: [a.io], to: c.io, modus: observe}", "4:39", "did you mean `mode`?"),
         ("  - {name: a, from: [a.io], to: c.io, mode: watch}", "4:45", "known here: `enforce`, `observe`"),
+        ("  - {name: a, from: [a.io], to: c.io, rollout: 25}", "4:48", "write `25%`"),
+        ("  - {name: a, from: [a.io], to: c.io, rollout: 0.25}", "4:48", "a whole number from 0 to 100"),
+        ("  - {name: a, from: [a.io], to: c.io, rollout: 12.5%}", "4:48", "a whole number from 0 to 100"),
+        ("  - {name: a, from: [a.io], to: c.io, rollout: 120%}", "4:48", "at most `100%`"),
+        ("  - {name: a, from: [a.io], to: c.io, rollout: half}", "4:48", "such as `25%`"),
+        ("  - {name: a, from: [a.io], to: c.io, rollout: }", "4:46", "write its value"),
+        ("  - {name: a, from: [a.io], to: c.io, rollOut: 25%}", "4:39", "did you mean `rollout`?"),
         ("  - {name: a, from: [a.io]}", "4:15", "add `to:`"),
         ("  - {from: [a.io], to: c.io}", "4:20", "add `name:`"),
         ("  - {name: '', from: [a.io], to: c.io}", "4:12", "write a name"),
@@ -312,6 +319,10 @@ fn health_and_checks_have_defaults() {
     assert_eq!((rule("").check_exists, rule("").when_cache_down), (None, WhenCacheDown::Keep));
     assert_eq!(rule(", checkExists: {}").check_exists.map(|check| check.deadline), Some(Duration::from_millis(500)));
     assert_eq!(rule(", whenCacheDown: upstream").when_cache_down, WhenCacheDown::Upstream);
+    assert_eq!(
+        [rule(""), rule(", rollout: 0%"), rule(", rollout: '25%'")].map(|rule| rule.rollout.get()),
+        [100, 0, 25]
+    );
 }
 
 #[test]
@@ -382,8 +393,13 @@ fn the_built_in_rule_takes_every_name_of_the_registry() {
     let policy = pullthrough_engine::Policy::from(Config::for_cache("cache.example.com/k8s").expect("a valid prefix"));
     for host in KUBERNETES_REGISTRY {
         let image = format!("{host}/pause:3.9");
-        let question =
-            pullthrough_engine::Question { image: &image, namespace: "default", pull_never: false, previous: None };
+        let question = pullthrough_engine::Question {
+            image: &image,
+            namespace: "default",
+            pull_never: false,
+            previous: None,
+            included_from: None,
+        };
         let decision = policy.decide(question);
         assert!(decision.reason().is_none(), "{image}: {decision:?}");
     }
@@ -438,6 +454,12 @@ fn the_schema_and_the_code_agree() {
             "{name: a, from: [a.io], to: c.io, failover: d.io}",
             "{name: a, from: [a.io], to: c.io, whenCacheDown: ~}",
             "{name: a, from: [a.io], to: c.io, whenCacheDown: deny}",
+            "{name: a, from: [a.io], to: c.io, rollout: 0%}",
+            "{name: a, from: [a.io], to: c.io, rollout: 100%}",
+            "{name: a, from: [a.io], to: c.io, rollout: 101%}",
+            "{name: a, from: [a.io], to: c.io, rollout: 05%}",
+            "{name: a, from: [a.io], to: c.io, rollout: 25}",
+            "{name: a, from: [a.io], to: c.io, rollout: ~}",
         ]
         .map(with),
     );

@@ -161,7 +161,8 @@ impl Chain<'_> {
         } = args;
         let image = image.unwrap_or_default();
         let namespace = image_namespace.unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
-        let question = Question { image: &image, namespace: &namespace, pull_never: false, previous: None };
+        let question =
+            Question { image: &image, namespace: &namespace, pull_never: false, previous: None, included_from: None };
         let decision = policy.decide(question);
         let target = target(&image, &namespace, &decision);
         let name = target.as_ref().map_or(image.as_str(), |target| &target.image);

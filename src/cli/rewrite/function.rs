@@ -12,7 +12,7 @@ use super::super::{output, unknown};
 use crate::config::{self, Config};
 use crate::files::Source;
 use crate::manifest;
-use crate::rewrite::{Refused, RewriteOptions, Task, fixed};
+use crate::rewrite::{Refused, RewriteOptions, Task, fixed, not_rolled_out};
 
 const GROUP: &str = "config.kubernetes.io/";
 /// The name of the rules in errors.
@@ -56,6 +56,7 @@ pub fn run(config: Option<Config>, options: RewriteOptions) -> anyhow::Result<Ex
     let namespace = wanted.namespace.unwrap_or(options.namespace);
     let task = Task::new(config, RewriteOptions { namespace, ..options });
     let (done, new) = task.rewrite("-", &text, true)?;
+    let waiting = done.not_rolled_out();
     if let Some(unreadable) = done.unreadable.into_iter().next() {
         return Err(unreadable.into());
     }
@@ -63,6 +64,10 @@ pub fn run(config: Option<Config>, options: RewriteOptions) -> anyhow::Result<Ex
     let mut results: Vec<Value> = done.refused.iter().map(|refused| result(refused, &list.items)).collect();
     results.extend(
         done.by_facts.iter().map(|(rule, images)| json!({"message": fixed(rule, *images), "severity": "warning"})),
+    );
+    results.extend(
+        (waiting > 0)
+            .then(|| json!({"message": format!("not rewritten: {}", not_rolled_out(waiting)), "severity": "info"})),
     );
     output::data(with_results(new.unwrap_or(text), &list.results, &results)?)?;
     Ok(ExitCode::SUCCESS)

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::super::{output, unknown};
 use crate::files::{self, Problem, SkippedFile, Source};
 use crate::manifest::Unreadable;
-use crate::rewrite::{Done, KeptFor, LEFT_SHOWN, Left, Refused, TextOutcome, fixed};
+use crate::rewrite::{Done, KeptFor, LEFT_SHOWN, Left, Refused, TextOutcome, fixed, not_rolled_out};
 use crate::scan::Unknowns;
 use crate::words::{count, few};
 
@@ -86,6 +86,10 @@ impl<'o> Summary<'o> {
             output::note(format_args!("note: {note}"));
         }
         self.tell_by_facts();
+        let waiting = self.done().map(Done::not_rolled_out).sum();
+        if waiting > 0 {
+            output::talk(format_args!("not rewritten: {}", not_rolled_out(waiting)));
+        }
         let why = "without a host, since a kustomization that is not read may rename them; name the whole tree, or use \
                    --rewrite-short-names";
         self.tell_left(KeptFor::ShortName, why);

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::objects::Objects;
 use super::pods::Survey;
 use crate::cluster::api::{Api, Failure, Target, found};
-use crate::engine::{Decision, Mode, Policy, Question, Rule};
+use crate::engine::{Decision, Mode, Percent, Policy, Question, Rule, Workload};
 
 /// The limit on containers of the Pod. More rules are rare.
 const MAX_IMAGES: usize = 100;
@@ -16,6 +16,8 @@ const IMAGES: [&str; 2] = ["pullthrough-doctor:probe", "pullthrough-doctor/probe
 /// The dry run looks for rewritten images, and there are none.
 const NOTHING_ENFORCED: &str = "no rule has mode `enforce`, so it is not proven that the API server calls the webhook; \
     to see a call, create a Pod with an image of a rule by `kubectl run … --dry-run=server`, which prints a warning";
+
+const GENERATE_NAME: &str = "pullthrough-doctor-";
 
 /// What the dry run tests.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,6 +124,10 @@ impl Plan {
                 None if rule.matcher.pattern().is_some() => {
                     plan.not_tested.push(format!("{} (its pattern matches no image of a Pod)", rule.name));
                 }
+                None if included_from(namespace) > rule.rollout => plan.not_tested.push(format!(
+                    "{} (its rollout of {} does not include the Pod of the dry run)",
+                    rule.name, rule.rollout
+                )),
                 None => plan.not_tested.push(format!("{} (it rewrites no image in namespace {namespace})", rule.name)),
             }
         }
@@ -150,7 +156,7 @@ impl Plan {
         json!({
             "apiVersion": "v1",
             "kind": "Pod",
-            "metadata": {"generateName": "pullthrough-doctor-", "namespace": self.namespace},
+            "metadata": {"generateName": GENERATE_NAME, "namespace": self.namespace},
             "spec": {
                 "automountServiceAccountToken": false,
                 "securityContext": {
@@ -176,13 +182,19 @@ fn candidates(objects: &Objects) -> Vec<&str> {
     names
 }
 
+/// Returns the percentage from which roll-outs include the Pod of the dry run.
+fn included_from(namespace: &str) -> Percent {
+    Workload::new("Pod", GENERATE_NAME).included_from(namespace)
+}
+
 /// Returns an image that this rule rewrites, and the result.
 fn example(rule: &Rule, namespace: &str, policy: &Policy, survey: Option<&Survey>) -> Option<(String, String)> {
     let seen = survey.and_then(|survey| survey.examples.get(&rule.name)).map(|(image, _)| image.clone());
     let from = rule.matcher.sources().into_iter().flat_map(|from| from.iter());
     let made = from.flat_map(|prefix| IMAGES.map(|image| format!("{}/{image}", prefix.written())));
     made.chain(seen).find_map(|image| {
-        let question = Question { image: &image, namespace, pull_never: false, previous: None };
+        let included_from = Some(included_from(namespace));
+        let question = Question { image: &image, namespace, pull_never: false, previous: None, included_from };
         match policy.decide(question) {
             Decision::Rewrite { rule: by, result, .. } if by.name == rule.name => Some((image, result)),
             _ => None,

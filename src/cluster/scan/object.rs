@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::coverage::PodLabels;
 use super::kind::ResourceKind;
-use crate::engine::{self, Pod, PodState};
+use crate::engine::{self, Pod, PodState, Workload};
 use crate::manifest::{Field, Known, Manifest};
 
 pub struct Object<'a> {
@@ -18,6 +18,8 @@ pub struct Object<'a> {
     pub sites: Vec<Site>,
     /// The Pod, or the template of Pods, in JSON. `None` if the object does not show it.
     pub pod: Option<&'a str>,
+    /// The workload of the Pod, or of the Pods that the object controls. `None` if the object does not show it.
+    pub workload: Option<Workload<'a>>,
     is_history: bool,
 }
 
@@ -100,6 +102,7 @@ impl<'a> Object<'a> {
             labels: PodLabels::Unknown,
             sites: Vec::new(),
             pod: None,
+            workload: None,
             is_history: false,
         };
         let mut pod = None;
@@ -120,6 +123,13 @@ impl<'a> Object<'a> {
         } else if let Some(pod) = pod {
             let pod = Pod::parse(pod).map_err(|error| error.to_string())?;
             let state = pod.metadata.as_ref().map(|metadata| metadata.state()).unwrap_or_default();
+            object.workload = match kind.built_in {
+                Some(built_in) if built_in.controls_pods() => {
+                    let label = |key: &str| pod.metadata.as_ref().and_then(|metadata| metadata.label(key));
+                    Some(Workload::of_controller(built_in.kind.into(), object.name.clone(), label))
+                }
+                _ => pod.metadata.as_ref().filter(|_| kind.is_pod()).map(Workload::of_pod),
+            };
             let site = |site: engine::Site| Site {
                 place: site.place.to_string(),
                 image: site.image.into_owned(),

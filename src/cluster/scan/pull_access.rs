@@ -130,7 +130,13 @@ mod tests {
             .sites
             .iter()
             .map(|site| {
-                let question = Question { image: &site.image, namespace: "shop", pull_never: false, previous: None };
+                let question = Question {
+                    image: &site.image,
+                    namespace: "shop",
+                    pull_never: false,
+                    previous: None,
+                    included_from: None,
+                };
                 let verdict = Verdict::from(&policy.decide(question));
                 let place = Location::Cluster {
                     api_version: "v1".to_owned(),

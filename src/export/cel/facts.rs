@@ -1,5 +1,5 @@
-//! The parts of the CEL that depend on facts about caches. The names of a rule count as one image, since the state of its caches may
-//! have changed since the Pod was created.
+//! The parts of the CEL for rules that vary: by facts about caches, or by their roll-out. The names of a rule count as one image,
+//! since the state of its caches, or its `rollout`, may have changed since the Pod was created.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,11 +7,11 @@ use super::{by_namespace, is_immutable, list};
 use crate::engine::{Mode, Policy, Prefix};
 use crate::export::regions::{Choice, Gives, Region};
 
-/// Returns the replacements of each region, in canonical form, that depend on facts about caches: lists in CEL, by the
-/// request's namespace. A container has one of them, and the state of caches may have changed since.
+/// Returns the replacements of each region, in canonical form, that rules give at one time and not at another: lists in CEL, by
+/// the request's namespace. A container may have one of them.
 pub(super) fn names<'r>(regions: &'r [Region]) -> BTreeMap<&'r str, String> {
     let names = |choice: &Choice| match &choice.gives {
-        Gives::Rewrite { to, failover } if choice.rule.depends_on_facts() => {
+        Gives::Rewrite { to, failover } | Gives::NotRolledOut { to, failover } if choice.rule.varies() => {
             let canonical = |to: &String| Prefix::parse(to).map_or_else(|_| to.clone(), |to| to.canonical().to_owned());
             let names: Vec<String> = [to].into_iter().chain(failover).map(canonical).collect();
             list(names.iter().map(String::as_str))

@@ -88,6 +88,7 @@ pub fn beside_images(policy: &Policy, images: &[Override]) -> Vec<Omission> {
             mode: _,
             when_cache_down: _,
             check_exists: _,
+            rollout: _,
         } = rule;
         omissions.extend(Omission::of_facts(rule, false));
         if !image_pull_secrets.is_empty() {

@@ -48,7 +48,7 @@ impl<'r> RenderedImage<'r> {
 
     /// Returns the rewritten image; `None` if it is not rewritten.
     pub fn wanted(self, policy: &Policy, namespace: &str) -> Option<String> {
-        match self.0.decide(policy, namespace) {
+        match self.0.decide(policy, namespace, None) {
             Decision::Rewrite { result, .. } => Some(result),
             Decision::NotRewritten { .. } | Decision::Restore { .. } => None,
         }

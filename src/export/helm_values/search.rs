@@ -335,7 +335,12 @@ impl<'s, 'p> Search<'s, 'p> {
             from.is_none_or(|from| from.iter().any(|prefix| Some(prefix.host()) == host_of_image))
         };
         let mut rules = self.policy.rules().iter();
-        if rules.any(|rule| rule.mode == Mode::Enforce && rule.namespaces.contain(self.namespace) && may_change(rule)) {
+        if rules.any(|rule| {
+            rule.mode == Mode::Enforce
+                && rule.is_rolled_out()
+                && rule.namespaces.contain(self.namespace)
+                && may_change(rule)
+        }) {
             self.stay(path, host, "it is a registry, and templates append the rest of the name");
         }
     }
@@ -349,13 +354,23 @@ impl<'s, 'p> Search<'s, 'p> {
                 self.omissions.insert(Omission::rule(&rule.name, why));
                 None
             }
+            Decision::NotRewritten { reason: Reason::NotRolledOut, rule: Some(rule), .. } => {
+                self.omissions.extend(Omission::of_rollout(rule));
+                None
+            }
             Decision::Restore { .. } | Decision::NotRewritten { .. } => None,
         }
     }
 
     fn decision(&self, image: &str, beside: &Map<String, Value>) -> Decision<'p> {
         let pull_never = PULL_POLICIES.iter().any(|key| text(beside, key) == Some("Never"));
-        self.policy.decide(Question { image, namespace: self.namespace, pull_never, previous: None })
+        self.policy.decide(Question {
+            image,
+            namespace: self.namespace,
+            pull_never,
+            previous: None,
+            included_from: None,
+        })
     }
 
     fn set(&mut self, rule: &'p Rule, (image, is_whole): (&str, bool), ways: Vec<Vec<(Vec<&str>, String)>>) {

@@ -161,7 +161,8 @@ pub fn of_template(policy: &Policy, namespace: &str, file: &str, text: &str) -> 
     let mut omissions = Vec::new();
     for (index, value) in images_of(text) {
         let literal = value.split(['"', '\'', ' ', '#']).next().unwrap_or_default();
-        let question = Question { image: &known(literal), namespace, pull_never: false, previous: None };
+        let question =
+            Question { image: &known(literal), namespace, pull_never: false, previous: None, included_from: None };
         if let Decision::Rewrite { rule, .. } = policy.decide(question) {
             omissions.push(Omission {
                 what: format!("{file}:{}", index + 1),

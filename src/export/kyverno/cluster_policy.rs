@@ -53,6 +53,7 @@ pub fn cluster_policy(policy: &Policy) -> Export<String> {
             mode,
             when_cache_down: _,
             check_exists: _,
+            rollout: _,
         } = rule;
         let omission = |why: &str| Omission::rule(name, why);
         if !image_pull_secrets.is_empty() {
@@ -61,6 +62,7 @@ pub fn cluster_policy(policy: &Policy) -> Export<String> {
         if *mode == Mode::Observe {
             omissions.push(omission("`mode: observe` is not supported by policies; remove it to export the rule"));
         }
+        omissions.extend(Omission::of_rollout(rule));
         if matcher.has_failover() {
             omissions.push(omission("its images are not rewritten, since it has `failover`: a ClusterPolicy can't restore the image of a container on an \
                  update, and would move it to another cache"));
@@ -73,7 +75,7 @@ pub fn cluster_policy(policy: &Policy) -> Export<String> {
             }
             Matcher::Pattern { pattern, to, failover: _ } => match of_pattern(pattern, to) {
                 Ok((clause, None)) => clause,
-                Ok((clause, Some(_))) if matcher.has_failover() => clause,
+                Ok((clause, Some(_))) if matcher.has_failover() || !rule.is_rolled_out() => clause,
                 Ok((clause, Some(why))) => {
                     omissions.push(omission(&format!("images that it matches are not rewritten, since {why}")));
                     clause
@@ -144,6 +146,7 @@ impl Clause {
             mode,
             when_cache_down: _,
             check_exists: _,
+            rollout: _,
         } = rule;
         match namespaces {
             Namespaces::All => {}
@@ -155,7 +158,8 @@ impl Clause {
         let excepted =
             except.into_iter().chain(misread).map(|names| format!("!regex_match('{names}', element.name) && "));
         let excepted: String = excepted.collect();
-        let result = match self.to.as_ref().filter(|_| *mode == Mode::Enforce && !matcher.has_failover()) {
+        let is_rewritten = *mode == Mode::Enforce && !matcher.has_failover() && rule.is_rolled_out();
+        let result = match self.to.as_ref().filter(|_| is_rewritten) {
             Some(to) => format!("{excepted}regex_replace_all('{}', element.name, '{to}') || '-'", self.matches),
             None => "'-'".to_owned(),
         };

@@ -41,6 +41,7 @@ const fn class(bucket: Bucket) -> &'static str {
     match bucket {
         Bucket::Rewritten => "rewritten",
         Bucket::Observed => "observed",
+        Bucket::NotRolledOut => "not-rolled-out",
         Bucket::Cached => "cached",
         Bucket::NotRewritten => "not-rewritten",
         Bucket::NotCovered => "not-covered",

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::engine::Percent;
 use crate::scan::{FoundImage, Location, NotCovered, Use, Verdict};
 
 /// Formats a finding as a line without its line end.
@@ -42,12 +43,23 @@ struct Line<'f> {
     reason: Option<&'f str>,
     would_be: Option<&'f str>,
     not_covered: Option<NotCovered>,
+    included_from_percent: Option<u8>,
     declaration: Option<&'f str>,
 }
 
 impl<'f> Line<'f> {
     fn new(finding: &'f FoundImage) -> Self {
-        let FoundImage { image, registry, repository, place, in_use, verdict, not_covered, pull_access: _ } = finding;
+        let FoundImage {
+            image,
+            registry,
+            repository,
+            place,
+            in_use,
+            verdict,
+            not_covered,
+            pull_access: _,
+            included_from,
+        } = finding;
         let (decision, result, rule, reason, would_be) = match verdict {
             Some(Verdict::Rewrite { result, rule }) => (Some("rewritten"), Some(result), Some(rule), None, None),
             Some(Verdict::NotRewritten { reason, rule, would_be }) => {
@@ -76,6 +88,7 @@ impl<'f> Line<'f> {
             reason,
             would_be,
             not_covered: *not_covered,
+            included_from_percent: included_from.map(Percent::get),
             declaration: None,
         };
         match place {

@@ -16,12 +16,14 @@ enum Rule {
     Forbidden,
     Rewritable,
     Observed,
+    NotRolledOut,
     NotCovered,
     NotRewritten,
 }
 
 impl Rule {
-    const ALL: [Self; 5] = [Self::Forbidden, Self::Rewritable, Self::Observed, Self::NotCovered, Self::NotRewritten];
+    const ALL: [Self; 6] =
+        [Self::Forbidden, Self::Rewritable, Self::Observed, Self::NotRolledOut, Self::NotCovered, Self::NotRewritten];
 
     /// Returns `None` for an image that needs no change, and without rules.
     fn of(entry: &Entry, is_forbidden: bool) -> Option<Self> {
@@ -29,6 +31,7 @@ impl Rule {
             _ if is_forbidden => Some(Self::Forbidden),
             Bucket::Rewritten => Some(Self::Rewritable),
             Bucket::Observed => Some(Self::Observed),
+            Bucket::NotRolledOut => Some(Self::NotRolledOut),
             Bucket::NotCovered => Some(Self::NotCovered),
             Bucket::NotRewritten => Some(Self::NotRewritten),
             Bucket::Cached | Bucket::Undecided => None,
@@ -40,6 +43,7 @@ impl Rule {
             Self::Forbidden => "forbidden-registry",
             Self::Rewritable => "rewritable",
             Self::Observed => "observed",
+            Self::NotRolledOut => "not-rolled-out",
             Self::NotCovered => "not-covered",
             Self::NotRewritten => "not-rewritten",
         }
@@ -49,7 +53,7 @@ impl Rule {
         match self {
             Self::Forbidden => "error",
             Self::Rewritable => "warning",
-            Self::Observed | Self::NotCovered | Self::NotRewritten => "note",
+            Self::Observed | Self::NotRolledOut | Self::NotCovered | Self::NotRewritten => "note",
         }
     }
 
@@ -58,6 +62,7 @@ impl Rule {
             Self::Forbidden => "Image from a forbidden registry",
             Self::Rewritable => "Image from an upstream that has a cache",
             Self::Observed => "Image that a rule in observe mode matches",
+            Self::NotRolledOut => "Image of a workload that the roll-out of a rule does not include",
             Self::NotCovered => "Image not covered by the webhook",
             Self::NotRewritten => "Image that the rules do not rewrite",
         }
@@ -69,6 +74,9 @@ impl Rule {
             Self::Rewritable => "The image names an upstream, and the rules would rewrite it to name the cache.",
             Self::Observed => {
                 "The image names an upstream. A rule in `mode: observe` matches it and does not rewrite it."
+            }
+            Self::NotRolledOut => {
+                "The image names an upstream. A rule matches it, and its `rollout` does not include the workload."
             }
             Self::NotCovered => "The image is pulled where the API server does not call the webhook.",
             Self::NotRewritten => "The image does not name the cache, and the rules do not rewrite it.",
@@ -86,6 +94,7 @@ impl Rule {
                  rewrites them at admission and the manifest can stay unchanged."
             }
             Self::Observed => "The message names the result. To rewrite such images, set `mode: enforce` in the rule.",
+            Self::NotRolledOut => "The message names the result. To rewrite such images, raise `rollout` of the rule.",
             Self::NotCovered => {
                 "Configure a mirror on the nodes, or write the rewritten image name. The message has it."
             }

@@ -246,6 +246,7 @@ fn style(bucket: Bucket) -> Style {
     match bucket {
         Bucket::Rewritten => AnsiColor::Green.on_default(),
         Bucket::Observed => AnsiColor::Blue.on_default(),
+        Bucket::NotRolledOut => AnsiColor::Magenta.on_default(),
         Bucket::Cached => AnsiColor::Cyan.on_default(),
         Bucket::NotRewritten => AnsiColor::Yellow.on_default(),
         Bucket::NotCovered => AnsiColor::Red.on_default(),
@@ -257,6 +258,7 @@ fn coloured(cell: Cell, bucket: Bucket) -> Cell {
     match bucket {
         Bucket::Rewritten => cell.fg(Color::DarkGreen),
         Bucket::Observed => cell.fg(Color::DarkBlue),
+        Bucket::NotRolledOut => cell.fg(Color::DarkMagenta),
         Bucket::Cached => cell.fg(Color::DarkCyan),
         Bucket::NotRewritten => cell.fg(Color::DarkYellow),
         Bucket::NotCovered => cell.fg(Color::DarkRed),

@@ -62,6 +62,9 @@ pub const fn reason_fix(reason: Reason) -> &'static str {
     match reason {
         Reason::NoRule => "add a rule for the registry, if a cache serves it",
         Reason::Observed => "remove `mode: observe` from the rule",
+        Reason::NotRolledOut => {
+            "raise `rollout` of the rule; if a CronJob or a custom resource creates the Pods, to 100%"
+        }
         Reason::Excepted => "remove the `except` entry, if the cache serves the image",
         Reason::NamespaceExcluded => "change `namespaces` of the rule",
         Reason::Invalid => "correct the reference; the kubelet rejects it",

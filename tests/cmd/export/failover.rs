@@ -1,4 +1,4 @@
-//! Rules that depend on the state of caches: the mirrors of nodes in order, and the omissions of each format.
+//! Rules that depend on the state of caches or on workloads: the mirrors of nodes in order, and the omissions of each format.
 
 use crate::program::{file, lines_with, pullthrough};
 
@@ -86,21 +86,25 @@ fn what_a_format_can_not_choose_is_an_omission() {
     let unasked = "rule `r`: `checkExists` is not supported, since only the webhook asks the cache first";
     let unrestored = "rule `r`: its images are not rewritten, since it has `failover`: a ClusterPolicy can't restore the image of a container on an \
                       update, and would move it to another cache";
-    let of_policies = [Some(never), Some(unchosen), Some(unasked)];
+    let partly = "rule `r`: its images are not rewritten while its `rollout` is 25%: only the webhook rewrites a share of the workloads";
+    let of_policies = [Some(never), Some(unchosen), Some(unasked), Some(partly)];
     for (arguments, expected) in [
         ("admission-policy".to_owned(), of_policies),
         ("kyverno".to_owned(), of_policies),
-        ("kyverno --kind ClusterPolicy".to_owned(), [Some(unrestored), Some(unchosen), Some(unasked)]),
+        ("kyverno --kind ClusterPolicy".to_owned(), [Some(unrestored), Some(unchosen), Some(unasked), Some(partly)]),
         (format!("kustomize {}", path(&pod)), of_policies),
         (format!("helm-values {}", path(&values)), of_policies),
-        ("crio".to_owned(), [None, Some(of_nodes), Some(unasked)]),
-        ("docker".to_owned(), [None, Some(of_nodes), Some(unasked)]),
-        ("openshift".to_owned(), [None, Some(of_nodes), Some(unasked)]),
-        (format!("containerd --directory {}", folder.path().display()), [None, Some(of_nodes), Some(unasked)]),
-        ("renovate".to_owned(), [None; 3]),
+        ("crio".to_owned(), [None, Some(of_nodes), Some(unasked), Some(partly)]),
+        ("docker".to_owned(), [None, Some(of_nodes), Some(unasked), Some(partly)]),
+        ("openshift".to_owned(), [None, Some(of_nodes), Some(unasked), Some(partly)]),
+        (
+            format!("containerd --directory {}", folder.path().display()),
+            [None, Some(of_nodes), Some(unasked), Some(partly)],
+        ),
+        ("renovate".to_owned(), [None; 4]),
     ] {
         for (field, omitted) in
-            ["failover: [b.io]", "whenCacheDown: upstream", "checkExists: {}"].into_iter().zip(expected)
+            ["failover: [b.io]", "whenCacheDown: upstream", "checkExists: {}", "rollout: 25%"].into_iter().zip(expected)
         {
             let rules =
                 file("rules.yaml", &format!("{HEAD}rules: [{{name: r, from: [docker.io], to: a.io, {field}}}]\n"));
@@ -123,4 +127,18 @@ fn a_cluster_policy_counts_each_failover_as_cached() {
     assert_in_order(&text, &["^a\\.io/hub", "^b\\.io/hub", "^a\\.io/quay"]);
     assert!(!text.contains("'a.io/hub$"), "{text}");
     assert!(text.contains("'a.io/quay$"), "{text}");
+}
+
+/// The rule ends the search for its images, and no format rewrites them. Names that the webhook gave are restored.
+#[test]
+fn a_rule_that_is_not_rolled_out_is_omitted_and_its_names_are_cached() {
+    let rules = "{name: r, from: [docker.io], to: a.io/hub, rollout: 99%}, {name: later, from: [docker.io, quay.io], to: a.io/later}";
+    let text = exported("kyverno --kind ClusterPolicy", rules);
+    assert!(text.contains("^a\\.io/hub") && !text.contains("'a.io/hub$") && text.contains("'a.io/later$"), "{text}");
+    let text = exported("admission-policy", rules);
+    assert_in_order(&text, &["'docker.io': '?'", "'quay.io': 'a.io/later'", "'docker.io': ['a.io/hub']"]);
+    let text = exported("crio --part registries", rules);
+    assert!(text.contains("a.io/later") && !text.contains("a.io/hub") && !text.contains("docker.io"), "{text}");
+    let all = rules.replace("99%", "100%");
+    assert_eq!(exported("admission-policy", &all), exported("admission-policy", &rules.replace(", rollout: 99%", "")));
 }

@@ -51,7 +51,8 @@ impl Sums {
                 if asked != Some(image) {
                     // Only reported omissions are not rewritten.
                     assert_eq!(image, original, "{name}");
-                    let question = Question { image: original, namespace, pull_never: false, previous: None };
+                    let question =
+                        Question { image: original, namespace, pull_never: false, previous: None, included_from: None };
                     let rule = policy.decide(question).rule().expect("a rule that rewrites").name.clone();
                     assert!(
                         twins.left_out.contains(&format!("omitted: rule `{rule}`")),

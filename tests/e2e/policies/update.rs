@@ -82,6 +82,32 @@ const FAILOVER_IMAGES: [&str; 26] = [
     "no image at all",
 ];
 
+/// Rules whose number was lowered: they include no workload, and stored images may have their names.
+const ROLLOUT_RULES: &str = "  - {name: hub, from: [docker.io], to: cache.example.com/hub, rollout: 0%}
+  - {name: quay, from: [quay.io], to: cache.example.com/quay, except: [quay.io/own], namespaces: {exclude: [none]}, rollout: 0%}
+  - {name: later, from: [docker.io, registry.k8s.io], to: cache.example.com/later}\n";
+const ROLLOUT_IMAGES: [&str; 14] = [
+    "nginx:1",
+    "nginx:2",
+    "docker.io/library/nginx:1",
+    "cache.example.com/hub/library/nginx:1",
+    "cache.example.com/hub/library/nginx:2",
+    "cache.example.com/later/library/nginx:1",
+    "old.example.com/hub/library/nginx:1",
+    "quay.io/a:1",
+    "cache.example.com/quay/a:1",
+    "quay.io/own/a:1",
+    "cache.example.com/quay/own/a:1",
+    "registry.k8s.io/pause:3",
+    "cache.example.com/later/pause:3",
+    "no image at all",
+];
+
+#[test]
+fn the_policy_restores_a_name_of_a_rule_that_is_not_rolled_out_as_the_webhook_does() {
+    update_alike("policies-rollout", &rules("", ROLLOUT_RULES), &ROLLOUT_IMAGES);
+}
+
 #[test]
 fn the_policy_updates_as_the_webhook_does() {
     update_alike("policies-update", &rules("", RULES), &IMAGES);

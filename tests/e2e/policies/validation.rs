@@ -34,7 +34,8 @@ fn it_denies_what_the_engine_rewrites_and_nothing_else() {
         wait_for(DEADLINE, || client.dry_run(scene.namespace, &probe).is_err().then_some(()))
             .expect("the policy has an effect");
         for image in &images {
-            let decision = policy.decide(Question { image, namespace, pull_never: false, previous: None });
+            let decision =
+                policy.decide(Question { image, namespace, pull_never: false, previous: None, included_from: None });
             let expected = match &decision {
                 Decision::Rewrite { rule, result, .. }
                     if !left_out.contains(&format!("omitted: rule `{}`", rule.name)) =>

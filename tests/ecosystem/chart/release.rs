@@ -43,7 +43,13 @@ fn helm_installs_upgrades_and_removes() {
         let rules = pullthrough::config::parse("rules.yaml", &rules).unwrap_or_else(|error| panic!("{error}"));
         let policy = Policy::from(rules);
         let reason = |namespace| {
-            let question = Question { image: "registry.k8s.io/pause", namespace, pull_never: false, previous: None };
+            let question = Question {
+                image: "registry.k8s.io/pause",
+                namespace,
+                pull_never: false,
+                previous: None,
+                included_from: None,
+            };
             policy.decide(question).reason()
         };
         assert_eq!(["team-a", "team-b"].map(reason), reasons, "{step}");

@@ -477,7 +477,7 @@ fn what_excludes_a_pod_excludes_its_images() {
             ),
         ] {
             let manifest = read("", &text, &Known::default());
-            let decision = manifest.fields()[0].decide(&policy, "default");
+            let decision = manifest.fields()[0].decide(&policy, "default", None);
             assert_eq!(decision.reason().map(|reason| reason.as_str()), reason, "{text}");
         }
     }

@@ -46,7 +46,7 @@ impl Collector {
     }
 
     fn verdict(&self, image: &str, namespace: &str) -> Option<Verdict> {
-        let question = Question { image, namespace, pull_never: false, previous: None };
+        let question = Question { image, namespace, pull_never: false, previous: None, included_from: None };
         Some(Verdict::from(&self.policy.decide(question)))
     }
 
