@@ -83,7 +83,8 @@ const FAILOVER_IMAGES: [&str; 26] = [
 ];
 
 /// Rules whose number was lowered: they include no workload, and stored images may have their names.
-const ROLLOUT_RULES: &str = "  - {name: hub, from: [docker.io], to: cache.example.com/hub, rollout: 0%}
+const ROLLOUT_RULES: &str = "  - {name: probe, from: [docker.io/probe], to: cache.example.com/probe}
+  - {name: hub, from: [docker.io], to: cache.example.com/hub, rollout: 0%}
   - {name: quay, from: [quay.io], to: cache.example.com/quay, except: [quay.io/own], namespaces: {exclude: [none]}, rollout: 0%}
   - {name: later, from: [docker.io, registry.k8s.io], to: cache.example.com/later}\n";
 const ROLLOUT_IMAGES: [&str; 14] = [
@@ -180,7 +181,7 @@ fn update_alike(namespace: &'static str, rules: &str, stored_images: &[&str]) {
         }
     }
     println!("{accepted} updates accepted, {put_back} of them with a reverted image, {refused} rejected");
-    assert!(accepted > 600 && put_back > 10 && refused > 300);
+    assert!(3 * accepted > accepted + refused && put_back > 5 && 6 * refused > accepted + refused);
 }
 
 #[test]
