@@ -177,21 +177,21 @@ pub(super) fn warnings(images: &[ImageDecision], problem: Option<&str>) -> Vec<S
         lines.push(format!("pullthrough did not rewrite this object: {problem}"));
     }
     let counts = counts(images);
-    for Count { first, rule, failover, images } in &counts {
+    for Count { first, rule, failover, images: count } in &counts {
         if lines.len() == MAX_WARNINGS {
             break;
         }
-        let pulled = match (rule.mode, images) {
+        let pulled = match (rule.mode, count) {
             (Mode::Enforce, 1) => "image is",
             (Mode::Enforce, _) => "images are",
             (Mode::Observe, 1) => "image would be",
             (Mode::Observe, _) => "images would be",
         };
-        let (cache, note) = match failover.and_then(|_| first.decision.cache()) {
+        let (cache, note) = match failover.and_then(|_| images[*first].decision.cache()) {
             Some(cache) => (cache, ", a failover"),
             None => (rule.matcher.target(), ""),
         };
-        lines.push(format!("pullthrough: {images} {pulled} pulled through {cache} (rule {}{note})", rule.name));
+        lines.push(format!("pullthrough: {count} {pulled} pulled through {cache} (rule {}{note})", rule.name));
     }
     if counts.len() > MAX_WARNINGS {
         let more = counts.len() - (MAX_WARNINGS - 1);
@@ -203,32 +203,46 @@ pub(super) fn warnings(images: &[ImageDecision], problem: Option<&str>) -> Vec<S
 
 /// The images of one rule that have one cache.
 struct Count<'i> {
-    first: &'i ImageDecision<'i>,
+    /// The position of the first one.
+    first: usize,
     rule: &'i Rule,
     failover: Option<usize>,
     images: usize,
 }
 
+impl Count<'_> {
+    fn key(&self) -> (*const Rule, Option<usize>) {
+        (std::ptr::from_ref(self.rule), self.failover)
+    }
+
+    /// Adds another count, if it is of the same rule and cache.
+    fn add(&mut self, other: &Self) -> bool {
+        let is_same = self.key() == other.key();
+        if is_same {
+            self.images += other.images;
+        }
+        is_same
+    }
+}
+
 /// Counts the images of each rule and cache, in the order of the first image of each.
 fn counts<'i>(images: &'i [ImageDecision]) -> Vec<Count<'i>> {
-    let mut matched: Vec<(*const Rule, Option<usize>, usize, &Rule)> = Vec::new();
-    for (at, image) in images.iter().enumerate() {
+    let mut counts: Vec<Count> = Vec::new();
+    for (first, image) in images.iter().enumerate() {
         let (rule, failover) = match &image.decision {
             Decision::Rewrite { rule, failover, .. } => (*rule, *failover),
             Decision::NotRewritten { reason: Reason::Observed, rule: Some(rule), .. } => (*rule, None),
             Decision::NotRewritten { .. } | Decision::Restore { .. } => continue,
         };
-        matched.push((std::ptr::from_ref(rule), failover, at, rule));
+        let count = Count { first, rule, failover, images: 1 };
+        if !counts.last_mut().is_some_and(|last| last.add(&count)) {
+            counts.push(count);
+        }
     }
-    matched.sort_unstable_by_key(|(rule, failover, at, _)| (*rule, *failover, *at));
-    let groups = matched.chunk_by(|one, other| (one.0, one.1) == (other.0, other.1));
-    let counts = groups.filter_map(|group| {
-        let (_, failover, at, rule) = *group.first()?;
-        Some((at, Count { first: &images[at], rule, failover, images: group.len() }))
-    });
-    let mut counts: Vec<(usize, Count)> = counts.collect();
-    counts.sort_unstable_by_key(|(at, _)| *at);
-    counts.into_iter().map(|(_, count)| count).collect()
+    counts.sort_unstable_by_key(|count| (count.key(), count.first));
+    counts.dedup_by(|later, earlier| earlier.add(later));
+    counts.sort_unstable_by_key(|count| count.first);
+    counts
 }
 
 /// Returns the message of a denial.
