@@ -94,6 +94,30 @@ mod tests {
         }
     }
 
+    #[test]
+    fn strings_are_decoded_as_the_json_crate_does() {
+        for text in [
+            r#""""#,
+            r#""a""#,
+            r#""\n\r\t\b\f\"\\\/""#,
+            r#""a\u003cb\u00e9\u2028""#,
+            r#""\ud83d\ude00x\ud83d\ude00""#,
+            "\"é\\u0000é\"",
+        ] {
+            let quoted: Quoted = parse(text).expect("a string");
+            let expected: String = serde_json::from_str(text).expect("a string");
+            assert_eq!((&*quoted.decoded(), quoted.decoded_bytes()), (&*expected, expected.len()), "{text}");
+        }
+        for (text, expected) in [
+            (r#""\ud83d""#, "\u{fffd}"),
+            (r#""\ud83dx\ude00""#, "\u{fffd}x\u{fffd}"),
+            (r#""\ud83d\u0041""#, "\u{fffd}A"),
+        ] {
+            let quoted: Quoted = parse(text).expect("a string");
+            assert_eq!((&*quoted.decoded(), quoted.decoded_bytes()), (expected, expected.len()), "{text}");
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 use thiserror::Error;
 
 use super::blocks;
-use super::text::{Quoted, plain_bytes};
+use super::text::{Quoted, Text, plain_bytes};
 
 /// A position in a JSON text, and the reading of values from there on.
 ///
@@ -109,6 +109,18 @@ impl<'a> Raw<'a> {
 impl<'a> Read<'a> for Raw<'a> {
     fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
         reader.with_raw(Reader::skip)
+    }
+}
+
+impl<'a> Read<'a> for Quoted<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+        reader.string()
+    }
+}
+
+impl<'a> Read<'a> for Text<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+        reader.string().map(Quoted::text)
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use super::reader::{Fault, Read, Reader};
 use crate::bounds::MAX_TEXT_BYTES;
 
 /// A string, borrowed from the input if it has no escapes.
@@ -17,23 +16,11 @@ impl std::ops::Deref for Text<'_> {
     }
 }
 
-impl<'a> Read<'a> for Text<'a> {
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
-        reader.string().map(Quoted::text)
-    }
-}
-
 /// A string as the input has it, between its quotes. The reader has checked its escapes.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Quoted<'a> {
     pub(super) text: &'a str,
     pub(super) has_escapes: bool,
-}
-
-impl<'a> Read<'a> for Quoted<'a> {
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
-        reader.string()
-    }
 }
 
 impl<'a> Quoted<'a> {
@@ -137,31 +124,6 @@ pub(super) fn plain_bytes(text: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::json::parse;
-
-    #[test]
-    fn strings_are_decoded_as_the_json_crate_does() {
-        for text in [
-            r#""""#,
-            r#""a""#,
-            r#""\n\r\t\b\f\"\\\/""#,
-            r#""a\u003cb\u00e9\u2028""#,
-            r#""\ud83d\ude00x\ud83d\ude00""#,
-            "\"é\\u0000é\"",
-        ] {
-            let quoted: Quoted = parse(text).expect("a string");
-            let expected: String = serde_json::from_str(text).expect("a string");
-            assert_eq!((&*quoted.decoded(), quoted.decoded_bytes()), (&*expected, expected.len()), "{text}");
-        }
-        for (text, expected) in [
-            (r#""\ud83d""#, "\u{fffd}"),
-            (r#""\ud83dx\ude00""#, "\u{fffd}x\u{fffd}"),
-            (r#""\ud83d\u0041""#, "\u{fffd}A"),
-        ] {
-            let quoted: Quoted = parse(text).expect("a string");
-            assert_eq!((&*quoted.decoded(), quoted.decoded_bytes()), (expected, expected.len()), "{text}");
-        }
-    }
 
     #[test]
     fn plain_bytes_end_at_each_byte_that_needs_an_escape() {
