@@ -42,14 +42,14 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
 /// Why a Pod is rejected.
 struct Rejected;
 
-type Result<T> = std::result::Result<T, Rejected>;
+type Expected<T> = Result<T, Rejected>;
 
-fn of<'a, T: Deserialize<'a>>(value: &'a RawValue) -> Result<T> {
+fn of<'a, T: Deserialize<'a>>(value: &'a RawValue) -> Expected<T> {
     serde_json::from_str(value.get()).map_err(|_| Rejected)
 }
 
 /// Returns the fields of an object that decisions need, if each is there once. `None` stands for a missing field, or null.
-fn known<'a, const N: usize>(value: &'a RawValue, keys: [&str; N]) -> Result<[Option<&'a RawValue>; N]> {
+fn known<'a, const N: usize>(value: &'a RawValue, keys: [&str; N]) -> Expected<[Option<&'a RawValue>; N]> {
     let Fields(fields) = of(value)?;
     let mut found = [None; N];
     for (at, wanted) in keys.iter().enumerate() {
@@ -62,7 +62,7 @@ fn known<'a, const N: usize>(value: &'a RawValue, keys: [&str; N]) -> Result<[Op
     Ok(found)
 }
 
-fn text(value: Option<&RawValue>) -> Result<String> {
+fn text(value: Option<&RawValue>) -> Expected<String> {
     let Some(value) = value else { return Ok(String::new()) };
     if !value.get().starts_with('"') {
         return Err(Rejected);
@@ -71,12 +71,12 @@ fn text(value: Option<&RawValue>) -> Result<String> {
     Ok(serde_json::from_str(value.get()).unwrap_or_else(|_| "?".to_owned()))
 }
 
-fn list(value: Option<&RawValue>) -> Result<Vec<&RawValue>> {
+fn list(value: Option<&RawValue>) -> Expected<Vec<&RawValue>> {
     value.map_or(Ok(Vec::new()), of)
 }
 
 /// Checks the metadata, which has no image.
-fn check_metadata(metadata: &RawValue) -> Result<()> {
+fn check_metadata(metadata: &RawValue) -> Expected<()> {
     let keys = ["name", "generateName", "deletionTimestamp", "labels", "annotations"];
     let [name, generate_name, _, labels, annotations] = known(metadata, keys)?;
     text(name)?;
@@ -92,7 +92,7 @@ fn check_metadata(metadata: &RawValue) -> Result<()> {
 }
 
 /// Returns place, image, and whether it is never pulled.
-fn images(pod: &RawValue) -> Result<Vec<(String, String, bool)>> {
+fn images(pod: &RawValue) -> Expected<Vec<(String, String, bool)>> {
     let [metadata, spec] = known(pod, ["metadata", "spec"])?;
     metadata.map_or(Ok(()), check_metadata)?;
     let mut images = Vec::new();
