@@ -7,12 +7,14 @@ use super::context::Context;
 use super::decision::{Decision, ImageDecision};
 use super::json::{InvalidJson, Raw, Text};
 use super::list::{Change, List};
+use super::operators::{Operator, User};
+use super::origin::Origin;
 use super::outline::may_change_an_image;
 use super::patch::{self, Patch};
 use super::pod::{Place, Pod, Site};
 use super::pod_kind::PodKind;
 use super::pod_template::{self, Advice};
-use super::policy::{Policy, Previous, Question, WhenNotUnderstood};
+use super::policy::{PodState, Policy, Previous, Question, WhenNotUnderstood};
 use super::response;
 use super::review::{self, Asking, Objects, Operation, Resource, Unreadable};
 use super::rollout::Workload;
@@ -38,6 +40,8 @@ pub struct Summary<'a> {
     pub name: Cow<'a, str>,
     /// The start of the name that the API server generates. Empty if the object has a name.
     pub generate_name: Cow<'a, str>,
+    /// Who has the Pod created, if the request creates one.
+    pub origin: Origin<'a>,
     /// The decision about each image of the Pod.
     pub images: Vec<ImageDecision<'a>>,
     /// The rules of a template's images that the user is warned about, with the number of images. They are not rewritten, and
@@ -91,7 +95,7 @@ pub fn answer<'a>(context: Context<'a>, body: &'a [u8]) -> Result<Answer<'a>, Un
         }
         _ => understand(context, &asked, pod, old_object.as_ref()),
     };
-    let Understood { name: object_name, generate_name, decided } = understood;
+    let Understood { name: object_name, generate_name, origin, decided } = understood;
     let (Decided { images, patch, advice }, problem) = match decided {
         Ok(decided) => (decided, None),
         Err(problem) => (Decided::default(), Some(problem)),
@@ -112,7 +116,7 @@ pub fn answer<'a>(context: Context<'a>, body: &'a [u8]) -> Result<Answer<'a>, Un
             Some(problem) => pod_template::unreadable(problem),
             None => advice.warnings(kind),
         },
-        _ => response::warnings(&images, problem.as_deref()),
+        _ => response::warnings(&images, problem.as_deref(), origin.operator),
     };
     let body = response::write(&response::Content {
         uid: &asked.uid,
@@ -122,7 +126,7 @@ pub fn answer<'a>(context: Context<'a>, body: &'a [u8]) -> Result<Answer<'a>, Un
         warnings,
         decisions: &images,
     });
-    let Asking { uid, resource, operation, name, namespace, dry_run, is_machine: _ } = asked;
+    let Asking { uid, resource, operation, name, namespace, dry_run, username: _, is_machine: _ } = asked;
     let name = if name.is_empty() { object_name } else { name };
     let generate_name = if name.is_empty() { generate_name } else { Cow::default() };
     Ok(Answer {
@@ -136,6 +140,7 @@ pub fn answer<'a>(context: Context<'a>, body: &'a [u8]) -> Result<Answer<'a>, Un
             namespace,
             name,
             generate_name,
+            origin,
             images,
             warned: advice.by_rule,
             problem,
@@ -161,13 +166,14 @@ struct Understood<'a> {
     name: Cow<'a, str>,
     /// The object's `generateName`, or empty.
     generate_name: Cow<'a, str>,
+    origin: Origin<'a>,
     /// The decisions, or why the object can't be understood.
     decided: Result<Decided<'a>, String>,
 }
 
 impl<'a> Understood<'a> {
     fn nameless(decided: Result<Decided<'a>, String>) -> Self {
-        Self { name: Cow::default(), generate_name: Cow::default(), decided }
+        Self { name: Cow::default(), generate_name: Cow::default(), origin: Origin::default(), decided }
     }
 }
 
@@ -191,7 +197,10 @@ fn understand<'a>(
         Err(problem) => return Understood::nameless(Err(problem)),
     };
     let (name, generate_name) = names(&pod);
-    Understood { name, generate_name, decided: decide(context, asked, pod, old_object) }
+    let is_creation = asked.resource == Resource::Pods && asked.operation == Operation::Create;
+    let origin = if is_creation { pod.origin(asked.namespace.clone()) } else { Origin::default() };
+    let decided = decide(context, asked, &origin, pod, old_object);
+    Understood { name, generate_name, origin, decided }
 }
 
 /// Returns the object's `name` and `generateName`.
@@ -221,7 +230,7 @@ fn understand_template<'a>(
         None => Ok(Advice::default()),
     };
     let decided = advice.map(|advice| Decided { advice, ..Decided::default() });
-    Understood { name, generate_name, decided }
+    Understood { name, generate_name, origin: Origin::default(), decided }
 }
 
 /// Returns the Pod of a request; `None` if the request can't change an image.
@@ -240,15 +249,27 @@ fn unreadable(error: InvalidJson) -> String {
     format!("the Pod can't be read: {error}")
 }
 
+/// Returns whether a new Pod is not rewritten because of who has it created.
+fn is_left(context: Context, asked: &Asking, Origin { operator, owner }: &Origin) -> bool {
+    let skips = |operator: &Operator| {
+        context.policy.settings().operators.skips(operator, &asked.namespace, User::Named(&asked.username))
+    };
+    operator.is_some_and(skips) || owner.as_ref().is_some_and(|owner| context.facts.standing_down().contains(owner))
+}
+
 /// Decides about each image of a Pod.
 fn decide<'a>(
     context: Context<'a>,
     asked: &Asking,
+    origin: &Origin,
     pod: Pod<'a>,
     old_object: Option<&Raw<'a>>,
 ) -> Result<Decided<'a>, String> {
     let additions = (asked.operation == Operation::Create).then(|| patch::Additions::new(context.policy, &pod));
-    let reason_for_all = pod.metadata.as_ref().and_then(|metadata| context.policy.reason_for_all(metadata.state()));
+    let reason_for_all = pod.metadata.as_ref().and_then(|metadata| {
+        let state = PodState { operator_managed: is_left(context, asked, origin), ..metadata.state() };
+        context.policy.reason_for_all(state)
+    });
     let old_pod: Option<Pod> = match (asked.operation, old_object) {
         (Operation::Update, Some(old_object)) => Some(old_object.parse().map_err(unreadable)?),
         _ => None,

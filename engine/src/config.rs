@@ -6,6 +6,7 @@ mod declarations;
 mod failover;
 mod health;
 mod matcher;
+mod operators;
 mod places;
 mod problem;
 mod schema;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::custom_owner::CustomOwner;
 use super::prefix::{Prefix, boundaries};
 
 /// The state of a registry, as probes found it.
@@ -27,24 +28,27 @@ impl CacheState {
     }
 }
 
-/// Facts about caches and upstreams. They are collected elsewhere, and do not change while they are used.
+/// Facts about caches, upstreams and workloads. They are collected elsewhere, and do not change while they are used.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Facts {
     /// By canonical prefix.
     states: BTreeMap<String, CacheState>,
     /// Rewritten images that their cache does not have, with tag and digest.
     missing: BTreeSet<String>,
+    /// Owners whose new Pods are not rewritten.
+    standing_down: BTreeSet<CustomOwner<'static>>,
 }
 
 impl Facts {
     /// No facts: every registry counts as up, and every cache as having each image.
-    pub const NONE: &'static Self = &Self { states: BTreeMap::new(), missing: BTreeSet::new() };
+    pub const NONE: &'static Self =
+        &Self { states: BTreeMap::new(), missing: BTreeSet::new(), standing_down: BTreeSet::new() };
 
     /// Returns the facts for states of registries: of caches, and of upstreams by their host. Of several prefixes above a
     /// name the longest applies. A registry without a state counts as up.
     pub fn of_states(states: impl IntoIterator<Item = (Prefix, CacheState)>) -> Self {
         let states = states.into_iter().map(|(prefix, state)| (prefix.canonical().to_owned(), state)).collect();
-        Self { states, missing: BTreeSet::new() }
+        Self { states, ..Self::default() }
     }
 
     /// Returns the same facts with the answers to existence checks of one request: the rewritten images, with tag and
@@ -52,6 +56,17 @@ impl Facts {
     #[must_use]
     pub fn with_missing(self, images: impl IntoIterator<Item = String>) -> Self {
         Self { missing: images.into_iter().collect(), ..self }
+    }
+
+    /// Returns the same facts with the owners that stand down: their Pods were rewritten and recreated again and again.
+    #[must_use]
+    pub fn with_standing_down(self, owners: BTreeSet<CustomOwner<'static>>) -> Self {
+        Self { standing_down: owners, ..self }
+    }
+
+    /// Returns the owners that stand down.
+    pub fn standing_down(&self) -> &BTreeSet<CustomOwner<'static>> {
+        &self.standing_down
     }
 
     /// Returns the state of the registry of a canonical name.

@@ -53,12 +53,13 @@ impl<'a> Metadata<'a> {
         self.labels.as_ref()?.value(key)
     }
 
-    /// Returns the state of a Pod that applies to all its images.
+    /// Returns the state of a Pod that applies to all its images. Whether an operator manages it depends on the request too.
     pub fn state(&self) -> PodState {
         PodState {
             deleting: self.deletion_timestamp.is_some(),
             mirror: self.annotations.as_ref().is_some_and(|annotations| annotations.is_mirror),
             opted_out: self.label(REWRITE_LABEL).as_deref() == Some(REWRITE_DISABLED),
+            operator_managed: false,
         }
     }
 }

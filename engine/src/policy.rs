@@ -5,6 +5,7 @@ use smallvec::SmallVec;
 use super::cache::Cache;
 use super::hashing::ByName;
 use super::image::ImageRef;
+use super::operators::Operators;
 use super::percent::Percent;
 use super::prefix::boundaries;
 use super::reason::Reason;
@@ -35,6 +36,7 @@ pub struct Settings {
     pub when_not_understood: WhenNotUnderstood,
     /// What is known of the registries in `to` and `failover`.
     pub caches: Vec<Cache>,
+    pub operators: Operators,
 }
 
 /// The answer for a Pod that can't be understood, on CREATE, and on UPDATE if an image may have changed.
@@ -86,6 +88,8 @@ pub struct PodState {
     pub mirror: bool,
     /// Its label disables rewriting.
     pub opted_out: bool,
+    /// An operator that compares images creates it, or its workload stands down.
+    pub operator_managed: bool,
 }
 
 /// The result of a search among the rules.
@@ -156,11 +160,12 @@ impl Policy {
 
     /// Returns why no image of a Pod is rewritten; `None` if the rules decide about each.
     pub fn reason_for_all(&self, state: PodState) -> Option<Reason> {
-        let PodState { deleting, mirror, opted_out } = state;
+        let PodState { deleting, mirror, opted_out, operator_managed } = state;
         match () {
             () if deleting => Some(Reason::Deleting),
             () if mirror => Some(Reason::MirrorPod),
             () if opted_out && self.settings.allow_opt_out => Some(Reason::OptedOut),
+            () if operator_managed => Some(Reason::OperatorManaged),
             () => None,
         }
     }

@@ -54,6 +54,9 @@ reasons! {
     MirrorPod, "mirror_pod", Request, "the Pod mirrors a static Pod, which only the kubelet can change";
     /// The Pod has the label `pullthrough.dev/rewrite: disabled`, and the rules say `allowOptOut: true`.
     OptedOut, "opted_out", Request, "the Pod's label pullthrough.dev/rewrite is disabled";
+    /// The Pod is new, and belongs to an operator that compares its images and would recreate it. The rules skip the operator
+    /// (`operators.skip`), or its workload stands down (`operators.onRecreateLoop: standDown`).
+    OperatorManaged, "operator_managed", Request, "the Pod belongs to an operator that compares its images";
     /// The image is empty, or `auto`, which Istio fills in.
     Placeholder, "placeholder", Image, "the image is empty or `auto`, a placeholder that another webhook fills in";
     /// The image is the same as before the update, or the stored one is restored.

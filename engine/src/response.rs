@@ -6,6 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::decision::{Decision, ImageDecision};
 use super::json::{push_number, push_string, quote_json};
+use super::operators::Operator;
 use super::patch::Patch;
 use super::reason::Reason;
 use super::review::{API_VERSION, KIND};
@@ -171,12 +172,25 @@ fn push_warnings(to: &mut Vec<u8>, lines: &[String]) {
 
 /// Returns one line for each rule that rewrites images, or would if it enforced, in the order of the images. Images that name
 /// a failover have a line of their own.
-pub(super) fn warnings(images: &[ImageDecision], problem: Option<&str>) -> Vec<String> {
+///
+/// If `operator` compares the images, a line of its own says so.
+pub(super) fn warnings(
+    images: &[ImageDecision],
+    problem: Option<&str>,
+    operator: Option<&'static Operator>,
+) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     if let Some(problem) = problem {
         lines.push(format!("pullthrough did not rewrite this object: {problem}"));
     }
+    let is_rewritten = images.iter().any(|image| matches!(image.decision, Decision::Rewrite { .. }));
+    if let Some(Operator { name, .. }) = operator.filter(|_| is_rewritten) {
+        lines.push(format!(
+            "pullthrough: {name} may recreate this Pod: it compares images; `pullthrough scan` names the fix"
+        ));
+    }
     let counts = counts(images);
+    let warnings = counts.len() + lines.len();
     for Count { first, rule, failover, images: count } in &counts {
         if lines.len() == MAX_WARNINGS {
             break;
@@ -193,8 +207,8 @@ pub(super) fn warnings(images: &[ImageDecision], problem: Option<&str>) -> Vec<S
         };
         lines.push(format!("pullthrough: {count} {pulled} pulled through {cache} (rule {}{note})", rule.name));
     }
-    if counts.len() > MAX_WARNINGS {
-        let more = counts.len() - (MAX_WARNINGS - 1);
+    if warnings > MAX_WARNINGS {
+        let more = warnings - (MAX_WARNINGS - 1);
         lines.truncate(MAX_WARNINGS - 1);
         lines.push(format!("pullthrough: {more} more rules match images"));
     }

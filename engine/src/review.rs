@@ -137,6 +137,7 @@ pub(super) struct Asking<'a> {
     pub name: Cow<'a, str>,
     pub namespace: Cow<'a, str>,
     pub dry_run: bool,
+    pub username: Cow<'a, str>,
     /// The user is a service account or a component of the cluster.
     pub is_machine: bool,
 }
@@ -190,6 +191,7 @@ impl<'a> Review<'a> {
             namespace: namespace.unwrap_or_default().0,
             dry_run: dry_run.is_some_and(|dry_run| dry_run.text() == "true"),
             is_machine: username.starts_with("system:"),
+            username: username.0,
         };
         Ok((asked, Objects { object, old_object }))
     }

@@ -6,6 +6,7 @@ mod next_steps;
 mod probing;
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -78,6 +79,13 @@ pub struct Args {
     /// Don't return warnings, which kubectl shows, about images of Pods and workloads
     #[arg(long, env = "PULLTHROUGH_NO_WARNINGS", value_parser = FalseyValueParser::new())]
     no_warnings: bool,
+
+    /// The number of replicas that share the requests, for the threshold of recreate loops
+    ///
+    /// A workload loops if its Pods are rewritten and recreated 5 times in 10 minutes. Each replica counts for itself, so it
+    /// divides the threshold by this number; it is at least 2.
+    #[arg(long, value_name = "N", env = "PULLTHROUGH_REPLICAS", default_value_t = NonZeroUsize::MIN)]
+    replicas: NonZeroUsize,
 
     /// How often to check rules and certificates for changes
     #[arg(
@@ -280,6 +288,7 @@ fn serve(args: Args, log: &Writing) -> anyhow::Result<()> {
         write_ca: args.write_ca.clone(),
         managed: args.managed.manage_certificates.then(|| management::ManageOptions::from(&args.managed)),
         warnings: !args.no_warnings,
+        replicas: args.replicas,
         limits: Limits::from(&args.limits),
         memory_limit_bytes: args.limits.memory_limit_bytes,
         reload_interval: args.reload_interval.get(),

@@ -42,7 +42,9 @@ pub fn objects(policy: &Policy, options: &AdmissionPolicyOptions) -> Result<Expo
     let Export { what: Decisions { variables, has_pull_secrets }, notes, mut omissions } = cel::decisions(policy)?;
     // `allowOptOut` is in a match condition and a selector.
     // `caches` is for requests to registries, which a policy does not send.
-    let &Settings { allow_opt_out: _, record_originals, when_not_understood, caches: _ } = policy.settings();
+    let &Settings { allow_opt_out: _, record_originals, when_not_understood, caches: _, ref operators } =
+        policy.settings();
+    omissions.extend(Omission::of_operators(operators));
     let mut match_conditions = conditions::of_policy(policy);
     if options.skip_unaffected_pods {
         match conditions::on_images(policy) {

@@ -65,8 +65,9 @@ fn not_deleting() -> MatchCondition {
 /// would match the old object too.
 pub(super) fn of_policy(policy: &Policy) -> Vec<MatchCondition> {
     let mut conditions = always();
-    // The others do not decide which Pods are evaluated.
-    let &Settings { allow_opt_out, record_originals: _, when_not_understood: _, caches: _ } = policy.settings();
+    // The others do not decide which Pods are evaluated: an omission says that for `operators`.
+    let &Settings { allow_opt_out, record_originals: _, when_not_understood: _, caches: _, operators: _ } =
+        policy.settings();
     if allow_opt_out {
         let label = format!("object.metadata.?labels[?'{REWRITE_LABEL}'].orValue('')");
         conditions.push(condition("not-opted-out", format!("{label} != '{REWRITE_DISABLED}'")));

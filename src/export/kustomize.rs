@@ -223,8 +223,10 @@ impl<'p> Tree<'p> {
 /// Returns the omissions that do not depend on images.
 fn of_rules(policy: &Policy) -> BTreeSet<Omission> {
     let mut omissions = BTreeSet::new();
-    // The decision on each image uses the opt-out label, and each file that is not understood is an omission.
-    let &Settings { allow_opt_out: _, record_originals, when_not_understood: _, caches: _ } = policy.settings();
+    // The decision on each image uses the opt-out label, and each file that is not understood is an omission. With the new name
+    // in its custom resource, an operator compares equal names.
+    let &Settings { allow_opt_out: _, record_originals, when_not_understood: _, caches: _, operators: _ } =
+        policy.settings();
     if record_originals {
         omissions.insert(Omission::field("recordOriginals", "kustomize's `images` only rename"));
     }

@@ -117,7 +117,8 @@ fn rewritten_sandbox_image(policy: &Policy, option: &str, image: &str) -> Result
 fn of_nodes(policy: &Policy) -> BTreeSet<Omission> {
     let mut omissions = BTreeSet::new();
     // `ca_notes` has the notes on caches.
-    let &Settings { allow_opt_out, record_originals, when_not_understood, caches: _ } = policy.settings();
+    let &Settings { allow_opt_out, record_originals, when_not_understood, caches: _, ref operators } =
+        policy.settings();
     if allow_opt_out {
         omissions.insert(Omission::field("allowOptOut", "nodes pull in the same way for all Pods"));
     }
@@ -126,6 +127,12 @@ fn of_nodes(policy: &Policy) -> BTreeSet<Omission> {
     }
     if when_not_understood == WhenNotUnderstood::Deny {
         omissions.insert(Omission::field("whenNotUnderstood", "nodes deny no Pods"));
+    }
+    if !operators.skip.is_empty() {
+        omissions.insert(Omission::field(
+            "operators",
+            "nodes pull in the same way for all Pods; a mirror changes no name that an operator compares",
+        ));
     }
     // Each `except` is a region of its own.
     for rule in policy.rules() {

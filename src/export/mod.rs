@@ -23,7 +23,7 @@ pub mod webhook;
 
 use std::fmt;
 
-use crate::engine::{Rule, WhenCacheDown};
+use crate::engine::{OnRecreateLoop, Operators, Rule, WhenCacheDown};
 
 /// The result of an export.
 #[derive(Debug, Clone)]
@@ -83,6 +83,15 @@ impl Omission {
             )
         };
         (!rule.is_rolled_out()).then(|| Self::rule(&rule.name, why()))
+    }
+
+    /// Returns the omission of `operators` in a policy. A policy has no table of operators, and it counts nothing.
+    pub fn of_operators(operators: &Operators) -> Option<Self> {
+        let Operators { skip, on_recreate_loop } = operators;
+        let has_effect = !skip.is_empty() || *on_recreate_loop == OnRecreateLoop::StandDown;
+        let why = "a policy also rewrites the Pods of operators that compare images, and they recreate these Pods: set the field \
+                   of the custom resource, as `pullthrough scan` names it";
+        has_effect.then(|| Self::field("operators", why))
     }
 
     pub fn field(name: &str, why: impl Into<String>) -> Self {

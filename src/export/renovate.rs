@@ -41,9 +41,10 @@ impl Serialize for Aliases {
 
 /// Returns an alias from each `to` and each failover to its upstream.
 pub fn configuration(policy: &Policy) -> Export<Configuration> {
-    // Renovate reads manifests, which have the names in the cache or not, whatever these settings did to Pods. It sends no
+    // Renovate reads manifests, which have the names in the cache or not, whatever these settings do to Pods. It sends no
     // request to a cache.
-    let &Settings { allow_opt_out: _, record_originals: _, when_not_understood: _, caches: _ } = policy.settings();
+    let &Settings { allow_opt_out: _, record_originals: _, when_not_understood: _, caches: _, operators: _ } =
+        policy.settings();
     let mut omissions = BTreeSet::new();
     let mut targets: Vec<Target> = Vec::new();
     for rule in policy.rules() {

@@ -156,7 +156,8 @@ pub(super) fn pod_rules() -> [RuleWithOperations; 2] {
 
 /// Returns the requirement that excludes opted-out Pods and namespaces, if the rules allow opting out.
 pub(super) fn opt_out(policy: &Policy) -> Option<LabelSelectorRequirement> {
-    let &Settings { allow_opt_out, record_originals: _, when_not_understood: _, caches: _ } = policy.settings();
+    let &Settings { allow_opt_out, record_originals: _, when_not_understood: _, caches: _, operators: _ } =
+        policy.settings();
     allow_opt_out.then(|| not_in(REWRITE_LABEL, REWRITE_DISABLED))
 }
 

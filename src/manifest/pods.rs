@@ -46,6 +46,8 @@ pub(super) fn state(document: &Document, pod: Id) -> PodState {
         deleting: metadata(&["deletionTimestamp"]).is_some(),
         mirror: metadata(&["annotations", MIRROR_ANNOTATION]).is_some(),
         opted_out: metadata(&["labels", REWRITE_LABEL]) == Some(REWRITE_DISABLED),
+        // An operator creates its Pods in the cluster alone.
+        operator_managed: false,
     }
 }
 

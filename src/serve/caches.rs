@@ -13,7 +13,7 @@ use tokio::task::{AbortHandle, Id, JoinSet};
 
 pub use self::client::{CacheClient, MakeClient};
 use self::probe::{Prober, Report};
-use crate::engine::{Cache, CacheState, Facts, Transition, Verdict};
+use crate::engine::{Cache, CacheState, Transition, Verdict};
 use crate::server::admission::Admission;
 use crate::server::metrics::{Metrics, Task};
 
@@ -150,7 +150,7 @@ impl Watcher {
 
     fn publish(&self, watched: &BTreeMap<String, Watched>) {
         let states = watched.values().map(|one| (one.cache.prefix.clone(), one.state));
-        self.admission.set_facts(Facts::of_states(states));
+        self.admission.set_states(states);
     }
 }
 

@@ -162,6 +162,7 @@ mod tests {
     use super::*;
     use crate::server::ledger::{Bounds, Usage};
     use crate::server::lines::Lost;
+    use crate::server::metrics::RecreateLoops;
 
     #[tokio::test]
     async fn a_panic_does_not_end_the_manager() {
@@ -182,7 +183,7 @@ mod tests {
             sleep(Duration::from_millis(1)).await;
         }
         supervised.abort();
-        let text = metrics.text(0, Usage::default(), Bounds::default()).unwrap();
+        let text = metrics.text(0, RecreateLoops::default(), Usage::default(), Bounds::default()).unwrap();
         assert!(text.contains("pullthrough_task_panics_total{task=\"certificates\"} 1"), "{text}");
         assert!(text.contains("pullthrough_task_last_run_timestamp_seconds{task=\"certificates\"} "), "{text}");
     }

@@ -9,6 +9,7 @@ pub mod reload;
 pub mod rules_file;
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,6 +49,8 @@ pub struct Setup {
     pub managed: Option<managed::ManageOptions>,
     /// Whether people get warnings about rewritten and observed images.
     pub warnings: bool,
+    /// The number of replicas that share the requests.
+    pub replicas: NonZeroUsize,
     pub limits: Limits,
     /// `None`: the container's limit.
     pub memory_limit_bytes: Option<u64>,
@@ -84,6 +87,7 @@ impl Setup {
             write_ca,
             managed,
             warnings,
+            replicas,
             limits,
             memory_limit_bytes,
             reload_interval,
@@ -97,7 +101,7 @@ impl Setup {
         let look_ups = LookUps::new(Arc::clone(&make_client), caches.clone(), Arc::clone(&metrics));
         let options = AnswerOptions { warnings };
         let admission =
-            Admission::new(engine::answer, rules, options, limits, Arc::clone(&metrics), Arc::new(look_ups))
+            Admission::new(engine::answer, rules, options, limits, Arc::clone(&metrics), Arc::new(look_ups), replicas)
                 .context("can't start threads")?;
 
         let clock = Arc::new(Clock::default());

@@ -193,6 +193,7 @@ mod tests {
     use super::*;
     use crate::server::bounds::{Bounds, Usage};
     use crate::server::lines::Lost;
+    use crate::server::metrics::RecreateLoops;
 
     /// A watch on two files that are valid if they are equal.
     fn pair(directory: &Path) -> (Watch, Arc<AtomicUsize>) {
@@ -284,7 +285,7 @@ mod tests {
         let watch = watch_on(path.clone(), load);
         start(vec![watch], Duration::from_millis(5), Arc::clone(&metrics)).unwrap();
         let wait_for = |series: &str| {
-            let text = || metrics.text(0, Usage::default(), Bounds::default()).unwrap();
+            let text = || metrics.text(0, RecreateLoops::default(), Usage::default(), Bounds::default()).unwrap();
             let deadline = std::time::Instant::now() + Duration::from_secs(20);
             while !text().lines().any(|line| line == series) {
                 assert!(std::time::Instant::now() < deadline, "no {series} in {}", text());

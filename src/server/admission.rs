@@ -1,6 +1,8 @@
 //! Answers one admission request: body in, AdmissionReview out. Counts and logs it.
 
+use std::collections::BTreeSet;
 use std::io;
+use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,11 +17,15 @@ use super::existence::{Existence, Question};
 use super::ledger::{Phase, Purpose};
 use super::limits::{LARGE_BODY_BYTES, Limits};
 use super::log;
-use super::metrics::{Metrics, RuleCounters, Shed};
+use super::metrics::{Metrics, RecreateLoops, RuleCounters, Shed};
+use super::operators::OperatorWatch;
 use super::progress::Visit;
 use super::rejection::Rejection;
 use super::turns::Turns;
-use crate::engine::{self, Answer, AnswerOptions, Context, Decision, Facts, ImageDecision, Policy, Unreadable};
+use crate::engine::{
+    self, Answer, AnswerOptions, CacheState, Context, Decision, Facts, ImageDecision, Policy, Prefix, Summary,
+    Unreadable,
+};
 
 /// The function that answers: [`crate::engine::answer`]. Tests pass others, such as one that panics.
 pub type AnswerFn = for<'a> fn(Context<'a>, &'a [u8]) -> Result<Answer<'a>, Unreadable>;
@@ -57,6 +63,7 @@ pub struct Admission {
     active: ArcSwap<Active>,
     facts: ArcSwap<Facts>,
     existence: Arc<dyn Existence>,
+    operators: OperatorWatch,
     metrics: Arc<Metrics>,
     limits: Limits,
     in_flight: AtomicUsize,
@@ -90,7 +97,7 @@ impl Large {
 }
 
 impl Admission {
-    /// Creates the state for admissions that `answer` decides with `rules`.
+    /// Creates the state for admissions that `answer` decides with `rules`, in one of this many replicas.
     ///
     /// # Errors
     ///
@@ -102,6 +109,7 @@ impl Admission {
         limits: Limits,
         metrics: Arc<Metrics>,
         existence: Arc<dyn Existence>,
+        replicas: NonZeroUsize,
     ) -> io::Result<Arc<Admission>> {
         let counters = metrics.rules_loaded(rules.policy.rules(), rules.hash, None);
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
@@ -111,6 +119,7 @@ impl Admission {
             active: ArcSwap::from_pointee(Active::new(rules.policy, counters)),
             facts: ArcSwap::default(),
             existence,
+            operators: OperatorWatch::new(replicas),
             metrics,
             limits,
             in_flight: AtomicUsize::new(0),
@@ -118,16 +127,24 @@ impl Admission {
         }))
     }
 
-    /// Replaces the rules for new admissions. Admissions in progress keep the old ones.
+    /// Replaces the rules for new admissions. Admissions in progress keep the old ones. No workload stands down any longer.
     pub fn set_rules(&self, rules: NamedPolicy) {
         let before = self.active.load();
         let counters = self.metrics.rules_loaded(rules.policy.rules(), rules.hash, Some(&before.counters));
         self.active.store(Arc::new(Active::new(rules.policy, counters)));
+        self.operators.clear();
+        self.facts.rcu(|facts| Facts::clone(facts).with_standing_down(BTreeSet::new()));
     }
 
-    /// Replaces the facts for new admissions.
-    pub fn set_facts(&self, facts: Facts) {
-        self.facts.store(Arc::new(facts));
+    /// Replaces the states of registries for new admissions.
+    pub fn set_states(&self, states: impl IntoIterator<Item = (Prefix, CacheState)>) {
+        let new = Facts::of_states(states);
+        self.facts.rcu(|facts| new.clone().with_standing_down(facts.standing_down().clone()));
+    }
+
+    /// Returns the numbers of workloads with recreate loops.
+    pub fn recreate_loops(&self) -> RecreateLoops {
+        RecreateLoops { looping: self.operators.loops(), standing_down: self.facts.load().standing_down().len() }
     }
 
     /// Returns the limits of a request.
@@ -225,6 +242,18 @@ impl Admission {
         if missing.is_empty() { facts } else { Arc::new(Facts::clone(&facts).with_missing(missing)) }
     }
 
+    /// Counts the Pods of operators that compare images. If a workload is to stand down, the facts say so from now on.
+    fn note_operator(&self, active: &Active, summary: &Summary<'_>) {
+        let on_loop = active.policy.settings().operators.on_recreate_loop;
+        let standing_down = self.facts.load().standing_down().len();
+        if let Some(owner) = self.operators.note(summary, on_loop, standing_down, &self.metrics) {
+            self.facts.rcu(|facts| {
+                let owners = facts.standing_down().iter().cloned().chain([owner.clone()]);
+                Facts::clone(facts).with_standing_down(owners.collect())
+            });
+        }
+    }
+
     /// Counts and logs a rejected request.
     pub fn refused(&self, rejection: Rejection) -> Rejection {
         self.metrics.request_rejected();
@@ -246,6 +275,7 @@ impl Admission {
             let answer = (self.answer)(context, bytes)?;
             self.metrics.admission(&active.counters, &answer.summary);
             log::admission(&answer.summary);
+            self.note_operator(active, &answer.summary);
             Ok(answer.body)
         }));
         match answer {

@@ -14,7 +14,7 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::lines::Writing;
-use crate::engine::{Decision, Outcome, Place, Reason, Rule, Summary};
+use crate::engine::{CustomOwner, Decision, Operator, Outcome, Place, Reason, Rule, Summary};
 
 /// Format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -103,8 +103,21 @@ const WHY_WOULD_BE: [(Reason, &str); 4] = [
 
 /// Logs an admission at debug, its rewritten and observed images at info, and objects that are not understood as warnings.
 pub fn admission(summary: &Summary<'_>) {
-    let Summary { resource, operation, dry_run, outcome, uid, namespace, name, generate_name, images, warned, problem } =
-        summary;
+    let Summary {
+        resource,
+        operation,
+        dry_run,
+        outcome,
+        uid,
+        namespace,
+        name,
+        generate_name,
+        origin,
+        images,
+        warned,
+        problem,
+    } = summary;
+    let operator = origin.operator.map(|operator| operator.name);
     let (uid, namespace, name, generate_name) = (short(uid), short(namespace), short(name), short(generate_name));
     let (uid, namespace) = (uid.as_ref(), namespace.as_ref());
     // A field without a value is absent from the line.
@@ -115,7 +128,16 @@ pub fn admission(summary: &Summary<'_>) {
             Decision::Restore { .. } | Decision::NotRewritten { .. } => None,
         });
         if !rewritten.is_empty() {
-            tracing::info!(namespace, name, generate_name, uid, dry_run, changes = rewritten, "images rewritten");
+            tracing::info!(
+                namespace,
+                name,
+                generate_name,
+                uid,
+                dry_run,
+                operator,
+                changes = rewritten,
+                "images rewritten"
+            );
         }
         for (reason, why) in WHY_WOULD_BE {
             let would_be = listed(summary, |decision| {
@@ -156,6 +178,42 @@ pub fn admission(summary: &Summary<'_>) {
         warned = warned.iter().map(|(_, images)| images).sum::<usize>(),
         "admission"
     );
+}
+
+/// Logs that Pods of an operator that compares images are rewritten.
+pub fn operator(operator: &Operator, namespace: &str) {
+    tracing::warn!(
+        operator = operator.name,
+        namespace = short(namespace).as_ref(),
+        set = places(operator),
+        "Pods of an operator that compares images are rewritten, and it may recreate them; write the rewritten image names there, or add the operator to operators.skip"
+    );
+}
+
+/// Logs a workload whose Pods are rewritten and recreated again and again.
+pub fn recreate_loop(owner: &CustomOwner<'_>, pod: &str, operator: Option<&Operator>, stands_down: bool) {
+    let CustomOwner { namespace, group, kind, name } = owner;
+    let set = operator.map(places);
+    let fix = if stands_down {
+        "its new Pods are not rewritten until the rules change or this replica restarts; write the rewritten image names into its fields"
+    } else {
+        "write the rewritten image names into its fields, or set operators.onRecreateLoop: standDown"
+    };
+    tracing::warn!(
+        namespace = short(namespace).as_ref(),
+        group = short(group).as_ref(),
+        kind = short(kind).as_ref(),
+        owner = short(name).as_ref(),
+        pod = short(pod).as_ref(),
+        operator = operator.map(|operator| operator.name),
+        set,
+        "Pods of a workload are rewritten and recreated again and again; {fix}"
+    );
+}
+
+/// Returns where the images of an operator are set.
+fn places(operator: &Operator) -> String {
+    operator.places().replace('`', "")
 }
 
 /// Returns images with their new names: `containers/app: nginx -> cache.example.com/library/nginx (rule hub); …`.

@@ -5,6 +5,7 @@ mod caches;
 mod labels;
 mod lost_lines;
 pub mod names;
+mod operators;
 mod templates;
 
 use std::collections::{HashMap, HashSet};
@@ -18,6 +19,8 @@ use prometheus::{
 pub use self::caches::CacheMetrics;
 pub use self::labels::{Looked, Reloaded, Shed, Task};
 use self::lost_lines::LostLines;
+use self::operators::OperatorMetrics;
+pub use self::operators::RecreateLoops;
 use self::templates::{TemplateCounters, TemplateMetrics};
 use super::bounds::{Bounds, Usage};
 use super::lines::Lost;
@@ -98,6 +101,7 @@ pub struct Metrics {
     not_after: IntGauge,
     caches: CacheMetrics,
     templates: TemplateMetrics,
+    operators: OperatorMetrics,
     looked_up: IntCounterVec,
 }
 
@@ -260,6 +264,7 @@ impl Metrics {
             )?,
             caches: CacheMetrics::new(&registry)?,
             templates: TemplateMetrics::new(&registry)?,
+            operators: OperatorMetrics::new(&registry)?,
             looked_up,
             registry,
         })
@@ -298,6 +303,16 @@ impl Metrics {
                 }
             }
         }
+    }
+
+    /// Counts a new Pod of a known operator.
+    pub fn operator_pod(&self, operator: &str, is_rewritten: bool, dry_run: bool) {
+        self.operators.pod(operator, is_rewritten, dry_run);
+    }
+
+    /// Counts a Pod or a namespace that is no longer watched for recreate loops.
+    pub fn recreation_evicted(&self) {
+        self.operators.evicted();
     }
 
     /// Counts a request that was rejected with an HTTP error.
@@ -408,7 +423,14 @@ impl Metrics {
     }
 
     /// Returns all metrics in Prometheus' text format.
-    pub fn text(&self, in_flight: usize, usage: Usage, bounds: Bounds) -> prometheus::Result<String> {
+    pub fn text(
+        &self,
+        in_flight: usize,
+        loops: RecreateLoops,
+        usage: Usage,
+        bounds: Bounds,
+    ) -> prometheus::Result<String> {
+        self.operators.set(loops);
         let Usage { connections, connection_bytes, request_bytes } = usage;
         self.in_flight.set(in_flight as i64);
         self.connections.set(connections as i64);

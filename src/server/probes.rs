@@ -75,8 +75,9 @@ impl Probes {
         {
             return Ok(text.clone());
         }
-        let text =
-            Bytes::from(self.metrics.text(self.admission.in_flight(), self.ledger.usage(), self.ledger.bounds())?);
+        let admission = &self.admission;
+        let (usage, bounds) = (self.ledger.usage(), self.ledger.bounds());
+        let text = Bytes::from(self.metrics.text(admission.in_flight(), admission.recreate_loops(), usage, bounds)?);
         *rendered = Some((Instant::now(), text.clone()));
         Ok(text)
     }

@@ -18,6 +18,7 @@ mod guard;
 mod injector;
 mod installation;
 mod kubeconfig;
+mod operators;
 mod overlays;
 mod policies;
 mod registry;

@@ -36,9 +36,16 @@ impl Endpoint {
         let metrics = Arc::new(Metrics::new(Lost::default()).unwrap());
         let account = Ledger::new(bounds, Arc::clone(&metrics)).open(Ipv4Addr::LOCALHOST.into(), 0).await;
         let progress = Arc::new(Progress::new(account, &limits));
-        let admission =
-            Admission::new(answer, policy, AnswerOptions { warnings: true }, limits, metrics, Arc::new(NotAsked))
-                .unwrap();
+        let admission = Admission::new(
+            answer,
+            policy,
+            AnswerOptions { warnings: true },
+            limits,
+            metrics,
+            Arc::new(NotAsked),
+            std::num::NonZeroUsize::MIN,
+        )
+        .unwrap();
         Endpoint { admission, progress }
     }
 

@@ -51,6 +51,7 @@ impl Checker {
             record_originals,
             when_not_understood,
             caches,
+            operators,
             rules,
             manifests,
         } = file;
@@ -70,6 +71,7 @@ impl Checker {
         }
         let mut cache_places = Vec::new();
         let caches = caches.map_or_else(Vec::new, |caches| self.caches(caches, &mut cache_places));
+        let operators = self.operators(operators);
         let rules_place = bytes(rules.defined);
         let count = rules.value.len();
         if count > MAX_RULES {
@@ -86,7 +88,7 @@ impl Checker {
         }
         let manifests = manifests.iter().filter_map(|entry| self.declaration(entry)).collect();
         Config {
-            settings: Settings { allow_opt_out, record_originals, when_not_understood, caches },
+            settings: Settings { allow_opt_out, record_originals, when_not_understood, caches, operators },
             cache_places,
             rules,
             rules_place,
@@ -223,7 +225,7 @@ impl Checker {
         names.iter().map(|name| name.value.clone()).collect()
     }
 
-    fn namespaces(&mut self, entry: &Spanned<NamespacesEntry>) -> Namespaces {
+    pub(super) fn namespaces(&mut self, entry: &Spanned<NamespacesEntry>) -> Namespaces {
         let globs = |checker: &mut Self, globs: &[Spanned<String>]| {
             if globs.is_empty() {
                 checker.problem(entry, "the list of namespaces is empty", "name a namespace, or remove `namespaces`");

@@ -5,6 +5,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_saphyr::Spanned;
 
+use super::operators::OperatorsEntry;
 use super::problem::EMPTY_FIELD;
 use super::{MAX_CACHES, MAX_RULES};
 use crate::cache::Product;
@@ -32,6 +33,9 @@ pub(super) struct RulesFile {
     #[schemars(with = "Vec<CacheEntry>", extend("maxItems" = MAX_CACHES))]
     #[serde(default, deserialize_with = "some")]
     pub caches: Option<Spanned<Vec<CacheEntry>>>,
+    #[schemars(with = "OperatorsEntry")]
+    #[serde(default, deserialize_with = "present")]
+    pub operators: OperatorsEntry,
     /// Tried in this order; the first that matches decides. At most 20,000.
     #[schemars(with = "Vec<RuleEntry>", extend("maxItems" = MAX_RULES))]
     #[serde(deserialize_with = "present")]

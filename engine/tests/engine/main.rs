@@ -11,6 +11,7 @@ mod linear;
 mod linear_time;
 #[path = "../../../tests/harness/long_rules.rs"]
 mod long_rules;
+mod operators;
 mod rollout;
 mod rules_file;
 mod understanding;

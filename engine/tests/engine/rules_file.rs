@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pullthrough_engine::config::{self, Config, KUBERNETES_REGISTRY};
-use pullthrough_engine::{Cache, HealthCheck, Product, WhenCacheDown};
+use pullthrough_engine::{Cache, HealthCheck, Operators, Product, WhenCacheDown};
 
 const EXAMPLE: &str = include_str!("../../../tests/data/rules.yaml");
 
@@ -293,6 +293,63 @@ fn every_problem_of_a_failover_names_its_place_and_a_fix() {
         let parsed = config::parse("rules.yaml", &text);
         assert!(parsed.is_ok() || rule.contains("a$1"), "{rule}:\n{}", parsed.expect_err("an error"));
     }
+}
+
+/// The same for `operators`.
+#[test]
+fn every_problem_of_operators_names_its_place_and_a_fix() {
+    for (operators, place, fix) in [
+        ("{skip: [cnpg]}", "4:20", "known here: `aerospike`"),
+        ("{skip: [cloudnativepg]}", "4:20", "did you mean `cloudnative-pg`?"),
+        ("{skip: [CloudNative-PG]}", "4:20", "did you mean `cloudnative-pg`?"),
+        ("{skip: [known]}", "4:20", "write `skip: known` instead of a list"),
+        ("{skip: all}", "4:19", "write `known`, or a list"),
+        ("{skip: olm}", "4:19", "write `[olm]`"),
+        ("{skip: true}", "4:19", "write `known`, or a list"),
+        ("{skip: 7}", "4:19", "write `known`, or a list"),
+        ("{skip: {olm: {}}}", "4:19", "write `known`, or a list"),
+        ("{skip: }", "4:17", "write its value"),
+        ("{skip: [[olm]]}", "4:20", "write `- NAME`"),
+        ("{skip: [olm, ~]}", "4:25", "write `- NAME`"),
+        ("{skip: [7]}", "4:20", "write `- NAME`"),
+        ("{skip: [olm, olm]}", "4:25", "join the entries"),
+        ("{skip: [{name: olm, namespace: olm}]}", "4:32", "did you mean `namespaces`?"),
+        ("{skip: [{operatorNamespaces: [olm]}]}", "4:21", "add `name:`"),
+        ("{skip: [{name: ollm}]}", "4:27", "did you mean `olm`?"),
+        ("{skip: [{name: olm, operatorNamespaces: olm}]}", "4:52", "write `[olm]`"),
+        ("{skip: [{name: olm, operatorNamespaces: []}]}", "4:52", "name a namespace"),
+        ("{skip: [{name: olm, operatorNamespaces: ['ol*']}]}", "4:53", "without `*`"),
+        ("{skip: [{name: olm, namespaces: {}}]}", "4:44", "write one of them"),
+        ("{skip: [vitess]}", "4:20", "operatorNamespaces: [NAMESPACE]"),
+        ("{skip: [zalando-postgres-operator]}", "4:20", "namespaces: {include: [NAMESPACE]}"),
+        ("{skip: [{name: aerospike, namespaces: {exclude: [a]}}]}", "4:27", "namespaces: {include: [NAMESPACE]}"),
+        ("{skip: [{name: aerospike, operatorNamespaces: [a], namespaces: {include: [a]}}]}", "4:58", "remove it"),
+        ("{onRecreateLoop: stand_down}", "4:29", "did you mean `standDown`?"),
+        ("{onRecreatLoop: report}", "4:13", "did you mean `onRecreateLoop`?"),
+        ("known", "4:12", "`key: value`"),
+        ("", "4:10", "write its value"),
+    ] {
+        let text = format!("apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules: []\noperators: {operators}\n");
+        let error = config::parse("rules.yaml", &text).expect_err(operators).to_string();
+        assert!(error.contains(&format!("rules.yaml:{place}")), "{operators}: not at {place}:\n{error}");
+        assert!(error.contains(fix), "{operators}: no `{fix}` in:\n{error}");
+    }
+}
+
+#[test]
+fn known_operators_are_those_that_create_their_pods() {
+    let parse = |operators: &str| {
+        let text = format!("apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules: []\noperators: {operators}\n");
+        config::parse("rules.yaml", &text).unwrap_or_else(|error| panic!("{error}")).settings.operators
+    };
+    let names: Vec<_> = parse("{skip: known}").skip.iter().map(|skipped| skipped.operator.name).collect();
+    assert_eq!(names, ["cloudnative-pg", "koperator", "kubeblocks", "kubevirt", "nifikop", "olm"]);
+    let all = parse(
+        "{skip: [cloudnative-pg, {name: vitess, operatorNamespaces: [v]}, {name: aerospike, namespaces: {include: [a]}}]}",
+    );
+    let namespaces: Vec<_> = all.skip.iter().map(|skipped| skipped.service_accounts_in.join(",")).collect();
+    assert_eq!(namespaces, ["cnpg-system", "v", ""]);
+    assert_eq!(parse("{}"), Operators::default());
 }
 
 #[test]

@@ -169,8 +169,8 @@ IMAGE
 {{- end -}}
 {{- end -}}
 {{- $denies := eq .Values.whenNotUnderstood "deny" -}}
-{{- if and .Values.existingConfigMap (or .Values.recordOriginals .Values.caches $denies) -}}
-{{- fail (printf "\n\ncaches, recordOriginals and whenNotUnderstood have no effect with existingConfigMap. Set them in the rules.yaml of %s.\n" .Values.existingConfigMap) -}}
+{{- if and .Values.existingConfigMap (or .Values.recordOriginals .Values.caches .Values.operators $denies) -}}
+{{- fail (printf "\n\ncaches, operators, recordOriginals and whenNotUnderstood have no effect with existingConfigMap. Set them in the rules.yaml of %s.\n" .Values.existingConfigMap) -}}
 {{- end -}}
 {{- with .Values.certificates -}}
 {{- if and .caBundle (ne .source "secret") -}}

@@ -75,8 +75,10 @@ pub fn values<'o>(images: impl IntoIterator<Item = &'o Override<'o>>) -> Value {
 /// Returns the omissions of the rules that decide on these images.
 pub fn beside_images(policy: &Policy, images: &[Override]) -> Vec<Omission> {
     let mut omissions = BTreeSet::new();
-    // Templates that are not understood are errors or other omissions.
-    let &Settings { allow_opt_out, record_originals, when_not_understood: _, caches: _ } = policy.settings();
+    // Templates that are not understood are errors or other omissions. With the new name in its custom resource, an operator
+    // compares equal names.
+    let &Settings { allow_opt_out, record_originals, when_not_understood: _, caches: _, operators: _ } =
+        policy.settings();
     for Override { rule, .. } in images {
         // The decision on an image used the other fields.
         let Rule {

@@ -36,11 +36,13 @@ const DEPRECATED: &str = "ClusterPolicy is deprecated: Kyverno plans to ignore i
 pub fn cluster_policy(policy: &Policy) -> Export<String> {
     let mut omissions = Vec::new();
     // `caches` is for requests to registries, which a policy does not send.
-    let &Settings { allow_opt_out, record_originals, when_not_understood, caches: _ } = policy.settings();
+    let &Settings { allow_opt_out, record_originals, when_not_understood, caches: _, ref operators } =
+        policy.settings();
     if record_originals {
         omissions.push(Omission::field("recordOriginals", "a ClusterPolicy changes images only"));
     }
     omissions.extend((when_not_understood == WhenNotUnderstood::Deny).then(kyverno::admitted));
+    omissions.extend(Omission::of_operators(operators));
     let mut clauses = Vec::new();
     for rule in policy.rules() {
         // The clause contains the other fields.

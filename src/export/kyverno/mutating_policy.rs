@@ -7,7 +7,7 @@ use crate::export::admission_policy::{described, match_constraints, patch};
 use crate::export::cel::{self, Decisions, TooLong};
 use crate::export::conditions;
 use crate::export::webhook::CONFIGURATION_NAME;
-use crate::export::{Export, kyverno};
+use crate::export::{Export, Omission, kyverno};
 
 /// Returns the policy.
 ///
@@ -18,7 +18,9 @@ pub fn mutating_policy(policy: &Policy) -> Result<Export<Value>, TooLong> {
     let Export { what: Decisions { variables, has_pull_secrets }, notes, mut omissions } = cel::decisions(policy)?;
     // `allowOptOut` is in a match condition and a selector.
     // `caches` is for requests to registries, which a policy does not send.
-    let &Settings { allow_opt_out: _, record_originals, when_not_understood, caches: _ } = policy.settings();
+    let &Settings { allow_opt_out: _, record_originals, when_not_understood, caches: _, ref operators } =
+        policy.settings();
+    omissions.extend(Omission::of_operators(operators));
     omissions.extend(record_originals.then(cel::originals));
     omissions.extend((when_not_understood == WhenNotUnderstood::Deny).then(kyverno::admitted));
     let match_conditions = conditions::of_policy(policy);

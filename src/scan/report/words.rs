@@ -73,6 +73,9 @@ pub const fn reason_fix(reason: Reason) -> &'static str {
         Reason::Placeholder => "none needed: another component sets the image",
         Reason::AlreadyCached => "none needed: the image names a cache",
         Reason::OptedOut => "remove the label from the Pod's template",
+        Reason::OperatorManaged => {
+            "write the rewritten image name into the field of the custom resource that the operator reads"
+        }
         Reason::MirrorPod => "write the rewritten image name into the static Pod's file on the node",
         Reason::NotInCache => "copy the image to the cache, or remove `checkExists` from the rule",
         Reason::CacheDown => "none needed: the rule names its caches again when one is up",
