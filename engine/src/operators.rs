@@ -5,7 +5,6 @@ mod table;
 use std::borrow::Cow;
 use std::fmt;
 
-use super::owner::Owner;
 use super::rule::Namespaces;
 
 /// A known operator that compares the images of Pods.
@@ -77,11 +76,11 @@ impl Operator {
         Self::ALL.iter().find(|operator| operator.name == name)
     }
 
-    /// Returns the operator whose Pods have such an owner and such labels. It says nothing about who created the Pod.
-    pub fn of<'l>(owner: &Owner, label: impl Fn(&str) -> Option<Cow<'l, str>>) -> Option<&'static Self> {
+    /// Returns the operator whose Pods have a controller owner of this group and kind, and such labels. It says nothing about who created the Pod.
+    pub fn of<'l>(group: &str, kind: &str, label: impl Fn(&str) -> Option<Cow<'l, str>>) -> Option<&'static Self> {
         Self::ALL.iter().find(|operator| {
-            operator.owner_group == owner.group()
-                && operator.owner_kinds.contains(&&*owner.kind)
+            operator.owner_group == group
+                && operator.owner_kinds.contains(&kind)
                 && label(operator.label)
                     .is_some_and(|value| operator.label_value.is_none_or(|expected| expected == value))
         })
@@ -207,17 +206,15 @@ mod tests {
 
     #[test]
     fn an_operator_is_found_by_owner_and_label() {
-        let found = |api_version: &'static str, kind: &'static str, label: (&str, &'static str)| {
-            let owner = Owner { api_version: api_version.into(), kind: kind.into(), name: "a".into() };
-            Operator::of(&owner, |key| (key == label.0).then(|| label.1.into())).map(|operator| operator.name)
+        let found = |group: &str, kind: &str, label: (&str, &'static str)| {
+            Operator::of(group, kind, |key| (key == label.0).then(|| label.1.into())).map(|operator| operator.name)
         };
         let cnpg = ("cnpg.io/cluster", "db");
-        assert_eq!(found("postgresql.cnpg.io/v1", "Cluster", cnpg), Some("cloudnative-pg"));
-        assert_eq!(found("postgresql.cnpg.io/v2", "Cluster", cnpg), Some("cloudnative-pg"));
-        assert_eq!(found("postgresql.cnpg.io/v1", "Pooler", cnpg), None);
-        assert_eq!(found("other.io/v1", "Cluster", cnpg), None);
-        assert_eq!(found("postgresql.cnpg.io/v1", "Cluster", ("cnpg.io/x", "db")), None);
-        assert_eq!(found("apps/v1", "StatefulSet", ("application", "spilo")), Some("zalando-postgres-operator"));
-        assert_eq!(found("apps/v1", "StatefulSet", ("application", "other")), None);
+        assert_eq!(found("postgresql.cnpg.io", "Cluster", cnpg), Some("cloudnative-pg"));
+        assert_eq!(found("postgresql.cnpg.io", "Pooler", cnpg), None);
+        assert_eq!(found("other.io", "Cluster", cnpg), None);
+        assert_eq!(found("postgresql.cnpg.io", "Cluster", ("cnpg.io/x", "db")), None);
+        assert_eq!(found("apps", "StatefulSet", ("application", "spilo")), Some("zalando-postgres-operator"));
+        assert_eq!(found("apps", "StatefulSet", ("application", "other")), None);
     }
 }

@@ -20,7 +20,7 @@ impl<'a> Pod<'a> {
     pub fn origin(&self, namespace: Cow<'a, str>) -> Origin<'a> {
         let Some(metadata) = &self.metadata else { return Origin::default() };
         let Some(owner) = metadata.controller() else { return Origin::default() };
-        let operator = Operator::of(&owner, |key| metadata.label(key));
+        let operator = Operator::of(owner.group(), &owner.kind, |key| metadata.label(key));
         Origin { operator, owner: CustomOwner::of(&owner, namespace) }
     }
 }

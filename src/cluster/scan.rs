@@ -20,10 +20,10 @@ pub use self::pull_access::DEFAULT_ACCOUNT;
 use self::skipped::skipped;
 use super::api::{Api, Failure, Target};
 use super::pages::{Page, Pages};
-use crate::engine::{Decision, Policy, Question};
+use crate::engine::{Decision, Operator, Origin, PodState, Policy, Question, User};
 use crate::manifest::Known;
 use crate::registry::Platform;
-use crate::scan::{FoundImage, Location, NotCovered, Skipped, Use, Verdict};
+use crate::scan::{Comparison, FoundImage, Location, NotCovered, Skipped, Use, Verdict};
 use crate::words::count;
 
 /// What to scan, and with which rules.
@@ -177,6 +177,11 @@ impl Scan {
         let namespace = object.namespace.as_deref().unwrap_or_default();
         let in_use = if kind.is_pod() { Use::Running } else { Use::Template };
         let excluded = self.coverage.excludes(namespace, object.labels);
+        let comparison = match &object.origin {
+            Origin { operator: Some(operator), .. } => Some(Comparison::Known(operator)),
+            Origin { operator: None, owner: Some(owner) } => Some(Comparison::Possible(owner.kind_and_group().into())),
+            Origin { operator: None, owner: None } => None,
+        };
         let start = found.len();
         let has_rollouts = self.options.policy.as_ref().is_some_and(Policy::has_rollouts);
         let workload = object.workload.as_ref().filter(|_| has_rollouts);
@@ -185,7 +190,14 @@ impl Scan {
             self.names.add(image);
             let not_covered = if state.mirror { Some(NotCovered::StaticPod) } else { excluded };
             let question = Question { image, namespace, pull_never: *pull_never, previous: None, included_from };
-            let decide = |policy: &Policy| match policy.reason_for_all(*state) {
+            let skips = |policy: &Policy, operator: &Operator| {
+                policy.settings().operators.skips(operator, namespace, User::Unknown)
+            };
+            let state = |policy: &Policy| PodState {
+                operator_managed: object.origin.operator.is_some_and(|operator| skips(policy, operator)),
+                ..*state
+            };
+            let decide = |policy: &Policy| match policy.reason_for_all(state(policy)) {
                 Some(reason) => Verdict::from(&Decision::NotRewritten { reason, rule: None, would_be: None }),
                 None => Verdict::from(&policy.decide(question)),
             };
@@ -198,7 +210,7 @@ impl Scan {
                 place: place.clone(),
             };
             let image = FoundImage::new(image.to_string(), place, in_use, verdict, not_covered);
-            found.push(FoundImage { included_from, ..image });
+            found.push(FoundImage { comparison: comparison.clone(), included_from, ..image });
         }
         if self.options.keeps_pull_access {
             pull_access::set(kind, &object, self.options.policy.as_ref(), &mut found[start..])?;

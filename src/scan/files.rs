@@ -5,7 +5,7 @@ use std::{fs, iter, mem};
 
 use rayon::prelude::*;
 
-use super::{FoundImage, Location, Skipped, Use, Verdict, Weight};
+use super::{Comparison, FoundImage, Location, Skipped, Use, Verdict, Weight};
 use crate::engine::Policy;
 use crate::files::{self, Found, Problem, SkippedFile, Source};
 use crate::manifest::{self, Contents, Field, Known, Lookalike, Unreadable};
@@ -172,8 +172,9 @@ impl FileScan<'_> {
             name: field.object.name.clone(),
             place: field.place.clone(),
         };
+        let comparison = Comparison::of_resource(&field.object.api_version, &field.object.kind);
         let found = FoundImage::new(field.image.clone(), place, Use::Manifest, verdict, None);
-        FoundImage { included_from, ..found }
+        FoundImage { comparison, included_from, ..found }
     }
 }
 

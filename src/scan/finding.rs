@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::PullAccess;
+use super::comparison::Comparison;
 use crate::engine::{Decision, ImageRef, Percent, Prefix, Reason, Rule};
 
 /// One image at one place.
@@ -19,6 +20,8 @@ pub struct FoundImage {
     /// `None` without rules.
     pub verdict: Option<Verdict>,
     pub not_covered: Option<NotCovered>,
+    /// What is known of the operator that creates the Pod, or that reads the custom resource.
+    pub comparison: Option<Comparison>,
     /// `None` if the scan does not collect it, or if the image is in no namespace.
     pub pull_access: Option<Arc<PullAccess>>,
     /// The percentage from which roll-outs include the workload. `None` if no rule has a `rollout`, or if the workload of the
@@ -120,8 +123,32 @@ impl FoundImage {
             in_use,
             verdict,
             not_covered,
+            comparison: None,
             pull_access: None,
             included_from: None,
+        }
+    }
+
+    /// Returns the place to write the rewritten image name to, if a known operator compares it: a field of this manifest, or what
+    /// the operator's table has for the container.
+    pub fn place_to_set(&self) -> Option<String> {
+        let Some(Comparison::Known(operator)) = &self.comparison else { return None };
+        match &self.place {
+            Location::File { place, .. } => Some(format!("`{place}`")),
+            Location::Cluster { place, .. } => {
+                let container = place.split_once('/').map_or(place.as_str(), |(_, container)| container);
+                operator.place(container).map(str::to_owned)
+            }
+            Location::Node { .. } => None,
+        }
+    }
+
+    /// Returns the rewritten name that the operator would compare, whether the rule enforces or observes.
+    pub fn value_to_set(&self) -> Option<&str> {
+        match self.verdict.as_ref()? {
+            Verdict::Rewrite { result, .. } => Some(result),
+            Verdict::NotRewritten { reason: Reason::Observed, would_be, .. } => would_be.as_deref(),
+            Verdict::NotRewritten { .. } => None,
         }
     }
 

@@ -3,6 +3,8 @@
 //! A [`Report`] has the findings; [`report`] formats them.
 
 mod bucket;
+mod comparison;
+mod comparisons;
 pub mod files;
 mod finding;
 mod pull_access;
@@ -13,6 +15,8 @@ mod unknown;
 use std::collections::{BTreeMap, HashMap};
 
 pub use bucket::Bucket;
+pub use comparison::Comparison;
+pub use comparisons::{Comparisons, OfOperator, Tally};
 pub use finding::{FoundImage, Location, NotCovered, Use, Verdict};
 pub use pull_access::PullAccess;
 pub use sums::{Group, Row, Share, Sums};
@@ -141,10 +145,13 @@ impl Entry {
             in_use,
             verdict,
             not_covered,
+            comparison,
             pull_access: _,
             included_from: _,
         } = &self.finding;
         (image, in_use, verdict, not_covered) == (&other.image, &other.in_use, &other.verdict, &other.not_covered)
+            && *comparison == other.comparison
+            && (comparison.is_none() || self.finding.place_to_set() == other.place_to_set())
     }
 
     fn add(&mut self, place: Location, places_kept: usize) {

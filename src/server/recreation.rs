@@ -204,7 +204,8 @@ mod tests {
 
         /// Creates a Pod some seconds after the start.
         fn create(&mut self, owner: &CustomOwner, pod: &str, image: &str, secs: u64) -> Noted {
-            let question = Question { image, namespace: "shop", pull_never: false, previous: None };
+            let question =
+                Question { image, namespace: "shop", pull_never: false, previous: None, included_from: None };
             let place = Place { list: List::Containers, index: 0, name: "a".into() };
             let images = [ImageDecision { place, image: image.into(), decision: self.policy.decide(question) }];
             let creation = Creation { owner, pod, images: &images };

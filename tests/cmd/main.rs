@@ -11,6 +11,7 @@ mod hands;
 mod helm_values;
 mod links;
 mod mistakes;
+mod operators;
 mod page;
 mod products;
 #[path = "../harness/program.rs"]

@@ -1,11 +1,13 @@
 //! The shape of the rules file, from which its JSON Schema is made too.
 
+pub(super) mod operators;
+
 use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_saphyr::Spanned;
 
-use super::operators::OperatorsEntry;
+use self::operators::OperatorsEntry;
 use super::problem::EMPTY_FIELD;
 use super::{MAX_CACHES, MAX_RULES};
 use crate::cache::Product;

@@ -5,6 +5,7 @@ mod certificates;
 mod coverage;
 mod dry_run;
 mod operations;
+mod operators;
 mod other_webhooks;
 mod permissions;
 mod replicas;
@@ -29,8 +30,12 @@ pub fn all(objects: &Objects, answers: &Answers) -> Vec<Check> {
         certificates::check(objects, answers),
         rules::check(objects, answers),
     ];
-    let others =
-        [dry_run::check(objects, answers), coverage::check(objects, answers), permissions::check(objects, answers)];
+    let others = [
+        dry_run::check(objects, answers),
+        coverage::check(objects, answers),
+        operators::check(objects, answers),
+        permissions::check(objects, answers),
+    ];
     checks.into_iter().chain(caches::check(answers)).chain(others).collect()
 }
 

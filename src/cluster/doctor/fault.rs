@@ -169,6 +169,12 @@ faults! {
     ExistingPodsNotRewritten, "existing-pods-not-rewritten", Note, "restart their controllers with `kubectl rollout restart …`; delete and create Pods that have no controller";
     NewPodsNotRewritten, "new-pods-not-rewritten", Warning, "check why the webhook was unavailable when they were created; then recreate them as for `existing-pods-not-rewritten`";
 
+    // Operators that compare images.
+    RecreateLoop, "recreate-loop", Warning, "find the workload in the Pod's log (`again and again`), and write the rewritten image names into its fields; or set `operators: {onRecreateLoop: standDown}` in the rules";
+    StandingDown, "standing-down", Warning, "find the workload in the Pod's log (`again and again`), write the rewritten image names into its fields, and restart the Deployment";
+    OperatorComparesImages, "operator-compares-images", Warning, "write the rewritten image names into the custom resources, or add the operator to `operators.skip` in the rules";
+    OperatorMayCompareImages, "operator-may-compare-images", Note, "recreate one of the Pods and see whether it stays; set `operators: {onRecreateLoop: standDown}` in the rules";
+
     // Managed certificates.
     ManagedSecretMissing, "managed-secret-missing", Error, "check the Pods' log and the other findings of this check; replicas create the Secret within seconds";
     ManagedSecretInvalid, "managed-secret-invalid", Error, "delete the Secret; replicas create it again within seconds";

@@ -16,6 +16,10 @@ pub struct Metrics {
     pub version: Option<String>,
     /// The caches that it probes, and whether they are up.
     pub caches: BTreeMap<String, bool>,
+    /// Workloads whose Pods are rewritten and recreated again and again.
+    pub looping: usize,
+    /// Workloads whose new Pods are not rewritten for that.
+    pub standing_down: usize,
 }
 
 impl Metrics {
@@ -34,6 +38,11 @@ impl Metrics {
                 (names::CACHE_UP, _) => {
                     metrics.caches.extend(label(names::CACHE).map(|cache| (cache.to_owned(), value != 0.0)));
                 }
+                (names::RECREATE_LOOPS, _) => match label(names::STATE) {
+                    Some(names::LOOPING) => metrics.looping = value as usize,
+                    Some(names::STANDING_DOWN) => metrics.standing_down = value as usize,
+                    _ => {}
+                },
                 (names::LAST_RELOAD_SUCCESS, what) if what == rules => metrics.rules_since_secs = Some(value as i64),
                 (names::LAST_RELOAD_SUCCESSFUL, what) if what == rules => metrics.rules_reload_ok = Some(value != 0.0),
                 (names::LAST_RELOAD_SUCCESSFUL, what) if what == certificate => {
@@ -72,6 +81,8 @@ mod tests {
             pullthrough_last_reload_success_timestamp_seconds{what=\"certificate\"} 1\n\
             pullthrough_last_reload_successful{what=\"rules\"} 0\n\
             pullthrough_cache_up{cache=\"harbor.example.com/hub\"} 0\n\
+            pullthrough_recreate_loops{state=\"looping\"} 2\n\
+            pullthrough_recreate_loops{state=\"standing_down\"} 1\n\
             pullthrough_odd\npullthrough_odd x\n";
         let expected = Metrics {
             rules_hash: Some("00ff".to_owned()),
@@ -80,6 +91,8 @@ mod tests {
             certificate_reload_ok: None,
             version: Some("0.1.0".to_owned()),
             caches: BTreeMap::from([("harbor.example.com/hub".to_owned(), false)]),
+            looping: 2,
+            standing_down: 1,
         };
         assert_eq!(Metrics::parse(text), expected);
     }

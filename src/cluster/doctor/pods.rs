@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::cluster::api::{Api, Failure, Target};
 use crate::cluster::pages::Pages;
-use crate::engine::{self, AnswerOptions, Context, Decision, Policy, Reason};
+use crate::engine::{self, AnswerOptions, Context, Decision, Origin, Policy, Reason, User};
 use crate::words::parse_secs;
 
 /// Examples of each kind in each namespace.
@@ -36,6 +36,15 @@ pub struct Stale {
     pub since: Tally,
 }
 
+/// Pods of a known operator that compares images.
+#[derive(Debug, Clone, Default)]
+pub struct Comparing {
+    /// Those that the rules would rewrite now.
+    pub rewritten: Tally,
+    /// The number of those that the rules skip.
+    pub skipped: usize,
+}
+
 /// A summary of all Pods.
 #[derive(Debug, Clone, Default)]
 pub struct Survey {
@@ -44,6 +53,10 @@ pub struct Survey {
     pub mirror: BTreeMap<String, Tally>,
     pub opted_out: BTreeMap<String, Tally>,
     pub stale: BTreeMap<String, Stale>,
+    /// By the name of a known operator.
+    pub operators: BTreeMap<&'static str, Comparing>,
+    /// Pods of other custom resources that the rules would rewrite now, by `KIND.GROUP` of the owner.
+    pub custom: BTreeMap<String, Tally>,
     /// For each rule, an image that it would rewrite, and its namespace.
     pub examples: HashMap<String, (String, String)>,
     /// Why the list is incomplete.
@@ -122,6 +135,18 @@ impl Survey {
             _ => None,
         });
         let Metadata { name, namespace, creation_timestamp } = metadata;
+        let Origin { operator, owner } = &answer.summary.origin;
+        if let Some(operator) = operator.filter(|_| rewritten.is_some()) {
+            let comparing = self.operators.entry(operator.name).or_default();
+            // Who created the Pod is unknown.
+            if scope.policy.settings().operators.skips(operator, &namespace, User::Unknown) {
+                comparing.skipped += 1;
+                return;
+            }
+            comparing.rewritten.add(|| format!("{namespace}/{name}"));
+        } else if let Some(owner) = owner.as_ref().filter(|_| rewritten.is_some()) {
+            self.custom.entry(owner.kind_and_group()).or_default().add(|| format!("{namespace}/{name}"));
+        }
         if has_reason(Reason::MirrorPod) {
             self.mirror.entry(namespace).or_default().add(|| name);
         } else if has_reason(Reason::OptedOut) {
@@ -203,5 +228,25 @@ mod tests {
         assert_eq!(survey.mirror["a"].count, 1);
         assert_eq!(survey.examples["kubernetes"], ("registry.k8s.io/x".to_owned(), "a".to_owned()));
         assert_eq!(survey.stale.len(), 1);
+    }
+
+    #[test]
+    fn pods_of_operators_are_counted() {
+        let owned = |api_version: &str, kind: &str, image: &str| {
+            let mut pod = pod("a", image);
+            pod["metadata"]["labels"] = json!({"cnpg.io/cluster": "db"});
+            pod["metadata"]["ownerReferences"] =
+                json!([{"apiVersion": api_version, "kind": kind, "name": "db", "controller": true}]);
+            pod
+        };
+        let survey = survey(&[
+            owned("postgresql.cnpg.io/v1", "Cluster", "registry.k8s.io/x"),
+            owned("postgresql.cnpg.io/v1", "Cluster", "cache.corp.internal/x"),
+            owned("example.com/v1", "Widget", "registry.k8s.io/x"),
+            owned("apps/v1", "ReplicaSet", "registry.k8s.io/x"),
+        ]);
+        let comparing = &survey.operators["cloudnative-pg"];
+        assert_eq!((comparing.rewritten.count, comparing.skipped, survey.operators.len()), (1, 0, 1));
+        assert_eq!(survey.custom.keys().collect::<Vec<_>>(), ["Widget.example.com"]);
     }
 }

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::coverage::PodLabels;
 use super::kind::ResourceKind;
-use crate::engine::{self, Pod, PodState, Workload};
+use crate::engine::{self, Origin, Pod, PodState, Workload};
 use crate::manifest::{Field, Known, Manifest};
 
 pub struct Object<'a> {
@@ -20,6 +20,8 @@ pub struct Object<'a> {
     pub pod: Option<&'a str>,
     /// The workload of the Pod, or of the Pods that the object controls. `None` if the object does not show it.
     pub workload: Option<Workload<'a>>,
+    /// Who has the Pod created. Empty for templates.
+    pub origin: Origin<'a>,
     is_history: bool,
 }
 
@@ -103,6 +105,7 @@ impl<'a> Object<'a> {
             sites: Vec::new(),
             pod: None,
             workload: None,
+            origin: Origin::default(),
             is_history: false,
         };
         let mut pod = None;
@@ -122,6 +125,9 @@ impl<'a> Object<'a> {
             object.sites = declared_sites(kind, json, known)?;
         } else if let Some(pod) = pod {
             let pod = Pod::parse(pod).map_err(|error| error.to_string())?;
+            if kind.is_pod() {
+                object.origin = pod.origin(object.namespace.clone().unwrap_or_default());
+            }
             let state = pod.metadata.as_ref().map(|metadata| metadata.state()).unwrap_or_default();
             object.workload = match kind.built_in {
                 Some(built_in) if built_in.controls_pods() => {

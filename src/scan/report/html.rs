@@ -3,12 +3,14 @@
 mod causes;
 mod chart;
 pub mod gaps;
+mod operators;
 mod outcomes;
 pub mod page;
 
 use maud::{Markup, html};
 
 use self::causes::{not_covered, reasons};
+use self::operators::operators;
 use self::outcomes::{Percents, outcomes};
 use self::page::{filter, page, prose, tile};
 use super::words;
@@ -25,6 +27,7 @@ pub fn html(report: &Report) -> String {
             (outcomes(&sums))
             (reasons(&sums))
             (not_covered(&sums))
+            (operators(report))
             section aria-labelledby="registries" {
                 h2 #registries { "Images by registry" }
                 (chart::chart(&sums))

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::engine::Percent;
-use crate::scan::{FoundImage, Location, NotCovered, Use, Verdict};
+use crate::scan::{Comparison, FoundImage, Location, NotCovered, Use, Verdict};
 
 /// Formats a finding as a line without its line end.
 pub fn line(finding: &FoundImage) -> String {
@@ -44,6 +44,9 @@ struct Line<'f> {
     would_be: Option<&'f str>,
     not_covered: Option<NotCovered>,
     included_from_percent: Option<u8>,
+    operator: Option<&'static str>,
+    place_to_set: Option<String>,
+    owner: Option<&'f str>,
     declaration: Option<&'f str>,
 }
 
@@ -57,9 +60,15 @@ impl<'f> Line<'f> {
             in_use,
             verdict,
             not_covered,
+            comparison,
             pull_access: _,
             included_from,
         } = finding;
+        let (operator, owner) = match comparison {
+            Some(Comparison::Known(operator)) => (Some(operator.name), None),
+            Some(Comparison::Possible(kind)) => (None, Some(&**kind)),
+            None => (None, None),
+        };
         let (decision, result, rule, reason, would_be) = match verdict {
             Some(Verdict::Rewrite { result, rule }) => (Some("rewritten"), Some(result), Some(rule), None, None),
             Some(Verdict::NotRewritten { reason, rule, would_be }) => {
@@ -89,6 +98,9 @@ impl<'f> Line<'f> {
             would_be,
             not_covered: *not_covered,
             included_from_percent: included_from.map(Percent::get),
+            operator,
+            place_to_set: finding.place_to_set(),
+            owner,
             declaration: None,
         };
         match place {

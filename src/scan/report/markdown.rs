@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use super::words;
+use super::{operators, words};
 use crate::scan::{Bucket, Report, Row, Share, Skipped, Sums, Unknowns, Verdict};
 use crate::words::{count, visible};
 
@@ -46,6 +46,7 @@ fn write(text: &mut String, report: &Report) -> fmt::Result {
         }
     }
     not_covered(text, &sums)?;
+    operators(text, report)?;
     gaps(text, &report.skipped, &report.unknowns)
 }
 
@@ -103,6 +104,24 @@ fn not_covered(text: &mut String, sums: &Sums) -> fmt::Result {
         writeln!(text, "- **{}**: {}.", why.title(), why.why())?;
         writeln!(text, "  Fix: {}.", why.reached_by())?;
         words::images(&rows).into_iter().try_for_each(|image| writeln!(text, "  - {}", code(&words::image(image))))?;
+    }
+    Ok(())
+}
+
+fn operators(text: &mut String, report: &Report) -> fmt::Result {
+    let known = operators::known(report);
+    if !known.is_empty() {
+        writeln!(text, "\n### {}\n", operators::KNOWN)?;
+    }
+    for operators::Known { title, effect, settings } in known {
+        writeln!(text, "- **{}**: {}.", inert(&title), inert(&effect))?;
+        settings.iter().try_for_each(|setting| writeln!(text, "  - {}", inert(setting)))?;
+    }
+    let possible = operators::possible(report);
+    if !possible.is_empty() {
+        let (title, why, fix) = (operators::POSSIBLE, operators::POSSIBLE_WHY, operators::POSSIBLE_FIX);
+        writeln!(text, "\n### {title}\n\n{}. Fix: {}.\n", inert(why), inert(fix))?;
+        possible.iter().try_for_each(|line| writeln!(text, "- {}", inert(line)))?;
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ pub mod html;
 pub mod json;
 pub mod markdown;
 pub mod names;
+mod operators;
 pub mod sarif;
 pub mod table;
 mod words;

@@ -5,8 +5,8 @@ use std::fmt::{self, Write};
 use anstyle::{AnsiColor, Style};
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Table, Width, presets};
 
-use super::words;
 use super::wrap::wrap;
+use super::{operators, words};
 use crate::scan::{Bucket, Report, Row, Share, Sums};
 use crate::words::{count, visible};
 
@@ -67,6 +67,7 @@ fn details(text: &mut String, report: &Report, sums: &Sums, width: Option<usize>
         }
     }
     not_covered(text, sums, width)?;
+    operators(text, report, width)?;
     skipped(text, report, width)?;
     unknown(text, report, width)
 }
@@ -136,6 +137,26 @@ fn not_covered(text: &mut String, sums: &Sums, width: Option<usize>) -> fmt::Res
         paragraph(text, " ", &format!("{}: {}", why.title(), why.why()), width)?;
         paragraph(text, "   images  ", &words::few(&images, images.len()), width)?;
         paragraph(text, "   fix     ", why.reached_by(), width)?;
+    }
+    Ok(())
+}
+
+/// Writes the operators that compare images, with what to set.
+fn operators(text: &mut String, report: &Report, width: Option<usize>) -> fmt::Result {
+    let known = operators::known(report);
+    if !known.is_empty() {
+        writeln!(text, "\n{BOLD}{}{BOLD:#}", operators::KNOWN)?;
+    }
+    for operators::Known { title, effect, settings } in known {
+        paragraph(text, " ", &title, width)?;
+        paragraph(text, "   effect  ", &effect, width)?;
+        settings.iter().try_for_each(|setting| paragraph(text, "   fix     ", setting, width))?;
+    }
+    if let Some(line) = operators::possible_line(report) {
+        writeln!(text, "\n{BOLD}{}{BOLD:#}", operators::POSSIBLE)?;
+        paragraph(text, " ", operators::POSSIBLE_WHY, width)?;
+        paragraph(text, "   where   ", &line, width)?;
+        paragraph(text, "   fix     ", operators::POSSIBLE_FIX, width)?;
     }
     Ok(())
 }

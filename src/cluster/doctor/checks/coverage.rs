@@ -83,7 +83,7 @@ fn without_namespace(check: &mut Check, objects: &Objects, namespaces: &[Namespa
 }
 
 fn pods(check: &mut Check, objects: &Objects, answers: &Answers, survey: &Survey) {
-    let Survey { pods, mirror, opted_out, stale, examples: _, incomplete } = survey;
+    let Survey { pods, mirror, opted_out, stale, examples: _, operators: _, custom: _, incomplete } = survey;
     check.fact(format!("{} evaluated", count(*pods, "Pod")));
     if let Some(failure) = incomplete {
         check.skip_for(failure, format!("Pods after the first {pods}"));

@@ -17,7 +17,7 @@ use crate::cluster::doctor::fault::{Fault, Severity};
 use crate::cluster::doctor::managed::{Managed, Permission};
 use crate::cluster::doctor::metrics::Metrics;
 use crate::cluster::doctor::objects::{Namespace, Objects, Version};
-use crate::cluster::doctor::pods::Survey;
+use crate::cluster::doctor::pods::{Comparing, Survey, Tally};
 use crate::cluster::doctor::probe::{DryRun, Plan, Probed};
 use crate::cluster::doctor::replica::{PodAnswers, Replica};
 use crate::cluster::doctor::report::{Report, Verdict};
@@ -143,6 +143,8 @@ fn healthy() -> Snapshot {
             certificate_reload_ok: Some(true),
             version: Some("0.1.0".to_owned()),
             caches: BTreeMap::new(),
+            looping: 0,
+            standing_down: 0,
         };
         let chain = Ok(vec![certificate.der().clone()]);
         let asked = Some(PodAnswers { chain, metrics: Ok(metrics), readyz: None });
@@ -475,9 +477,37 @@ fn skipped_objects_are_not_faults() {
     assert!(
         skipped.checks.iter().flat_map(|check| &check.skipped).all(|skipped| skipped.needs.as_deref() == Some("get a"))
     );
-    assert_eq!((skipped.verdict(), skipped.skipped()), (Verdict::Healthy, 13));
+    assert_eq!((skipped.verdict(), skipped.skipped()), (Verdict::Healthy, 14));
     let unreadable = report(|snapshot| snapshot.objects.configuration = Err(forbidden()));
     assert_eq!(unreadable.verdict(), Verdict::Incomplete);
+}
+
+#[test]
+fn operators_that_compare_images_are_reported() {
+    let of_replica = |change: fn(&mut Metrics)| {
+        faults(|snapshot| {
+            let metrics = snapshot.answers.replicas[0].asked.as_mut().unwrap().metrics.as_mut().unwrap();
+            change(metrics);
+        })
+    };
+    assert_eq!(of_replica(|metrics| metrics.looping = 1), ["recreate-loop"]);
+    assert_eq!(of_replica(|metrics| metrics.standing_down = 2), ["standing-down"]);
+    let tally = || Tally { count: 1, examples: vec!["shop/db-1".to_owned()] };
+    let report = report(|snapshot| {
+        let survey = snapshot.answers.survey.as_mut().unwrap().as_mut().unwrap();
+        survey.operators.insert("cloudnative-pg", Comparing { rewritten: tally(), skipped: 0 });
+        survey.operators.insert("olm", Comparing { rewritten: Tally::default(), skipped: 3 });
+        survey.custom.insert("Widget.example.com".to_owned(), tally());
+    });
+    let found: Vec<_> = report.findings().map(|finding| (finding.id.as_str(), finding.place.as_str())).collect();
+    let expected = [
+        ("operator-compares-images", "operator cloudnative-pg"),
+        ("operator-may-compare-images", "kind Widget.example.com"),
+    ];
+    assert_eq!(found, expected);
+    let fix = &report.findings().next().unwrap().fix;
+    assert!(fix.contains("`spec.imageName` of Cluster") && fix.contains("skip: [cloudnative-pg]"), "{fix}");
+    assert!(report.checks.iter().any(|check| check.facts.contains(&"3 Pods of olm skipped by the rules".to_owned())));
 }
 
 #[test]
