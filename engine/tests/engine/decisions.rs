@@ -277,6 +277,7 @@ fn the_reasons_are_a_closed_set_of_words() {
         "deleting",
         "mirror_pod",
         "opted_out",
+        "operator_managed",
         "placeholder",
         "unchanged",
         "invalid",
