@@ -15,7 +15,7 @@ fail() {
 
 case ${1:-} in
   '')
-    # Arguments of assets.sh. The empty one is the control plane.
+    # Arguments of assets.sh. The empty one is the control plane, with controllers.
     tools=('')
     of_tests=()
     ;;
@@ -48,10 +48,12 @@ part() {
 
 # Compiles one tool after the other. If one fails, wait_for prints its log.
 prepare() {
-  local tool name
+  local tool name arguments
   for tool in "${tools[@]}"; do
     name=${tool:-control plane}
-    tests/e2e/assets.sh "$tool" >/dev/null 2>"$work/$name.log"
+    arguments=("$tool")
+    [[ -n $tool ]] || arguments+=(kube-controller-manager)
+    tests/e2e/assets.sh "${arguments[@]}" >/dev/null 2>"$work/$name.log"
     echo $? >"$work/status"
     mv "$work/status" "$work/$name.status"
   done

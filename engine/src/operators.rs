@@ -76,7 +76,8 @@ impl Operator {
         Self::ALL.iter().find(|operator| operator.name == name)
     }
 
-    /// Returns the operator whose Pods have a controller owner of this group and kind, and such labels. It says nothing about who created the Pod.
+    /// Returns the operator whose Pods have a controller owner of this group and kind, and such labels. It says nothing about
+    /// who created the Pod.
     pub fn of<'l>(group: &str, kind: &str, label: impl Fn(&str) -> Option<Cow<'l, str>>) -> Option<&'static Self> {
         Self::ALL.iter().find(|operator| {
             operator.owner_group == group
