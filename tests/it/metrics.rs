@@ -7,12 +7,14 @@ use crate::support::client::Client;
 use crate::support::process::Server;
 use crate::support::review;
 
-/// A cache that is probed has metrics of its own.
+/// A cache that is probed has metrics of its own, and so has a rule that is not rolled out.
 const RULES: &str = "\
 apiVersion: pullthrough.dev/v1alpha1
 kind: Rules
 caches: [{prefix: '127.0.0.1:1', health: {}}]
-rules: [{name: kubernetes, from: [registry.k8s.io], to: cache.example.com/k8s}]
+rules:
+- {name: kubernetes, from: [registry.k8s.io], to: cache.example.com/k8s}
+- {name: partial, from: [quay.io], to: cache.example.com/quay, rollout: 25%}
 ";
 
 #[tokio::test]
@@ -39,6 +41,10 @@ async fn all_metrics_are_there_and_well_formed() {
         "pullthrough_admission_duration_seconds_bucket{le=\"0.00001\"}",
         "pullthrough_admission_duration_seconds_bucket{le=\"1\"}",
         "pullthrough_admission_duration_seconds_count 2",
+        "pullthrough_images_not_rolled_out_total{dry_run=\"false\",rule=\"partial\"} 0",
+        "pullthrough_rollout_ratio{rule=\"partial\"} 0.25",
+        "pullthrough_template_images_warned_total{dry_run=\"true\",rule=\"kubernetes\"} 0",
+        "pullthrough_recreate_loops{state=\"looping\"} 0",
         "pullthrough_admissions_in_flight 0",
         "pullthrough_connections 1",
         "pullthrough_tls_handshake_errors_total 0",
