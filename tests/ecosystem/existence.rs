@@ -160,7 +160,9 @@ fn a_registry_is_asked_once_for_each_image_of_many_pods() {
     for number in (0..IMAGES).step_by(2) {
         mirror.process.push(&format!("k8s/app{number}"), "1");
     }
-    let _scene = Scene::new("existence-many", &rules("", &checking("many", &mirror.address)));
+    let scene = Scene::unregistered("existence-many", &rules("", &checking("many", &mirror.address)));
+    // On a busy machine, an answer may come late. The API server must not admit the Pod without it.
+    scene.register(&["--failure-policy=Fail", "--timeout-seconds=30"]);
     let config = CLUSTER.client_config(CLUSTER.admin()).expect("a configuration");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let before = mirror.asked();

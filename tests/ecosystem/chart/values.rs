@@ -13,6 +13,19 @@ use crate::harness::wait_for;
 
 const POD: &str = "/spec/template/spec";
 const RULES: &str = "--rules=/etc/pullthrough/rules/rules.yaml";
+/// The rules file of a chart with `operators`.
+const OPERATORS: &str = r"apiVersion: pullthrough.dev/v1alpha1
+kind: Rules
+allowOptOut: false
+recordOriginals: false
+operators:
+  onRecreateLoop: standDown
+  skip: known
+rules:
+  - name: gitlab
+    pattern: registry\.gitlab\.com/(.+)
+    to: cache.corp.internal/$1
+";
 const CONTAINER: &str = "/spec/template/spec/containers/0";
 
 /// A kind of object, a JSON pointer into it, and the expected value; null if there must be none.
@@ -59,6 +72,7 @@ fn options() -> Vec<(Value, Vec<Expected>)> {
                         "--metrics-listen=[::]:8080",
                         "--log-format=json",
                         "--log-level=info",
+                        "--replicas=2",
                         "--drain-delay=5s",
                         "--shutdown-timeout=15s",
                     ],
@@ -95,6 +109,10 @@ fn options() -> Vec<(Value, Vec<Expected>)> {
         (
             json!({"cache": {}, "rules": [rule], "caches": [{"prefix": "cache.corp.internal"}]}),
             vec![container("/args/1", json!(RULES))],
+        ),
+        (
+            json!({"cache": {}, "rules": [rule], "operators": {"skip": "known", "onRecreateLoop": "standDown"}}),
+            vec![of("ConfigMap", "/data/rules.yaml", json!(OPERATORS))],
         ),
         (
             json!({"cache": {}, "rules": [rule], "whenNotUnderstood": "deny"}),
@@ -218,7 +236,10 @@ fn options() -> Vec<(Value, Vec<Expected>)> {
                 of("ConfigMap", "/metadata/name", json!("pullthrough-rules")),
             ],
         ),
-        (json!({"replicas": 5}), vec![deployment("/spec/replicas", json!(5))]),
+        (
+            json!({"replicas": 5}),
+            vec![deployment("/spec/replicas", json!(5)), container("/args/10", json!("--replicas=5"))],
+        ),
         (
             json!({"port": 10250, "metricsPort": 9090, "listenAddress": "0.0.0.0"}),
             [
@@ -318,7 +339,7 @@ fn options() -> Vec<(Value, Vec<Expected>)> {
                 "extraEnv": [{"name": "A", "value": "b"}]}),
             [
                 arguments(8, &["--log-format=text", "--log-level=debug"]),
-                arguments(12, &["--no-warnings"]),
+                arguments(13, &["--no-warnings"]),
                 vec![container("/env/0", json!({"name": "A", "value": "b"}))],
             ]
             .concat(),
