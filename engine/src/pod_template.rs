@@ -83,7 +83,7 @@ fn advised_name<'d>(decision: &'d Decision) -> Option<&'d str> {
         Decision::NotRewritten { reason: Reason::Observed, would_be, .. } => would_be.as_deref(),
         Decision::NotRewritten { .. } | Decision::Restore { .. } => None,
     };
-    name.filter(|_| decision.rule().is_some_and(|rule| !rule.depends_on_facts()))
+    name.filter(|_| decision.rule().is_some_and(|rule| !rule.varies()))
 }
 
 /// Returns the line for an object whose template is unreadable.
@@ -91,7 +91,7 @@ pub(super) fn unreadable(problem: &str) -> Vec<String> {
     vec![printable(format!("pullthrough can't check the images of this object: {problem}"), MAX_WARNING_CHARS)]
 }
 
-/// Returns the line for an image: the field, the image, and the name to write. Names are never cut, since nobody could copy them:
+/// Returns the line for an image: the field, the image, and the name to write. A cut name could not be used, so names are whole:
 /// without room for both, the line has the new one, or none.
 fn warning(kind: &PodKind, image: &ImageDecision) -> Option<String> {
     let ImageDecision { place, image, decision } = image;

@@ -133,12 +133,11 @@ fn on_templates(client_config: WebhookClientConfig, namespace_selector: LabelSel
 
 /// Returns the note on rules whose images get no warning.
 fn without_warnings(policy: &Policy) -> Option<String> {
-    let names: Vec<&str> =
-        policy.rules().iter().filter(|rule| rule.depends_on_facts()).map(|rule| rule.name.as_str()).collect();
+    let names: Vec<&str> = policy.rules().iter().filter(|rule| rule.varies()).map(|rule| rule.name.as_str()).collect();
     (!names.is_empty()).then(|| {
         format!(
-            "templates with images of the rules {} get no warning: failover, whenCacheDown and checkExists have no effect on an image \
-             that names the cache",
+            "templates with images of the rules {} get no warning: failover, whenCacheDown, checkExists and rollout have no \
+             effect on an image that names the cache",
             few(&names)
         )
     })

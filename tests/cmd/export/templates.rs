@@ -11,6 +11,7 @@ caches: [{prefix: eu.example.com, health: {}}, {prefix: us.example.com, health: 
 rules:
   - {name: hub, from: [docker.io], to: eu.example.com/hub, failover: [us.example.com/hub]}
   - {name: quay, from: [quay.io], to: eu.example.com/quay, checkExists: {}}
+  - {name: partial, from: [ghcr.io], to: eu.example.com/ghcr, rollout: 25%}
   - {name: plain, from: [registry.k8s.io], to: eu.example.com/k8s}
 ";
 
