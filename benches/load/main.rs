@@ -11,10 +11,12 @@
 //! by the requests answered. Compare this figure. It differs between machines; the ratios within one run are stable. Latencies and
 //! rates are those of a client that sends the next request after the response to the last.
 
-mod cache;
 mod client;
 mod null;
 mod process;
+#[path = "../../tests/e2e/registry.rs"]
+#[allow(dead_code, reason = "the tests use more of it")]
+mod registry;
 mod report;
 
 #[path = "../../engine/benches/common/mod.rs"]
@@ -28,6 +30,7 @@ use clap::Parser;
 
 use client::Client;
 use process::{Processors, Server};
+use registry::Reply;
 use report::{Figures, Row};
 
 /// Measures the server under load, compared with a null webhook.
@@ -64,6 +67,8 @@ struct Args {
 
 const CONNECTIONS: usize = 8;
 const WARM_UP: Duration = Duration::from_millis(300);
+/// A cache that is down: nothing listens on this port.
+const CLOSED: &str = "127.0.0.1:1";
 
 /// The names of the servers in the table.
 const NULL: &str = "null";
@@ -127,8 +132,9 @@ impl Commands {
         let key = file("tls.key", &key.serialize_pem())?;
         let one_rule = file("1-rule.yaml", &common::rules(1))?;
         let many_rules = file("1000-rules.yaml", &common::rules(1000))?;
-        let up = cache::start()?.to_string();
-        let cache_down = file("failover.yaml", &common::failover(cache::CLOSED, &up))?;
+        let answer = |_: &str| Reply { status: "200 OK", headers: Vec::new(), body: String::new() };
+        let up = registry::start(answer);
+        let cache_down = file("failover.yaml", &common::failover(CLOSED, &up))?;
 
         let null =
             processors.of_server([std::env::current_exe()?, "--null-webhook".into(), certificate.clone(), key.clone()]);

@@ -5,13 +5,13 @@ use std::borrow::Cow;
 use super::bounds::{MAX_PATCH_BYTES, MAX_WOULD_BE_BYTES};
 use super::context::Context;
 use super::decision::{Decision, ImageDecision};
-use super::json::{InvalidJson, Raw, Text};
+use super::json::{InvalidJson, Raw};
 use super::list::{Change, List};
 use super::operators::{Operator, User};
 use super::origin::Origin;
 use super::outline::may_change_an_image;
 use super::patch::{self, Patch};
-use super::pod::{Place, Pod, Site};
+use super::pod::{Metadata, Place, Pod, Site};
 use super::pod_kind::PodKind;
 use super::pod_template::{self, Advice};
 use super::policy::{PodState, Policy, Previous, Question, WhenNotUnderstood};
@@ -196,18 +196,11 @@ fn understand<'a>(
         Ok(None) => return Understood::nameless(Ok(Decided::default())),
         Err(problem) => return Understood::nameless(Err(problem)),
     };
-    let (name, generate_name) = names(&pod);
+    let (name, generate_name) = pod.metadata.as_ref().map(Metadata::names).unwrap_or_default();
     let is_creation = asked.resource == Resource::Pods && asked.operation == Operation::Create;
     let origin = if is_creation { pod.origin(asked.namespace.clone()) } else { Origin::default() };
     let decided = decide(context, asked, &origin, pod, old_object);
     Understood { name, generate_name, origin, decided }
-}
-
-/// Returns the object's `name` and `generateName`.
-fn names<'a>(pod: &Pod<'a>) -> (Cow<'a, str>, Cow<'a, str>) {
-    let text = |text: &Option<Text<'a>>| text.as_ref().map(|text| text.0.clone()).unwrap_or_default();
-    let names = pod.metadata.as_ref().map(|metadata| (text(&metadata.name), text(&metadata.generate_name)));
-    names.unwrap_or_default()
 }
 
 /// Reads an object with a template, which is `None` without a user to warn.
@@ -222,7 +215,7 @@ fn understand_template<'a>(
         Ok(object) => object.unwrap_or_default(),
         Err(error) => return Understood::nameless(Err(format!("it can't be read: {error}"))),
     };
-    let (name, generate_name) = names(&object);
+    let (name, generate_name) = object.metadata.as_ref().map(Metadata::names).unwrap_or_default();
     let is_deleting = object.metadata.is_some_and(|metadata| metadata.state().deleting);
     let sets_images = matches!(asked.operation, Operation::Create | Operation::Update) && !is_deleting;
     let advice = match template.filter(|_| sets_images) {

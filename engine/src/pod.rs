@@ -43,6 +43,12 @@ object! {
 }
 
 impl<'a> Metadata<'a> {
+    /// Returns `name` and `generateName`, each empty if it is missing.
+    pub(super) fn names(&self) -> (Cow<'a, str>, Cow<'a, str>) {
+        let text = |text: &Option<Text<'a>>| text.as_ref().map(|text| text.0.clone()).unwrap_or_default();
+        (text(&self.name), text(&self.generate_name))
+    }
+
     /// Returns the controller of the Pod; `None` if it has none.
     pub fn controller(&self) -> Option<Owner<'a>> {
         Owner::controller(self.owner_references.as_ref()?)

@@ -82,9 +82,8 @@ impl<'a> Workload<'a> {
         if let Some(owner) = metadata.controller() {
             return Self::of_controller(owner.kind, owner.name, |key| metadata.label(key));
         }
-        let text = |text: &Option<super::json::Text<'a>>| text.as_ref().map(|text| text.0.clone()).unwrap_or_default();
-        let generate_name = text(&metadata.generate_name);
-        Self::new("Pod", if generate_name.is_empty() { text(&metadata.name) } else { generate_name })
+        let (name, generate_name) = metadata.names();
+        Self::new("Pod", if generate_name.is_empty() { name } else { generate_name })
     }
 
     /// Returns the workload of the Pods of a controller. `label` returns a label of those Pods by its key.

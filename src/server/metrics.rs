@@ -1,30 +1,32 @@
 //! The metrics. Label values are closed enums and rule names, never images, Pods or namespaces: the rules file bounds the
 //! number of series.
 
+mod by_dry_run;
 mod caches;
 mod labels;
 mod lost_lines;
 pub mod names;
 mod operators;
-mod templates;
+mod rules;
 
-use std::collections::{HashMap, HashSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus::core::Collector;
 use prometheus::{
-    GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+use self::by_dry_run::ByDryRun;
 pub use self::caches::CacheMetrics;
 pub use self::labels::{Looked, Reloaded, Shed, Task};
 use self::lost_lines::LostLines;
 use self::operators::OperatorMetrics;
 pub use self::operators::RecreateLoops;
-use self::templates::{TemplateCounters, TemplateMetrics};
+pub use self::rules::RuleCounters;
+use self::rules::RuleMetrics;
 use super::bounds::{Bounds, Usage};
 use super::lines::Lost;
-use crate::engine::{Decision, Reason, Rule, Summary};
+use crate::engine::{Reason, Rule, Summary};
 
 /// The git revision of the build, from the variable `PULLTHROUGH_REVISION`.
 pub const REVISION: &str = match option_env!("PULLTHROUGH_REVISION") {
@@ -38,51 +40,11 @@ pub const UNKNOWN_REVISION: &str = "unknown";
 const DURATION_BUCKETS_SECS: [f64; 16] =
     [0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
 
-/// A counter for real requests and one for dry runs.
-#[derive(Debug, Clone)]
-struct ByDryRun([IntCounter; 2]);
-
-impl ByDryRun {
-    fn new(family: &IntCounterVec, labels: &[&str]) -> ByDryRun {
-        ByDryRun(["false", "true"].map(|dry_run| family.with_label_values(&[labels, &[dry_run]].concat())))
-    }
-
-    fn add_one(&self, dry_run: bool) {
-        self.add(dry_run, 1);
-    }
-
-    fn add(&self, dry_run: bool, number: u64) {
-        self.0[usize::from(dry_run)].inc_by(number);
-    }
-}
-
-/// The counters of one policy's rules. They are looked up once, not for each image.
-#[derive(Debug)]
-pub struct RuleCounters {
-    hash: String,
-    /// By rule: for `to`, and for each failover.
-    rewrites: HashMap<String, Vec<(String, ByDryRun)>>,
-    /// By rule, for rules whose roll-out does not include every workload.
-    not_rolled_out: HashMap<String, ByDryRun>,
-    caches: HashSet<String>,
-    templates: TemplateCounters,
-}
-
-/// Returns the hosts of `to` and of each failover as rewritten images have them, except those that depend on the image.
-fn cache_hosts(rule: &Rule) -> impl Iterator<Item = &str> {
-    let written = std::iter::once(rule.matcher.target()).chain(rule.matcher.failover());
-    let known = written.zip(rule.matcher.target_hosts()).filter(|(_, host)| host.is_some());
-    known.filter_map(|(written, _)| written.split('/').next())
-}
-
 /// All metrics. Created once, and passed on.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    rewrites: IntCounterVec,
     not_rewritten: Vec<(Reason, ByDryRun)>,
-    not_rolled_out: IntCounterVec,
-    rollout: GaugeVec,
     requests: IntCounterVec,
     duration: Histogram,
     in_flight: IntGauge,
@@ -96,11 +58,9 @@ pub struct Metrics {
     last_reload_successful: IntGaugeVec,
     task_panics: IntCounterVec,
     task_last_run: IntGaugeVec,
-    rules_info: IntGaugeVec,
-    cache_info: IntGaugeVec,
     not_after: IntGauge,
     caches: CacheMetrics,
-    templates: TemplateMetrics,
+    rules: RuleMetrics,
     operators: OperatorMetrics,
     looked_up: IntCounterVec,
 }
@@ -176,30 +136,10 @@ impl Metrics {
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
 
         Ok(Metrics {
-            rewrites: counters(
-                "pullthrough_image_rewrites_total",
-                "Images that were rewritten, by rule and by the cache that was named: its `to`, or a failover.",
-                &["rule", names::CACHE, "dry_run"],
-            )?,
             not_rewritten: Reason::ALL
                 .iter()
                 .map(|&reason| (reason, ByDryRun::new(&not_rewritten, &[reason.as_str()])))
                 .collect(),
-            not_rolled_out: counters(
-                "pullthrough_images_not_rolled_out_total",
-                "Images that were not rewritten since the `rollout` of the rule does not include the workload, by rule.",
-                &["rule", "dry_run"],
-            )?,
-            rollout: add(
-                &registry,
-                GaugeVec::new(
-                    Opts::new(
-                        "pullthrough_rollout_ratio",
-                        "Share of workloads that the `rollout` of a rule includes, from 0 to 1, for rules below 1.",
-                    ),
-                    &["rule"],
-                ),
-            )?,
             requests,
             duration: add(
                 &registry,
@@ -248,22 +188,12 @@ impl Metrics {
                 "Unix time of the end of a background task's last run without a panic, in seconds.",
                 &["task"],
             )?,
-            rules_info: gauges(
-                names::RULES_INFO,
-                "Start of the SHA-256 of the loaded rules, always 1.",
-                &[names::HASH],
-            )?,
-            cache_info: gauges(
-                "pullthrough_cache_info",
-                "Registry host of a cache, as `to` of the rules names it (always 1).",
-                &["registry"],
-            )?,
             not_after: gauge(
                 "pullthrough_certificate_not_after_timestamp_seconds",
                 "Unix time of the serving certificate's expiry, in seconds.",
             )?,
             caches: CacheMetrics::new(&registry)?,
-            templates: TemplateMetrics::new(&registry)?,
+            rules: RuleMetrics::new(&registry)?,
             operators: OperatorMetrics::new(&registry)?,
             looked_up,
             registry,
@@ -280,27 +210,12 @@ impl Metrics {
         let Summary { resource, operation, dry_run, outcome, images, warned, .. } = summary;
         let labels = [resource.as_str(), operation.as_str(), outcome.as_str(), if *dry_run { "true" } else { "false" }];
         self.requests.with_label_values(&labels).inc();
-        rules.templates.warned(warned, *dry_run);
+        rules.warned(warned, *dry_run);
         for image in images {
-            match &image.decision {
-                Decision::Rewrite { rule, failover, .. } => {
-                    let position = failover.map_or(0, |failover| failover + 1);
-                    let counters = rules.rewrites.get(&rule.name);
-                    if let Some((_, counter)) = counters.and_then(|counters| counters.get(position)) {
-                        counter.add_one(*dry_run);
-                    }
-                }
-                decision => {
-                    if let Some((_, counter)) = self.not_rewritten.iter().find(|(of, _)| Some(*of) == decision.reason())
-                    {
-                        counter.add_one(*dry_run);
-                    }
-                    if decision.reason() == Some(Reason::NotRolledOut)
-                        && let Some(counter) = decision.rule().and_then(|rule| rules.not_rolled_out.get(&rule.name))
-                    {
-                        counter.add_one(*dry_run);
-                    }
-                }
+            rules.decided(&image.decision, *dry_run);
+            let reason = image.decision.reason();
+            if let Some((_, counter)) = self.not_rewritten.iter().find(|(of, _)| Some(*of) == reason) {
+                counter.add(*dry_run, 1);
             }
         }
     }
@@ -332,51 +247,9 @@ impl Metrics {
 
     /// Records loaded rules, at start and at each reload, and removes the series of rules that no longer exist.
     pub fn rules_loaded(&self, rules: &[Rule], hash: String, before: Option<&RuleCounters>) -> RuleCounters {
-        let counters = |rule: &Rule| {
-            let names = [rule.matcher.target()].into_iter().chain(rule.matcher.failover());
-            let of_cache = |cache: &str| (cache.to_owned(), ByDryRun::new(&self.rewrites, &[&rule.name, cache]));
-            (rule.name.clone(), names.map(of_cache).collect::<Vec<_>>())
-        };
-        let rewrites: HashMap<_, _> = rules.iter().map(counters).collect();
-        let templates = self.templates.rules_loaded(rules, before.map(|before| &before.templates));
-        let caches: HashSet<String> = rules.iter().flat_map(cache_hosts).map(str::to_owned).collect();
-        let partial = rules.iter().filter(|rule| !rule.is_rolled_out());
-        let counter = |rule: &Rule| (rule.name.clone(), ByDryRun::new(&self.not_rolled_out, &[&rule.name]));
-        let not_rolled_out: HashMap<_, _> = partial.clone().map(counter).collect();
-        for rule in partial {
-            self.rollout.with_label_values(&[rule.name.as_str()]).set(f64::from(rule.rollout.get()) / 100.0);
-        }
-        if let Some(before) = before {
-            for (name, caches) in &before.rewrites {
-                let stays = |cache: &String| {
-                    rewrites.get(name).is_some_and(|caches| caches.iter().any(|(named, _)| named == cache))
-                };
-                for (cache, _) in caches.iter().filter(|(cache, _)| !stays(cache)) {
-                    for dry_run in ["false", "true"] {
-                        // The only error is that there is no such series.
-                        let _ = self.rewrites.remove_label_values(&[name.as_str(), cache, dry_run]);
-                    }
-                }
-            }
-            for name in before.not_rolled_out.keys().filter(|name| !not_rolled_out.contains_key(*name)) {
-                let _ = self.rollout.remove_label_values(&[name.as_str()]);
-                for dry_run in ["false", "true"] {
-                    let _ = self.not_rolled_out.remove_label_values(&[name.as_str(), dry_run]);
-                }
-            }
-            for registry in before.caches.difference(&caches) {
-                let _ = self.cache_info.remove_label_values(&[registry.as_str()]);
-            }
-            if before.hash != hash {
-                let _ = self.rules_info.remove_label_values(&[before.hash.as_str()]);
-            }
-        }
-        self.rules_info.with_label_values(&[hash.as_str()]).set(1);
-        for registry in &caches {
-            self.cache_info.with_label_values(&[registry.as_str()]).set(1);
-        }
+        let counters = self.rules.loaded(rules, hash, before);
         self.loaded(Reloaded::Rules);
-        RuleCounters { hash, rewrites, not_rolled_out, caches, templates }
+        counters
     }
 
     /// Records the loaded certificate, at start and at each reload.

@@ -1,6 +1,9 @@
 //! `checkExists` with a real API server and a real registry, which answers at once, slowly, not at all, or falsely.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+#[path = "../e2e/registry.rs"]
+#[allow(dead_code, reason = "these tests use a part of it")]
+mod stand_in;
+
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,6 +15,7 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use self::stand_in::Reply;
 use crate::harness::request;
 use crate::init::registry::{Registry, free_address};
 use crate::scene::{Scene, image, rules, simple_pod};
@@ -23,8 +27,6 @@ const SLACK: Duration = Duration::from_secs(5);
 const PODS: usize = 1000;
 const IMAGES: usize = 50;
 const AT_ONCE: usize = 100;
-/// The first byte of a client that tries TLS. A server of Go tells it in plain HTTP that it does not.
-const TLS_HANDSHAKE: [u8; 1] = [0x16];
 /// How long an answer is used.
 const LIFE: Duration = Duration::from_secs(30);
 
@@ -37,13 +39,19 @@ enum Front {
     /// It closes connections.
     Closes,
     /// It gives every answer this status.
-    Status(u16),
+    Status(&'static str),
 }
 
 impl Front {
     /// Listens on the loopback interface until the process ends. Returns the address.
     fn start(self, registry: &str) -> String {
-        let Some(front) = self.listener() else { return registry.to_owned() };
+        if let Self::Nothing = self {
+            return registry.to_owned();
+        }
+        if let Self::Status(status) = self {
+            return stand_in::start(move |_| Reply { status, headers: Vec::new(), body: String::new() });
+        }
+        let front = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = front.local_addr().expect("an address").to_string();
         let registry = registry.to_owned();
         thread::spawn(move || {
@@ -56,35 +64,13 @@ impl Front {
         address
     }
 
-    fn listener(self) -> Option<TcpListener> {
-        (!matches!(self, Self::Nothing)).then(|| TcpListener::bind("127.0.0.1:0").expect("a port"))
-    }
-
     fn answer(self, mut client: TcpStream, registry: &str) -> std::io::Result<()> {
-        match self {
-            Self::Closes | Self::Nothing => Ok(()),
-            Self::Status(status) => {
-                let mut first = [0];
-                client.peek(&mut first)?;
-                if first == TLS_HANDSHAKE {
-                    return client.write_all(b"HTTP/1.0 400 Bad Request\r\n\r\n");
-                }
-                for line in BufReader::new(&client).lines() {
-                    if line?.is_empty() {
-                        break;
-                    }
-                }
-                let head = format!("HTTP/1.1 {status} Test\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-                client.write_all(head.as_bytes())
-            }
-            Self::Delay(time) => {
-                thread::sleep(time);
-                let server = TcpStream::connect(registry)?;
-                let (mut from_client, mut to_server) = (client.try_clone()?, server.try_clone()?);
-                thread::spawn(move || std::io::copy(&mut from_client, &mut to_server));
-                std::io::copy(&mut &server, &mut client).map(drop)
-            }
-        }
+        let Self::Delay(time) = self else { return Ok(()) };
+        thread::sleep(time);
+        let server = TcpStream::connect(registry)?;
+        let (mut from_client, mut to_server) = (client.try_clone()?, server.try_clone()?);
+        thread::spawn(move || std::io::copy(&mut from_client, &mut to_server));
+        std::io::copy(&mut &server, &mut client).map(drop)
     }
 }
 
@@ -133,8 +119,8 @@ fn a_registry_is_believed_if_it_answers_in_time() {
         ("slower", Front::Delay(DEADLINE / 5), [true, false]),
         ("slow", Front::Delay(slow), [true, true]),
         ("dead", Front::Closes, [true, true]),
-        ("hides", Front::Status(404), [false, false]),
-        ("boasts", Front::Status(200), [true, true]),
+        ("hides", Front::Status("404 Not Found"), [false, false]),
+        ("boasts", Front::Status("200 OK"), [true, true]),
     ];
     let caches = cases.map(|(name, front, _)| (name, front.start(&mirror.address)));
     let entries: String = caches.iter().map(|(name, cache)| checking(name, cache)).collect();

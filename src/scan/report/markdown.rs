@@ -109,7 +109,7 @@ fn not_covered(text: &mut String, sums: &Sums) -> fmt::Result {
 }
 
 fn operators(text: &mut String, report: &Report) -> fmt::Result {
-    let known = operators::known(report);
+    let operators::Operators { known, possible } = operators::Operators::of(report);
     if !known.is_empty() {
         writeln!(text, "\n### {}\n", operators::KNOWN)?;
     }
@@ -117,7 +117,6 @@ fn operators(text: &mut String, report: &Report) -> fmt::Result {
         writeln!(text, "- **{}**: {}.", inert(&title), inert(&effect))?;
         settings.iter().try_for_each(|setting| writeln!(text, "  - {}", inert(setting)))?;
     }
-    let possible = operators::possible(report);
     if !possible.is_empty() {
         let (title, why, fix) = (operators::POSSIBLE, operators::POSSIBLE_WHY, operators::POSSIBLE_FIX);
         writeln!(text, "\n### {title}\n\n{}. Fix: {}.\n", inert(why), inert(fix))?;

@@ -1,7 +1,7 @@
 //! The lines about operators that compare images, which each format lays out for itself.
 
-use crate::scan::{Comparisons, Report, Tally};
-use crate::words::{count, few};
+use crate::scan::{Comparisons, OfOperator, Report, Tally};
+use crate::words::count;
 
 /// A known operator.
 pub struct Known {
@@ -23,38 +23,38 @@ pub const POSSIBLE_WHY: &str =
 pub const POSSIBLE_FIX: &str =
     "switch one of their namespaces on first; set `operators: {onRecreateLoop: standDown}` in the rules";
 
-/// Returns the known operators of a report.
-pub fn known(report: &Report) -> Vec<Known> {
-    let Comparisons { known, possible: _ } = report.comparisons();
-    let known = known.into_values().map(|of| {
-        let mut settings: Vec<String> = of
-            .settings
+/// The operators of a report.
+pub struct Operators {
+    pub known: Vec<Known>,
+    /// A line for each kind of other custom resources.
+    pub possible: Vec<String>,
+}
+
+impl Operators {
+    pub fn of(report: &Report) -> Self {
+        let Comparisons { known, possible } = report.comparisons();
+        let possible = possible.into_iter().map(|(kind, tally)| format!("{kind}: {}", whereabouts(&tally)));
+        Self { known: known.into_values().map(Known::new).collect(), possible: possible.collect() }
+    }
+}
+
+impl Known {
+    fn new(of: OfOperator) -> Self {
+        let OfOperator { operator, settings, skipped } = of;
+        let mut settings: Vec<String> = settings
             .iter()
             .map(|((place, value), tally)| format!("set {place} to {value} ({})", whereabouts(tally)))
             .collect();
-        if of.skipped > 0 {
-            settings.push(format!("skipped by the rules: {}", count(of.skipped, "image")));
+        if skipped > 0 {
+            settings.push(format!("skipped by the rules: {}", count(skipped, "image")));
         }
-        let versions = of.operator.versions.map(|versions| format!(", {versions}")).unwrap_or_default();
-        Known {
-            title: format!("{} ({}{versions})", of.operator.name, of.operator.title),
-            effect: format!("if its Pods are rewritten, it {}", of.operator.effect),
+        let versions = operator.versions.map(|versions| format!(", {versions}")).unwrap_or_default();
+        Self {
+            title: format!("{} ({}{versions})", operator.name, operator.title),
+            effect: format!("if its Pods are rewritten, it {}", operator.effect),
             settings,
         }
-    });
-    known.collect()
-}
-
-/// Returns a line for each kind of other custom resources.
-pub fn possible(report: &Report) -> Vec<String> {
-    let Comparisons { known: _, possible } = report.comparisons();
-    possible.into_iter().map(|(kind, tally)| format!("{kind}: {}", whereabouts(&tally))).collect()
-}
-
-/// Returns all lines of the second part as one.
-pub fn possible_line(report: &Report) -> Option<String> {
-    let lines = possible(report);
-    (!lines.is_empty()).then(|| few(&lines))
+    }
 }
 
 fn whereabouts(Tally { count: places, example }: &Tally) -> String {

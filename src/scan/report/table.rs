@@ -8,7 +8,7 @@ use comfy_table::{Attribute, Cell, CellAlignment, Color, ColumnConstraint, Conte
 use super::wrap::wrap;
 use super::{operators, words};
 use crate::scan::{Bucket, Report, Row, Share, Sums};
-use crate::words::{count, visible};
+use crate::words::{count, few, visible};
 
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
@@ -143,7 +143,7 @@ fn not_covered(text: &mut String, sums: &Sums, width: Option<usize>) -> fmt::Res
 
 /// Writes the operators that compare images, with what to set.
 fn operators(text: &mut String, report: &Report, width: Option<usize>) -> fmt::Result {
-    let known = operators::known(report);
+    let operators::Operators { known, possible } = operators::Operators::of(report);
     if !known.is_empty() {
         writeln!(text, "\n{BOLD}{}{BOLD:#}", operators::KNOWN)?;
     }
@@ -152,10 +152,10 @@ fn operators(text: &mut String, report: &Report, width: Option<usize>) -> fmt::R
         paragraph(text, "   effect  ", &effect, width)?;
         settings.iter().try_for_each(|setting| paragraph(text, "   fix     ", setting, width))?;
     }
-    if let Some(line) = operators::possible_line(report) {
+    if !possible.is_empty() {
         writeln!(text, "\n{BOLD}{}{BOLD:#}", operators::POSSIBLE)?;
         paragraph(text, " ", operators::POSSIBLE_WHY, width)?;
-        paragraph(text, "   where   ", &line, width)?;
+        paragraph(text, "   where   ", &few(&possible), width)?;
         paragraph(text, "   fix     ", operators::POSSIBLE_FIX, width)?;
     }
     Ok(())

@@ -2,6 +2,7 @@
 
 use prometheus::{IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry};
 
+use super::by_dry_run::ByDryRun;
 use super::{add, names};
 use crate::engine::Operator;
 
@@ -16,13 +17,11 @@ pub struct RecreateLoops {
 
 #[derive(Debug)]
 pub(super) struct OperatorMetrics {
-    pods: IntCounterVec,
+    /// By name: of Pods that were not rewritten, and of rewritten ones.
+    pods: Vec<(&'static str, [ByDryRun; 2])>,
     loops: IntGaugeVec,
     evictions: IntCounter,
 }
-
-const REWRITTEN: &str = "rewritten";
-const NOT_REWRITTEN: &str = "not_rewritten";
 
 impl OperatorMetrics {
     pub fn new(registry: &Registry) -> prometheus::Result<Self> {
@@ -38,24 +37,21 @@ impl OperatorMetrics {
             "pullthrough_recreation_evictions_total",
             "Pods or namespaces that are no longer watched for recreate loops, because the table was full.",
         )?;
-        let metrics = Self {
-            pods: add(registry, IntCounterVec::new(pods, &["operator", "result", "dry_run"]))?,
+        let pods = add(registry, IntCounterVec::new(pods, &["operator", "result", "dry_run"]))?;
+        let of_operator = |&Operator { name, .. }: &Operator| {
+            (name, ["not_rewritten", "rewritten"].map(|result| ByDryRun::new(&pods, &[name, result])))
+        };
+        Ok(Self {
+            pods: Operator::ALL.iter().map(of_operator).collect(),
             loops: add(registry, IntGaugeVec::new(loops, &[names::STATE]))?,
             evictions: add(registry, Ok(evictions))?,
-        };
-        for operator in Operator::ALL {
-            for result in [REWRITTEN, NOT_REWRITTEN] {
-                for dry_run in ["false", "true"] {
-                    metrics.pods.with_label_values(&[operator.name, result, dry_run]);
-                }
-            }
-        }
-        Ok(metrics)
+        })
     }
 
     pub fn pod(&self, operator: &str, is_rewritten: bool, dry_run: bool) {
-        let result = if is_rewritten { REWRITTEN } else { NOT_REWRITTEN };
-        self.pods.with_label_values(&[operator, result, if dry_run { "true" } else { "false" }]).inc();
+        if let Some((_, counters)) = self.pods.iter().find(|(name, _)| *name == operator) {
+            counters[usize::from(is_rewritten)].add(dry_run, 1);
+        }
     }
 
     pub fn evicted(&self) {

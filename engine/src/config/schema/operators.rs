@@ -105,6 +105,20 @@ impl JsonSchema for OperatorName {
     }
 }
 
+/// The methods of a visitor for scalars that are no string.
+macro_rules! other_scalars {
+    ($value:expr) => {
+        other_scalars!($value; visit_bool bool, visit_i64 i64, visit_u64 u64, visit_f64 f64);
+    };
+    ($value:expr; $($visit:ident $scalar:ty),+) => {
+        $(
+            fn $visit<E>(self, _: $scalar) -> Result<Self::Value, E> {
+                Ok($value)
+            }
+        )+
+    };
+}
+
 impl<'de> Deserialize<'de> for Skip {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct SkipVisitor;
@@ -120,21 +134,7 @@ impl<'de> Deserialize<'de> for Skip {
                 Ok(Skip::Word(word.to_owned()))
             }
 
-            fn visit_bool<E>(self, _: bool) -> Result<Skip, E> {
-                Ok(Skip::Other)
-            }
-
-            fn visit_i64<E>(self, _: i64) -> Result<Skip, E> {
-                Ok(Skip::Other)
-            }
-
-            fn visit_u64<E>(self, _: u64) -> Result<Skip, E> {
-                Ok(Skip::Other)
-            }
-
-            fn visit_f64<E>(self, _: f64) -> Result<Skip, E> {
-                Ok(Skip::Other)
-            }
+            other_scalars!(Skip::Other);
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Skip, A::Error> {
                 IgnoredAny.visit_map(map).map(|_| Skip::Other)
@@ -168,21 +168,7 @@ impl<'de> Deserialize<'de> for SkipEntry {
                 Ok(SkipEntry::Name(name.to_owned()))
             }
 
-            fn visit_bool<E>(self, _: bool) -> Result<SkipEntry, E> {
-                Ok(SkipEntry::Other)
-            }
-
-            fn visit_i64<E>(self, _: i64) -> Result<SkipEntry, E> {
-                Ok(SkipEntry::Other)
-            }
-
-            fn visit_u64<E>(self, _: u64) -> Result<SkipEntry, E> {
-                Ok(SkipEntry::Other)
-            }
-
-            fn visit_f64<E>(self, _: f64) -> Result<SkipEntry, E> {
-                Ok(SkipEntry::Other)
-            }
+            other_scalars!(SkipEntry::Other);
 
             fn visit_unit<E>(self) -> Result<SkipEntry, E> {
                 Ok(SkipEntry::Other)

@@ -4,11 +4,11 @@ use maud::{Markup, html};
 
 use super::page::{list, prose};
 use crate::scan::Report;
-use crate::scan::report::operators::{KNOWN, Known, POSSIBLE, POSSIBLE_FIX, POSSIBLE_WHY, known, possible};
+use crate::scan::report::operators::{KNOWN, Known, Operators, POSSIBLE, POSSIBLE_FIX, POSSIBLE_WHY};
 use crate::words::visible;
 
 pub(super) fn operators(report: &Report) -> Markup {
-    let (known, possible) = (known(report), possible(report));
+    let Operators { known, possible } = Operators::of(report);
     html! {
         @if !known.is_empty() {
             section aria-labelledby="operators" {
