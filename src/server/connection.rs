@@ -176,6 +176,11 @@ impl Endpoint {
                 if progress.account().must_close(cx.waker()) || connection.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(());
                 }
+                // hyper asks for the body when it has read the header, and reads it in its next poll. Most bodies are there
+                // already. If many connections are busy, the request would wait for all of them again.
+                if progress.take_start() && connection.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(());
+                }
                 if !said_goodbye && ends.as_mut().poll(cx).is_ready() {
                     said_goodbye = true;
                     connection.as_mut().say_goodbye();

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ pub struct Progress {
     write: Duration,
     /// The longest time that one request can take.
     request: Duration,
+    /// A request has started since the last call of [`Progress::take_start`].
+    has_started: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -68,7 +71,15 @@ impl Progress {
             charge: None,
             goodbye: None,
         };
-        Progress { account, header, idle, write, request: body + write, state: Mutex::new(state) }
+        Progress {
+            account,
+            header,
+            idle,
+            write,
+            request: body + write,
+            has_started: AtomicBool::new(false),
+            state: Mutex::new(state),
+        }
     }
 
     pub fn account(&self) -> &Arc<Account> {
@@ -140,12 +151,18 @@ impl Progress {
             }
             state.charge.take()
         };
+        self.has_started.store(true, Ordering::Relaxed);
         self.account.active();
         let charge = charge.map_or_else(|| self.account.charge(REQUEST_BYTES), Ok);
         let visit =
             charge.map(|charge| Visit { progress: Arc::clone(self), charge: Arc::new(Mutex::new(Some(charge))) });
         let underway = Underway { progress: Arc::clone(self), _visit: visit.as_ref().ok().cloned() };
         (underway, visit)
+    }
+
+    /// Returns whether a request has started since the last call.
+    pub fn take_start(&self) -> bool {
+        self.has_started.swap(false, Ordering::Relaxed)
     }
 
     fn request_ended(&self) {
