@@ -9,7 +9,6 @@ use std::task::Poll;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use axum::Router;
 use axum::body::Body;
 use axum::http::header::CONNECTION;
 use axum::http::{HeaderValue, Request, Response, Version};
@@ -23,8 +22,8 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
-use tower::Service;
 
+use super::http::Service;
 use super::ledger::{Account, Ledger};
 use super::limits::{
     CONNECTION_BYTES, HEADER_BYTES, HTTP2_HEADER_BYTES, HTTP2_STREAMS, HTTP2_WINDOW_BYTES, Limits, TLS_BUFFER_BYTES,
@@ -43,7 +42,7 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// The service and limits of a set of listening addresses.
 #[derive(Debug)]
 pub struct Endpoint {
-    router: Router,
+    service: Service,
     /// `None`: plain HTTP.
     identity: Option<Arc<ArcSwap<Identity>>>,
     limits: Limits,
@@ -54,9 +53,9 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Creates an endpoint that serves `router`.
+    /// Creates an endpoint that serves `service`.
     pub fn new(
-        router: Router,
+        service: Service,
         identity: Option<Arc<ArcSwap<Identity>>>,
         limits: Limits,
         ledger: Arc<Ledger>,
@@ -64,7 +63,7 @@ impl Endpoint {
         phase: watch::Receiver<Phase>,
     ) -> Arc<Endpoint> {
         let turns = Turns::new(std::thread::available_parallelism().map_or(1, usize::from));
-        Arc::new(Endpoint { router, identity, limits, ledger, turns, metrics, phase })
+        Arc::new(Endpoint { service, identity, limits, ledger, turns, metrics, phase })
     }
 
     pub fn phase(&self) -> watch::Receiver<Phase> {
@@ -142,15 +141,11 @@ impl Endpoint {
     ) -> impl Future<Output = Result<Response<Body>, Infallible>> + use<> {
         let is_http1 = request.version() < Version::HTTP_2;
         let (underway, visit) = progress.request_started();
-        let answer = visit.map(|visit| {
-            let mut request = request.map(Body::new);
-            request.extensions_mut().insert(visit);
-            self.router.clone().call(request)
-        });
+        let answer = visit.map(|visit| self.service.answer(request.map(Body::new), visit));
         let endpoint = Arc::clone(self);
         async move {
             let mut response = match answer {
-                Ok(answer) => answer.await?,
+                Ok(answer) => answer.await,
                 Err(full) => {
                     endpoint.metrics.shed(Shed::Request);
                     Rejection::from(full).into_response()

@@ -1,15 +1,17 @@
-//! Routes: paths, methods and statuses.
+//! Paths, methods and statuses.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
+use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{ALLOW, CONTENT_TYPE, EXPECT};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Version};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Extension, Router};
+use axum::routing::get;
+use tower::ServiceExt;
 
 use super::admission::Admission;
 use super::body;
@@ -19,36 +21,48 @@ use super::progress::Visit;
 use super::rejection::{Rejection, line};
 use crate::ADMISSION_PATH;
 
-/// Returns the router of the admission endpoint. Requests carry their [`Visit`] as an extension.
-pub fn router(admission: Arc<Admission>) -> Router {
-    let limits = admission.limits().clone();
-    Router::new()
-        .route(ADMISSION_PATH, post(mutate).fallback(other_method))
-        .fallback(move |request| other_path(request, limits))
-        .with_state(admission)
+/// What an endpoint answers.
+#[derive(Debug, Clone)]
+pub enum Service {
+    /// Admission requests, at one path. A router would cost more than the counters of a request.
+    Admission(Arc<Admission>),
+    /// `/metrics`, `/livez` and `/readyz`, for the kubelet and Prometheus.
+    Probes(Router),
 }
 
-/// Returns the router of `/metrics`, `/livez` and `/readyz`, for the kubelet and Prometheus.
-pub fn probes_router(probes: Arc<Probes>) -> Router {
-    Router::new()
-        .route("/livez", get(|| async { "alive\n" }))
-        .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics))
-        .fallback(|| async {
-            line(StatusCode::NOT_FOUND, "path not found; this port serves /livez, /readyz and /metrics")
-        })
-        .with_state(probes)
+impl Service {
+    pub fn probes(probes: Arc<Probes>) -> Service {
+        let router = Router::new()
+            .route("/livez", get(|| async { "alive\n" }))
+            .route("/readyz", get(readyz))
+            .route("/metrics", get(metrics))
+            .fallback(|| async {
+                line(StatusCode::NOT_FOUND, "path not found; this port serves /livez, /readyz and /metrics")
+            });
+        Service::Probes(router.with_state(probes))
+    }
+
+    /// Answers a request.
+    pub fn answer(&self, request: Request, visit: Visit) -> Pin<Box<dyn Future<Output = Response> + Send>> {
+        match self {
+            Service::Admission(admission) => {
+                let admission = Arc::clone(admission);
+                Box::pin(async move { admit(&admission, request, &visit).await })
+            }
+            Service::Probes(router) => {
+                let answer = router.clone().oneshot(request);
+                Box::pin(async move { answer.await.into_response() })
+            }
+        }
+    }
 }
 
-async fn mutate(
-    State(admission): State<Arc<Admission>>,
-    Extension(visit): Extension<Visit>,
-    request: Request,
-) -> Response {
+async fn admit(admission: &Arc<Admission>, request: Request, visit: &Visit) -> Response {
     let (head, mut body) = request.into_parts();
-    let answer = match content_type(&head.headers) {
-        Ok(()) => admission.answer(&mut body, &visit).await,
-        Err(rejection) => Err(admission.refused(rejection)),
+    let answer = match check(&head) {
+        Ok(()) => admission.answer(&mut body, visit).await,
+        Err(rejection @ Rejection::ContentType(_)) => Err(admission.refused(rejection)),
+        Err(rejection) => Err(rejection),
     };
     match answer {
         Ok(review) => {
@@ -60,19 +74,6 @@ async fn mutate(
     }
 }
 
-async fn other_method(State(admission): State<Arc<Admission>>, request: Request) -> Response {
-    let (head, mut body) = request.into_parts();
-    let rejection = Rejection::Method { method: head.method.clone() };
-    let mut response = refuse(rejection, &head, &mut body, admission.limits()).await;
-    response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
-    response
-}
-
-async fn other_path(request: Request, limits: Limits) -> Response {
-    let (head, mut body) = request.into_parts();
-    refuse(Rejection::NotFound, &head, &mut body, &limits).await
-}
-
 async fn refuse(rejection: Rejection, head: &Parts, body: &mut Body, limits: &Limits) -> Response {
     // With `Expect: 100-continue`, the client has not sent the body, and does not send it after this answer.
     let asks_first = head.headers.contains_key(EXPECT);
@@ -82,7 +83,23 @@ async fn refuse(rejection: Rejection, head: &Parts, body: &mut Body, limits: &Li
     if has_a_rest && !asks_first && !stops_by_itself {
         body::discard(body, limits).await;
     }
-    rejection.into_response()
+    let is_other_method = matches!(rejection, Rejection::Method { .. });
+    let mut response = rejection.into_response();
+    if is_other_method {
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+    }
+    response
+}
+
+/// Checks path, method and content type.
+fn check(head: &Parts) -> Result<(), Rejection> {
+    if head.uri.path() != ADMISSION_PATH {
+        return Err(Rejection::NotFound);
+    }
+    if head.method != Method::POST {
+        return Err(Rejection::Method { method: head.method.clone() });
+    }
+    content_type(&head.headers)
 }
 
 fn content_type(headers: &HeaderMap) -> Result<(), Rejection> {

@@ -39,6 +39,7 @@ use tokio::sync::watch;
 use admission::Admission;
 use bounds::Bounds;
 use connection::Endpoint;
+use http::Service;
 use ledger::Ledger;
 use limits::Limits;
 use metrics::Metrics;
@@ -100,7 +101,7 @@ impl Server {
         let limits = admission.limits().clone();
         let ledger = Ledger::new(bounds, Arc::clone(&metrics));
         let endpoint = Endpoint::new(
-            http::router(Arc::clone(&admission)),
+            Service::Admission(Arc::clone(&admission)),
             Some(Arc::clone(&identity)),
             limits.clone(),
             Arc::clone(&ledger),
@@ -120,7 +121,7 @@ impl Server {
         let probes_limits = Limits { idle: limits.header, ..limits };
         let probes_ledger = Ledger::new(limits::PROBES, Arc::clone(&metrics));
         let probes_endpoint =
-            Endpoint::new(http::probes_router(Arc::new(probes)), None, probes_limits, probes_ledger, metrics, phase);
+            Endpoint::new(Service::probes(Arc::new(probes)), None, probes_limits, probes_ledger, metrics, phase);
 
         let listeners = listen::bind(&listen)?;
         // The kubelet's probes must be answered while the other runtime is busy.

@@ -13,13 +13,12 @@ use pullthrough::config::Config;
 use pullthrough::engine::{self, AnswerOptions, Policy};
 use pullthrough::server::admission::{Admission, AnswerFn, NamedPolicy};
 use pullthrough::server::existence::NotAsked;
-use pullthrough::server::http::router;
+use pullthrough::server::http::Service;
 use pullthrough::server::ledger::{Bounds, Ledger};
 use pullthrough::server::limits::{self, Limits};
 use pullthrough::server::lines::Lost;
 use pullthrough::server::metrics::Metrics;
 use pullthrough::server::progress::Progress;
-use tower::ServiceExt;
 
 use crate::support::review;
 
@@ -49,10 +48,9 @@ impl Endpoint {
         Endpoint { admission, progress }
     }
 
-    async fn send(&self, mut request: Request<Body>) -> Response {
+    async fn send(&self, request: Request<Body>) -> Response {
         let (_underway, visit) = self.progress.request_started();
-        request.extensions_mut().insert(visit.unwrap());
-        router(Arc::clone(&self.admission)).oneshot(request).await.unwrap()
+        Service::Admission(Arc::clone(&self.admission)).answer(request, visit.unwrap()).await
     }
 }
 
