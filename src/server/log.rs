@@ -3,6 +3,8 @@
 //! Strings from users are always fields, never part of the message. They are quoted or cleaned, so that they can't forge a
 //! line or another field. Whole reviews are never logged: they contain values of environment variables.
 
+mod format;
+
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal};
@@ -10,9 +12,10 @@ use std::io::{self, IsTerminal};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt;
-use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use self::format::Format;
 use super::lines::Writing;
 use crate::engine::{CustomOwner, Decision, Operator, Outcome, Place, Reason, Rule, Summary};
 
@@ -75,11 +78,8 @@ pub fn start(format: LogFormat, level: Level) -> Writing {
     }
     let writing = Writing::start();
     // Its internal errors would bypass the queue.
-    let lines = fmt::layer().with_writer(writing.lines().clone()).with_target(false).log_internal_errors(false);
-    let lines = match format {
-        LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).boxed(),
-        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
-    };
+    let format = Format { format, is_coloured: io::stderr().is_terminal() };
+    let lines = fmt::layer().event_format(format).with_writer(writing.lines().clone()).log_internal_errors(false);
     // It fails if a logger exists already, as in a test. That one is used then.
     let _ = tracing_subscriber::registry().with(shown).with(lines).try_init();
     writing
@@ -226,22 +226,34 @@ fn listed<'s>(summary: &'s Summary<'_>, change: impl Fn(&'s Decision<'s>) -> Opt
             let _ = write!(text, "; and up to {rest} more");
             break;
         }
-        let separator = if text.is_empty() { "" } else { "; " };
+        if !text.is_empty() {
+            text.push_str("; ");
+        }
         // Rewritten references are valid. Names of containers are validated later.
         let Place { list, index, name } = &image.place;
-        let place = Place { list: *list, index: *index, name: short(name) }.to_string();
-        let place = place.replace(|c: char| !c.is_ascii_alphanumeric() && !"-/[]".contains(c), "?");
-        let (place, from, result) = (short(&place), short(&image.image), short(result));
-        let _ = write!(text, "{separator}{place}: {from} -> {result} (rule {})", rule.name);
+        let place = Place { list: *list, index: *index, name: short(name) };
+        let start = text.len();
+        let _ = write!(text, "{place}");
+        if !text[start..].bytes().all(is_of_place) {
+            let place = text[start..].replace(|c: char| !u8::try_from(c).is_ok_and(is_of_place), "?");
+            text.replace_range(start.., &place);
+        }
+        for part in [": ", &short(&image.image), " -> ", &short(result), " (rule ", &rule.name, ")"] {
+            text.push_str(part);
+        }
     }
     text
+}
+
+fn is_of_place(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-/[]".contains(&byte)
 }
 
 /// Returns the start of a user's text, with `?` for characters that formatters escape with many bytes.
 fn short(text: &str) -> Cow<'_, str> {
     let text = &text[..text.floor_char_boundary(FIELD_BYTES)];
     let is_plain = |character: char| character == ' ' || character.is_ascii_graphic();
-    if text.chars().all(is_plain) {
+    if text.bytes().all(|byte| is_plain(byte.into())) {
         Cow::Borrowed(text)
     } else {
         Cow::Owned(text.replace(|character| !is_plain(character), "?"))
