@@ -294,11 +294,22 @@ impl<'a> Reader<'a> {
     /// Reads a string behind its opening quote.
     fn rest_of_string(&mut self) -> Result<Quoted<'a>, Fault> {
         let start = self.at;
-        let mut has_escapes = false;
+        self.at += plain_bytes(self.bytes(start));
+        let has_escapes = self.peek() != Some(b'"');
+        if has_escapes {
+            self.skip_escapes()?;
+        }
+        let text = self.text.get(start..self.at).unwrap_or_default();
+        self.at += 1;
+        Ok(Quoted { text, has_escapes })
+    }
+
+    /// Skips the rest of a string from its first escape on, up to its closing quote.
+    #[cold]
+    fn skip_escapes(&mut self) -> Result<(), Fault> {
         loop {
-            self.at += plain_bytes(self.bytes(self.at));
             match self.bytes(self.at) {
-                [b'"', ..] => break,
+                [b'"', ..] => return Ok(()),
                 [b'\\', b'u', digits @ ..]
                     if digits.first_chunk::<4>().is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)) =>
                 {
@@ -309,11 +320,8 @@ impl<'a> Reader<'a> {
                 [] | [b'\\'] => return Err(self.end_in("a string")),
                 [..] => return Err(self.fault(Problem::Control)),
             }
-            has_escapes = true;
+            self.at += plain_bytes(self.bytes(self.at));
         }
-        let text = self.text.get(start..self.at).unwrap_or_default();
-        self.at += 1;
-        Ok(Quoted { text, has_escapes })
     }
 
     fn next_is(&mut self, wanted: u8) -> bool {

@@ -33,10 +33,12 @@ impl<'a> Quoted<'a> {
     }
 
     /// Returns the decoded string. Half a surrogate pair becomes U+FFFD, as in Go.
+    #[inline]
     pub fn decoded(self) -> Cow<'a, str> {
         if self.has_escapes { Cow::Owned(self.without_escapes()) } else { Cow::Borrowed(self.text) }
     }
 
+    #[cold]
     fn without_escapes(self) -> String {
         let mut text = String::with_capacity(self.decoded_bytes());
         for (literal, escaped) in self.pieces() {
@@ -55,6 +57,7 @@ impl<'a> Quoted<'a> {
     }
 
     /// Returns the key of an object to compare with known keys. One that is longer than all of them is not decoded.
+    #[inline]
     pub fn key(self) -> Cow<'a, str> {
         if self.text.len() > Self::LONGEST_KEY { Cow::Borrowed(self.text) } else { self.decoded() }
     }
