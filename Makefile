@@ -25,7 +25,7 @@ test: ## Test a change: units, engine, commands, server, a real API server (need
 	tests/install.sh
 	tests/run.sh
 
-test-ecosystem: ## Test with Helm, kustomize, Kyverno, CRI-O, Docker, OpenShift, shells and a browser (as root, or after `tests/install.sh ecosystem`)
+test-ecosystem: ## Test with Helm, kustomize, Kyverno, OLM, CRI-O, Docker, OpenShift, shells and a browser (as root, or after `tests/install.sh ecosystem`)
 	tests/install.sh ecosystem
 	tests/run.sh ecosystem
 

@@ -2,7 +2,7 @@
 # Runs the tests in parts, and prints the time of each part.
 #
 #   run.sh             units, engine, library, commands, server, a real API server: what `cargo test` runs
-#   run.sh ecosystem   the tests with Helm, kustomize, Kyverno, CRI-O, Docker, OpenShift, shells and a browser
+#   run.sh ecosystem   the tests with Helm, kustomize, Kyverno, OLM, CRI-O, Docker, OpenShift, shells and a browser
 #
 # Go compiles the programs that the tests run in the background, at low priority, while cargo compiles and other tests run.
 set -euo pipefail
@@ -20,7 +20,7 @@ case ${1:-} in
     of_tests=()
     ;;
   ecosystem)
-    tools=('' helm openshift-crds renovate-schema registries kustomize helm3 validate-krew-manifest pre-commit kyverno)
+    tools=('' helm openshift-crds renovate-schema registries kustomize helm3 validate-krew-manifest pre-commit olm kyverno)
     of_tests=(--test ecosystem)
     ;;
   *) fail "unknown argument: $1; write ecosystem, or no argument" ;;

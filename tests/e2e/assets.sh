@@ -2,7 +2,7 @@
 # Prints the folder that holds the binaries of a Kubernetes control plane, or of a tool.
 #
 #   assets.sh [VERSION [BINARY...]]
-#   assets.sh containerd|crane|distribution|helm|helm3|kustomize|kyverno|openshift-crds|pre-commit|registries
+#   assets.sh containerd|crane|distribution|helm|helm3|kustomize|kyverno|olm|openshift-crds|pre-commit|registries
 #   assets.sh renovate-schema|validate-krew-manifest
 #
 # VERSION is a minor (1.36) or a patch release (1.36.3), by default $KUBERNETES_VERSION or 1.36. The folder always has etcd,
@@ -28,9 +28,14 @@ openshiftutils_version=0.0.0-20230921210328-7bdb5b9c177b
 containersimage_version=5.42.0
 moby_version=2.0.0-beta.24
 renovateschema_version=44.121.2
-# A program of the tests.
-registries_source=$(dirname "$(realpath "$0")")/../ecosystem/export/registries/main.go
-# shellcheck disable=SC2034 # read by its name, like the others
+operatorlifecyclemanager_version=0.46.0
+# Programs of the tests. Their versions are read by their names, like the others.
+ecosystem=$(dirname "$(realpath "$0")")/../ecosystem
+olm_source=$ecosystem/operators/olm/main.go
+# shellcheck disable=SC2034
+olm_version=$operatorlifecyclemanager_version-$(sha256sum "$olm_source" | cut -c1-12)
+registries_source=$ecosystem/export/registries/main.go
+# shellcheck disable=SC2034
 registries_version=$(sha256sum <<<"$(cat "$registries_source") $openshiftcrds_version $openshiftutils_version \
   $containersimage_version $moby_version" | cut -c1-12)
 
@@ -78,6 +83,7 @@ minutes_of() {
     kubernetes) echo 6 minutes ;;
     kyverno) echo 16 minutes ;;
     helm) echo 4 minutes ;;
+    olm) echo 3 minutes ;;
     kyverno-crds | openshift-crds | renovate-schema) echo some seconds ;;
     *) echo 1 minute ;;
   esac
@@ -88,8 +94,8 @@ module_of() {
   case $1 in
     kyverno | kyverno-controller) echo kyverno ;;
     containerd | ctr | containerd-shim-runc-v2) echo containerd ;;
-    crane | distribution | etcd | helm | helm3 | kustomize | kyverno-crds | openshift-crds | registries | renovate-schema | \
-      validate-krew-manifest)
+    crane | distribution | etcd | helm | helm3 | kustomize | kyverno-crds | olm | openshift-crds | registries | \
+      renovate-schema | validate-krew-manifest)
       echo "$1"
       ;;
     *) echo kubernetes ;;
@@ -108,7 +114,7 @@ package_of() {
     containerd | ctr | containerd-shim-runc-v2) echo "github.com/containerd/containerd/v2/cmd/$1" ;;
     crane) echo github.com/google/go-containerregistry/cmd/crane ;;
     distribution) echo github.com/distribution/distribution/v3/cmd/registry ;;
-    registries) echo . ;;
+    olm | registries) echo . ;;
     *) echo "k8s.io/kubernetes/cmd/$1" ;;
   esac
 }
@@ -143,6 +149,10 @@ compile() {
       go mod edit -require "github.com/openshift/api@v$openshiftcrds_version" \
         -require "github.com/openshift/runtime-utils@v$openshiftutils_version" \
         -require "go.podman.io/image/v5@v$containersimage_version" -require "github.com/moby/moby/v2@v$moby_version"
+      ;;
+    olm)
+      cp "$olm_source" .
+      go mod edit -require "github.com/operator-framework/operator-lifecycle-manager@v$operatorlifecyclemanager_version"
       ;;
     distribution) go mod edit -require "github.com/distribution/distribution/v3@v$distribution_version" ;;
     etcd) go mod edit -require "go.etcd.io/etcd/server/v3@v$etcd_version" ;;
@@ -193,8 +203,8 @@ missing_in() {
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/pullthrough
 case ${1:-} in
-  containerd | crane | distribution | helm | helm3 | kustomize | kyverno | openshift-crds | pre-commit | registries | renovate-schema | \
-    validate-krew-manifest)
+  containerd | crane | distribution | helm | helm3 | kustomize | kyverno | olm | openshift-crds | pre-commit | registries | \
+    renovate-schema | validate-krew-manifest)
     # The folder in KUBEBUILDER_ASSETS does not have these tools.
     unset KUBEBUILDER_ASSETS
     release=none

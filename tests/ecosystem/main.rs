@@ -1,4 +1,4 @@
-//! pullthrough with the programs around it: Helm, kustomize, Kyverno, CRI-O, Docker, OpenShift, shells, a browser and others.
+//! pullthrough with the programs around it: Helm, kustomize, Kyverno, OLM, CRI-O, Docker, OpenShift, shells, a browser and others.
 //!
 //! `make test-ecosystem` installs or compiles them. A contributor's `make test` needs none of them.
 
@@ -10,6 +10,7 @@ mod harness;
 mod init;
 mod kustomize;
 mod openshift;
+mod operators;
 mod products;
 #[path = "../harness/program.rs"]
 mod program;
