@@ -19,9 +19,9 @@ use crate::config::fingerprint;
 use crate::engine::Policy;
 use crate::export::webhook::CONFIGURATION_NAME;
 use crate::manifest::{Contents, Known};
-use crate::scan::Report;
 use crate::scan::files::{self, FileScan};
 use crate::scan::report::names::Naming;
+use crate::scan::{Report, Rollout};
 
 /// The namespace of manifests without one.
 const DEFAULT_NAMESPACE: &str = "default";
@@ -165,6 +165,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let is_dated = paths.is_empty() || output == ReportFormat::Html;
     let generated = is_dated.then(|| Timestamp::now().strftime("%F %H:%M UTC").to_string());
     let mut report = Report::new(subject, rules, fail_on.names(), output.places_kept());
+    report.rollouts = policy.as_ref().map(Rollout::of).unwrap_or_default();
     (report.title, report.rules_hash, report.generated) = (title, rules_hash, generated);
     let options = OutputOptions {
         format: output,

@@ -23,7 +23,7 @@ use super::pages::{Page, Pages};
 use crate::engine::{Decision, Operator, Origin, PodState, Policy, Question, User};
 use crate::manifest::Known;
 use crate::registry::Platform;
-use crate::scan::{Comparison, FoundImage, Location, NotCovered, Skipped, Use, Verdict};
+use crate::scan::{Comparison, FoundImage, FoundWorkload, Location, NotCovered, Skipped, Use, Verdict};
 use crate::words::count;
 
 /// What to scan, and with which rules.
@@ -185,7 +185,8 @@ impl Scan {
         let start = found.len();
         let has_rollouts = self.options.policy.as_ref().is_some_and(Policy::has_rollouts);
         let workload = object.workload.as_ref().filter(|_| has_rollouts);
-        let included_from = workload.map(|workload| workload.included_from(namespace));
+        let workload = workload.map(|workload| FoundWorkload::new(workload, namespace));
+        let included_from = workload.as_ref().map(|workload| workload.included_from);
         for Site { place, image, pull_never, state } in &object.sites {
             self.names.add(image);
             let not_covered = if state.mirror { Some(NotCovered::StaticPod) } else { excluded };
@@ -210,7 +211,7 @@ impl Scan {
                 place: place.clone(),
             };
             let image = FoundImage::new(image.to_string(), place, in_use, verdict, not_covered);
-            found.push(FoundImage { comparison: comparison.clone(), included_from, ..image });
+            found.push(FoundImage { comparison: comparison.clone(), workload: workload.clone(), ..image });
         }
         if self.options.keeps_pull_access {
             pull_access::set(kind, &object, self.options.policy.as_ref(), &mut found[start..])?;

@@ -109,13 +109,8 @@ pub struct Field {
 }
 
 impl Field {
-    /// Returns the percentage from which roll-outs include the workload of the image; `None` if the workload is not known. The
-    /// file must name it as the cluster does.
-    pub fn included_from(&self, default_namespace: &str) -> Option<Percent> {
-        self.object.workload.as_ref().map(|workload| workload.included_from(self.namespace(default_namespace)))
-    }
-
-    fn namespace<'n>(&'n self, default: &'n str) -> &'n str {
+    /// Returns the namespace of the object, if the cluster gives it this default.
+    pub fn namespace<'n>(&'n self, default: &'n str) -> &'n str {
         self.object.namespace.as_deref().unwrap_or(default)
     }
 

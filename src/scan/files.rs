@@ -5,7 +5,7 @@ use std::{fs, iter, mem};
 
 use rayon::prelude::*;
 
-use super::{Comparison, FoundImage, Location, Skipped, Use, Verdict, Weight};
+use super::{Comparison, FoundImage, FoundWorkload, Location, Skipped, Use, Verdict, Weight};
 use crate::engine::Policy;
 use crate::files::{self, Found, Problem, SkippedFile, Source};
 use crate::manifest::{self, Contents, Field, Known, Lookalike, Unreadable};
@@ -159,8 +159,10 @@ impl FileScan<'_> {
     }
 
     fn found(self, source: &Source, field: &Field) -> FoundImage {
-        let included_from =
-            self.policy.filter(|policy| policy.has_rollouts()).and_then(|_| field.included_from(self.namespace));
+        let has_rollouts = self.policy.is_some_and(Policy::has_rollouts);
+        let workload = field.object.workload.as_ref().filter(|_| has_rollouts);
+        let workload = workload.map(|workload| FoundWorkload::new(workload, field.namespace(self.namespace)));
+        let included_from = workload.as_ref().map(|workload| workload.included_from);
         let verdict = self.policy.map(|policy| Verdict::from(&field.decide(policy, self.namespace, included_from)));
         let place = Location::File {
             file: source.name.clone(),
@@ -174,7 +176,7 @@ impl FileScan<'_> {
         };
         let comparison = Comparison::of_resource(&field.object.api_version, &field.object.kind);
         let found = FoundImage::new(field.image.clone(), place, Use::Manifest, verdict, None);
-        FoundImage { comparison, included_from, ..found }
+        FoundImage { comparison, workload, ..found }
     }
 }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::PullAccess;
 use super::comparison::Comparison;
-use crate::engine::{Decision, ImageRef, Percent, Prefix, Reason, Rule};
+use crate::engine::{Decision, ImageRef, Percent, Prefix, Reason, Rule, Workload};
 
 /// One image at one place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,9 +24,18 @@ pub struct FoundImage {
     pub comparison: Option<Comparison>,
     /// `None` if the scan does not collect it, or if the image is in no namespace.
     pub pull_access: Option<Arc<PullAccess>>,
-    /// The percentage from which roll-outs include the workload. `None` if no rule has a `rollout`, or if the workload of the
-    /// place is not known.
-    pub included_from: Option<Percent>,
+    /// `None` if no rule has a `rollout`, or if the workload of the place is not known.
+    pub workload: Option<FoundWorkload>,
+}
+
+/// A workload, as roll-outs see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundWorkload {
+    /// Such as `Deployment/web`.
+    pub name: String,
+    pub namespace: String,
+    /// The percentage from which roll-outs include it.
+    pub included_from: Percent,
 }
 
 /// The position of an image.
@@ -125,7 +134,7 @@ impl FoundImage {
             not_covered,
             comparison: None,
             pull_access: None,
-            included_from: None,
+            workload: None,
         }
     }
 
@@ -164,11 +173,28 @@ impl FoundImage {
     }
 }
 
+impl FoundWorkload {
+    pub fn new(workload: &Workload, namespace: &str) -> Self {
+        Self {
+            name: workload.to_string(),
+            namespace: namespace.to_owned(),
+            included_from: workload.included_from(namespace),
+        }
+    }
+}
+
 impl Location {
     pub fn namespace(&self) -> Option<&str> {
         match self {
             Self::Cluster { namespace, .. } | Self::File { namespace, .. } => namespace.as_deref(),
             Self::Node { .. } => None,
+        }
+    }
+
+    pub fn file(&self) -> Option<&str> {
+        match self {
+            Self::File { file, .. } => Some(file),
+            Self::Cluster { .. } | Self::Node { .. } => None,
         }
     }
 

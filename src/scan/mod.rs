@@ -9,6 +9,7 @@ pub mod files;
 mod finding;
 mod pull_access;
 pub mod report;
+mod rollouts;
 mod sums;
 mod unknown;
 
@@ -17,8 +18,9 @@ use std::collections::{BTreeMap, HashMap};
 pub use bucket::Bucket;
 pub use comparison::Comparison;
 pub use comparisons::{Comparisons, OfOperator, Tally};
-pub use finding::{FoundImage, Location, NotCovered, Use, Verdict};
+pub use finding::{FoundImage, FoundWorkload, Location, NotCovered, Use, Verdict};
 pub use pull_access::PullAccess;
+pub use rollouts::{Rollout, RolloutCounts};
 pub use sums::{Group, Row, Share, Sums};
 pub use unknown::{Subject, Unknown, Unknowns, declaration_of};
 
@@ -27,7 +29,8 @@ use crate::manifest::Contents;
 
 /// The images that a scan found, and what it skipped.
 ///
-/// Its size depends on the number of images, not on the number of Pods.
+/// Its size depends on the number of images, not on the number of Pods. If rules have a `rollout` below 100%, it also depends on
+/// the number of workloads.
 #[derive(Debug, Clone, Default)]
 pub struct Report {
     /// What was scanned, for headings: the API server's address, or the paths as given.
@@ -47,6 +50,8 @@ pub struct Report {
     pub looked_at: usize,
     /// The number of objects and other documents in the files.
     pub contents: Option<Contents>,
+    /// The rules with a `rollout` below 100%.
+    pub rollouts: Vec<Rollout>,
     /// Fields that look like images in objects of unknown kinds.
     pub unknowns: Unknowns,
     /// Registries of `--fail-on`, in canonical form.
@@ -99,6 +104,7 @@ impl Report {
     }
 
     pub fn add(&mut self, finding: FoundImage) {
+        self.rollouts.iter_mut().for_each(|rollout| rollout.add(&finding));
         let indices = match self.by_image.get_mut(&finding.image) {
             Some(indices) => indices,
             None => self.by_image.entry(finding.image.clone()).or_default(),
@@ -147,7 +153,7 @@ impl Entry {
             not_covered,
             comparison,
             pull_access: _,
-            included_from: _,
+            workload: _,
         } = &self.finding;
         (image, in_use, verdict, not_covered) == (&other.image, &other.in_use, &other.verdict, &other.not_covered)
             && *comparison == other.comparison

@@ -90,7 +90,7 @@ fn scan_lists_who_is_included_and_rewrite_leaves_all_to_the_webhook() {
     let (rules, manifests) = (file("rules.yaml", RULES), file("manifests.yaml", MANIFESTS));
     let (rules, manifests) = (path(&rules), path(&manifests));
     let (stdout, _) = run(&["scan", "--rules", &rules, "-o", "json", &manifests], 0);
-    let found: Vec<(String, Value, Value)> = lines(&stdout)
+    let found: Vec<(String, Option<String>, Value, Value)> = lines(&stdout)
         .into_iter()
         .map(|line| {
             let object = format!(
@@ -99,18 +99,21 @@ fn scan_lists_who_is_included_and_rewrite_leaves_all_to_the_webhook() {
                 line["name"].as_str().unwrap(),
                 line["image"].as_str().unwrap()
             );
-            (object, line["included_from_percent"].clone(), line["reason"].clone())
+            let workload = line["workload"].as_str().map(str::to_owned);
+            (object, workload, line["included_from_percent"].clone(), line["reason"].clone())
         })
         .collect();
     let expected = [
-        ("Deployment/web nginx", Some(16), None),
-        ("Deployment/web quay.io/b", Some(16), None),
-        ("Deployment/cart nginx", Some(88), Some("not_rolled_out")),
-        ("ReplicaSet/web-5d4f8c7b9 nginx", Some(16), None),
-        ("Pod/web-5d4f8c7b9-abcde nginx", Some(16), None),
-        ("CronJob/backup nginx", None, Some("not_rolled_out")),
+        ("Deployment/web nginx", Some("Deployment/web"), Some(16), None),
+        ("Deployment/web quay.io/b", Some("Deployment/web"), Some(16), None),
+        ("Deployment/cart nginx", Some("Deployment/cart"), Some(88), Some("not_rolled_out")),
+        ("ReplicaSet/web-5d4f8c7b9 nginx", Some("Deployment/web"), Some(16), None),
+        ("Pod/web-5d4f8c7b9-abcde nginx", Some("Deployment/web"), Some(16), None),
+        ("CronJob/backup nginx", None, None, Some("not_rolled_out")),
     ];
-    let expected = expected.map(|(object, from, reason)| (object.to_owned(), from.into(), reason.into()));
+    let expected = expected.map(|(object, workload, from, reason)| {
+        (object.to_owned(), workload.map(str::to_owned), from.into(), reason.into())
+    });
     assert_eq!(found, expected);
     for (format, part) in [
         ("table", "REWRITTEN IF ROLLED"),
@@ -120,7 +123,13 @@ fn scan_lists_who_is_included_and_rewrite_leaves_all_to_the_webhook() {
     ] {
         let (stdout, _) = run(&["scan", "--rules", &rules, "-o", format, &manifests], 0);
         assert!(stdout.contains(part), "{format}:\n{stdout}");
+        // `web` and `cart`; the rule `quay` is at 100%.
+        let counted = stdout.matches("rollout 25").count();
+        assert_eq!(counted, usize::from(format != "sarif"), "{format}:\n{stdout}");
     }
+    let (stdout, _) = run(&["scan", "--rules", &rules, "--summary", &manifests], 0);
+    let line = "rule hub, rollout 25%: 1 of 2 workloads included; not known for 1 object (such as CronJobs)\n";
+    assert!(stdout.contains(line), "{stdout}");
     let (stdout, stderr) = run(&["rewrite", "--rules", &rules, &manifests], 0);
     assert_eq!(stdout.matches("image: nginx").count(), 5, "{stdout}");
     assert!(stdout.contains("image: cache.example.com/quay/b"), "{stdout}");

@@ -12,7 +12,7 @@ use maud::{Markup, html};
 use self::causes::{not_covered, reasons};
 use self::operators::operators;
 use self::outcomes::{Percents, outcomes};
-use self::page::{filter, page, prose, tile};
+use self::page::{filter, list, page, prose, tile};
 use super::words;
 use crate::scan::{Bucket, Report, Row, Share, Sums, Verdict};
 use crate::words::{count, visible};
@@ -25,6 +25,7 @@ pub fn html(report: &Report) -> String {
         (head(report, &sums, &title))
         @if !sums.groups.is_empty() {
             (outcomes(&sums))
+            (rollouts(report))
             (reasons(&sums))
             (not_covered(&sums))
             (operators(report))
@@ -86,6 +87,18 @@ fn head(report: &Report, sums: &Sums, title: &str) -> Markup {
             (tile("", "images", &sums.total.images.to_string()))
             (tile("", "registries", &sums.registries().to_string()))
             (tile("", "places", &sums.total.places.to_string()))
+        }
+    }
+}
+
+fn rollouts(report: &Report) -> Markup {
+    let lines = words::rollouts(report);
+    html! {
+        @if !lines.is_empty() {
+            section aria-labelledby="rollouts" {
+                h2 #rollouts { "Roll-out of rules" }
+                (list(lines.iter().map(|line| visible(line))))
+            }
         }
     }
 }

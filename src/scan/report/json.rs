@@ -2,8 +2,7 @@
 
 use serde::Serialize;
 
-use crate::engine::Percent;
-use crate::scan::{Comparison, FoundImage, Location, NotCovered, Use, Verdict};
+use crate::scan::{Comparison, FoundImage, FoundWorkload, Location, NotCovered, Use, Verdict};
 
 /// Formats a finding as a line without its line end.
 pub fn line(finding: &FoundImage) -> String {
@@ -43,6 +42,7 @@ struct Line<'f> {
     reason: Option<&'f str>,
     would_be: Option<&'f str>,
     not_covered: Option<NotCovered>,
+    workload: Option<&'f str>,
     included_from_percent: Option<u8>,
     operator: Option<&'static str>,
     place_to_set: Option<String>,
@@ -62,8 +62,12 @@ impl<'f> Line<'f> {
             not_covered,
             comparison,
             pull_access: _,
-            included_from,
+            workload,
         } = finding;
+        let (workload, included_from) = match workload {
+            Some(FoundWorkload { name, namespace: _, included_from }) => (Some(&**name), Some(included_from.get())),
+            None => (None, None),
+        };
         let (operator, owner) = match comparison {
             Some(Comparison::Known(operator)) => (Some(operator.name), None),
             Some(Comparison::Possible(kind)) => (None, Some(&**kind)),
@@ -97,7 +101,8 @@ impl<'f> Line<'f> {
             reason,
             would_be,
             not_covered: *not_covered,
-            included_from_percent: included_from.map(Percent::get),
+            workload,
+            included_from_percent: included_from,
             operator,
             place_to_set: finding.place_to_set(),
             owner,

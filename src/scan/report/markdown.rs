@@ -22,6 +22,11 @@ fn write(text: &mut String, report: &Report) -> fmt::Result {
         report.rules.as_deref().map_or_else(|| "Without rules".to_owned(), |rules| format!("Using {}", code(rules)));
     let generated = report.generated.as_deref().map(|generated| format!(", {}", inert(generated))).unwrap_or_default();
     writeln!(text, "{rules}{generated}: {}; {}.", words::totals(&sums), words::looked_at(report))?;
+    let rollouts = words::rollouts(report);
+    if !rollouts.is_empty() {
+        writeln!(text)?;
+        rollouts.iter().try_for_each(|line| writeln!(text, "- {}", inert(line)))?;
+    }
     let failing = words::failing(report);
     if !failing.is_empty() {
         let names: Vec<String> = report.fail_on.iter().map(|name| code(name)).collect();

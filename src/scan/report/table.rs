@@ -235,7 +235,7 @@ fn totals(text: &mut String, report: &Report, sums: &Sums, width: Option<usize>)
         write!(text, "{BAD:#}")?;
     }
     writeln!(text)?;
-    for line in report.unknowns.totals() {
+    for line in words::rollouts(report).into_iter().chain(report.unknowns.totals()) {
         paragraph(text, "", &line, width)?;
     }
     paragraph(text, "", &format!("{}; {}", words::totals(sums), words::looked_at(report)), width)

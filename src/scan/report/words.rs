@@ -5,7 +5,9 @@ use std::collections::HashMap;
 
 use crate::engine::Reason;
 use crate::manifest::Contents;
-use crate::scan::{Bucket, Group, Location, Report, Row, Skipped, Subject, Sums, Unknown, Use, Verdict};
+use crate::scan::{
+    Bucket, Group, Location, Report, Rollout, RolloutCounts, Row, Skipped, Subject, Sums, Unknown, Use, Verdict,
+};
 use crate::words::{count, first, plural, visible};
 
 const NO_DECLARATION: &str = "no declaration supports it: the image is split over other fields";
@@ -159,6 +161,24 @@ pub fn looked_at(report: &Report) -> String {
         0 => seen,
         skipped => format!("{seen}; {skipped} skipped"),
     }
+}
+
+/// `rule hub, rollout 25%: 12 of 40 workloads included` for each rule with a `rollout` below 100%.
+pub fn rollouts(report: &Report) -> Vec<String> {
+    let line = |rollout: &Rollout| {
+        let RolloutCounts { included, known, unknown } = rollout.counts();
+        let line = format!(
+            "rule {}, rollout {}: {included} of {} included",
+            rollout.rule,
+            rollout.percent,
+            count(known, "workload")
+        );
+        match unknown {
+            0 => line,
+            _ => format!("{line}; not known for {} (such as CronJobs)", count(unknown, "object")),
+        }
+    };
+    report.rollouts.iter().map(line).collect()
 }
 
 /// `2 files with 7 objects, and 1 document that is not a Kubernetes object`.

@@ -1,6 +1,11 @@
 //! Findings are summed up as they arrive.
 
-use pullthrough::scan::{Bucket, FoundImage, Location, Report, Use};
+use pullthrough::config;
+use pullthrough::engine::{Policy, Question, Workload};
+use pullthrough::scan::report::table;
+use pullthrough::scan::{
+    Bucket, FoundImage, FoundWorkload, Location, NotCovered, Report, Rollout, RolloutCounts, Use, Verdict,
+};
 
 use super::sample;
 
@@ -29,6 +34,59 @@ fn the_size_of_a_report_does_not_depend_on_the_number_of_pods() {
     assert_eq!(sums.total.of_bucket(Bucket::Undecided), 5);
     assert_eq!(sums.namespaces.len(), 7);
     assert_eq!(sums.groups[0].rows.len(), 5, "an image that runs and is in templates must be one row");
+}
+
+#[test]
+fn workloads_are_counted_once_for_each_rule_that_is_not_rolled_out() {
+    let rules = "apiVersion: pullthrough.dev/v1alpha1\nkind: Rules\nrules:
+  - {name: hub, from: [docker.io], to: c.io/hub, rollout: 25%}
+  - {name: quay, from: [quay.io], to: c.io/quay, rollout: 60%, mode: observe}
+  - {name: none, from: [ghcr.io], to: c.io/ghcr, rollout: 0%}
+  - {name: all, from: [gcr.io], to: c.io/gcr}\n";
+    let policy = Policy::from(config::parse("rules.yaml", rules).expect("valid rules"));
+    let mut report = Report::new(String::new(), None, Vec::new(), 3);
+    report.rollouts = Rollout::of(&policy);
+    let mut add = |image: &str, kind: &str, name: &str, workload: Option<Workload>, not_covered: Option<NotCovered>| {
+        let workload = workload.map(|workload| FoundWorkload::new(&workload, "shop"));
+        let included_from = workload.as_ref().map(|workload| workload.included_from);
+        let question = Question { image, namespace: "shop", pull_never: false, previous: None, included_from };
+        let place = Location::Cluster {
+            api_version: "v1".to_owned(),
+            kind: kind.to_owned(),
+            namespace: Some("shop".to_owned()),
+            name: name.to_owned(),
+            place: "containers/app".to_owned(),
+        };
+        let verdict = Some(Verdict::from(&policy.decide(question)));
+        let found = FoundImage::new(image.to_owned(), place, Use::Running, verdict, not_covered);
+        report.add(FoundImage { workload, ..found });
+    };
+    let mut included = [0, 0];
+    for number in 0..100 {
+        let name = format!("web-{number}");
+        let workload = || Workload::new("Deployment", name.clone());
+        let from = workload().included_from("shop").get();
+        included[0] += usize::from(from <= 25);
+        included[1] += usize::from(from <= 60);
+        for image in ["nginx", "redis", "quay.io/a", "gcr.io/a"] {
+            add(image, "Deployment", &name, Some(workload()), None);
+            for pod in 0..10 {
+                add(image, "Pod", &format!("{name}-{pod}"), Some(workload()), None);
+            }
+        }
+        // Not what the rule decides, or not what the webhook gets.
+        add("c.io/hub/library/nginx", "Pod", "cached", Some(Workload::new("StatefulSet", name.clone())), None);
+        add("nginx", "Pod", "static", Some(Workload::new("Node", name.clone())), Some(NotCovered::StaticPod));
+    }
+    for job in ["backup", "backup", "report"] {
+        add("nginx", "CronJob", job, None, None);
+    }
+    let counts: Vec<_> = report.rollouts.iter().map(|rollout| (&*rollout.rule, rollout.counts())).collect();
+    let of = |included, known, unknown| RolloutCounts { included, known, unknown };
+    assert_eq!(counts, [("hub", of(included[0], 100, 2)), ("quay", of(included[1], 100, 0)), ("none", of(0, 0, 0))]);
+    let text = table::summary(&report, None);
+    let line = format!("rule quay, rollout 60%: {} of 100 workloads included\n", included[1]);
+    assert!(text.contains(&line), "{text}");
 }
 
 #[test]

@@ -23,7 +23,7 @@ fn tables_read_well() {
 #[test]
 fn a_line_of_json_has_all_keys() {
     let keys = "api_version column decision declaration file image included_from_percent kind line name namespace node not_covered \
-                operator owner place place_to_set reason registry repository result rule source use would_be";
+                operator owner place place_to_set reason registry repository result rule source use workload would_be";
     let mut sources = std::collections::BTreeSet::new();
     for report in [sample::cluster(), sample::files(), sample::hostile()] {
         for entry in &report.entries {
