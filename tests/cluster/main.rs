@@ -32,6 +32,7 @@ mod registry;
 mod removal;
 mod replicas;
 mod rollout;
+mod share;
 mod static_pod;
 
 use std::env;
@@ -61,7 +62,7 @@ const ROLLOUT_TIMEOUT: &str = "--timeout=180s";
 type Part = (&'static str, fn(&mut Cluster, &Installation));
 
 /// The parts of the test, in this order.
-const PARTS: [Part; 13] = [
+const PARTS: [Part; 14] = [
     ("alerts", |_, _| alerts::fire_and_resolve()),
     ("deployment", |cluster, _| deployment::runs_with_an_image_from_the_cache(cluster)),
     ("operator", |cluster, _| operator::reaches_the_pods(cluster)),
@@ -71,6 +72,7 @@ const PARTS: [Part; 13] = [
     ("rbac", |cluster, _| rbac::is_minimal(cluster)),
     ("prometheus", |cluster, _| prometheus::shows_what_happens(cluster)),
     ("rollout", |cluster, _| rollout::lose_nothing(cluster)),
+    ("share", |cluster, installation| share::is_of_deployments(cluster, installation)),
     ("failover", |cluster, installation| failover::names_the_second_cache(cluster, installation)),
     ("doctor", |cluster, _| doctor::finds_what_is_broken(cluster)),
     ("rotation", |cluster, _| certificates::rotate(cluster)),
