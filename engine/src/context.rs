@@ -8,7 +8,7 @@ use super::facts::Facts;
 use super::image::ImageRef;
 use super::policy::{Policy, Previous, Question, Search};
 use super::reason::Reason;
-use super::rule::{Found, Mode, Rule, WhenCacheDown};
+use super::rule::{Found, Mode, Namespaces, Rule, WhenCacheDown};
 
 /// Options of the operator for answers, beside the rules.
 #[derive(Debug, Clone, Copy)]
@@ -179,15 +179,40 @@ fn gives(found: &Found, image: &ImageRef) -> bool {
     found.names().any(|name| ImageRef::parse(&name).is_ok_and(|name| name.canonical() == image.canonical()))
 }
 
+/// The names that a rule may give to an image.
+#[derive(Debug)]
+pub struct Results<'p> {
+    pub rule: &'p Rule,
+    /// The position of the first namespace in which the rule matches the image.
+    pub position: usize,
+    pub names: Vec<String>,
+}
+
 impl Policy {
-    /// Returns the rule that matches an image, and each result that it may give with some facts: first that of `to`, then
-    /// those of the failovers. Results that are not valid are omitted. `None` if no rule matches.
-    pub fn results(&self, image: &str, namespace: &str) -> Option<(&Rule, Vec<String>)> {
-        let image = ImageRef::parse(image).ok().filter(|image| !self.is_cached(image.canonical()))?;
-        let Search::Match { rule, found } = self.search(&image, namespace) else { return None };
-        let results = found.names().map(|name| name + image.suffix());
+    /// Returns each result that the rules may give to an image with some facts: first that of `to`, then those of the
+    /// failovers. Results that are not valid are omitted. `None` if no rule matches.
+    pub fn results(&self, image: &str, namespace: &str) -> Option<Vec<String>> {
+        self.results_in(image, &[namespace]).pop().map(|results| results.names)
+    }
+
+    /// Returns the [`Self::results`] of each rule that matches an image in one of some namespaces, once.
+    pub fn results_in<N: AsRef<str>>(&self, image: &str, namespaces: &[N]) -> Vec<Results<'_>> {
+        let mut by_rule: Vec<Results> = Vec::new();
+        let Some(image) = ImageRef::parse(image).ok().filter(|image| !self.is_cached(image.canonical())) else {
+            return by_rule;
+        };
+        let distinguish = self.candidates(image.canonical()).any(|rule| rule.namespaces != Namespaces::All);
+        let tried = if distinguish { namespaces.len() } else { 1 };
         let context = Context::of(self);
-        Some((rule, results.filter(|result| context.is_valid_result(result, namespace)).collect()))
+        for (position, namespace) in namespaces.iter().map(N::as_ref).enumerate().take(tried) {
+            let Search::Match { rule, found } = self.search(&image, namespace) else { continue };
+            if by_rule.iter().all(|known| !std::ptr::eq(known.rule, rule)) {
+                let names = found.names().map(|name| name + image.suffix());
+                let names = names.filter(|name| context.is_valid_result(name, namespace)).collect();
+                by_rule.push(Results { rule, position, names });
+            }
+        }
+        by_rule
     }
 
     /// Decides without facts, as if every cache were up.

@@ -20,8 +20,8 @@ pub struct Policy {
     prefixes: ByName<PrefixUse>,
     /// Bytes of the longest of them.
     longest_prefix: usize,
-    /// Rules with a pattern, in file order.
-    pattern_rules: Vec<usize>,
+    /// How the rules use names of any host: those with a pattern whose host is not known.
+    anywhere: PrefixUse,
     pub(super) siblings: Siblings,
     has_rollouts: bool,
 }
@@ -49,13 +49,24 @@ pub enum WhenNotUnderstood {
     Deny,
 }
 
-/// How the rules use a canonical prefix.
+/// How the rules use a canonical prefix, and the names below it.
 #[derive(Debug, Default)]
 struct PrefixUse {
-    /// Whether it is the `to` or a failover of a rule.
+    /// Whether it is the `to` or a failover of a rule with `from`.
     is_target: bool,
-    /// The rules that have it in `from`, in file order.
+    /// The rules that have it in `from`, and those with a pattern that may match names below it, in file order.
     sources: Vec<usize>,
+    /// The rules with a pattern that may give names below it, in file order.
+    templates: Vec<usize>,
+}
+
+impl PrefixUse {
+    /// Adds a rule to a list, once.
+    fn add(rules: &mut Vec<usize>, rule: usize) {
+        if rules.last() != Some(&rule) {
+            rules.push(rule);
+        }
+    }
 }
 
 /// One image, and the context that a decision needs.
@@ -125,7 +136,7 @@ impl Policy {
     /// Indexes rules.
     pub fn new(rules: Vec<Rule>, settings: Settings) -> Self {
         let mut prefixes: ByName<PrefixUse> = ByName::default();
-        let mut pattern_rules = Vec::new();
+        let mut anywhere = PrefixUse::default();
         for (index, rule) in rules.iter().enumerate() {
             match &rule.matcher {
                 Matcher::From { from, to, failover } => {
@@ -133,16 +144,32 @@ impl Policy {
                         prefixes.entry(target.canonical().into()).or_default().is_target = true;
                     }
                     for source in from.iter() {
-                        prefixes.entry(source.canonical().into()).or_default().sources.push(index);
+                        PrefixUse::add(&mut prefixes.entry(source.canonical().into()).or_default().sources, index);
                     }
                 }
-                Matcher::Pattern { .. } => pattern_rules.push(index),
+                Matcher::Pattern { pattern, to, failover } => {
+                    // Each name that starts with a text is at or below the components that the text has in whole.
+                    let mut with = |start: &str, add: &dyn Fn(&mut PrefixUse)| match start.rsplit_once('/') {
+                        Some((above, _)) => add(prefixes.entry(above.into()).or_default()),
+                        None => add(&mut anywhere),
+                    };
+                    let starts = match pattern.starts() {
+                        [] => vec![""],
+                        starts => starts.iter().map(|start| start.text.as_str()).collect(),
+                    };
+                    for start in starts {
+                        with(start, &|used| PrefixUse::add(&mut used.sources, index));
+                    }
+                    for template in [to].into_iter().chain(failover) {
+                        with(template.literal_start(), &|used| PrefixUse::add(&mut used.templates, index));
+                    }
+                }
             }
         }
         let longest_prefix = prefixes.keys().map(|name| name.len()).max().unwrap_or_default();
         let siblings = Siblings::new(&rules);
         let has_rollouts = !rules.iter().all(Rule::is_rolled_out);
-        Self { rules, settings, prefixes, longest_prefix, pattern_rules, siblings, has_rollouts }
+        Self { rules, settings, prefixes, longest_prefix, anywhere, siblings, has_rollouts }
     }
 
     pub fn rules(&self) -> &[Rule] {
@@ -220,14 +247,14 @@ impl Policy {
 
     /// Returns whether a canonical name is under the `to` or a failover of some rule.
     pub(super) fn is_cached(&self, name: &str) -> bool {
-        self.uses_above(name).any(|used| used.is_target)
-            || self.pattern_rules.iter().any(|&index| self.rules[index].matcher.is_above(name))
+        self.uses_above(name)
+            .any(|used| used.is_target || used.templates.iter().any(|&index| self.rules[index].matcher.is_above(name)))
     }
 
-    /// Returns how the rules use the prefixes at and above a canonical name.
+    /// Returns how the rules use names of any host, and the prefixes at and above a canonical name.
     fn uses_above(&self, name: &str) -> impl Iterator<Item = &PrefixUse> {
         let above = boundaries(name).take_while(|prefix| prefix.len() <= self.longest_prefix);
-        above.filter_map(|prefix| self.prefixes.get(prefix))
+        std::iter::once(&self.anywhere).chain(above.filter_map(|prefix| self.prefixes.get(prefix)))
     }
 
     /// Returns the rules that may match a canonical name, in file order.
@@ -236,8 +263,8 @@ impl Policy {
     }
 
     fn candidate_indexes(&self, name: &str) -> SmallVec<[usize; 8]> {
-        let sources = self.uses_above(name).flat_map(|used| &used.sources);
-        let mut candidates: SmallVec<[usize; 8]> = sources.chain(&self.pattern_rules).copied().collect();
+        let mut candidates: SmallVec<[usize; 8]> =
+            self.uses_above(name).flat_map(|used| &used.sources).copied().collect();
         candidates.sort_unstable();
         candidates.dedup();
         candidates

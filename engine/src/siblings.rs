@@ -1,7 +1,6 @@
 //! The other names that a rule gives to an image: one for `to`, and one for each failover.
 
-use std::collections::{HashMap, HashSet};
-
+use super::hashing::ByName;
 use super::image::ImageRef;
 use super::prefix::boundaries;
 use super::rule::{Matcher, Mode, Rule};
@@ -10,8 +9,9 @@ use super::template::{Reverse, Template};
 /// The names that one rule gives to the same image. Rules that only observe give none.
 #[derive(Debug, Default)]
 pub(super) struct Siblings {
-    /// For each prefix that a rule has in `to` or `failover`, the others of the rule. All are canonical.
-    prefixes: HashMap<String, HashSet<String>>,
+    /// The numbers of the rules that have a canonical prefix as `to` or failover, in ascending order. The others of a rule
+    /// are not stored with each, which would be as many as pairs.
+    prefixes: ByName<Vec<usize>>,
     /// The templates of each rule with a pattern and a failover.
     templates: Vec<Vec<(Template, Option<Reverse>)>>,
 }
@@ -19,13 +19,12 @@ pub(super) struct Siblings {
 impl Siblings {
     pub fn new(rules: &[Rule]) -> Self {
         let mut siblings = Self::default();
-        for rule in rules.iter().filter(|rule| rule.matcher.has_failover() && rule.mode == Mode::Enforce) {
+        let rules = rules.iter().filter(|rule| rule.matcher.has_failover() && rule.mode == Mode::Enforce);
+        for (number, rule) in rules.enumerate() {
             match &rule.matcher {
                 Matcher::From { from: _, to, failover } => {
-                    let names: Vec<&str> = [to].into_iter().chain(failover).map(|name| name.canonical()).collect();
-                    for name in &names {
-                        let others = siblings.prefixes.entry((*name).to_owned()).or_default();
-                        others.extend(names.iter().filter(|other| other != &name).map(|other| (*other).to_owned()));
+                    for name in [to].into_iter().chain(failover) {
+                        siblings.prefixes.entry(name.canonical().into()).or_default().push(number);
                     }
                 }
                 Matcher::Pattern { pattern, to, failover } => {
@@ -47,11 +46,18 @@ impl Siblings {
     fn have_prefixes(&self, one: &str, other: &str) -> bool {
         !self.prefixes.is_empty()
             && boundaries(one).any(|prefix| {
-                self.prefixes.get(prefix).is_some_and(|others| {
-                    other.strip_suffix(&one[prefix.len()..]).is_some_and(|prefix| others.contains(prefix))
+                self.prefixes.get(prefix).is_some_and(|rules| {
+                    let of_other = other.strip_suffix(&one[prefix.len()..]).filter(|of_other| *of_other != prefix);
+                    of_other.and_then(|of_other| self.prefixes.get(of_other)).is_some_and(|others| meet(rules, others))
                 })
             })
     }
+}
+
+/// Returns whether two lists of numbers, each in ascending order, have one in common.
+fn meet(one: &[usize], other: &[usize]) -> bool {
+    let (few, many) = if one.len() < other.len() { (one, other) } else { (other, one) };
+    few.iter().any(|number| many.binary_search(number).is_ok())
 }
 
 /// Returns whether the groups with which a template gives one name give the other name with another template.

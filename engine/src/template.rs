@@ -3,7 +3,7 @@
 use regex::{Captures, Regex};
 use thiserror::Error;
 
-use super::pattern::Pattern;
+use super::pattern::{Pattern, for_names};
 use super::prefix::{InvalidPrefix, Prefix};
 
 /// A `to` in which `$1`…`$9` and `${name}` stand for the groups of a pattern.
@@ -13,8 +13,9 @@ pub struct Template {
     parts: Vec<Part>,
     /// The literal start, which rejects most names without the expression.
     literal_start: String,
-    /// Matches the template with each group as `.+`, and names below it.
-    under: Regex,
+    /// The template with each group as `.+`, and names below it.
+    under: String,
+    is_under: Regex,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,9 +77,10 @@ impl Template {
             error.with_suggestion(written, is_prefix)
         })?;
         let (literal_start, expression) = expression(&parts, |_| ".+".to_owned());
+        let under = expression + r"(?:/.*)?\z";
         #[expect(clippy::expect_used, reason = "escaped literals between `.+` always compile")]
-        let under = Regex::new(&(expression + r"(?:/.*)?\z")).expect("a template's expression");
-        Ok(Self { written: written.to_owned(), parts, literal_start, under })
+        let is_under = for_names(&under).expect("a template's expression");
+        Ok(Self { written: written.to_owned(), parts, literal_start, under, is_under })
     }
 
     pub fn written(&self) -> &str {
@@ -92,7 +94,7 @@ impl Template {
 
     /// Returns an anchored expression that matches the canonical names under it.
     pub fn under(&self) -> &str {
-        self.under.as_str()
+        &self.under
     }
 
     /// Returns the template with a letter for each group.
@@ -114,7 +116,7 @@ impl Template {
             Part::Literal(_) => None,
             Part::Group(number) => Some(*number),
         });
-        let expression = Regex::new(&(expression + r"\z")).ok()?;
+        let expression = for_names(&(expression + r"\z")).ok()?;
         Some(Reverse { expression, numbers: numbers.collect() })
     }
 
@@ -131,7 +133,7 @@ impl Template {
 
     /// Returns whether this template can give a canonical name or one above it.
     pub(super) fn is_above(&self, name: &str) -> bool {
-        name.starts_with(&self.literal_start) && self.under.is_match(name)
+        name.starts_with(&self.literal_start) && self.is_under.is_match(name)
     }
 }
 

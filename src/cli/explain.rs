@@ -217,7 +217,7 @@ pub fn trail(
         (None, None) => {}
     }
     let rule = decision.rule().map(|rule| &rule.name);
-    for name in policy.results(written, namespace).into_iter().flat_map(|(_, results)| results) {
+    for name in policy.results(written, namespace).into_iter().flatten() {
         let is_down = |image: ImageRef| facts.state_of(image.canonical()) == CacheState::Down;
         if ImageRef::parse(&name).is_ok_and(is_down) {
             line("down", &name)?;

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::index::Index;
 use super::{Findings, Lint, PlacedRule};
-use crate::engine::{DOCKER_HUB, Mode, Namespaces, Policy, Rule, Settings, boundaries};
+use crate::engine::{DOCKER_HUB, Mode, Namespaces, Policy, Results, Rule, Settings, boundaries};
 use crate::registries::{Upstream, are_aliases};
 
 /// Sample paths of images below a name of a rule.
@@ -24,22 +24,24 @@ pub fn check(index: &Index, findings: &mut Findings) {
     let samples = samples(index);
     let numbers: HashMap<&str, usize> =
         rules.iter().enumerate().map(|(number, place)| (place.rule.name.as_str(), number)).collect();
-    let mut by_result: HashMap<String, Vec<(&str, usize)>> = HashMap::new();
-    // A rule gives an image the same names in each namespace.
-    let mut known = HashSet::new();
-    for namespace in namespaces(rules) {
-        for sample in &samples {
-            let Some((rule, results)) = policy.results(sample, &namespace) else { continue };
-            let Some(&number) = numbers.get(rule.name.as_str()) else { continue };
-            if known.insert((sample.as_str(), number)) {
-                for result in results {
-                    by_result.entry(result).or_default().push((sample, number));
-                }
-            }
+    // By the first namespace, then by sample. A rule gives an image the same names in each namespace.
+    let namespaces = namespaces(rules);
+    let mut given: Vec<(usize, &str, usize, Vec<String>)> = Vec::new();
+    for sample in &samples {
+        for Results { rule, position, names } in policy.results_in(sample, &namespaces) {
+            let number = numbers.get(rule.name.as_str());
+            given.extend(number.map(|&number| (position, sample.as_str(), number, names)));
         }
     }
-    let mut results: Vec<_> = by_result.into_iter().collect();
-    results.sort_unstable_by_key(|(result, _)| (result.len(), result.clone()));
+    given.sort_by_key(|(position, ..)| *position);
+    let mut by_result: HashMap<String, Vec<(&str, usize)>> = HashMap::new();
+    for (_, sample, number, names) in given {
+        for name in names {
+            by_result.entry(name).or_default().push((sample, number));
+        }
+    }
+    let mut results: Vec<_> = by_result.into_iter().filter(|(_, sources)| sources.len() > 1).collect();
+    results.sort_unstable_by(|(one, _), (other, _)| (one.len(), one).cmp(&(other.len(), other)));
     let mut reported = HashSet::new();
     for (result, sources) in results {
         for (at, &(later, later_rule)) in sources.iter().enumerate() {
@@ -75,15 +77,15 @@ fn span<'c>(place: PlacedRule<'c>, name: &str) -> &'c Range<usize> {
 fn samples(index: &Index) -> Vec<String> {
     let rules = index.rules;
     let mut samples = Samples::default();
-    for (number, &place) in rules.iter().enumerate() {
+    for &place in rules {
         for (source, _) in place.from() {
             samples.add(source.canonical(), "");
         }
         for (except, _) in place.except().filter(|(except, _)| place.source_above(except.canonical()).is_some()) {
             samples.below(except.canonical());
         }
-        if place.pattern().is_some() {
-            for start in &index.starts[number] {
+        if let Some((pattern, _)) = place.pattern() {
+            for start in pattern.starts() {
                 if start.is_whole {
                     samples.add(&start.text, "")
                 } else {
@@ -101,10 +103,9 @@ fn samples(index: &Index) -> Vec<String> {
         }
     }
     // One cache within another: images of the outer one at the path of the inner one.
-    let targets: BTreeSet<String> =
-        rules.iter().flat_map(|place| place.targets()).map(|target| target.prefix.canonical().to_owned()).collect();
-    let nested = targets.iter().flat_map(|inner| {
-        let outer = boundaries(inner).filter(move |outer| *outer != inner).filter(|outer| targets.contains(*outer));
+    let targets: BTreeSet<&str> = index.targets.iter().flatten().map(|target| target.prefix.canonical()).collect();
+    let nested = targets.iter().copied().flat_map(|inner| {
+        let outer = boundaries(inner).filter(move |outer| *outer != inner).filter(|outer| targets.contains(outer));
         outer.map(move |outer| (outer, &inner[outer.len() + 1..]))
     });
     let nested = nested.flat_map(|(outer, path)| index.at(outer).iter().map(move |&outer| (rules[outer], path)));

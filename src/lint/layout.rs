@@ -2,18 +2,18 @@
 
 use std::collections::HashSet;
 
-use super::literal::starts;
+use super::index::Index;
 use super::{Findings, Lint, PlacedRule, Target};
 use crate::engine::Prefix;
 use crate::registries::{ACR_UPSTREAMS, ECR_PREFIX_CHARS, ECR_UPSTREAMS, EcrHost, Upstream, are_aliases, is_ecr_path};
 
-pub fn check(rules: &[PlacedRule], findings: &mut Findings) {
-    for &place in rules {
+pub fn check(index: &Index, findings: &mut Findings) {
+    for (&place, targets) in index.rules.iter().zip(&index.targets) {
         // The text of a group is unknown.
         let has_groups = place.pattern().is_some();
         let mut hosts = HashSet::new();
-        for Target { prefix, written, span } in place.targets() {
-            if let Some((message, fix)) = misplaced(place, &prefix, written, has_groups) {
+        for Target { prefix, written, span } in targets {
+            if let Some((message, fix)) = misplaced(place, prefix, written, has_groups) {
                 findings.add(Lint::CacheLayout, place, span, message, fix);
             }
             // Each cache of a product has the same upstreams.
@@ -135,10 +135,9 @@ fn unsupported(place: PlacedRule, product: &str, known: &[Upstream], findings: &
             add(source.host(), span);
         }
     }
-    if let Some((pattern, span)) = place.pattern() {
-        let starts = starts(pattern);
-        if let Some(host) = starts.iter().filter_map(|start| start.host()).find(|host| is_unknown(host)) {
-            add(host, span);
-        }
+    if let Some((pattern, span)) = place.pattern()
+        && let Some(host) = pattern.starts().iter().filter_map(|start| start.host()).find(|host| is_unknown(host))
+    {
+        add(host, span);
     }
 }

@@ -5,7 +5,6 @@ mod check_exists;
 mod collision;
 mod index;
 mod layout;
-mod literal;
 mod overlap;
 mod placeholder;
 mod spelling;
@@ -105,11 +104,11 @@ pub fn findings(config: &Config) -> Vec<LintFinding> {
     }
     overlap::check(&index, &mut findings);
     collision::check(&index, &mut findings);
-    layout::check(&rules, &mut findings);
+    layout::check(&index, &mut findings);
     spelling::check(&rules, &mut findings);
     placeholder::check(&rules, &mut findings);
     caches::check(config, &mut findings);
-    check_exists::check(&rules, &config.settings.caches, &mut findings);
+    check_exists::check(&index, &config.settings.caches, &mut findings);
     let Findings(mut findings) = findings;
     findings.sort_by_key(|finding| (finding.problem.span.start, finding.lint));
     findings

@@ -1,7 +1,5 @@
 //! Rules that overlap: `loop` and `shadowed`.
 
-use std::ops::Range;
-
 use super::index::Index;
 use super::{Findings, Lint, PlacedRule, Target};
 use crate::engine::{Glob, ImageRef, Namespaces, Prefix, Rule};
@@ -17,22 +15,17 @@ pub fn check(index: &Index, findings: &mut Findings) {
 /// Adds a `to` or failover that a rule matches by name.
 fn target_is_taken(number: usize, index: &Index, findings: &mut Findings) {
     let place = index.rules[number];
-    for Target { prefix, written, span } in place.targets() {
-        let mut taking = index.taking(prefix.canonical());
-        let taken = taking.find_map(|other| Some((index.rules[other], self::taking(other, index, &prefix)?)));
-        if let Some((other, source)) = taken {
-            add_taken(place, (&prefix, written, span), other, source, findings);
+    for target in &index.targets[number] {
+        let prefix = &target.prefix;
+        let is_taking = |other| Some((index.rules[other], taking(index.rules[other], prefix)?));
+        if let Some((other, source)) = index.first_taking(prefix.canonical(), prefix.host(), is_taking) {
+            add_taken(place, target, other, source, findings);
         }
     }
 }
 
-fn add_taken(
-    place: PlacedRule,
-    (target, written, span): (&Prefix, &str, &Range<usize>),
-    other: PlacedRule,
-    source: &str,
-    findings: &mut Findings,
-) {
+fn add_taken(place: PlacedRule, target: &Target, other: PlacedRule, source: &str, findings: &mut Findings) {
+    let Target { prefix, written, span } = target;
     let (by, there) = if std::ptr::eq(other.rule, place.rule) {
         ("this rule itself".to_owned(), "this rule")
     } else {
@@ -46,14 +39,13 @@ fn add_taken(
         format!(
             "images under a `to` are never rewritten again; write the last cache of the chain, or add `except: [{}]` to \
              {there}",
-            target.written()
+            prefix.written()
         ),
     );
 }
 
 /// Returns the `from` or pattern of a rule that matches a `to` or failover and all below it.
-fn taking<'c>(other: usize, index: &Index<'c>, target: &Prefix) -> Option<&'c str> {
-    let (other, starts) = (index.rules[other], &index.starts[other]);
+fn taking<'c>(other: PlacedRule<'c>, target: &Prefix) -> Option<&'c str> {
     if other.rule.except.first_above(target.canonical()).is_some() {
         return None;
     }
@@ -62,6 +54,7 @@ fn taking<'c>(other: usize, index: &Index<'c>, target: &Prefix) -> Option<&'c st
     }
     let (pattern, _) = other.pattern()?;
     // A pattern for any host is meant to match every `to` as well.
+    let starts = pattern.starts();
     let names_host = !starts.is_empty() && starts.iter().all(|start| start.host() == Some(target.host()));
     let takes = |tail: &&str| {
         let name = format!("{}/{tail}", target.canonical());
@@ -91,21 +84,23 @@ fn under_a_target(number: usize, index: &Index, findings: &mut Findings) {
     };
     for (source, span) in place.from() {
         // `target_is_taken` finds the same pair.
-        let above = index.above(source.canonical()).map(|other| index.rules[other]).find(|other| {
-            other.rule.matcher.is_above(source.canonical())
-                && other.targets().all(|target| !source.covers(&target.prefix))
+        let above = index.first_above(source.canonical(), |other| {
+            let place = index.rules[other];
+            let is_above = place.rule.matcher.is_above(source.canonical())
+                && index.targets[other].iter().all(|target| !source.covers(&target.prefix));
+            is_above.then_some(place)
         });
         if let Some(above) = above {
             add(findings, span, source.written(), above);
         }
     }
     if let Some((pattern, span)) = place.pattern()
-        && let [first, ..] = index.starts[number].as_slice()
+        && let starts @ [first, ..] = pattern.starts()
     {
-        let above = index.above(&first.text).map(|other| index.rules[other]).find(|other| {
-            other.targets().any(|target| {
-                other.from().next().is_some() && index.starts[number].iter().all(|start| start.is_below(&target.prefix))
-            })
+        let is_below = |target: &Target| starts.iter().all(|start| start.is_below(&target.prefix));
+        let above = index.first_above(&first.text, |other| {
+            let place = index.rules[other];
+            (place.sources().is_some() && index.targets[other].iter().any(is_below)).then_some(place)
         });
         if let Some(above) = above {
             add(findings, span, pattern.written(), above);
@@ -114,11 +109,11 @@ fn under_a_target(number: usize, index: &Index, findings: &mut Findings) {
 }
 
 /// Adds names that an earlier rule matches. Its `except` is irrelevant, because it ends the search too.
-fn shadowed(number: usize, index: &Index, findings: &mut Findings) {
+fn shadowed<'c>(number: usize, index: &Index<'c>, findings: &mut Findings) {
     let place = index.rules[number];
-    let earlier = |name: &str| {
-        let earlier = index.taking(name).take_while(|&other| other < number).map(|other| index.rules[other]);
-        earlier.filter(|other| {
+    let earlier = |name: &str, by: &dyn Fn(PlacedRule<'c>) -> Option<&'c Prefix>| {
+        index.first_before(number, name, &place.rule.namespaces, |other| {
+            let other = index.rules[other];
             // A rule that only observes, or only for some workloads rewrites, ends the search too.
             let Rule {
                 name: _,
@@ -131,15 +126,14 @@ fn shadowed(number: usize, index: &Index, findings: &mut Findings) {
                 check_exists: _,
                 rollout: _,
             } = other.rule;
-            cover(namespaces, &place.rule.namespaces)
+            Some((other, by(other).filter(|_| cover(namespaces, &place.rule.namespaces))?))
         })
     };
     if let Some((pattern, span)) = place.pattern() {
-        let starts = &index.starts[number];
+        let starts = pattern.starts();
         let Some(first) = starts.first() else { return };
         let below = |source: &Prefix| starts.iter().all(|start| start.is_below(source));
-        let by =
-            earlier(&first.text).find_map(|other| Some((other, other.from().find(|(source, _)| below(source))?.0)));
+        let by = earlier(&first.text, &|other| other.from().map(|(source, _)| source).find(|source| below(source)));
         if let Some((other, source)) = by {
             report(place, span, pattern.written(), other, source, findings);
         }
@@ -161,7 +155,7 @@ fn shadowed(number: usize, index: &Index, findings: &mut Findings) {
             );
             continue;
         }
-        let by = earlier(source.canonical()).find_map(|other| Some((other, other.source_above(source.canonical())?)));
+        let by = earlier(source.canonical(), &|other| other.source_above(source.canonical()));
         if let Some((other, before)) = by {
             report(place, span, source.written(), other, before, findings);
         }

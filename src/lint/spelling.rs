@@ -2,7 +2,6 @@
 
 use regex_syntax::ast::{Ast, parse::Parser};
 
-use super::literal::starts;
 use super::{Findings, Lint, PlacedRule};
 use crate::config::KUBERNETES_REGISTRY;
 use crate::engine::{DOCKER_HUB, ImageRef};
@@ -48,8 +47,7 @@ fn docker_library(place: PlacedRule, findings: &mut Findings) {
         }
     }
     if let Some((pattern, span)) = place.pattern() {
-        let starts = starts(pattern);
-        let Some(image) = starts.iter().filter(|start| start.is_whole).find_map(|start| {
+        let Some(image) = pattern.starts().iter().filter(|start| start.is_whole).find_map(|start| {
             // Canonical names on Docker Hub have at least two components.
             start.text.strip_prefix(DOCKER_HUB)?.strip_prefix('/').filter(|path| !path.contains('/'))
         }) else {

@@ -2,6 +2,7 @@
 
 use pullthrough::config::{self, Source};
 use pullthrough::lint::{self, Lint, LintFinding};
+use serde_json::{Value, json};
 
 use crate::linear_time::assert_linear;
 use crate::long_rules::FILES;
@@ -346,4 +347,29 @@ fn rules_files_are_linted_in_linear_time() {
         };
         assert_linear(what, lint, 25);
     }
+}
+
+/// A file of one line, as programs write JSON, is drawn near each finding.
+#[test]
+fn findings_of_one_long_line_are_drawn_in_linear_time() {
+    let file = |size: usize| {
+        let rule = |at: usize| json!({"name": format!("r{at}"), "from": [format!("r{at}.io")], "to": format!("cache.example.com/r{at}")});
+        let rules: Vec<Value> = (0..size).map(rule).collect();
+        json!({"apiVersion": config::API_VERSION, "kind": "Rules", "rules": rules}).to_string()
+    };
+    let drawn = |size: usize| {
+        let text = file(size);
+        let source = Source::new("rules.json", &text);
+        let findings = lint::findings(&config::parse("rules.json", &text).unwrap_or_else(|error| panic!("{error}")));
+        let drawn: Vec<String> = findings.iter().map(|finding| finding.render(&source)).collect();
+        for (finding, drawn) in findings.iter().zip(&drawn) {
+            let column = finding.problem.span.start + 1;
+            assert_eq!(finding.problem.line_and_column(&source), (1, column));
+            assert_eq!(drawn.lines().nth(1), Some(format!(" --> rules.json:1:{column}").as_str()));
+            assert!(drawn.contains(&text[finding.problem.span.clone()]), "{drawn}");
+        }
+        drawn
+    };
+    assert_eq!(drawn(100).len(), 100);
+    assert_linear("drawing", |size| drop(drawn(size)), 50);
 }

@@ -53,7 +53,7 @@ fn store(facts: &Facts, image: &str, previous: Option<Previous>) -> (Option<Reas
 
 fuzz_target!(|input: (u16, u16, bool, &str)| {
     let (one, other, immutable, image) = input;
-    let results = POLICY.results(image, "default").map(|(_, results)| results).unwrap_or_default();
+    let results = POLICY.results(image, "default").unwrap_or_default();
     let (one, other) = (facts(one, &results), facts(other, &results));
     let (reason, old) = store(&one, image, None);
     let is_rewritten = reason.is_none();

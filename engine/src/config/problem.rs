@@ -33,12 +33,13 @@ impl Problem {
     fn draw(&self, renderer: &Renderer, level: Level, id: Option<&str>, source: &Source) -> String {
         let end = self.span.end.min(source.text.len());
         let span = self.span.start.min(end)..end;
-        let lines = source.lines(&span);
+        let shown = source.around(&span);
+        let (line, column) = self.line_and_column(source);
         let (message, fix) = (printable(&self.message), self.fix.as_deref().map(printable));
-        let snippet = Snippet::source(&source.text[lines.clone()])
-            .line_start(source.line(span.start) + 1)
+        let snippet = Snippet::source(&source.text[shown.clone()])
+            .line_start(line)
             .path(source.name)
-            .annotation(AnnotationKind::Primary.span(span.start - lines.start..span.end - lines.start));
+            .annotation(AnnotationKind::Primary.span(span.start - shown.start..span.end - shown.start));
         let title = level.primary_title(&*message);
         let title = match id {
             Some(id) => title.id(id),
@@ -48,7 +49,11 @@ impl Problem {
         if let Some(fix) = &fix {
             group = group.element(Level::HELP.message(&**fix));
         }
-        renderer.render(&[group])
+        let drawn = renderer.render(&[group]);
+        // The renderer counts the column from the start of what is shown.
+        let before = source.text.get(shown.start..span.start).unwrap_or_default();
+        let shown_column = before.chars().count() + 1;
+        if shown_column == column { drawn } else { with_column(&drawn, line, shown_column, column) }
     }
 
     /// Returns it in one line that begins with `file:line:column`.
@@ -61,8 +66,22 @@ impl Problem {
     /// Returns line and column, in characters and counted from 1.
     pub fn line_and_column(&self, source: &Source) -> (usize, usize) {
         let start = self.span.start.min(source.text.len());
-        let line = source.lines(&(start..start)).start;
-        (source.line(start) + 1, source.text.get(line..start).unwrap_or_default().chars().count() + 1)
+        (source.line(start) + 1, source.column(start) + 1)
+    }
+}
+
+/// Returns a drawing with another column in its second line, which ends in `file:line:column`.
+fn with_column(drawn: &str, line: usize, from: usize, to: usize) -> String {
+    let place = drawn.find('\n').and_then(|title| {
+        let end = drawn[title + 1..].find('\n').map_or(drawn.len(), |end| title + 1 + end);
+        drawn[..end].rfind(&format!(":{line}:{from}"))
+    });
+    match place {
+        Some(at) => {
+            let (before, rest) = drawn.split_at(at);
+            before.to_owned() + &rest.replacen(&format!(":{line}:{from}"), &format!(":{line}:{to}"), 1)
+        }
+        None => drawn.to_owned(),
     }
 }
 

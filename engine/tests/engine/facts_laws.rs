@@ -76,7 +76,7 @@ fn facts((states, missing): &Seen, results: &[String]) -> Facts {
 
 /// One rule's names for an image; empty if no rule matches.
 fn results(policy: &Policy, image: &str, namespace: &str) -> Vec<String> {
-    policy.results(image, namespace).map(|(_, results)| results).unwrap_or_default()
+    policy.results(image, namespace).unwrap_or_default()
 }
 
 /// Returns the percentage from which roll-outs include the workload, of which there is one in each namespace.

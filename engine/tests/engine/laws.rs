@@ -57,8 +57,23 @@ fn rule() -> impl Strategy<Value = String> {
         1 => (prop_oneof![Just("a"), Just("b"), Just("docker")], prefix())
             .prop_map(|(host, to)| format!("pattern: '{host}\\.io/([^/]+)/(x?)(.*)'\n    to: '{to}/$1-$2$3'")),
         1 => prefix().prop_map(|to| format!("pattern: '([a-c])\\.io/(.+)'\n    to: '{to}/$1/$2'")),
+        1 => Just("pattern: '([a-c])\\.io/(.+)'\n    to: '$1.d.io/$2'".to_owned()),
+        1 => (any_start(), prefix()).prop_map(|(start, to)| format!("pattern: '{start}'\n    to: '{to}/a'")),
     ];
     (matcher, namespaces).prop_map(|(matcher, namespaces)| format!("{matcher}{namespaces}"))
+}
+
+/// Expressions whose matches start with a host, a part of it, a whole name or any text.
+fn any_start() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec![
+        r"(a|b)\.io/a(.*)",
+        "[^/]+/a.*",
+        r"a\.io/(a|b/c)",
+        r"(?i)A\.IO/(.+)",
+        "a.*",
+        r"(localhost|docker\.io/library)/.+",
+        r"b\.io/.*|c\.io/a",
+    ])
 }
 
 fn rules() -> impl Strategy<Value = Policy> {
