@@ -1,7 +1,8 @@
 //! `pullthrough rewrite` and `scan` on large inputs, compared with `sed -i`: `cargo bench --bench rewrite`.
 //!
-//! Both change two inputs: 10,000 files (those of tests/data/manifests repeated), and a List of 26 MB on one line. In each
-//! round both get a new copy, and they take turns in starting. `sed` replaces the registry after `image:`, also in fields that are not
+//! Both change two inputs: 10,000 files (those of tests/data/manifests repeated), and a List of 26 MB on one line, on one
+//! processor and on two. In each round both get a new copy, and they take turns in starting. The CPU time beside the elapsed time
+//! is that of all threads. `sed` has one thread. It replaces the registry after `image:`, also in fields that are not
 //! images and in files that are not YAML. It is a lower bound for a program that reads and writes these files. It writes all files;
 //! `rewrite` writes those that change.
 //!
@@ -15,16 +16,19 @@ mod measure;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use std::{env, fs};
 
 use anyhow::{Context, Result, ensure};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use self::measure::{Cost, measure};
 
 const FILES: usize = 10_000;
 const FILES_PER_FOLDER: usize = 100;
 const ROUNDS: usize = 5;
+/// The unit of times in /proc (`USER_HZ`).
+const TICKS_PER_SECOND: f64 = 100.0;
 /// Each has two images.
 const PODS: usize = 200_000;
 /// The Pods of the line that `sed` changes too.
@@ -86,32 +90,70 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Prints the time that `rewrite` and `sed` take for a folder.
+/// Prints the times that `rewrite` and `sed` take for a folder, on one processor and on two.
 fn compare(what: &str, bytes: usize, folder: &Path, rules: &Path, original: &Path) -> Result<()> {
-    let mut times: [Vec<Duration>; 2] = Default::default();
+    println!("{what}, {:.1} MB", bytes as f64 / 1e6);
+    let all = sched_getaffinity(None).context("read the processors")?;
+    let processors: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|processor| all.is_set(*processor)).take(2).collect();
+    for count in 1..=processors.len() {
+        let mut few = CpuSet::new();
+        processors[..count].iter().for_each(|processor| few.set(*processor));
+        // Processes inherit it.
+        sched_setaffinity(None, &few).context("choose processors")?;
+        let times = rounds(folder, rules, original);
+        sched_setaffinity(None, &all).context("choose processors")?;
+        let [ours, theirs] = times?;
+        println!("  processors: {count}");
+        println!("  pullthrough rewrite -w  {:.2} s, CPU {:.2} s", ours.elapsed, ours.cpu);
+        println!("  sed -i                  {:.2} s, CPU {:.2} s", theirs.elapsed, theirs.cpu);
+        println!("  ratio                   {:.2}, CPU {:.2}\n", ours.elapsed / theirs.elapsed, ours.cpu / theirs.cpu);
+    }
+    Ok(())
+}
+
+/// Seconds of a process.
+#[derive(Clone, Copy)]
+struct Times {
+    elapsed: f64,
+    cpu: f64,
+}
+
+/// Returns the medians of `rewrite` and `sed`.
+fn rounds(folder: &Path, rules: &Path, original: &Path) -> Result<[Times; 2]> {
+    let mut times: [Vec<Times>; 2] = Default::default();
     for round in 0..ROUNDS {
         for turn in 0..2 {
             let which = (round + turn) % 2;
             let copy = folder.join("copy");
             run(Command::new("cp").arg("-r").arg(original).arg(&copy))?;
-            let start = Instant::now();
+            // What `cp` wrote is not of this process.
+            run(&mut Command::new("sync"))?;
+            let (start, before) = (Instant::now(), cpu_of_children()?);
             match which {
                 0 => rewrite(rules, &copy)?,
                 _ => sed(&copy)?,
             }
-            times[which].push(start.elapsed());
+            let (elapsed, cpu) = (start.elapsed().as_secs_f64(), cpu_of_children()? - before);
+            times[which].push(Times { elapsed, cpu });
             fs::remove_dir_all(&copy)?;
         }
     }
-    let [ours, theirs] = times.map(|mut times| {
-        times.sort_unstable();
-        times[times.len() / 2].as_secs_f64()
-    });
-    println!("{what}, {:.1} MB", bytes as f64 / 1e6);
-    println!("  pullthrough rewrite -w  {ours:.2} s");
-    println!("  sed -i                  {theirs:.2} s");
-    println!("  ratio                   {:.2}\n", ours / theirs);
-    Ok(())
+    let median = |times: &[Times], of: fn(&Times) -> f64| {
+        let mut times: Vec<f64> = times.iter().map(of).collect();
+        times.sort_unstable_by(f64::total_cmp);
+        times[times.len() / 2]
+    };
+    Ok(times
+        .map(|times| Times { elapsed: median(&times, |times| times.elapsed), cpu: median(&times, |times| times.cpu) }))
+}
+
+/// Returns the CPU time of all ended children of this process, and of theirs, in seconds.
+fn cpu_of_children() -> Result<f64> {
+    let stat = fs::read_to_string("/proc/self/stat").context("read the CPU time")?;
+    let (_, fields) = stat.rsplit_once(") ").context("the name of the process")?;
+    // `cutime` and `cstime`, fields 16 and 17 (proc_pid_stat(5)); the first is the third.
+    let ticks: u64 = fields.split(' ').skip(13).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    Ok(ticks as f64 / TICKS_PER_SECOND)
 }
 
 /// Writes the files. Returns the number of bytes.
