@@ -22,7 +22,7 @@ use self::long_rules::FILES;
 const ENTRIES: usize = 8_000;
 const ROUNDS: usize = 3;
 /// The largest ratio of the time for twice the entries.
-const MOST_GROWTH: f64 = 3.0;
+const MOST_GROWTH: f64 = 3.5;
 
 fn main() -> Result<()> {
     // `cargo test --benches` runs benchmarks without this argument.
