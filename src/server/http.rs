@@ -24,7 +24,7 @@ use crate::ADMISSION_PATH;
 /// What an endpoint answers.
 #[derive(Debug, Clone)]
 pub enum Service {
-    /// Admission requests, at one path. A router would cost more than the counters of a request.
+    /// Admission requests. There is one path, so a router, which is cloned for each request, would only cost time.
     Admission(Arc<Admission>),
     /// `/metrics`, `/livez` and `/readyz`, for the kubelet and Prometheus.
     Probes(Router),
@@ -61,6 +61,7 @@ async fn admit(admission: &Arc<Admission>, request: Request, visit: &Visit) -> R
     let (head, mut body) = request.into_parts();
     let answer = match check(&head) {
         Ok(()) => admission.answer(&mut body, visit).await,
+        // Other paths and methods are no admissions, and are not counted.
         Err(rejection @ Rejection::ContentType(_)) => Err(admission.refused(rejection)),
         Err(rejection) => Err(rejection),
     };
