@@ -7,9 +7,10 @@
 //! its failover, which is up.
 //!
 //! If there are `taskset` and two CPUs, the servers run on one CPU and the client on another. Each figure is the median of the
-//! rounds, and each round runs all servers. CPU is the user and system time of the server process by the kernel's scheduler, divided
-//! by the requests answered. Compare this figure. It differs between machines; the ratios within one run are stable. Latencies and
-//! rates are those of a client that sends the next request after the response to the last.
+//! rounds, and each round runs all servers; CPU is printed with the lowest and the highest round too. CPU is the user and system time
+//! of the server process by the kernel's scheduler, divided by the requests answered. Compare this figure. It differs between
+//! machines; the ratios within one run are stable. Latencies and rates are those of a client that sends the next request after the
+//! response to the last.
 
 mod client;
 mod null;
@@ -96,7 +97,7 @@ fn main() -> Result<()> {
     let starts: Vec<_> = commands.servers().map(|(name, _)| name).zip(starts(&commands, &client, rounds)?).collect();
     let mut servers =
         commands.servers().map(|(name, command)| Ok((name, Server::start(command)?))).collect::<Result<Vec<_>>>()?;
-    let idle: Vec<_> = servers.iter().map(|(name, server)| Ok((*name, server.memory_mib()?))).collect::<Result<_>>()?;
+    let idle: Vec<_> = servers.iter().map(|(name, server)| Ok((*name, server.memory()?))).collect::<Result<_>>()?;
 
     let reviews = [common::one(), common::none(), common::realistic(), common::large()];
     let chosen =
@@ -204,7 +205,7 @@ fn measure(
                 .load(server.address, &review.body, connections, duration)
                 .with_context(|| format!("load {name}"))?;
             let cpu = server.cpu()? - before;
-            measured.push(report::Round::new(&load, cpu, server.memory_mib()?));
+            measured.push(report::Round::new(&load, cpu, server.memory()?));
         }
     }
     let rows = servers.iter().zip(measured);

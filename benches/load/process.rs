@@ -65,6 +65,14 @@ fn allowed() -> Option<Vec<usize>> {
     Some(ranges.collect::<Option<Vec<_>>>()?.into_iter().flatten().collect())
 }
 
+/// The resident set of a process.
+#[derive(Debug, Clone, Copy)]
+pub struct Memory {
+    pub resident_mib: f64,
+    /// Without pages of files, such as the program, which the kernel can drop.
+    pub anonymous_mib: f64,
+}
+
 /// The process of a server, killed when this value is dropped.
 #[derive(Debug)]
 pub struct Server {
@@ -109,11 +117,13 @@ impl Server {
         Ok(Duration::from_nanos(nanos))
     }
 
-    /// Returns the resident set, in MiB.
-    pub fn memory_mib(&self) -> Result<f64> {
+    pub fn memory(&self) -> Result<Memory> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
-        Ok(kib.context("no VmRSS")?.parse::<f64>()? / 1024.0)
+        let mib = |key: &str| {
+            let kib = status.lines().find_map(|line| line.strip_prefix(key)?.trim().strip_suffix(" kB"));
+            Ok::<_, anyhow::Error>(kib.with_context(|| format!("no {key}"))?.parse::<f64>()? / 1024.0)
+        };
+        Ok(Memory { resident_mib: mib("VmRSS:")?, anonymous_mib: mib("RssAnon:")? })
     }
 }
 

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use super::client::Load;
+use super::process::Memory;
 use super::{CACHE_DOWN, CONNECTIONS, MANY_RULES, NULL, OTHER, PULLTHROUGH};
 
 /// All measurements.
 pub struct Figures {
     /// Milliseconds from the start of a server to its first response.
     pub starts: Vec<(&'static str, f64)>,
-    /// MiB before the first request.
-    pub idle: Vec<(&'static str, f64)>,
+    /// Before the first request.
+    pub idle: Vec<(&'static str, Memory)>,
     pub rows: Vec<Row>,
 }
 
@@ -22,11 +23,11 @@ pub struct Round {
     p50_micros: f64,
     p99_micros: f64,
     p999_micros: f64,
-    memory_mib: f64,
+    memory: Memory,
 }
 
 impl Round {
-    pub fn new(load: &Load, cpu: Duration, memory_mib: f64) -> Self {
+    pub fn new(load: &Load, cpu: Duration, memory: Memory) -> Self {
         let Load { latencies, elapsed } = load;
         let mut micros: Vec<f64> = latencies.iter().map(|latency| latency.as_secs_f64() * 1e6).collect();
         micros.sort_by(f64::total_cmp);
@@ -38,7 +39,7 @@ impl Round {
             p50_micros: quantile(0.5),
             p99_micros: quantile(0.99),
             p999_micros: quantile(0.999),
-            memory_mib,
+            memory,
         }
     }
 
@@ -50,7 +51,10 @@ impl Round {
             p50_micros: of(|round| round.p50_micros),
             p99_micros: of(|round| round.p99_micros),
             p999_micros: of(|round| round.p999_micros),
-            memory_mib: of(|round| round.memory_mib),
+            memory: Memory {
+                resident_mib: of(|round| round.memory.resident_mib),
+                anonymous_mib: of(|round| round.memory.anonymous_mib),
+            },
         }
     }
 }
@@ -61,11 +65,15 @@ pub struct Row {
     connections: usize,
     server: &'static str,
     median: Round,
+    /// The lowest and the highest of the rounds.
+    cpu_micros: [f64; 2],
 }
 
 impl Row {
     pub fn new(body: &'static str, connections: usize, server: &'static str, rounds: &[Round]) -> Self {
-        Self { body, connections, server, median: Round::median(rounds) }
+        let cpu = || rounds.iter().map(|round| round.cpu_micros);
+        let cpu_micros = [cpu().fold(f64::INFINITY, f64::min), cpu().fold(0.0, f64::max)];
+        Self { body, connections, server, median: Round::median(rounds), cpu_micros }
     }
 }
 
@@ -78,19 +86,31 @@ pub fn median(mut values: Vec<f64>) -> f64 {
 pub fn print(figures: &Figures) {
     let Figures { starts, idle, rows } = figures;
     println!(
-        "{:<12} {:>5}  {:<12} {:>12} {:>10} {:>9} {:>9} {:>9} {:>8}",
-        "body", "conns", "server", "CPU µs/req", "req/s", "p50 µs", "p99 µs", "p99.9 µs", "RSS MiB"
+        "{:<12} {:>5}  {:<12} {:>10} {:>13} {:>8} {:>8} {:>8} {:>9} {:>8} {:>9}",
+        "body",
+        "conns",
+        "server",
+        "CPU µs/req",
+        "from to",
+        "req/s",
+        "p50 µs",
+        "p99 µs",
+        "p99.9 µs",
+        "RSS MiB",
+        "anonymous"
     );
-    for Row { body, connections, server, median } in rows {
-        let Round { cpu_micros, requests_per_sec, p50_micros, p99_micros, p999_micros, memory_mib } = median;
+    for Row { body, connections, server, median, cpu_micros: [lowest, highest] } in rows {
+        let Round { cpu_micros, requests_per_sec, p50_micros, p99_micros, p999_micros, memory } = median;
+        let Memory { resident_mib, anonymous_mib } = memory;
         println!(
-            "{body:<12} {connections:>5}  {server:<12} {cpu_micros:>12.1} {requests_per_sec:>10.0} {p50_micros:>9.0} \
-             {p99_micros:>9.0} {p999_micros:>9.0} {memory_mib:>8.1}"
+            "{body:<12} {connections:>5}  {server:<12} {cpu_micros:>10.1} {lowest:>6.1} {highest:>6.1} \
+             {requests_per_sec:>8.0} {p50_micros:>8.0} {p99_micros:>8.0} {p999_micros:>9.0} {resident_mib:>8.1} \
+             {anonymous_mib:>9.1}"
         );
     }
-    println!("\n{:<12} {:>10} {:>15}", "server", "start ms", "RSS idle MiB");
-    for ((server, millis), (_, mib)) in starts.iter().zip(idle) {
-        println!("{server:<12} {millis:>10.1} {mib:>15.1}");
+    println!("\n{:<12} {:>10} {:>15} {:>15}", "server", "start ms", "RSS idle MiB", "anonymous MiB");
+    for ((server, millis), (_, Memory { resident_mib, anonymous_mib })) in starts.iter().zip(idle) {
+        println!("{server:<12} {millis:>10.1} {resident_mib:>15.1} {anonymous_mib:>15.1}");
     }
     targets(figures, PULLTHROUGH);
     if rows.iter().any(|row| row.server == OTHER) {
@@ -113,19 +133,21 @@ fn targets(figures: &Figures, server: &str) {
         let p99 = |server| Some(median(server, body, CONNECTIONS)?.p99_micros);
         Some(p99(server)? / p99(base)?)
     };
-    let of = |list: &[(&str, f64)]| list.iter().find(|(name, _)| *name == server).map(|(_, figure)| *figure);
+    let start_millis = starts.iter().find(|(name, _)| *name == server).map(|(_, millis)| *millis);
+    let idle_mib = idle.iter().find(|(name, _)| *name == server).map(|(_, memory)| memory.resident_mib);
     let p999_millis = median(server, "b-realistic", 1).map(|median| median.p999_micros / 1e3);
-    let loaded_mib = median(server, "b-realistic", CONNECTIONS).map(|median| median.memory_mib);
+    let loaded_mib = median(server, "b-realistic", CONNECTIONS).map(|median| median.memory.resident_mib);
     let lines = [
         ("CPU over null, b-realistic", cpu_ratio(server, NULL, "b-realistic"), 2.0),
+        ("CPU over null, c-none", cpu_ratio(server, NULL, "c-none"), 1.6),
         ("CPU over null, a-one", cpu_ratio(server, NULL, "a-one"), 1.5),
         ("CPU over null, 1 MiB", cpu_ratio(server, NULL, "1 MiB"), 2.2),
         ("CPU with 1,000 rules over 1 rule, b-realistic", cpu_ratio(MANY_RULES, PULLTHROUGH, "b-realistic"), 1.1),
         ("p99 with a cache down over none, b-realistic", p99_ratio(CACHE_DOWN, PULLTHROUGH, "b-realistic"), 1.05),
         ("p99.9 at one connection, b-realistic, ms", p999_millis, 5.0),
-        ("RSS idle, MiB", of(idle), 8.0),
+        ("RSS idle, MiB", idle_mib, 8.0),
         ("RSS under load, b-realistic, MiB", loaded_mib, 12.0),
-        ("start to first answer, ms", of(starts), 50.0),
+        ("start to first answer, ms", start_millis, 50.0),
     ];
     println!("\n{:<48} {:>8} {:>8}", format!("{server}: target"), "at most", "is");
     for (figure, is, at_most) in lines {

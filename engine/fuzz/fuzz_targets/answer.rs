@@ -36,7 +36,7 @@ const OPERATIONS: [&str; 4] = ["CREATE", "UPDATE", "DELETE", "CONNECT"];
 const RESOURCES: [(&str, &str); 4] =
     [("pods", ""), ("pods", "ephemeralcontainers"), ("pods", "status"), ("secrets", "")];
 
-/// The first byte selects the settings, the second the request around the objects. Or the body is used without change.
+// The first byte selects the settings, the second the request around the objects. Or the body is used without change.
 fuzz_target!(|input: (u8, u8, &str, &str)| {
     let (settings, request, object, old_object) = input;
     let policy = &POLICIES[usize::from(settings & 7)];
