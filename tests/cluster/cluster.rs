@@ -33,6 +33,7 @@ impl Cluster {
             ("pause", "pause:1"),
             ("hello", "k8s/hello:1"),
             ("pause", "k8s/failover:1"),
+            ("pause", "k8s/share:1"),
         ] {
             upstream.push(&images.join(archive).with_extension("tar"), name)?;
         }

@@ -12,7 +12,8 @@ use crate::{DEADLINE, ROLLOUT_TIMEOUT, step};
 const NAMESPACE: &str = "share";
 const PERCENT: u8 = 50;
 const REPLICAS: usize = 3;
-const IMAGE: &str = "k8s/hello:1";
+/// Other parts check that the node has their images from the cache alone.
+const IMAGE: &str = "k8s/share:1";
 
 pub fn is_of_deployments(cluster: &Cluster, installation: &Installation) {
     // The node can pull from this upstream.
@@ -64,7 +65,7 @@ fn deployment(name: &str, image: &str) -> Value {
             "template": {
                 "metadata": {"labels": labels},
                 // The program has no handler for SIGTERM.
-                "spec": {"containers": [{"name": "hello", "image": image}], "terminationGracePeriodSeconds": 1},
+                "spec": {"containers": [{"name": "web", "image": image}], "terminationGracePeriodSeconds": 1},
             },
         },
     })
