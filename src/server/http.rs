@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::{ALLOW, CONTENT_TYPE, EXPECT};
+use axum::http::header::{CONTENT_TYPE, EXPECT};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use axum::response::{IntoResponse, Response};
@@ -84,12 +84,7 @@ async fn refuse(rejection: Rejection, head: &Parts, body: &mut Body, limits: &Li
     if has_a_rest && !asks_first && !stops_by_itself {
         body::discard(body, limits).await;
     }
-    let is_other_method = matches!(rejection, Rejection::Method { .. });
-    let mut response = rejection.into_response();
-    if is_other_method {
-        response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
-    }
-    response
+    rejection.into_response()
 }
 
 /// Checks path, method and content type.

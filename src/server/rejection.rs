@@ -1,6 +1,7 @@
 //! Requests that are rejected with an HTTP error instead of an AdmissionReview.
 
-use axum::http::{Method, StatusCode};
+use axum::http::header::ALLOW;
+use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::ledger::Full;
@@ -64,7 +65,11 @@ impl From<Full> for Rejection {
 
 impl IntoResponse for Rejection {
     fn into_response(self) -> Response {
-        line(self.status(), &self.to_string())
+        let mut response = line(self.status(), &self.to_string());
+        if let Rejection::Method { .. } = self {
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+        }
+        response
     }
 }
 
