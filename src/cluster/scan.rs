@@ -183,9 +183,7 @@ impl Scan {
             Origin { operator: None, owner: None } => None,
         };
         let start = found.len();
-        let has_rollouts = self.options.policy.as_ref().is_some_and(Policy::has_rollouts);
-        let workload = object.workload.as_ref().filter(|_| has_rollouts);
-        let workload = workload.map(|workload| FoundWorkload::new(workload, namespace));
+        let workload = FoundWorkload::of(self.options.policy.as_ref(), object.workload.as_ref(), namespace);
         let included_from = workload.as_ref().map(|workload| workload.included_from);
         for Site { place, image, pull_never, state } in &object.sites {
             self.names.add(image);

@@ -159,9 +159,8 @@ impl FileScan<'_> {
     }
 
     fn found(self, source: &Source, field: &Field) -> FoundImage {
-        let has_rollouts = self.policy.is_some_and(Policy::has_rollouts);
-        let workload = field.object.workload.as_ref().filter(|_| has_rollouts);
-        let workload = workload.map(|workload| FoundWorkload::new(workload, field.namespace(self.namespace)));
+        let namespace = field.namespace(self.namespace);
+        let workload = FoundWorkload::of(self.policy, field.object.workload.as_ref(), namespace);
         let included_from = workload.as_ref().map(|workload| workload.included_from);
         let verdict = self.policy.map(|policy| Verdict::from(&field.decide(policy, self.namespace, included_from)));
         let place = Location::File {

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::PullAccess;
 use super::comparison::Comparison;
-use crate::engine::{Decision, ImageRef, Percent, Prefix, Reason, Rule, Workload};
+use crate::engine::{Decision, ImageRef, Percent, Policy, Prefix, Reason, Rule, Workload};
 
 /// One image at one place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -174,12 +174,14 @@ impl FoundImage {
 }
 
 impl FoundWorkload {
-    pub fn new(workload: &Workload, namespace: &str) -> Self {
-        Self {
+    /// Returns the workload of a place if it is known, and if a rule has a `rollout`.
+    pub fn of(policy: Option<&Policy>, workload: Option<&Workload>, namespace: &str) -> Option<Self> {
+        let workload = workload.filter(|_| policy.is_some_and(Policy::has_rollouts))?;
+        Some(Self {
             name: workload.to_string(),
             namespace: namespace.to_owned(),
             included_from: workload.included_from(namespace),
-        }
+        })
     }
 }
 

@@ -47,7 +47,7 @@ fn workloads_are_counted_once_for_each_rule_that_is_not_rolled_out() {
     let mut report = Report::new(String::new(), None, Vec::new(), 3);
     report.rollouts = Rollout::of(&policy);
     let mut add = |image: &str, kind: &str, name: &str, workload: Option<Workload>, not_covered: Option<NotCovered>| {
-        let workload = workload.map(|workload| FoundWorkload::new(&workload, "shop"));
+        let workload = FoundWorkload::of(Some(&policy), workload.as_ref(), "shop");
         let included_from = workload.as_ref().map(|workload| workload.included_from);
         let question = Question { image, namespace: "shop", pull_never: false, previous: None, included_from };
         let place = Location::Cluster {
