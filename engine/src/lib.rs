@@ -69,7 +69,7 @@ pub use percent::{InvalidPercent, Percent};
 pub use pod::{MIRROR_ANNOTATION, ORIGINALS_ANNOTATION, Place, Pod, REWRITE_DISABLED, REWRITE_LABEL, Site};
 pub use pod_kind::PodKind;
 pub use policy::{PodState, Policy, Previous, Question, Settings, Tried, WhenNotUnderstood};
-pub use prefix::{InvalidPrefix, Prefix, boundaries};
+pub use prefix::{InvalidPrefix, Prefix, boundaries, prefix_of_start};
 pub use prefixes::Prefixes;
 pub use reason::{Dependence, Reason};
 pub use review::{Operation, Resource, Unreadable};

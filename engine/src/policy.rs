@@ -7,7 +7,7 @@ use super::hashing::ByName;
 use super::image::ImageRef;
 use super::operators::Operators;
 use super::percent::Percent;
-use super::prefix::boundaries;
+use super::prefix::{boundaries, prefix_of_start};
 use super::reason::Reason;
 use super::rule::{Fit, Found, Matcher, Rule};
 use super::siblings::Siblings;
@@ -148,9 +148,8 @@ impl Policy {
                     }
                 }
                 Matcher::Pattern { pattern, to, failover } => {
-                    // Each name that starts with a text is at or below the components that the text has in whole.
-                    let mut with = |start: &str, add: &dyn Fn(&mut PrefixUse)| match start.rsplit_once('/') {
-                        Some((above, _)) => add(prefixes.entry(above.into()).or_default()),
+                    let mut with = |start: &str, add: &dyn Fn(&mut PrefixUse)| match prefix_of_start(start) {
+                        Some(prefix) => add(prefixes.entry(prefix.into()).or_default()),
                         None => add(&mut anywhere),
                     };
                     let starts = match pattern.starts() {

@@ -129,6 +129,11 @@ pub fn boundaries(name: &str) -> impl DoubleEndedIterator<Item = &str> {
     memchr::memchr_iter(b'/', name.as_bytes()).map(|slash| &name[..slash]).chain(std::iter::once(name))
 }
 
+/// Returns the prefix of all names with a start: the components that the start has in whole. `None` if it has none.
+pub fn prefix_of_start(start: &str) -> Option<&str> {
+    start.rsplit_once('/').map(|(prefix, _)| prefix)
+}
+
 /// Returns the host and the path, each valid.
 fn check(written: &str) -> Result<(&str, &str), InvalidPrefix> {
     if written.is_empty() {

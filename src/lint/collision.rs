@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::index::Index;
 use super::{Findings, Lint, PlacedRule};
-use crate::engine::{DOCKER_HUB, Mode, Namespaces, Policy, Results, Rule, Settings, boundaries};
+use crate::engine::{DOCKER_HUB, Mode, Namespaces, Policy, Results, Rule, Settings, boundaries, prefix_of_start};
 use crate::registries::{Upstream, are_aliases};
 
 /// Sample paths of images below a name of a rule.
@@ -89,7 +89,7 @@ fn samples(index: &Index) -> Vec<String> {
                 if start.is_whole {
                     samples.add(&start.text, "")
                 } else {
-                    samples.below(start.text.rsplit_once('/').map_or("", |(start, _)| start))
+                    samples.below(prefix_of_start(&start.text).unwrap_or_default())
                 }
             }
             for upstream in Upstream::ALL {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{PlacedRule, Target};
-use crate::engine::{Matcher, Namespaces, Template, boundaries};
+use crate::engine::{Matcher, Namespaces, Template, boundaries, prefix_of_start};
 
 /// The rules of a file, indexed by the names in them. Lists of rules are in file order.
 pub struct Index<'c> {
@@ -51,7 +51,7 @@ impl<'c> Index<'c> {
                 }
                 Matcher::Pattern { pattern, to, failover } => {
                     for start in [to].into_iter().chain(failover).map(Template::literal_start) {
-                        let known = start.rsplit_once('/').map_or("", |(known, _)| known);
+                        let known = prefix_of_start(start).unwrap_or_default();
                         index.by_template.entry(known).or_default().push(number);
                     }
                     let mut hosts = pattern.starts().iter().map(|start| start.host());
