@@ -118,6 +118,10 @@ pub fn print(figures: &Figures) {
     }
 }
 
+fn of<'f, T>(figures: &'f [(&str, T)], server: &str) -> Option<&'f T> {
+    figures.iter().find(|(name, _)| *name == server).map(|(_, figure)| figure)
+}
+
 /// Prints the measured figures that have a target.
 fn targets(figures: &Figures, server: &str) {
     let Figures { starts, idle, rows } = figures;
@@ -133,8 +137,8 @@ fn targets(figures: &Figures, server: &str) {
         let p99 = |server| Some(median(server, body, CONNECTIONS)?.p99_micros);
         Some(p99(server)? / p99(base)?)
     };
-    let start_millis = starts.iter().find(|(name, _)| *name == server).map(|(_, millis)| *millis);
-    let idle_mib = idle.iter().find(|(name, _)| *name == server).map(|(_, memory)| memory.resident_mib);
+    let start_millis = of(starts, server).copied();
+    let idle_mib = of(idle, server).map(|memory| memory.resident_mib);
     let p999_millis = median(server, "b-realistic", 1).map(|median| median.p999_micros / 1e3);
     let loaded_mib = median(server, "b-realistic", CONNECTIONS).map(|median| median.memory.resident_mib);
     let lines = [
