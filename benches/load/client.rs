@@ -60,6 +60,40 @@ impl Client {
         })
     }
 
+    /// Sends `per_sec` requests a second for `duration`, at fixed times. A latency starts at the time at which the request is due. The
+    /// first is due some `pause` after the connections are open.
+    pub fn paced(
+        &self,
+        address: SocketAddr,
+        body: &[u8],
+        per_sec: u32,
+        pause: Duration,
+        duration: Duration,
+    ) -> Result<Load> {
+        const CONNECTIONS: u32 = 8;
+        let request: Arc<[u8]> = request(body).into();
+        self.runtime.block_on(async {
+            let mut open = Vec::new();
+            for first in 0..CONNECTIONS {
+                open.push((first, Connection::open(&self.connector, address).await?));
+            }
+            let start = Instant::now() + pause;
+            let mut tasks = JoinSet::new();
+            for (first, connection) in open {
+                let due = (first..)
+                    .step_by(CONNECTIONS as usize)
+                    .map(move |number| start + Duration::from_secs(1) * number / per_sec);
+                let due = due.take_while(move |due| *due < start + duration);
+                tasks.spawn(connection.keep_times(Arc::clone(&request), due));
+            }
+            let mut latencies = Vec::new();
+            while let Some(done) = tasks.join_next().await {
+                latencies.extend(done??);
+            }
+            Ok(Load { latencies, elapsed: start.elapsed() })
+        })
+    }
+
     /// Sends requests on `connections` connections for `duration`, each after the response to the last.
     pub fn load(&self, address: SocketAddr, body: &[u8], connections: usize, duration: Duration) -> Result<Load> {
         let request: Arc<[u8]> = request(body).into();
@@ -114,6 +148,19 @@ impl Connection {
             let now = Instant::now();
             latencies.push(now - start);
             start = now;
+        }
+        Ok(latencies)
+    }
+
+    async fn keep_times(mut self, request: Arc<[u8]>, times: impl Iterator<Item = Instant>) -> Result<Vec<Duration>> {
+        let mut latencies = Vec::new();
+        for due in times {
+            // The runtime's timers have a resolution of 1 ms.
+            while Instant::now() < due {
+                tokio::task::yield_now().await;
+            }
+            self.exchange(&request).await?;
+            latencies.push(due.elapsed());
         }
         Ok(latencies)
     }

@@ -3,7 +3,7 @@
 //! It compares the release build of `pullthrough serve` with a webhook that does nothing. pullthrough has its defaults: metrics,
 //! limits, and a log at info into a pipe that is read. Both use the same hyper, tokio-rustls and aws-lc-rs, TLS 1.3, ECDSA P-256 and
 //! TCP_NODELAY. The null webhook reads the body and sends a constant response. The difference is the cost of pullthrough. A third
-//! server, `1,000 rules`, is pullthrough with the same rule behind 999 others. A fourth, `cache down`, probes a cache that is down and
+//! server, `10,000 from`, is pullthrough with a rule of 10,000 registries. A fourth, `cache down`, probes a cache that is down and
 //! its failover, which is up.
 //!
 //! If there are `taskset` and two CPUs, the servers run on one CPU and the client on another. Each figure is the median of the
@@ -11,6 +11,9 @@
 //! of the server process by the kernel's scheduler, divided by the requests answered. Compare this figure. It differs between
 //! machines; the ratios within one run are stable. Latencies and rates are those of a client that sends the next request after the
 //! response to the last.
+//!
+//! Two parts need more than this program. If there is `wrk`, it loads the servers too, and the ratios by it and by the client are printed
+//! side by side. As root on Linux, a server also gets the CPU limit of a small container, and 100 requests a second.
 
 mod client;
 mod null;
@@ -19,6 +22,8 @@ mod process;
 #[allow(dead_code, reason = "the tests use more of it")]
 mod registry;
 mod report;
+mod throttled;
+mod wrk;
 
 #[path = "../../engine/benches/common/mod.rs"]
 mod common;
@@ -33,6 +38,7 @@ use client::Client;
 use process::{Processors, Server};
 use registry::Reply;
 use report::{Figures, Row};
+use wrk::Wrk;
 
 /// Measures the server under load, compared with a null webhook.
 #[derive(Debug, Parser)]
@@ -74,7 +80,7 @@ const CLOSED: &str = "127.0.0.1:1";
 /// The names of the servers in the table.
 const NULL: &str = "null";
 const PULLTHROUGH: &str = "pullthrough";
-const MANY_RULES: &str = "1,000 rules";
+const MANY_SOURCES: &str = "10,000 from";
 const CACHE_DOWN: &str = "cache down";
 const OTHER: &str = "other";
 
@@ -100,17 +106,23 @@ fn main() -> Result<()> {
     let idle: Vec<_> = servers.iter().map(|(name, server)| Ok((*name, server.memory()?))).collect::<Result<_>>()?;
 
     let reviews = [common::one(), common::none(), common::realistic(), common::large()];
-    let chosen =
-        reviews.iter().filter(|review| args.body.is_empty() || args.body.iter().any(|name| name == review.name));
+    let is_chosen = |review: &&common::Review| args.body.is_empty() || args.body.iter().any(|name| name == review.name);
+    let chosen: Vec<_> = reviews.iter().filter(is_chosen).collect();
+    let wrk = Wrk::find(folder.path());
+    if wrk.is_none() {
+        println!("wrk is not installed, so no other client is compared\n");
+    }
     let mut rows = Vec::new();
-    for review in chosen {
-        rows.extend(measure(&mut servers, &client, review, CONNECTIONS, rounds, duration)?);
+    for &review in &chosen {
+        rows.extend(measure(&mut servers, &client, wrk.as_ref(), review, CONNECTIONS, rounds, duration)?);
         if review.name == common::realistic().name {
-            rows.extend(measure(&mut servers, &client, review, 1, rounds, duration)?);
+            rows.extend(measure(&mut servers, &client, None, review, 1, rounds, duration)?);
         }
     }
     ensure!(!rows.is_empty(), "the bodies are {}", reviews.map(|review| review.name).join(", "));
-    report::print(&Figures { starts, idle, rows });
+    drop(servers);
+    let throttled = throttled::measure(commands.of(PULLTHROUGH)?, &client, rounds, duration)?;
+    report::print(&Figures { starts, idle, rows, throttled });
     Ok(())
 }
 
@@ -132,7 +144,7 @@ impl Commands {
         let certificate = file("tls.crt", &authority)?;
         let key = file("tls.key", &key.serialize_pem())?;
         let one_rule = file("1-rule.yaml", &common::rules(1))?;
-        let many_rules = file("1000-rules.yaml", &common::rules(1000))?;
+        let many_sources = file("10000-from.yaml", &common::sources(10_000))?;
         let answer = |_: &str| Reply { status: "200 OK", headers: Vec::new(), body: String::new() };
         let up = registry::start(answer);
         let cache_down = file("failover.yaml", &common::failover(CLOSED, &up))?;
@@ -155,13 +167,17 @@ impl Commands {
         let mut servers = vec![
             (NULL, null),
             (PULLTHROUGH, pullthrough(this, &one_rule)),
-            (MANY_RULES, pullthrough(this, &many_rules)),
+            (MANY_SOURCES, pullthrough(this, &many_sources)),
             (CACHE_DOWN, pullthrough(this, &cache_down)),
         ];
         let (_, probes) = servers.last_mut().context("a server")?;
         probes.extend(["--plain-http".into(), up.into()]);
         servers.extend(other.map(|binary| (OTHER, pullthrough(binary, &one_rule))));
         Ok(Self { authority, servers })
+    }
+
+    fn of(&self, server: &str) -> Result<&[PathBuf]> {
+        self.servers().find(|(name, _)| *name == server).map(|(_, command)| command).context("a server's command")
     }
 
     fn servers(&self) -> impl Iterator<Item = (&'static str, &[PathBuf])> {
@@ -191,6 +207,7 @@ fn starts(commands: &Commands, client: &Client, rounds: usize) -> Result<Vec<f64
 fn measure(
     servers: &mut [(&'static str, Server)],
     client: &Client,
+    wrk: Option<&Wrk>,
     review: &common::Review,
     connections: usize,
     rounds: usize,
@@ -205,7 +222,10 @@ fn measure(
                 .load(server.address, &review.body, connections, duration)
                 .with_context(|| format!("load {name}"))?;
             let cpu = server.cpu()? - before;
-            measured.push(report::Round::new(&load, cpu, server.memory()?));
+            let memory = server.memory()?;
+            let wrk = wrk.filter(|_| [NULL, PULLTHROUGH].contains(name));
+            let by_wrk = wrk.map(|wrk| wrk.cpu_micros(server, &review.body, duration)).transpose()?;
+            measured.push(report::Round::new(&load, cpu, memory, by_wrk));
         }
     }
     let rows = servers.iter().zip(measured);

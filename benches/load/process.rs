@@ -107,6 +107,10 @@ impl Server {
         Ok(server)
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Returns the CPU time of all threads. The file of the main thread has only that thread.
     pub fn cpu(&self) -> Result<Duration> {
         let mut nanos = 0;
