@@ -16,10 +16,19 @@ use super::pod::Site;
 /// `tests/memory` measures it.
 pub fn memory_bytes(body: &[u8]) -> usize {
     // In a string, such as an annotation with JSON, the quote of the first key would be escaped.
-    let objects =
-        body.iter().zip(&body[1.min(body.len())..]).filter(|&(&byte, &next)| byte == b'{' && next != b'\\').count();
+    let objects = count_pairs(body, |byte, next| byte == b'{' && next != b'\\');
     let keys = memmem::find_iter(body, r#""image""#).count() + memmem::find_iter(body, r"\u006").count();
     memory_bytes_of(body.len(), objects, keys)
+}
+
+/// Counts the pairs of neighbours that `matches`. Sums of one byte let the compiler compare 16 pairs at a time or more.
+fn count_pairs(text: &[u8], matches: impl Fn(u8, u8) -> bool) -> usize {
+    const PAIRS: usize = 240;
+    let nexts = text.get(1..).unwrap_or_default();
+    let count = |(bytes, nexts): (&[u8], &[u8])| {
+        bytes.iter().zip(nexts).map(|(&byte, &next)| u8::from(matches(byte, next))).sum::<u8>()
+    };
+    text.chunks(PAIRS).zip(nexts.chunks(PAIRS)).map(count).map(usize::from).sum()
 }
 
 /// Returns the most that [`memory_bytes`] can be for a body of this size, in bytes. An image takes at least the 3 bytes of

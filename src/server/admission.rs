@@ -168,7 +168,7 @@ impl Admission {
 
     async fn read_and_answer(self: &Arc<Admission>, body: &mut Body, visit: &Visit) -> Result<Bytes, Rejection> {
         let mut charge = visit.account().charge(0)?;
-        let bytes = body::read(body, &self.limits, &mut charge).await?;
+        let bytes = body::read(body, &self.limits, visit, &mut charge).await?;
         let active = self.active.load_full();
         if bytes.len() <= LARGE_BODY_BYTES {
             let facts = if active.checks_existence {

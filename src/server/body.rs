@@ -7,18 +7,20 @@ use tokio::time::timeout;
 
 use super::ledger::{Charge, Phase, Purpose};
 use super::limits::{DISCARDED_BYTES, HEADER_BYTES, LARGE_BODY_BYTES, Limits};
+use super::progress::Visit;
 use super::rejection::Rejection;
 
 /// Step in bytes in which memory for a growing body is charged.
 const STEP_BYTES: usize = 64 * 1024;
 
 /// Reads the whole body. `charge` grows by the allocated bytes beyond those that each request is charged anyway.
-pub async fn read(body: &mut Body, limits: &Limits, charge: &mut Charge) -> Result<Bytes, Rejection> {
+pub async fn read(body: &mut Body, limits: &Limits, visit: &Visit, charge: &mut Charge) -> Result<Bytes, Rejection> {
     let length = body.size_hint().exact();
     if length.is_some_and(|length| length > limits.body_bytes as u64) {
         return Err(Rejection::TooLarge { limit_bytes: limits.body_bytes });
     }
-    match timeout(limits.body, collect(body, length.map(|length| length as usize), limits.body_bytes, charge)).await {
+    let length = length.map(|length| length as usize);
+    match timeout(limits.body, collect(body, length, limits.body_bytes, visit, charge)).await {
         Ok(bytes) => bytes,
         Err(_) => Err(Rejection::TooSlow { limit_secs: limits.body.as_secs_f32() }),
     }
@@ -28,6 +30,7 @@ async fn collect(
     body: &mut Body,
     length: Option<usize>,
     limit_bytes: usize,
+    visit: &Visit,
     charge: &mut Charge,
 ) -> Result<Bytes, Rejection> {
     let mut all = Vec::new();
@@ -44,7 +47,9 @@ async fn collect(
         if needed > limit_bytes {
             return Err(Rejection::TooLarge { limit_bytes });
         }
-        reserve(&mut all, needed, length, charge).await?;
+        if needed > all.capacity() {
+            reserve(&mut all, needed, length, visit, charge).await?;
+        }
         all.extend_from_slice(&data);
         // Otherwise a client that sends faster than the server reads would block others.
         if all.len() / STEP_BYTES > (all.len() - data.len()) / STEP_BYTES {
@@ -54,26 +59,28 @@ async fn collect(
     Ok(all.into())
 }
 
-/// Makes room for `needed` bytes. An announced length allocates no memory, but a large body is charged with it.
+/// Makes room for `needed` bytes, for which there is no room yet. Once a large body of a known length is charged with all of it,
+/// there is room for all of it.
 async fn reserve(
     all: &mut Vec<u8>,
     needed: usize,
     length: Option<usize>,
+    visit: &Visit,
     charge: &mut Charge,
 ) -> Result<(), Rejection> {
-    if needed <= all.capacity() {
-        return Ok(());
-    }
     // Grows by half, so that each byte is copied a few times at most.
     let step = (all.capacity() / 2).max(STEP_BYTES);
-    let capacity = needed.max((all.capacity() + step).min(length.unwrap_or(usize::MAX)));
+    let mut capacity = needed.max((all.capacity() + step).min(length.unwrap_or(usize::MAX)));
     let is_large = capacity > LARGE_BODY_BYTES;
-    // Once a body is charged with all that it needs, others can wait for it.
-    let charged = if is_large { length.unwrap_or(capacity) } else { capacity };
-    let more = charged.saturating_sub(HEADER_BYTES).saturating_sub(charge.bytes());
+    if is_large {
+        capacity = length.unwrap_or(capacity);
+    }
+    let more = capacity.saturating_sub(HEADER_BYTES).saturating_sub(charge.bytes());
     charge.grow_in_turn(more, if is_large { Purpose::Body } else { Purpose::Request }).await?;
     if is_large && length.is_some() {
+        // Others can wait for it now.
         charge.set_phase(Phase::Whole);
+        visit.widen();
     }
     all.reserve_exact(capacity - all.len());
     Ok(())

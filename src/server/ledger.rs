@@ -183,6 +183,17 @@ impl Account {
         self.ledger.when_there_is_room(self.address, more_bytes, enter).await;
     }
 
+    /// Charges `more_bytes` for a connection that would be faster with them. Returns false if that would leave less than half of the
+    /// memory for connections.
+    pub fn widen(&self, more_bytes: usize) -> bool {
+        let mut state = self.ledger.state();
+        let has_room = state.total.connection_bytes + more_bytes <= self.ledger.bounds.connection_bytes / 2;
+        if has_room {
+            state.add(self.key, Held { connections: 0, connection_bytes: more_bytes, request_bytes: 0 });
+        }
+        has_room
+    }
+
     /// Records that a request has started.
     pub fn active(&self) {
         self.ledger.state().entries[self.key].active = Instant::now();

@@ -27,6 +27,13 @@ pub const MEMORY_LIMIT_BYTES: u64 = 256 * 1024 * 1024;
 /// ordinary review of 12 KB fits.
 pub const RECEIVE_BUFFER_BYTES: usize = 16 * 1024;
 
+/// Receive buffer of a connection that has sent a large HTTP/1.1 body. With a small one, each piece of a body waits for the client,
+/// and the server pays for the client's transmission. The kernel never takes back a window, so the buffer stays large.
+pub const LARGE_RECEIVE_BUFFER_BYTES: usize = 128 * 1024;
+
+/// Charge of [`LARGE_RECEIVE_BUFFER_BYTES`] until the connection closes.
+pub const WIDE_CONNECTION_BYTES: usize = 2 * (LARGE_RECEIVE_BUFFER_BYTES - RECEIVE_BUFFER_BYTES);
+
 /// Send buffer, as [`RECEIVE_BUFFER_BYTES`]. An ordinary answer fits.
 pub const SEND_BUFFER_BYTES: usize = 8 * 1024;
 

@@ -18,8 +18,9 @@ const LINE_BYTES: usize = 8 << 10;
 /// Bytes that a pipe accepts at once.
 const BATCH_BYTES: usize = 64 << 10;
 /// Time in which lines are collected after a batch was written. A system call for each line would be the most expensive part of
-/// an ordinary admission.
-const BATCH: Duration = Duration::from_millis(10);
+/// an ordinary admission, and so would waking the thread for each. The queue has room for more lines than are written in that time
+/// on one processor.
+const BATCH: Duration = Duration::from_millis(25);
 /// Time that the end of the process waits for lines to be written. The library's own timeout is 1.1 s.
 const LAST_LINES: Duration = Duration::from_secs(2);
 

@@ -13,7 +13,10 @@ use axum::body::Bytes;
 use tokio::time::Instant;
 
 use super::ledger::{Account, Charge, Full, Merit, Phase};
-use super::limits::{HANDSHAKE_BYTES, HTTP2_CONNECTION_BYTES, Limits, REQUEST_BYTES, SEND_BUFFER_BYTES, STALLED_BYTES};
+use super::limits::{
+    HANDSHAKE_BYTES, HTTP2_CONNECTION_BYTES, Limits, REQUEST_BYTES, SEND_BUFFER_BYTES, STALLED_BYTES,
+    WIDE_CONNECTION_BYTES,
+};
 
 /// State that a connection's socket, service, answers and timeout share.
 #[derive(Debug)]
@@ -26,6 +29,7 @@ pub struct Progress {
     request: Duration,
     /// A request has started since the last call of [`Progress::take_start`].
     has_started: AtomicBool,
+    is_wide: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -78,6 +82,7 @@ impl Progress {
             write,
             request: body + write,
             has_started: AtomicBool::new(false),
+            is_wide: AtomicBool::new(false),
             state: Mutex::new(state),
         }
     }
@@ -163,6 +168,11 @@ impl Progress {
     /// Returns whether a request has started since the last call.
     pub fn take_start(&self) -> bool {
         self.has_started.swap(false, Ordering::Relaxed)
+    }
+
+    /// Returns whether the socket should have a large receive buffer.
+    pub fn is_wide(&self) -> bool {
+        self.is_wide.load(Ordering::Relaxed)
     }
 
     fn request_ended(&self) {
@@ -251,6 +261,15 @@ pub struct Visit {
 impl Visit {
     pub fn account(&self) -> &Arc<Account> {
         self.progress.account()
+    }
+
+    /// Lets the kernel receive more of large bodies at once, if there is memory for it. Streams of HTTP/2 have windows of their own.
+    pub fn widen(&self) {
+        let Progress { account, is_wide, .. } = &*self.progress;
+        let is_http1 = self.progress.state().stage != Stage::Multiplexed;
+        if is_http1 && !is_wide.load(Ordering::Relaxed) && account.widen(WIDE_CONNECTION_BYTES) {
+            is_wide.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Returns an answer for sending. Its charge, `more` and the request's charge last until its last byte is written or dropped.

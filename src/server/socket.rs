@@ -5,10 +5,11 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::limits::READ_BUFFER_BYTES;
+use super::limits::{LARGE_RECEIVE_BUFFER_BYTES, READ_BUFFER_BYTES};
 use super::progress::Progress;
 
 /// The stream below TLS.
@@ -18,16 +19,23 @@ pub struct Socket {
     /// Allocated only while it holds data, so that idle connections stay small.
     buffer: Vec<u8>,
     taken: usize,
+    /// The receive buffer has [`LARGE_RECEIVE_BUFFER_BYTES`].
+    is_wide: bool,
     progress: Arc<Progress>,
 }
 
 impl Socket {
     /// Wraps an accepted stream.
     pub fn new(stream: TcpStream, progress: Arc<Progress>) -> Socket {
-        Socket { stream, buffer: Vec::new(), taken: 0, progress }
+        Socket { stream, buffer: Vec::new(), taken: 0, is_wide: false, progress }
     }
 
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.is_wide && self.progress.is_wide() {
+            self.is_wide = true;
+            // It fails only on closed connections.
+            let _ = SockRef::from(&self.stream).set_recv_buffer_size(LARGE_RECEIVE_BUFFER_BYTES);
+        }
         ready!(self.stream.poll_read_ready(cx))?;
         let mut buffer = Vec::with_capacity(READ_BUFFER_BYTES);
         let count = ready!(pin!(self.stream.read_buf(&mut buffer)).poll(cx))?;

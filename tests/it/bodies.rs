@@ -1,5 +1,7 @@
 //! Bodies of hostile and of broken clients, sent to the real server.
 
+use std::time::{Duration, Instant};
+
 use axum::body::Body;
 use axum::http::Request;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
@@ -8,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::client::{self, Client};
 use crate::support::process::Server;
-use crate::support::review;
+use crate::support::{review, until};
 
 #[tokio::test]
 async fn whatever_comes_is_answered_and_survived() {
@@ -104,9 +106,7 @@ async fn large_reviews_at_once_wait_for_each_other() {
     // The memory has room for about 25 of them.
     let limits = ["--memory-limit-bytes", "146800640", "--max-body-bytes", "1200000", "--body-timeout", "120s"];
     let server = Server::start(&limits).await;
-    let mut review: Value = serde_json::from_slice(&review()).unwrap();
-    review["request"]["object"]["metadata"]["annotations"] = json!({"note": "x".repeat(1 << 20)});
-    let review = review.to_string().into_bytes();
+    let review = large_review();
     let clients = (0..60).map(|_| {
         let (address, trust, review) = (server.address, server.trust.clone(), review.clone());
         tokio::spawn(async move {
@@ -119,6 +119,39 @@ async fn large_reviews_at_once_wait_for_each_other() {
     }
     assert_eq!(server.metric("pullthrough_shed_total{kind=\"connection\"}").await, Some(0.0));
     assert_eq!(server.metric("pullthrough_shed_total{kind=\"request\"}").await, Some(0.0));
+}
+
+/// The kernel drops what does not fit a receive buffer, and the client sends it again after 200 ms or more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_is_charged_for_large_bodies_which_do_not_stall() {
+    const ALTERNATIONS: usize = 9;
+    let server = Server::start(&[]).await;
+    let held = async || server.metric("pullthrough_client_memory_bytes{what=\"connections\"}").await.unwrap();
+    let mut client = Client::http1(server.address, &server.trust).await.unwrap();
+    assert_eq!(client.admit(review()).await.unwrap().status, 200);
+    until("the connection is charged", async || held().await > 0.0).await;
+    let small = held().await;
+    let mut times = Vec::new();
+    for _ in 0..ALTERNATIONS {
+        let start = Instant::now();
+        assert_eq!(client.admit(large_review()).await.unwrap().status, 200);
+        times.push(start.elapsed());
+        assert_eq!(client.admit(review()).await.unwrap().status, 200);
+    }
+    times.sort();
+    assert!(times[ALTERNATIONS / 2] < Duration::from_millis(200), "{times:?}");
+    // The buffer of 16 KiB became one of 128 KiB, and the kernel doubles both.
+    let wide = small + 2.0 * 112.0 * 1024.0;
+    until("the larger buffer is charged", async || held().await == wide).await;
+    drop(client);
+    until("the connection is closed", async || held().await == 0.0).await;
+}
+
+/// Returns a review of 1 MiB.
+fn large_review() -> Vec<u8> {
+    let mut review: Value = serde_json::from_slice(&review()).unwrap();
+    review["request"]["object"]["metadata"]["annotations"] = json!({"note": "x".repeat(1 << 20)});
+    review.to_string().into_bytes()
 }
 
 #[test]
@@ -149,7 +182,7 @@ async fn a_client_that_leaves_in_the_middle_of_its_body() {
     stream.write_all(head.as_bytes()).await.unwrap();
     stream.shutdown().await.unwrap();
     let _ = stream.read_to_end(&mut Vec::new()).await;
-    crate::support::until("nothing is in flight", async || {
+    until("nothing is in flight", async || {
         server.metric("pullthrough_admissions_in_flight").await == Some(0.0)
             && server.metric("pullthrough_connections").await == Some(0.0)
     })
