@@ -122,7 +122,9 @@ pub fn print(figures: &Figures) {
     for ((server, millis), (_, Memory { resident_mib, anonymous_mib })) in starts.iter().zip(idle) {
         println!("{server:<12} {millis:>10.1} {resident_mib:>15.1} {anonymous_mib:>15.1}");
     }
-    compare(rows);
+    if rows.iter().any(|row| row.median.wrk_cpu_micros.is_some()) {
+        compare(rows);
+    }
     if let Err(why) = throttled {
         println!("\nno server with little CPU was measured: {why}");
     }
