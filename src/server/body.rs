@@ -47,9 +47,7 @@ async fn collect(
         if needed > limit_bytes {
             return Err(Rejection::TooLarge { limit_bytes });
         }
-        if needed > all.capacity() {
-            reserve(&mut all, needed, length, visit, charge).await?;
-        }
+        reserve(&mut all, needed, length, visit, charge).await?;
         all.extend_from_slice(&data);
         // Otherwise a client that sends faster than the server reads would block others.
         if all.len() / STEP_BYTES > (all.len() - data.len()) / STEP_BYTES {
@@ -59,8 +57,7 @@ async fn collect(
     Ok(all.into())
 }
 
-/// Makes room for `needed` bytes, for which there is no room yet. Once a large body of a known length is charged with all of it,
-/// there is room for all of it.
+/// Makes room for `needed` bytes; for all of a large body of a known length, once it is charged with that.
 async fn reserve(
     all: &mut Vec<u8>,
     needed: usize,
@@ -68,6 +65,9 @@ async fn reserve(
     visit: &Visit,
     charge: &mut Charge,
 ) -> Result<(), Rejection> {
+    if needed <= all.capacity() {
+        return Ok(());
+    }
     // Grows by half, so that each byte is copied a few times at most.
     let step = (all.capacity() / 2).max(STEP_BYTES);
     let mut capacity = needed.max((all.capacity() + step).min(length.unwrap_or(usize::MAX)));
