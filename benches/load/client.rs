@@ -24,7 +24,7 @@ pub struct Client {
 #[derive(Debug)]
 pub struct Load {
     /// The latency of each answered request.
-    pub latencies: Vec<Duration>,
+    latencies: Vec<Duration>,
     pub elapsed: Duration,
 }
 
@@ -60,31 +60,53 @@ impl Client {
         })
     }
 
-    /// Sends `per_sec` requests a second for `duration`, at fixed times. A latency starts at the time at which the request is due. The
-    /// first is due some `pause` after the connections are open.
+    /// Sends requests on `connections` connections for `duration`, each after the response to the last.
+    pub fn load(&self, address: SocketAddr, body: &[u8], connections: usize, duration: Duration) -> Result<Load> {
+        self.run(address, body, connections, Duration::ZERO, |_, start, connection, request| {
+            connection.repeat(request, start + duration)
+        })
+    }
+
+    /// Sends `per_sec` requests a second for `duration`, at fixed times, on `connections` connections in turn. A latency starts at the
+    /// time at which the request is due. The first is due some `pause` after the connections are open.
     pub fn paced(
         &self,
         address: SocketAddr,
         body: &[u8],
+        connections: usize,
         per_sec: u32,
         pause: Duration,
         duration: Duration,
     ) -> Result<Load> {
-        const CONNECTIONS: u32 = 8;
+        let total = (duration.as_secs_f64() * f64::from(per_sec)) as u32;
+        self.run(address, body, connections, pause, |first, start, connection, request| {
+            let numbers = (0..total).skip(first).step_by(connections);
+            connection.keep_times(request, numbers.map(move |number| start + Duration::from_secs(1) * number / per_sec))
+        })
+    }
+
+    /// Opens connections, and sends requests on each from some `pause` later. The function gets the connection's number and the start.
+    fn run<Sending>(
+        &self,
+        address: SocketAddr,
+        body: &[u8],
+        connections: usize,
+        pause: Duration,
+        send: impl Fn(usize, Instant, Connection, Arc<[u8]>) -> Sending,
+    ) -> Result<Load>
+    where
+        Sending: Future<Output = Result<Vec<Duration>>> + Send + 'static,
+    {
         let request: Arc<[u8]> = request(body).into();
         self.runtime.block_on(async {
             let mut open = Vec::new();
-            for first in 0..CONNECTIONS {
-                open.push((first, Connection::open(&self.connector, address).await?));
+            for _ in 0..connections {
+                open.push(Connection::open(&self.connector, address).await?);
             }
             let start = Instant::now() + pause;
             let mut tasks = JoinSet::new();
-            for (first, connection) in open {
-                let due = (first..)
-                    .step_by(CONNECTIONS as usize)
-                    .map(move |number| start + Duration::from_secs(1) * number / per_sec);
-                let due = due.take_while(move |due| *due < start + duration);
-                tasks.spawn(connection.keep_times(Arc::clone(&request), due));
+            for (number, connection) in open.into_iter().enumerate() {
+                tasks.spawn(send(number, start, connection, Arc::clone(&request)));
             }
             let mut latencies = Vec::new();
             while let Some(done) = tasks.join_next().await {
@@ -93,26 +115,14 @@ impl Client {
             Ok(Load { latencies, elapsed: start.elapsed() })
         })
     }
+}
 
-    /// Sends requests on `connections` connections for `duration`, each after the response to the last.
-    pub fn load(&self, address: SocketAddr, body: &[u8], connections: usize, duration: Duration) -> Result<Load> {
-        let request: Arc<[u8]> = request(body).into();
-        self.runtime.block_on(async {
-            let mut open = Vec::new();
-            for _ in 0..connections {
-                open.push(Connection::open(&self.connector, address).await?);
-            }
-            let start = Instant::now();
-            let mut tasks = JoinSet::new();
-            for connection in open {
-                tasks.spawn(connection.repeat(Arc::clone(&request), start + duration));
-            }
-            let mut latencies = Vec::new();
-            while let Some(done) = tasks.join_next().await {
-                latencies.extend(done??);
-            }
-            Ok(Load { latencies, elapsed: start.elapsed() })
-        })
+impl Load {
+    /// Returns the latencies in microseconds, the shortest first.
+    pub fn sorted_micros(&self) -> Vec<f64> {
+        let mut micros: Vec<f64> = self.latencies.iter().map(|latency| latency.as_secs_f64() * 1e6).collect();
+        micros.sort_by(f64::total_cmp);
+        micros
     }
 }
 

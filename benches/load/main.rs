@@ -106,14 +106,14 @@ fn main() -> Result<()> {
     let idle: Vec<_> = servers.iter().map(|(name, server)| Ok((*name, server.memory()?))).collect::<Result<_>>()?;
 
     let reviews = [common::one(), common::none(), common::realistic(), common::large()];
-    let is_chosen = |review: &&common::Review| args.body.is_empty() || args.body.iter().any(|name| name == review.name);
-    let chosen: Vec<_> = reviews.iter().filter(is_chosen).collect();
+    let chosen =
+        reviews.iter().filter(|review| args.body.is_empty() || args.body.iter().any(|name| name == review.name));
     let wrk = Wrk::find(folder.path());
     if wrk.is_none() {
         println!("wrk is not installed, so no other client is compared\n");
     }
     let mut rows = Vec::new();
-    for &review in &chosen {
+    for review in chosen {
         rows.extend(measure(&mut servers, &client, wrk.as_ref(), review, CONNECTIONS, rounds, duration)?);
         if review.name == common::realistic().name {
             rows.extend(measure(&mut servers, &client, None, review, 1, rounds, duration)?);
@@ -213,6 +213,7 @@ fn measure(
     rounds: usize,
     duration: Duration,
 ) -> Result<Vec<Row>> {
+    let script = wrk.map(|wrk| wrk.script(&review.body)).transpose()?;
     let mut measured = vec![Vec::new(); servers.len()];
     for _ in 0..rounds {
         for ((name, server), measured) in servers.iter_mut().zip(&mut measured) {
@@ -223,8 +224,8 @@ fn measure(
                 .with_context(|| format!("load {name}"))?;
             let cpu = server.cpu()? - before;
             let memory = server.memory()?;
-            let wrk = wrk.filter(|_| [NULL, PULLTHROUGH].contains(name));
-            let by_wrk = wrk.map(|wrk| wrk.cpu_micros(server, &review.body, duration)).transpose()?;
+            let script = script.as_ref().filter(|_| [NULL, PULLTHROUGH].contains(name));
+            let by_wrk = script.map(|script| script.cpu_micros(server, duration)).transpose()?;
             measured.push(report::Round::new(&load, cpu, memory, by_wrk));
         }
     }

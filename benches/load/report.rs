@@ -32,24 +32,17 @@ pub struct Round {
 
 impl Round {
     pub fn new(load: &Load, cpu: Duration, memory: Memory, wrk_cpu_micros: Option<f64>) -> Self {
-        let Load { latencies, elapsed } = load;
-        let mut micros: Vec<f64> = latencies.iter().map(|latency| latency.as_secs_f64() * 1e6).collect();
-        micros.sort_by(f64::total_cmp);
+        let micros = load.sorted_micros();
         let requests = micros.len() as f64;
-        let quantile = |part: f64| micros[((requests * part) as usize).min(micros.len() - 1)];
         Self {
             cpu_micros: cpu.as_secs_f64() * 1e6 / requests,
-            requests_per_sec: requests / elapsed.as_secs_f64(),
-            p50_micros: quantile(0.5),
-            p99_micros: quantile(0.99),
-            p999_micros: quantile(0.999),
+            requests_per_sec: requests / load.elapsed.as_secs_f64(),
+            p50_micros: quantile(&micros, 0.5),
+            p99_micros: quantile(&micros, 0.99),
+            p999_micros: quantile(&micros, 0.999),
             memory,
             wrk_cpu_micros,
         }
-    }
-
-    pub fn p99_micros(&self) -> f64 {
-        self.p99_micros
     }
 
     fn median(rounds: &[Self]) -> Self {
@@ -85,6 +78,11 @@ impl Row {
         let cpu_micros = [cpu().fold(f64::INFINITY, f64::min), cpu().fold(0.0, f64::max)];
         Self { body, connections, server, median: Round::median(rounds), cpu_micros }
     }
+}
+
+/// Returns the value below which this part of the sorted values is.
+pub fn quantile(sorted: &[f64], part: f64) -> f64 {
+    sorted[((sorted.len() as f64 * part) as usize).min(sorted.len() - 1)]
 }
 
 /// Returns the median. With an even number of values, it is the upper of the two in the middle.

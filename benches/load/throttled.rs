@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use super::client::Client;
 use super::process::Server;
-use super::{common, report};
+use super::{CONNECTIONS, common, report};
 
 /// The limit, as `limits.cpu: 50m` of a container.
 const MILLI_CPUS: u64 = 50;
@@ -29,8 +29,8 @@ pub fn measure(command: &[PathBuf], client: &Client, rounds: usize, duration: Du
     client.first_answer(server.address, &body)?;
     cgroup.add(server.id())?;
     let p99 = (0..rounds).map(|_| {
-        let load = client.paced(server.address, &body, REQUESTS_PER_SEC, PAUSE, duration)?;
-        Ok(report::Round::new(&load, Duration::ZERO, server.memory()?, None).p99_micros() / 1e3)
+        let load = client.paced(server.address, &body, CONNECTIONS, REQUESTS_PER_SEC, PAUSE, duration)?;
+        Ok(report::quantile(&load.sorted_micros(), 0.99) / 1e3)
     });
     Ok(Ok(report::median(p99.collect::<Result<_>>()?)))
 }

@@ -10,33 +10,41 @@ use anyhow::{Context, Result, ensure};
 use super::CONNECTIONS;
 use super::process::Server;
 
-/// The program, and the files that tell it what to send. It runs on the CPU of this process.
-pub struct Wrk {
-    body: PathBuf,
-    script: PathBuf,
-}
+/// The installed program, and the folder of its scripts.
+pub struct Wrk(PathBuf);
+
+/// A script that tells `wrk` what to send.
+pub struct Script(PathBuf);
 
 impl Wrk {
     /// Returns nothing if it is not installed.
     pub fn find(folder: &Path) -> Option<Self> {
         Command::new("wrk").arg("--version").output().ok()?;
-        Some(Self { body: folder.join("body.json"), script: folder.join("body.lua") })
+        Some(Self(folder.to_owned()))
     }
 
-    /// Returns the server's CPU time for a request. It includes the handshakes, which are few in a second.
-    pub fn cpu_micros(&self, server: &Server, body: &[u8], duration: Duration) -> Result<f64> {
-        let script = format!(
+    pub fn script(&self, body: &[u8]) -> Result<Script> {
+        let (file, script) = (self.0.join("body.json"), self.0.join("body.lua"));
+        fs::write(&file, body)?;
+        let text = format!(
             "wrk.method = 'POST'\nwrk.headers['Content-Type'] = 'application/json'\nwrk.body = io.open('{}', 'rb'):read('*a')\n",
-            self.body.display()
+            file.display()
         );
-        fs::write(&self.body, body)?;
-        fs::write(&self.script, script)?;
+        fs::write(&script, text)?;
+        Ok(Script(script))
+    }
+}
+
+impl Script {
+    /// Returns the server's CPU time for a request. It includes the handshakes, which are few in a second. `wrk` runs on the CPU of
+    /// this process.
+    pub fn cpu_micros(&self, server: &Server, duration: Duration) -> Result<f64> {
         let before = server.cpu()?;
         let output = Command::new("wrk")
             .args(["--threads", "1", "--connections", &CONNECTIONS.to_string(), "--duration"])
             .arg(format!("{}s", duration.as_secs().max(1)))
             .arg("--script")
-            .arg(&self.script)
+            .arg(&self.0)
             .arg(format!("https://{}/mutate", server.address))
             .output()
             .context("run wrk")?;
