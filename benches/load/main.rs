@@ -15,6 +15,8 @@
 //! Two parts need more than this program. If there is `wrk`, it loads the servers too, and the ratios by it and by the client are printed
 //! side by side. As root on Linux, a server also gets the CPU limit of a small container, and 100 requests a second.
 
+#[path = "../../tests/harness/cgroup.rs"]
+mod cgroup;
 mod client;
 mod null;
 mod process;

@@ -4,6 +4,8 @@
 //! Arguments select attacks by parts of their names. `PULLTHROUGH_BINARY` selects another binary.
 
 mod attacks;
+#[path = "../harness/cgroup.rs"]
+mod cgroup;
 mod ground;
 mod http1;
 mod http2;
@@ -27,6 +29,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use attacks::{ATTACKS, Attack};
+use cgroup::Version;
 use memory::Controller;
 use processors::{Cpus, MEASURING_PRIORITY, Processors};
 use server::{Server, Setup};
@@ -75,8 +78,10 @@ async fn run(setup: &Setup) -> Result<ExitCode> {
     let body_limit_bytes = Server::start(setup, processors.server(Cpus::Two))?.body_limit_bytes()?;
     let bound_bytes = setup.controller.bound(setup.limit_bytes);
     let memory = match &setup.controller {
-        Controller::V1(_) => "a cgroup of version 1, charge with socket buffers".to_owned(),
-        Controller::V2(_) => "a cgroup of version 2".to_owned(),
+        Controller::Cgroups(place) => match place.version {
+            Version::V1 => "a cgroup of version 1, charge with socket buffers".to_owned(),
+            Version::V2 => "a cgroup of version 2".to_owned(),
+        },
         Controller::Missing(reason) => format!("no cgroup, but RSS and all TCP buffers measured ({reason})"),
     };
     println!("Memory: at most {} MiB, in {memory}. Bodies: up to {body_limit_bytes} bytes.\n", bound_bytes >> 20);

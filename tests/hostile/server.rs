@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::memory::{Cgroup, Charge, Controller};
+use crate::memory::{Charge, Controller, Group};
 use crate::processors::{Place, SERVER_PRIORITY};
 use crate::tls::{Alpn, Peers};
 
@@ -45,7 +45,7 @@ pub struct Server {
     ca_pem: String,
     usage: Usage,
     // Dropped after the process, which must end first.
-    cgroup: Cgroup,
+    group: Group,
     _folder: tempfile::TempDir,
 }
 
@@ -60,11 +60,11 @@ impl Server {
     pub fn start(setup: &Setup, place: Place) -> Result<Server> {
         let folder = tempfile::tempdir()?;
         let ca = folder.path().join("ca.pem");
-        let cgroup = setup.controller.create(setup.limit_bytes)?;
+        let group = setup.controller.create(setup.limit_bytes)?;
         let mut command = Command::new("sh");
         // The process enters the cgroup before it executes the server, so that all memory is charged. If the kernel groups processes by
         // session, a session of its own gives its priority effect against other sessions.
-        let entry = cgroup.processes().unwrap_or_else(|| PathBuf::from("/dev/null"));
+        let entry = group.processes().unwrap_or_else(|| PathBuf::from("/dev/null"));
         command
             .args(["-c", "echo $$ >\"$0\" && exec setsid \"$@\""])
             .arg(entry)
@@ -98,7 +98,7 @@ impl Server {
             probes: SocketAddr::from(([127, 0, 0, 1], 0)),
             ca_pem: String::new(),
             usage: Usage::default(),
-            cgroup,
+            group,
             _folder: folder,
         };
         let (sender, serving) = std::sync::mpsc::channel();
@@ -151,7 +151,7 @@ impl Server {
                 self.usage.peak_resident_bytes = kib * 1024;
             }
         }
-        let Charge { peak_bytes, limit_hits, kills } = self.cgroup.charge(self.usage.peak_resident_bytes)?;
+        let Charge { peak_bytes, limit_hits, kills } = self.group.charge(self.usage.peak_resident_bytes)?;
         let peak_bytes = self.usage.charge.peak_bytes.max(peak_bytes);
         self.usage.charge = Charge { peak_bytes, limit_hits, kills };
         Ok(self.usage)
