@@ -73,12 +73,24 @@ pub(super) fn is_host(host: &str) -> bool {
     };
     let name_is_valid = match name.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
         Some(ipv6) => !ipv6.is_empty() && ipv6.bytes().all(|b| b.is_ascii_hexdigit() || b == b':'),
-        None => name.split('.').all(|label| {
-            !label.starts_with('-')
-                && !label.ends_with('-')
-                && !label.is_empty()
-                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-        }),
+        None => is_dns_name(name),
     };
     name_is_valid && port.is_none_or(is_port)
+}
+
+/// Returns whether a text is labels of letters, digits and inner dashes, separated by dots.
+fn is_dns_name(name: &str) -> bool {
+    let mut last = b'.';
+    for byte in name.bytes() {
+        let fits = match byte {
+            b'-' => last != b'.',
+            b'.' => last.is_ascii_alphanumeric(),
+            byte => byte.is_ascii_alphanumeric(),
+        };
+        if !fits {
+            return false;
+        }
+        last = byte;
+    }
+    last.is_ascii_alphanumeric()
 }

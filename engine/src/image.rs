@@ -184,14 +184,29 @@ pub fn has_host(image: &str) -> bool {
 /// Returns whether a text is a `remote-name` of the grammar: components of lower-case letters and digits with single
 /// separators.
 pub(super) fn is_path(path: &str) -> bool {
-    path.as_bytes().split(|b| *b == b'/').all(|bytes| {
-        let alphanumeric = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-        bytes.first().is_some_and(alphanumeric)
-            && bytes.last().is_some_and(alphanumeric)
-            && bytes
-                .split(alphanumeric)
-                .all(|separator| matches!(separator, b"" | b"." | b"_" | b"__") || separator.iter().all(|b| *b == b'-'))
-    })
+    /// What the path has up to here.
+    #[derive(Clone, Copy, PartialEq)]
+    enum Last {
+        Slash,
+        Alphanumeric,
+        /// A separator that is complete: `.` or `__`.
+        Separator,
+        Underscore,
+        Dashes,
+    }
+
+    let mut last = Last::Slash;
+    for byte in path.bytes() {
+        last = match (byte, last) {
+            (b'a'..=b'z' | b'0'..=b'9', _) => Last::Alphanumeric,
+            (b'/', Last::Alphanumeric) => Last::Slash,
+            (b'.', Last::Alphanumeric) | (b'_', Last::Underscore) => Last::Separator,
+            (b'_', Last::Alphanumeric) => Last::Underscore,
+            (b'-', Last::Alphanumeric | Last::Dashes) => Last::Dashes,
+            _ => return false,
+        };
+    }
+    last == Last::Alphanumeric
 }
 
 fn is_tag(tag: &str) -> bool {

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use wide::u8x16;
+
 use crate::bounds::MAX_TEXT_BYTES;
 
 /// A string, borrowed from the input if it has no escapes.
@@ -105,23 +107,22 @@ fn simple(escape: u8) -> char {
 
 /// Returns the number of bytes up to a quote, a backslash or a control character, which a string has only escaped.
 pub(super) fn plain_bytes(text: &[u8]) -> usize {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const TOPS: u64 = 0x80 * ONES;
-
-    let (words, rest) = text.as_chunks::<8>();
-    for (at, word) in words.iter().enumerate() {
-        let word = u64::from_le_bytes(*word);
-        // The sum sets the top bit of each byte that is not zero, or not below a limit, once its own top bit is cleared.
-        let ascii = word & !TOPS;
-        let is_not = |byte: u8| (ascii ^ (u64::from(byte) * ONES)) + !TOPS;
-        let is_no_control = ascii + u64::from(0x80 - b' ') * ONES;
-        let special = !(is_not(b'"') & is_not(b'\\') & is_no_control | word) & TOPS;
-        if special != 0 {
-            return 8 * at + special.trailing_zeros() as usize / 8;
+    let (vectors, rest) = text.as_chunks();
+    let plain = |vector: &[u8; 16]| {
+        let bytes = u8x16::new(*vector);
+        let is = |byte: u8| bytes.simd_eq(u8x16::splat(byte));
+        let is_control = bytes.min(u8x16::splat(b' ' - 1)).simd_eq(bytes);
+        (is(b'"') | is(b'\\') | is_control).to_bitmask().trailing_zeros() as usize
+    };
+    for (at, vector) in vectors.iter().enumerate() {
+        let plain = plain(vector);
+        if plain < 16 {
+            return 16 * at + plain;
         }
     }
-    let end = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | ..b' '));
-    text.len() - rest.len() + end.unwrap_or(rest.len())
+    let mut padded = [0; 16];
+    padded[..rest.len()].copy_from_slice(rest);
+    16 * vectors.len() + plain(&padded)
 }
 
 #[cfg(test)]

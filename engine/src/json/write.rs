@@ -36,23 +36,21 @@ pub fn push_number(to: &mut Vec<u8>, number: usize) {
     let _ = write!(to, "{number}");
 }
 
-/// Turns the bytes from `start` on, which are JSON, into the inside of a string that has them.
+/// Turns the bytes from `start` on, which are JSON without line breaks, into the inside of a string that has them.
 pub fn quote_json(to: &mut Vec<u8>, start: usize) {
-    let is_escaped = |byte: u8| matches!(byte, b'"' | b'\\');
-    let mut from = to.len();
-    let escapes = to[start..].iter().filter(|byte| is_escaped(**byte)).count();
-    to.resize(from + escapes, 0);
-    // From the end, so that nothing is overwritten before it has moved.
-    let mut end = to.len();
-    while from < end {
-        (from, end) = (from - 1, end - 1);
-        let byte = to[from];
-        to[end] = byte;
-        if is_escaped(byte) {
-            end -= 1;
-            to[end] = b'\\';
+    let end = to.len();
+    let mut at = start;
+    while at < end {
+        // From a quote or a backslash up to the next one.
+        let plain = plain_bytes(&to[at + 1..end]);
+        if matches!(to[at], b'"' | b'\\') {
+            to.push(b'\\');
         }
+        to.extend_from_within(at..=at + plain);
+        at += 1 + plain;
     }
+    to.copy_within(end.., start);
+    to.truncate(start + to.len() - end);
 }
 
 #[cfg(test)]
