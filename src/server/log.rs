@@ -15,7 +15,7 @@ use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use self::format::Format;
+use self::format::{Format, all};
 use super::lines::Writing;
 use crate::engine::{CustomOwner, Decision, Operator, Outcome, Place, Reason, Rule, Summary};
 
@@ -252,10 +252,10 @@ fn is_of_place(byte: u8) -> bool {
 /// Returns the start of a user's text, with `?` for characters that formatters escape with many bytes.
 fn short(text: &str) -> Cow<'_, str> {
     let text = &text[..text.floor_char_boundary(FIELD_BYTES)];
-    let is_plain = |character: char| character == ' ' || character.is_ascii_graphic();
-    if text.bytes().all(|byte| is_plain(byte.into())) {
+    let is_plain = |byte: u8| matches!(byte, b' '..=b'~');
+    if all(text, is_plain) {
         Cow::Borrowed(text)
     } else {
-        Cow::Owned(text.replace(|character| !is_plain(character), "?"))
+        Cow::Owned(text.replace(|character| !u8::try_from(character).is_ok_and(is_plain), "?"))
     }
 }

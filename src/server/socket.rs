@@ -1,5 +1,6 @@
 //! A TCP stream that reads in large pieces and reports received bytes.
 
+use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -12,11 +13,16 @@ use tokio::net::TcpStream;
 use super::limits::{LARGE_RECEIVE_BUFFER_BYTES, READ_BUFFER_BYTES};
 use super::progress::Progress;
 
+thread_local! {
+    /// A buffer that a connection of this thread has emptied, for the next one that reads.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
 /// The stream below TLS.
 #[derive(Debug)]
 pub struct Socket {
     stream: TcpStream,
-    /// Allocated only while it holds data, so that idle connections stay small.
+    /// It has memory only while it holds data, so that idle connections stay small.
     buffer: Vec<u8>,
     taken: usize,
     /// The receive buffer has [`LARGE_RECEIVE_BUFFER_BYTES`].
@@ -37,7 +43,8 @@ impl Socket {
             let _ = SockRef::from(&self.stream).set_recv_buffer_size(LARGE_RECEIVE_BUFFER_BYTES);
         }
         ready!(self.stream.poll_read_ready(cx))?;
-        let mut buffer = Vec::with_capacity(READ_BUFFER_BYTES);
+        let mut buffer = SPARE.take();
+        buffer.reserve_exact(READ_BUFFER_BYTES);
         let count = ready!(pin!(self.stream.read_buf(&mut buffer)).poll(cx))?;
         if count > 0 {
             self.progress.bytes_arrived(count)?;
@@ -68,7 +75,9 @@ impl AsyncRead for Socket {
         into.put_slice(&rest[..count]);
         this.taken += count;
         if this.taken == this.buffer.len() {
-            this.buffer = Vec::new();
+            let mut spare = std::mem::take(&mut this.buffer);
+            spare.clear();
+            SPARE.set(spare);
             this.taken = 0;
         }
         Poll::Ready(Ok(()))

@@ -55,8 +55,13 @@ where
                 line.push(b'\n');
             }
         }
-        writer.write_str(&String::from_utf8_lossy(&line))
+        writer.write_str(std::str::from_utf8(&line).map_err(|_| fmt::Error)?)
     }
+}
+
+/// Returns whether all bytes of a text pass a test. Without an early end, the compiler tests many bytes at a time.
+pub(super) fn all(text: &str, test: impl Fn(u8) -> bool) -> bool {
+    text.bytes().fold(true, |passed, byte| passed & test(byte))
 }
 
 fn colour(level: Level) -> AnsiColor {
@@ -147,7 +152,7 @@ impl Visit for Text<'_> {
             return self.record_debug(field, &format_args!("{value}"));
         }
         self.key(field);
-        if value.bytes().all(|byte| matches!(byte, b' '..=b'~' if byte != b'"' && byte != b'\\')) {
+        if all(value, |byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\') {
             self.line.push(b'"');
             self.line.extend_from_slice(value.as_bytes());
             self.line.push(b'"');
