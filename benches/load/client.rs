@@ -137,6 +137,9 @@ fn request(body: &[u8]) -> Vec<u8> {
     request
 }
 
+/// Bytes of the largest record of TLS.
+const RECORD_BYTES: usize = 16 * 1024;
+
 struct Connection {
     stream: TlsStream<TcpStream>,
     answer: Vec<u8>,
@@ -147,7 +150,9 @@ impl Connection {
         let stream = TcpStream::connect(address).await.context("connect")?;
         stream.set_nodelay(true)?;
         let name = ServerName::try_from("localhost")?;
-        Ok(Self { stream: connector.connect(name, stream).await.context("TLS handshake")?, answer: Vec::new() })
+        // As Go and OpenSSL, it writes each record with a system call of its own.
+        let handshake = connector.connect_with(name, stream, |session| session.set_buffer_limit(Some(RECORD_BYTES)));
+        Ok(Self { stream: handshake.await.context("TLS handshake")?, answer: Vec::new() })
     }
 
     async fn repeat(mut self, request: Arc<[u8]>, end: Instant) -> Result<Vec<Duration>> {
