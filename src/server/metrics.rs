@@ -7,6 +7,7 @@ mod labels;
 mod lost_lines;
 pub mod names;
 mod operators;
+mod requests;
 mod rules;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -22,6 +23,7 @@ pub use self::labels::{Looked, Reloaded, Shed, Task};
 use self::lost_lines::LostLines;
 use self::operators::OperatorMetrics;
 pub use self::operators::RecreateLoops;
+use self::requests::Requests;
 pub use self::rules::RuleCounters;
 use self::rules::RuleMetrics;
 use super::bounds::{Bounds, Usage};
@@ -45,7 +47,7 @@ const DURATION_BUCKETS_SECS: [f64; 16] =
 pub struct Metrics {
     registry: Registry,
     not_rewritten: Vec<(Reason, ByDryRun)>,
-    requests: IntCounterVec,
+    requests: Requests,
     duration: Histogram,
     in_flight: IntGauge,
     connections: IntGauge,
@@ -88,9 +90,8 @@ impl Metrics {
         let requests = counters(
             "pullthrough_admission_requests_total",
             "Admission requests, by outcome; rejected_request is an HTTP error without an AdmissionReview.",
-            &["resource", "operation", "outcome", "dry_run"],
+            &Requests::LABELS,
         )?;
-        requests.with_label_values(&REJECTED_LABELS);
         let reloads = counters(
             "pullthrough_reloads_total",
             "Reloads of changed files, by result; after a failure the last valid files stay loaded.",
@@ -140,7 +141,7 @@ impl Metrics {
                 .iter()
                 .map(|&reason| (reason, ByDryRun::new(&not_rewritten, &[reason.as_str()])))
                 .collect(),
-            requests,
+            requests: Requests::new(requests),
             duration: add(
                 &registry,
                 Histogram::with_opts(
@@ -207,9 +208,8 @@ impl Metrics {
 
     /// Counts an answered admission and its images.
     pub fn admission(&self, rules: &RuleCounters, summary: &Summary<'_>) {
-        let Summary { resource, operation, dry_run, outcome, images, warned, .. } = summary;
-        let labels = [resource.as_str(), operation.as_str(), outcome.as_str(), if *dry_run { "true" } else { "false" }];
-        self.requests.with_label_values(&labels).inc();
+        let Summary { dry_run, images, warned, .. } = summary;
+        self.requests.answered(summary);
         rules.warned(warned, *dry_run);
         for image in images {
             rules.decided(&image.decision, *dry_run);
@@ -232,7 +232,7 @@ impl Metrics {
 
     /// Counts a request that was rejected with an HTTP error.
     pub fn request_rejected(&self) {
-        self.requests.with_label_values(&REJECTED_LABELS).inc();
+        self.requests.rejected();
     }
 
     /// Records the duration of an admission.
@@ -326,9 +326,6 @@ impl Metrics {
 fn now_secs() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() as i64
 }
-
-/// Rejected requests are not read, so their resource, operation and dry run are unknown.
-const REJECTED_LABELS: [&str; 4] = ["unknown", "unknown", "rejected_request", "false"];
 
 fn add<C: Collector + Clone + 'static>(registry: &Registry, metric: prometheus::Result<C>) -> prometheus::Result<C> {
     let metric = metric?;
