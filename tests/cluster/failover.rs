@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::process::Command;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::alerts::is_of_probes;
 use crate::cluster::{Cluster, write};
@@ -18,6 +18,7 @@ use crate::load::Load;
 use crate::node::GATEWAY;
 use crate::prometheus::Prometheus;
 use crate::registry::Registry;
+use crate::replicas::{Replicas, name};
 use crate::{DEADLINE, ROLLOUT_TIMEOUT, step};
 
 const PORTS: [u16; 2] = [5443, 5444];
@@ -305,25 +306,18 @@ fn probe(cluster: &Cluster, written: &str) -> String {
 
 /// Returns whether all replicas report the same states of caches. One that ends, and one that probes none, reports nothing.
 fn replicas_agree(cluster: &Cluster) -> bool {
-    let states = |replica: String| {
-        let path = format!("/api/v1/namespaces/{NAMESPACE}/pods/{replica}:8080/proxy/metrics");
-        let metrics = cluster.kubectl(&["get", "--raw", &path]).stdout;
+    let replicas = Replicas::of(cluster);
+    let states = |pod: &Value| {
+        let metrics = replicas.metrics(name(pod));
         let states: Vec<&str> = metrics.lines().filter(|line| line.starts_with("pullthrough_cache_up{")).collect();
         states.join("\n")
     };
-    let states: BTreeSet<String> = replicas(cluster).into_iter().map(states).collect();
+    let states: BTreeSet<String> = replicas.pods().iter().map(states).collect();
     states.len() == 1 && !states.contains("")
 }
 
 /// Returns the log of each replica.
 fn logs(cluster: &Cluster) -> Vec<String> {
-    let log = |replica: String| cluster.kubectl(&["logs", "--namespace", NAMESPACE, &replica]).stdout;
-    replicas(cluster).into_iter().map(log).collect()
-}
-
-/// Returns the names of the replicas' Pods.
-fn replicas(cluster: &Cluster) -> Vec<String> {
-    let selector = "--selector=app.kubernetes.io/name=pullthrough";
-    let names = ["get", "pods", "--namespace", NAMESPACE, selector, "--output=jsonpath={.items[*].metadata.name}"];
-    cluster.kubectl(&names).ok().split_whitespace().map(str::to_owned).collect()
+    let log = |pod: &Value| cluster.kubectl(&["logs", "--namespace", NAMESPACE, name(pod)]).stdout;
+    Replicas::of(cluster).pods().iter().map(log).collect()
 }

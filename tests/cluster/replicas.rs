@@ -31,6 +31,12 @@ impl<'a> Replicas<'a> {
         self.get("/api/v1", &format!("pods/{name}"))
     }
 
+    /// Returns the metrics of a Pod; nothing if it does not answer.
+    pub fn metrics(&self, pod: &str) -> String {
+        let path = format!("/api/v1/namespaces/{NAMESPACE}/pods/{pod}:8080/proxy/metrics");
+        self.cluster.kubectl(&["get", "--raw", &path]).stdout
+    }
+
     pub fn ready_count(&self) -> usize {
         self.pods().iter().filter(|pod| is_ready(pod)).count()
     }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
 use crate::harness::wait_for;
-use crate::installation::{Installation, NAMESPACE as OWN, mount_again};
+use crate::installation::{Installation, mount_again};
 use crate::replicas::{Replicas, name};
 use crate::{DEADLINE, ROLLOUT_TIMEOUT, step};
 
@@ -29,7 +29,7 @@ pub fn is_of_deployments(cluster: &Cluster, installation: &Installation) {
         installation.apply_with(cluster, &rules, &[]);
         mount_again(cluster);
         let replicas = Replicas::of(cluster);
-        let are_loaded = || replicas.pods().iter().all(|pod| has_rule(cluster, name(pod))).then_some(());
+        let are_loaded = || replicas.pods().iter().all(|pod| has_rule(&replicas, name(pod))).then_some(());
         wait_for(DEADLINE, are_loaded).expect("the rules are loaded");
     });
     let names: Vec<String> = (0..20).map(|number| format!("web-{number}")).collect();
@@ -83,8 +83,6 @@ fn runs_with(cluster: &Cluster, name: &str, expected: &str) {
 }
 
 /// Returns whether a replica has loaded the rule.
-fn has_rule(cluster: &Cluster, pod: &str) -> bool {
-    let metrics =
-        cluster.kubectl(&["get", "--raw", &format!("/api/v1/namespaces/{OWN}/pods/{pod}:8080/proxy/metrics")]);
-    metrics.stdout.contains("pullthrough_rollout_ratio{rule=\"share\"} 0.5")
+fn has_rule(replicas: &Replicas, pod: &str) -> bool {
+    replicas.metrics(pod).contains("pullthrough_rollout_ratio{rule=\"share\"} 0.5")
 }
