@@ -2,8 +2,8 @@
 
 use prometheus::{IntCounter, IntCounterVec};
 
-/// The values of the last label.
-const DRY_RUN: [&str; 2] = ["false", "true"];
+/// The values of the label, by position.
+pub(super) const DRY_RUN: [&str; 2] = ["false", "true"];
 
 /// A counter for real requests and one for dry runs.
 #[derive(Debug, Clone)]

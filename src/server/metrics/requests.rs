@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use prometheus::{IntCounter, IntCounterVec};
 
+use super::by_dry_run::DRY_RUN;
 use crate::engine::{Operation, Outcome, PodKind, Resource, Summary};
 
 /// Rejected requests are not read, so their resource, operation and dry run are unknown.
@@ -11,7 +12,8 @@ const REJECTED_LABELS: [&str; 4] = ["unknown", "unknown", "rejected_request", "f
 
 const OPERATIONS: usize = Operation::Other as usize + 1;
 const OUTCOMES: usize = Outcome::Denied as usize + 1;
-const RESOURCES: usize = 4 + PodKind::ALL.len();
+const WITHOUT_TEMPLATE: usize = 4;
+const RESOURCES: usize = WITHOUT_TEMPLATE + PodKind::ALL.len();
 
 /// A counter for each kind of admission. It is looked up by its labels once, and then by position.
 #[derive(Debug)]
@@ -34,11 +36,12 @@ impl Requests {
     pub fn answered(&self, summary: &Summary<'_>) {
         let Summary { resource, operation, outcome, dry_run, .. } = *summary;
         let counters = &self.answered[position(resource)][operation as usize][outcome as usize];
+        let dry_run = usize::from(dry_run);
         let new = || {
-            let dry_run = if dry_run { "true" } else { "false" };
-            self.family.with_label_values(&[resource.as_str(), operation.as_str(), outcome.as_str(), dry_run])
+            let labels = [resource.as_str(), operation.as_str(), outcome.as_str(), DRY_RUN[dry_run]];
+            self.family.with_label_values(&labels)
         };
-        counters[usize::from(dry_run)].get_or_init(new).inc();
+        counters[dry_run].get_or_init(new).inc();
     }
 
     /// Counts a request that was rejected with an HTTP error.
@@ -53,6 +56,6 @@ fn position(resource: Resource) -> usize {
         Resource::PodsEphemeralContainers => 1,
         Resource::PodsOther => 2,
         Resource::Other => 3,
-        Resource::Templates(kind) => 4 + PodKind::ALL.iter().take_while(|known| *known != kind).count(),
+        Resource::Templates(kind) => WITHOUT_TEMPLATE + PodKind::ALL.iter().take_while(|known| *known != kind).count(),
     }
 }
