@@ -21,8 +21,12 @@ impl Hasher for NameHasher {
     fn write(&mut self, bytes: &[u8]) {
         let (words, rest) = bytes.as_chunks::<8>();
         words.iter().for_each(|word| self.add(u64::from_le_bytes(*word)));
-        let mut last = [0; 8];
-        last[..rest.len()].copy_from_slice(rest);
+        // Bytes that are mixed twice do no harm.
+        let last = bytes.last_chunk().copied().unwrap_or_else(|| {
+            let mut padded = [0; 8];
+            padded[..rest.len()].copy_from_slice(rest);
+            padded
+        });
         self.add(u64::from_le_bytes(last) ^ (bytes.len() as u64).rotate_right(8));
     }
 

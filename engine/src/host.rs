@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::split::{split_first, split_last};
+
 /// The host of a reference without one.
 pub const DOCKER_HUB: &str = "docker.io";
 
@@ -27,9 +29,9 @@ pub fn aliases_of<'h>(host: &'h str) -> impl Iterator<Item = &'h str> {
 
 /// Splits off the text before the first slash if it counts as a host (`splitDockerDomain`).
 pub(super) fn split_host(name: &str) -> (Option<&str>, &str) {
-    match name.split_once('/') {
+    match split_first(name, b'/') {
         Some((first, rest))
-            if first == "localhost" || first.contains(['.', ':']) || first.bytes().any(|b| b.is_ascii_uppercase()) =>
+            if first == "localhost" || first.bytes().any(|b| matches!(b, b'.' | b':' | b'A'..=b'Z')) =>
         {
             (Some(first), rest)
         }
@@ -50,7 +52,7 @@ pub fn fold_host(host: &str) -> Cow<'_, str> {
 /// Returns a host with its port as a number and without port 443. Go ignores leading zeros (`parsePort` in its package
 /// `net`).
 pub(super) fn fold_port(host: &str) -> Cow<'_, str> {
-    let Some((name, port)) = host.rsplit_once(':').filter(|(_, port)| is_port(port)) else {
+    let Some((name, port)) = split_last(host, b':').filter(|(_, port)| is_port(port)) else {
         return Cow::Borrowed(host);
     };
     match port.trim_start_matches('0') {
@@ -67,8 +69,8 @@ fn is_port(text: &str) -> bool {
 
 /// Returns whether a text is a `domain` of the grammar: DNS labels or an IPv6 address in brackets, and optionally a port.
 pub(super) fn is_host(host: &str) -> bool {
-    let (name, port) = match host.rfind(':') {
-        Some(colon) if !host.ends_with(']') => (&host[..colon], Some(&host[colon + 1..])),
+    let (name, port) = match split_last(host, b':') {
+        Some((name, port)) if !host.ends_with(']') => (name, Some(port)),
         _ => (host, None),
     };
     let name_is_valid = match name.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use thiserror::Error;
 
 use super::host::{DOCKER_HUB, fold_host, is_host, split_host};
+use super::split::{split_first, split_last};
 
 /// The path on Docker Hub of images that are written with one component.
 const OFFICIAL_IMAGES: &str = "library/";
@@ -82,13 +83,13 @@ impl<'a> ImageRef<'a> {
     }
 
     fn read(written: &'a str) -> Result<Self, InvalidReference> {
-        let (before_digest, digest) = match written.split_once('@') {
+        let (before_digest, digest) = match split_first(written, b'@') {
             Some((rest, digest)) if is_digest(digest) => (rest, Some(digest)),
             Some(_) => return Err(InvalidReference::Digest),
             None => (written, None),
         };
-        let last_component = before_digest.rfind('/').map_or(0, |slash| slash + 1);
-        let (name, tag) = match before_digest[last_component..].split_once(':') {
+        let last_component = split_last(before_digest, b'/').map_or(before_digest, |(_, last)| last);
+        let (name, tag) = match split_first(last_component, b':') {
             Some((_, tag)) if is_tag(tag) => (&before_digest[..before_digest.len() - tag.len() - 1], Some(tag)),
             Some(_) => return Err(InvalidReference::Tag),
             None => (before_digest, None),

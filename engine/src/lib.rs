@@ -44,6 +44,7 @@ mod review;
 mod rollout;
 mod rule;
 mod siblings;
+mod split;
 mod start;
 mod template;
 

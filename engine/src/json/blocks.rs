@@ -16,8 +16,9 @@ pub(super) fn end_of_nested(text: &[u8], mut at: usize) -> Option<usize> {
     let mut escapes = Escapes::default();
     // All ones if the block before ended in a string.
     let mut in_string = 0;
+    let mut last = [0; BLOCK];
     loop {
-        let block = &block(text, at)?;
+        let block = block(text, at, &mut last)?;
         let strings = inside(escapes.unescaped_quotes(block)) ^ in_string;
         in_string = 0_u64.wrapping_sub(strings >> 63);
         // `[` and `{` differ in bit 0x20 alone, as do `]` and `}`.
@@ -44,8 +45,9 @@ pub(super) fn end_of_nested(text: &[u8], mut at: usize) -> Option<usize> {
 /// `None` if the text ends before it.
 pub(super) fn end_of_string(text: &[u8], mut at: usize) -> Option<usize> {
     let mut escapes = Escapes::default();
+    let mut last = [0; BLOCK];
     loop {
-        let quotes = escapes.unescaped_quotes(&block(text, at)?);
+        let quotes = escapes.unescaped_quotes(block(text, at, &mut last)?);
         if quotes != 0 {
             return Some(at + quotes.trailing_zeros() as usize + 1);
         }
@@ -53,14 +55,14 @@ pub(super) fn end_of_string(text: &[u8], mut at: usize) -> Option<usize> {
     }
 }
 
-/// Returns the block at a position, with zeros behind the end of the text; `None` at the end.
-fn block(text: &[u8], at: usize) -> Option<[u8; BLOCK]> {
+/// Returns the block at a position, of which there is none at the end. The last one is copied into `last`, which has zeros.
+fn block<'t>(text: &'t [u8], at: usize, last: &'t mut [u8; BLOCK]) -> Option<&'t [u8; BLOCK]> {
     let rest = text.get(at..).filter(|rest| !rest.is_empty())?;
-    Some(rest.first_chunk().copied().unwrap_or_else(|| {
-        let mut padded = [0; BLOCK];
-        padded[..rest.len()].copy_from_slice(rest);
-        padded
-    }))
+    if let Some(block) = rest.first_chunk() {
+        return Some(block);
+    }
+    last[..rest.len()].copy_from_slice(rest);
+    Some(last)
 }
 
 /// Returns the mask of the bytes that are `wanted` once the bits of `ignored` are set.

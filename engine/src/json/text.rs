@@ -120,9 +120,13 @@ pub(super) fn plain_bytes(text: &[u8]) -> usize {
             return 16 * at + plain;
         }
     }
+    // All bytes before the rest are plain, so the last vector may have some of them.
+    if let Some(last) = text.last_chunk() {
+        return text.len() - 16 + plain(last).min(16);
+    }
     let mut padded = [0; 16];
     padded[..rest.len()].copy_from_slice(rest);
-    16 * vectors.len() + plain(&padded)
+    plain(&padded)
 }
 
 #[cfg(test)]
