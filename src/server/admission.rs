@@ -9,12 +9,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use tokio::sync::oneshot;
 
-use super::body;
+use super::body::{self, RequestBody};
 use super::existence::{Existence, Question};
-use super::ledger::{Phase, Purpose};
+use super::ledger::{Charge, Phase, Purpose};
 use super::limits::{LARGE_BODY_BYTES, Limits};
 use super::log;
 use super::metrics::{Metrics, RecreateLoops, RuleCounters, Shed};
@@ -158,7 +158,7 @@ impl Admission {
     }
 
     /// Reads the body and answers it. Counts rejected requests.
-    pub async fn answer(self: &Arc<Admission>, body: &mut Body, visit: &Visit) -> Result<Bytes, Rejection> {
+    pub async fn answer(self: &Arc<Admission>, body: &mut impl RequestBody, visit: &Visit) -> Result<Bytes, Rejection> {
         let started = Instant::now();
         let _in_flight = InFlight::new(&self.in_flight);
         let answer = self.read_and_answer(body, visit).await;
@@ -166,18 +166,33 @@ impl Admission {
         answer.map_err(|rejection| self.refused(rejection))
     }
 
-    async fn read_and_answer(self: &Arc<Admission>, body: &mut Body, visit: &Visit) -> Result<Bytes, Rejection> {
+    async fn read_and_answer(
+        self: &Arc<Admission>,
+        body: &mut impl RequestBody,
+        visit: &Visit,
+    ) -> Result<Bytes, Rejection> {
         let mut charge = visit.account().charge(0)?;
         let bytes = body::read(body, &self.limits, visit, &mut charge).await?;
         let active = self.active.load_full();
-        if bytes.len() <= LARGE_BODY_BYTES {
-            let facts = if active.checks_existence {
-                self.with_answers(self.questions(&active, &bytes)).await
-            } else {
-                self.facts.load_full()
-            };
-            return Ok(visit.answer(self.answer_bytes(&active, &facts, &bytes)?, charge)?);
+        if bytes.len() > LARGE_BODY_BYTES {
+            // In a box, so that the future of an ordinary request is small.
+            return Box::pin(self.answer_large(active, bytes, visit, charge)).await;
         }
+        let facts = if active.checks_existence {
+            Box::pin(self.with_answers(self.questions(&active, &bytes))).await
+        } else {
+            self.facts.load_full()
+        };
+        Ok(visit.answer(self.answer_bytes(&active, &facts, &bytes)?, charge)?)
+    }
+
+    async fn answer_large(
+        self: &Arc<Admission>,
+        active: Arc<Active>,
+        bytes: Bytes,
+        visit: &Visit,
+        mut charge: Charge,
+    ) -> Result<Bytes, Rejection> {
         charge.set_phase(Phase::Whole);
         let turn = Arc::clone(&self.large.turns).take(Arc::clone(visit.account())).await;
         charge.grow_in_turn(engine::memory_bytes(&bytes), Purpose::Work).await?;

@@ -1,7 +1,10 @@
 //! Reads request bodies, with limits on size, time and memory.
 
-use axum::body::{Body, Bytes, HttpBody};
+use std::error::Error;
+
+use axum::body::Bytes;
 use http_body_util::BodyExt;
+use hyper::body::Body;
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
@@ -10,11 +13,21 @@ use super::limits::{DISCARDED_BYTES, HEADER_BYTES, LARGE_BODY_BYTES, Limits};
 use super::progress::Visit;
 use super::rejection::Rejection;
 
+/// The body of a request.
+pub trait RequestBody: Body<Data = Bytes, Error: Error + Send + Sync> + Send + Unpin + 'static {}
+
+impl<B: Body<Data = Bytes, Error: Error + Send + Sync> + Send + Unpin + 'static> RequestBody for B {}
+
 /// Step in bytes in which memory for a growing body is charged.
 const STEP_BYTES: usize = 64 * 1024;
 
 /// Reads the whole body. `charge` grows by the allocated bytes beyond those that each request is charged anyway.
-pub async fn read(body: &mut Body, limits: &Limits, visit: &Visit, charge: &mut Charge) -> Result<Bytes, Rejection> {
+pub async fn read(
+    body: &mut impl RequestBody,
+    limits: &Limits,
+    visit: &Visit,
+    charge: &mut Charge,
+) -> Result<Bytes, Rejection> {
     let length = body.size_hint().exact();
     if length.is_some_and(|length| length > limits.body_bytes as u64) {
         return Err(Rejection::TooLarge { limit_bytes: limits.body_bytes });
@@ -27,7 +40,7 @@ pub async fn read(body: &mut Body, limits: &Limits, visit: &Visit, charge: &mut 
 }
 
 async fn collect(
-    body: &mut Body,
+    body: &mut impl RequestBody,
     length: Option<usize>,
     limit_bytes: usize,
     visit: &Visit,
@@ -88,7 +101,7 @@ async fn reserve(
 
 /// Reads and discards the rest of a rejected body, up to a limit. A client that is disconnected while it writes never reads
 /// the status.
-pub async fn discard(body: &mut Body, limits: &Limits) {
+pub async fn discard(body: &mut impl RequestBody, limits: &Limits) {
     let mut seen_bytes = 0;
     let rest = async {
         while let Some(Ok(frame)) = body.frame().await {

@@ -9,10 +9,10 @@ use std::task::Poll;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use axum::body::Body;
 use axum::http::header::CONNECTION;
 use axum::http::{HeaderValue, Request, Response, Version};
 use axum::response::IntoResponse;
+use http_body_util::Either;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 
-use super::http::Service;
+use super::http::{AnswerBody, Service};
 use super::ledger::{Account, Ledger};
 use super::limits::{
     CONNECTION_BYTES, HEADER_BYTES, HTTP2_HEADER_BYTES, HTTP2_STREAMS, HTTP2_WINDOW_BYTES, Limits, TLS_BUFFER_BYTES,
@@ -93,7 +93,8 @@ impl Endpoint {
             Some(Ok(Ok(stream))) => {
                 progress.established();
                 return match stream.get_ref().1.alpn_protocol() {
-                    Some(ALPN_HTTP2) => self.http2(stream, progress).await,
+                    // In a box, so that the other connections are smaller.
+                    Some(ALPN_HTTP2) => Box::pin(self.http2(stream, progress)).await,
                     _ => self.http1(stream, progress).await,
                 };
             }
@@ -112,7 +113,7 @@ impl Endpoint {
             .header_read_timeout(None)
             .max_buf_size(HEADER_BYTES)
             .serve_connection(TokioIo::new(io), service);
-        self.drive(connection, &progress, Phase::Closing).await;
+        self.drive(pin!(connection), &progress, Phase::Closing).await;
     }
 
     async fn http2(self: &Arc<Endpoint>, io: impl AsyncRead + AsyncWrite + Unpin, progress: Arc<Progress>) {
@@ -131,24 +132,24 @@ impl Endpoint {
         // GOAWAY sends the client elsewhere without failing requests, so it is sent while draining. A client that connects while
         // draining knows no other server yet.
         let goodbye = if *self.phase.borrow() == Phase::Serving { Phase::Draining } else { Phase::Closing };
-        self.drive(connection, &progress, goodbye).await;
+        self.drive(pin!(connection), &progress, goodbye).await;
     }
 
     fn answer(
         self: &Arc<Endpoint>,
         request: Request<Incoming>,
         progress: &Arc<Progress>,
-    ) -> impl Future<Output = Result<Response<Body>, Infallible>> + use<> {
+    ) -> impl Future<Output = Result<Response<AnswerBody>, Infallible>> + use<> {
         let is_http1 = request.version() < Version::HTTP_2;
         let (underway, visit) = progress.request_started();
-        let answer = visit.map(|visit| self.service.answer(request.map(Body::new), visit));
+        let answer = visit.map(|visit| self.service.answer(request, visit));
         let endpoint = Arc::clone(self);
         async move {
             let mut response = match answer {
                 Ok(answer) => answer.await,
                 Err(full) => {
                     endpoint.metrics.shed(Shed::Request);
-                    Rejection::from(full).into_response()
+                    Rejection::from(full).into_response().map(Either::Right)
                 }
             };
             drop(underway);
@@ -160,8 +161,7 @@ impl Endpoint {
     }
 
     /// Runs a connection until the client closes it, a timeout ends it, or `goodbye` asks the server to close it.
-    async fn drive<C: Connection>(&self, connection: C, progress: &Progress, goodbye: Phase) {
-        let mut connection = pin!(connection);
+    async fn drive<C: Connection>(&self, mut connection: Pin<&mut C>, progress: &Progress, goodbye: Phase) {
         let mut phase = self.phase.clone();
         let mut ends = pin!(async move { phase.wait_for(|phase| *phase >= goodbye).await.is_ok() });
         let mut alarm = pin!(sleep_until(tokio::time::Instant::now() + self.limits.idle));
@@ -246,7 +246,7 @@ trait Connection: Future {
 impl<I, S> Connection for http1::Connection<I, S>
 where
     I: hyper::rt::Read + hyper::rt::Write + Unpin,
-    S: HttpService<Incoming, ResBody = Body>,
+    S: HttpService<Incoming, ResBody = AnswerBody>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     fn say_goodbye(self: Pin<&mut Self>) {
@@ -257,7 +257,7 @@ where
 impl<I, S> Connection for http2::Connection<I, S, Streams>
 where
     I: hyper::rt::Read + hyper::rt::Write + Unpin,
-    S: HttpService<Incoming, ResBody = Body>,
+    S: HttpService<Incoming, ResBody = AnswerBody>,
     S::Future: Send + 'static,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {

@@ -4,22 +4,25 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::body::{Body, Bytes};
+use axum::extract::State;
 use axum::http::header::{CONTENT_TYPE, EXPECT};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
+use axum::response::IntoResponse;
 use axum::routing::get;
+use http_body_util::{Either, Full};
 use tower::ServiceExt;
 
 use super::admission::Admission;
-use super::body;
-use super::limits::Limits;
+use super::body::{self, RequestBody};
 use super::probes::Probes;
 use super::progress::Visit;
 use super::rejection::{Rejection, line};
 use crate::ADMISSION_PATH;
+
+/// The body of an answer: an AdmissionReview, or any other.
+pub type AnswerBody = Either<Full<Bytes>, Body>;
 
 /// What an endpoint answers.
 #[derive(Debug, Clone)]
@@ -43,48 +46,58 @@ impl Service {
     }
 
     /// Answers a request.
-    pub fn answer(&self, request: Request, visit: Visit) -> Pin<Box<dyn Future<Output = Response> + Send>> {
+    pub fn answer(
+        &self,
+        request: Request<impl RequestBody>,
+        visit: Visit,
+    ) -> Pin<Box<dyn Future<Output = Response<AnswerBody>> + Send>> {
         match self {
-            Service::Admission(admission) => {
-                let admission = Arc::clone(admission);
-                Box::pin(async move { admit(&admission, request, &visit).await })
-            }
+            Service::Admission(admission) => Box::pin(admit(Arc::clone(admission), request, visit)),
             Service::Probes(router) => {
                 let answer = router.clone().oneshot(request);
-                Box::pin(async move { answer.await.into_response() })
+                Box::pin(async move { answer.await.into_response().map(Either::Right) })
             }
         }
     }
 }
 
-async fn admit(admission: &Arc<Admission>, request: Request, visit: &Visit) -> Response {
+/// Answers an admission request. The future holds no part of the request but the body, so that it is small.
+fn admit(
+    admission: Arc<Admission>,
+    request: Request<impl RequestBody>,
+    visit: Visit,
+) -> impl Future<Output = Response<AnswerBody>> {
     let (head, mut body) = request.into_parts();
-    let answer = match check(&head) {
-        Ok(()) => admission.answer(&mut body, visit).await,
-        // Other paths and methods are no admissions, and are not counted.
-        Err(rejection @ Rejection::ContentType(_)) => Err(admission.refused(rejection)),
-        Err(rejection) => Err(rejection),
-    };
-    match answer {
-        Ok(review) => {
-            let mut response = Response::new(Body::from(review));
-            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            response
+    let checked = check(&head);
+    let sends_rest = sends_rest(&head);
+    async move {
+        let answer = match checked {
+            Ok(()) => admission.answer(&mut body, &visit).await,
+            // Other paths and methods are no admissions, and are not counted.
+            Err(rejection @ Rejection::ContentType(_)) => Err(admission.refused(rejection)),
+            Err(rejection) => Err(rejection),
+        };
+        match answer {
+            Ok(review) => {
+                let mut response = Response::new(Either::Left(Full::new(review)));
+                response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                response
+            }
+            Err(rejection) => {
+                let has_ended = matches!(rejection, Rejection::TooSlow { .. } | Rejection::Interrupted(_));
+                if sends_rest && !has_ended {
+                    body::discard(&mut body, admission.limits()).await;
+                }
+                rejection.into_response().map(Either::Right)
+            }
         }
-        Err(rejection) => refuse(rejection, &head, &mut body, admission.limits()).await,
     }
 }
 
-async fn refuse(rejection: Rejection, head: &Parts, body: &mut Body, limits: &Limits) -> Response {
-    // With `Expect: 100-continue`, the client has not sent the body, and does not send it after this answer.
-    let asks_first = head.headers.contains_key(EXPECT);
-    // HTTP/2 resets the stream and keeps the connection.
-    let stops_by_itself = head.version == Version::HTTP_2;
-    let has_a_rest = !matches!(rejection, Rejection::TooSlow { .. } | Rejection::Interrupted(_));
-    if has_a_rest && !asks_first && !stops_by_itself {
-        body::discard(body, limits).await;
-    }
-    rejection.into_response()
+/// Returns whether a client sends a body to its end even if it is rejected. With `Expect: 100-continue`, it does not send the body
+/// after this answer. HTTP/2 resets the stream and keeps the connection.
+fn sends_rest(head: &Parts) -> bool {
+    !head.headers.contains_key(EXPECT) && head.version != Version::HTTP_2
 }
 
 /// Checks path, method and content type.
@@ -110,14 +123,14 @@ fn content_type(headers: &HeaderMap) -> Result<(), Rejection> {
     }
 }
 
-async fn readyz(State(probes): State<Arc<Probes>>) -> Response {
+async fn readyz(State(probes): State<Arc<Probes>>) -> axum::response::Response {
     match probes.ready() {
         Ok(()) => line(StatusCode::OK, "ready"),
         Err(why) => line(StatusCode::SERVICE_UNAVAILABLE, &why.to_string()),
     }
 }
 
-async fn metrics(State(probes): State<Arc<Probes>>) -> Response {
+async fn metrics(State(probes): State<Arc<Probes>>) -> axum::response::Response {
     match probes.metrics() {
         Ok(text) => ([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
         Err(error) => line(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),

@@ -5,15 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{Method, Request};
-use axum::response::Response;
+use axum::http::{Method, Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::Frame;
 use pullthrough::config::Config;
 use pullthrough::engine::{self, AnswerOptions, Policy};
 use pullthrough::server::admission::{Admission, AnswerFn, NamedPolicy};
 use pullthrough::server::existence::NotAsked;
-use pullthrough::server::http::Service;
+use pullthrough::server::http::{AnswerBody, Service};
 use pullthrough::server::ledger::{Bounds, Ledger};
 use pullthrough::server::limits::{self, Limits};
 use pullthrough::server::lines::Lost;
@@ -48,7 +47,7 @@ impl Endpoint {
         Endpoint { admission, progress }
     }
 
-    async fn send(&self, request: Request<Body>) -> Response {
+    async fn send(&self, request: Request<Body>) -> Response<AnswerBody> {
         let (_underway, visit) = self.progress.request_started();
         Service::Admission(Arc::clone(&self.admission)).answer(request, visit.unwrap()).await
     }
@@ -58,7 +57,7 @@ fn bounds() -> Bounds {
     limits::bounds(limits::MEMORY_LIMIT_BYTES, 0)
 }
 
-async fn text(response: Response) -> (u16, String) {
+async fn text(response: Response<AnswerBody>) -> (u16, String) {
     let status = response.status().as_u16();
     assert!(response.headers().get("retry-after").is_none());
     let body = response.into_body().collect().await.unwrap().to_bytes();
