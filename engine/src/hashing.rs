@@ -2,6 +2,8 @@
 
 use std::hash::{BuildHasherDefault, Hasher};
 
+use super::chunk;
+
 /// A map by names of the rules file. A request looks names up and adds none, so no request can make them collide.
 pub type ByName<V> = std::collections::HashMap<Box<str>, V, BuildHasherDefault<NameHasher>>;
 
@@ -19,14 +21,10 @@ impl NameHasher {
 
 impl Hasher for NameHasher {
     fn write(&mut self, bytes: &[u8]) {
-        let (words, rest) = bytes.as_chunks::<8>();
+        let (words, _) = bytes.as_chunks::<8>();
         words.iter().for_each(|word| self.add(u64::from_le_bytes(*word)));
         // Bytes that are mixed twice do no harm.
-        let last = bytes.last_chunk().copied().unwrap_or_else(|| {
-            let mut padded = [0; 8];
-            padded[..rest.len()].copy_from_slice(rest);
-            padded
-        });
+        let last = chunk::last(bytes);
         self.add(u64::from_le_bytes(last) ^ (bytes.len() as u64).rotate_right(8));
     }
 

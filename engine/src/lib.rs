@@ -11,6 +11,7 @@
 mod answer;
 mod bounds;
 mod cache;
+mod chunk;
 pub mod config;
 mod context;
 mod custom_owner;

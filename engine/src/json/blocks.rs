@@ -5,6 +5,8 @@
 
 use wide::u8x16;
 
+use crate::chunk;
+
 const BLOCK: usize = 64;
 
 /// Returns the position behind the bracket that closes an object or a list, given the position behind its opening bracket.
@@ -55,13 +57,13 @@ pub(super) fn end_of_string(text: &[u8], mut at: usize) -> Option<usize> {
     }
 }
 
-/// Returns the block at a position, of which there is none at the end. The last one is copied into `last`, which has zeros.
+/// Returns the block at a position, of which there is none at the end. The last one is copied into `last`, with zeros behind it.
 fn block<'t>(text: &'t [u8], at: usize, last: &'t mut [u8; BLOCK]) -> Option<&'t [u8; BLOCK]> {
     let rest = text.get(at..).filter(|rest| !rest.is_empty())?;
     if let Some(block) = rest.first_chunk() {
         return Some(block);
     }
-    last[..rest.len()].copy_from_slice(rest);
+    *last = chunk::padded(rest);
     Some(last)
 }
 

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use wide::u8x16;
 
 use crate::bounds::MAX_TEXT_BYTES;
+use crate::chunk;
 
 /// A string, borrowed from the input if it has no escapes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -107,7 +108,7 @@ fn simple(escape: u8) -> char {
 
 /// Returns the number of bytes up to a quote, a backslash or a control character, which a string has only escaped.
 pub(super) fn plain_bytes(text: &[u8]) -> usize {
-    let (vectors, rest) = text.as_chunks();
+    let (vectors, _) = text.as_chunks();
     let plain = |vector: &[u8; 16]| {
         let bytes = u8x16::new(*vector);
         let is = |byte: u8| bytes.simd_eq(u8x16::splat(byte));
@@ -120,13 +121,8 @@ pub(super) fn plain_bytes(text: &[u8]) -> usize {
             return 16 * at + plain;
         }
     }
-    // All bytes before the rest are plain, so the last vector may have some of them.
-    if let Some(last) = text.last_chunk() {
-        return text.len() - 16 + plain(last).min(16);
-    }
-    let mut padded = [0; 16];
-    padded[..rest.len()].copy_from_slice(rest);
-    plain(&padded)
+    // All bytes before the rest are plain, so the last vector may have some of them. Zeros behind the text are not.
+    (text.len().saturating_sub(16) + plain(&chunk::last(text))).min(text.len())
 }
 
 #[cfg(test)]
