@@ -11,8 +11,6 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use axum::http::header::CONNECTION;
 use axum::http::{HeaderValue, Request, Response, Version};
-use axum::response::IntoResponse;
-use http_body_util::Either;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
@@ -23,7 +21,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 
-use super::http::{AnswerBody, Service};
+use super::http::{self, AnswerBody, Service};
 use super::ledger::{Account, Ledger};
 use super::limits::{
     CONNECTION_BYTES, HEADER_BYTES, HTTP2_HEADER_BYTES, HTTP2_STREAMS, HTTP2_WINDOW_BYTES, Limits, TLS_BUFFER_BYTES,
@@ -149,7 +147,7 @@ impl Endpoint {
                 Ok(answer) => answer.await,
                 Err(full) => {
                     endpoint.metrics.shed(Shed::Request);
-                    Rejection::from(full).into_response().map(Either::Right)
+                    http::other(Rejection::from(full))
                 }
             };
             drop(underway);

@@ -24,6 +24,11 @@ use crate::ADMISSION_PATH;
 /// The body of an answer: an AdmissionReview, or any other.
 pub type AnswerBody = Either<Full<Bytes>, Body>;
 
+/// Returns an answer that is no AdmissionReview.
+pub fn other(answer: impl IntoResponse) -> Response<AnswerBody> {
+    answer.into_response().map(Either::Right)
+}
+
 /// What an endpoint answers.
 #[derive(Debug, Clone)]
 pub enum Service {
@@ -55,7 +60,7 @@ impl Service {
             Service::Admission(admission) => Box::pin(admit(Arc::clone(admission), request, visit)),
             Service::Probes(router) => {
                 let answer = router.clone().oneshot(request);
-                Box::pin(async move { answer.await.into_response().map(Either::Right) })
+                Box::pin(async move { other(answer.await) })
             }
         }
     }
@@ -88,7 +93,7 @@ fn admit(
                 if sends_rest && !has_ended {
                     body::discard(&mut body, admission.limits()).await;
                 }
-                rejection.into_response().map(Either::Right)
+                other(rejection)
             }
         }
     }
@@ -123,14 +128,14 @@ fn content_type(headers: &HeaderMap) -> Result<(), Rejection> {
     }
 }
 
-async fn readyz(State(probes): State<Arc<Probes>>) -> axum::response::Response {
+async fn readyz(State(probes): State<Arc<Probes>>) -> Response<Body> {
     match probes.ready() {
         Ok(()) => line(StatusCode::OK, "ready"),
         Err(why) => line(StatusCode::SERVICE_UNAVAILABLE, &why.to_string()),
     }
 }
 
-async fn metrics(State(probes): State<Arc<Probes>>) -> axum::response::Response {
+async fn metrics(State(probes): State<Arc<Probes>>) -> Response<Body> {
     match probes.metrics() {
         Ok(text) => ([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
         Err(error) => line(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
