@@ -5,15 +5,16 @@
 //! (`PerCallLimit`, `RuntimeCELCostBudget`).
 
 mod facts;
+mod omissions;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
+pub(super) use self::omissions::is_official_image;
+pub use self::omissions::originals;
+use super::Export;
 use super::regions::{Choice, Gives, Region, regions};
-use super::{Export, Omission};
-use crate::engine::{
-    ALIASES, Change, DOCKER_HUB, Entries, Glob, List, Mode, Namespaces, Policy, Prefix, Rule, aliases_of,
-};
+use crate::engine::{ALIASES, Change, DOCKER_HUB, Entries, Glob, List, Mode, Namespaces, Policy, Prefix, aliases_of};
 
 /// An expression that later ones refer to as `variables.NAME`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +76,7 @@ pub fn decisions(policy: &Policy) -> Result<Export<Decisions>, TooLong> {
     let names = facts::names(&regions);
     let siblings = facts::siblings(policy);
     let has_facts = !names.is_empty() || !siblings.is_empty();
-    let omissions = omissions(policy, &regions);
+    let omissions = omissions::of(policy, &regions);
     let prefixes = regions.iter().map(|region| region.prefix.as_str()).chain(sources.keys().copied());
     let prefixes: Vec<&str> = prefixes.chain(caches.iter().copied()).collect();
     let depth = prefixes.iter().map(|prefix| prefix.split('/').count()).max().unwrap_or(1);
@@ -119,75 +120,6 @@ fn variable(name: &'static str, expression: String) -> Variable {
 pub fn without_effect(policy: &Policy) -> Option<String> {
     let enforces = policy.rules().iter().any(|rule| rule.mode == Mode::Enforce && rule.is_rolled_out());
     (!enforces).then(|| "no rule enforces for every workload, so the policy rewrites and reports no image".to_owned())
-}
-
-fn omissions(policy: &Policy, regions: &[Region]) -> Vec<Omission> {
-    let mut omissions = BTreeSet::new();
-    // Regions contain `except` and `namespaces`; pull secrets are a variable.
-    for rule in policy.rules() {
-        omissions.extend(Omission::of_facts(rule, false));
-        omissions.extend(Omission::of_rollout(rule));
-        let Rule {
-            name,
-            matcher,
-            except: _,
-            namespaces: _,
-            image_pull_secrets: _,
-            mode,
-            when_cache_down: _,
-            check_exists: _,
-            rollout: _,
-        } = rule;
-        if matcher.pattern().is_some() {
-            omissions.insert(Omission::rule(
-                name,
-                "its images are not rewritten, since CEL does not support the groups of a `pattern`",
-            ));
-        }
-        if *mode == Mode::Observe {
-            omissions.insert(Omission::rule(
-                name,
-                "`mode: observe` is not supported by policies; remove it to export the rule",
-            ));
-        }
-    }
-    for Region { prefix, choices } in regions {
-        for Choice { namespaces, rule, gives } in choices {
-            let mut add = |what: String, why: String| omissions.insert(Omission { what, why });
-            match gives {
-                Gives::Unknown => {
-                    let name = &rule.name;
-                    let why = if **namespaces == Namespaces::All {
-                        format!("its images are not rewritten, since the pattern of rule `{name}` may match them")
-                    } else {
-                        format!(
-                            "its images are not rewritten in the namespaces of rule `{name}`, whose pattern may match them"
-                        )
-                    };
-                    add(format!("`{prefix}`"), why)
-                }
-                Gives::Rewrite { to, .. } if prefix.contains('/') && is_official_image(to) => add(
-                    format!("the image `{prefix}` itself"),
-                    format!(
-                        "it is not rewritten, since the result of rule `{}` is another image on Docker Hub",
-                        rule.name
-                    ),
-                ),
-                _ => continue,
-            };
-        }
-    }
-    omissions.into_iter().collect()
-}
-
-/// Returns whether a `to` is itself an image on Docker Hub that has another canonical name.
-pub(super) fn is_official_image(to: &str) -> bool {
-    Prefix::parse(to).is_ok_and(|to| to.host() == DOCKER_HUB && to.canonical().matches('/').count() == 1)
-}
-
-/// Returns the omission of `recordOriginals`, which policies do not support.
-pub fn originals() -> Omission {
-    Omission::field("recordOriginals", "policies write no annotation")
 }
 
 /// Returns the prefixes in `from`, each with every `to` and failover that may replace it, as written and in canonical form.
